@@ -1,0 +1,64 @@
+package httpcall
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxRetryAfter caps a provider's Retry-After: a longer wait is treated as this.
+const MaxRetryAfter = time.Hour
+
+const maxHeaderValue = 256
+
+// allowedHeaders are the response headers that may reach an attempt log: request
+// ids and rate-limit state. Everything else is dropped, cookies first of all.
+var allowedHeaders = map[string]bool{
+	"Request-Id": true, "X-Request-Id": true, "X-Correlation-Id": true, "Retry-After": true,
+	"Ratelimit": true, "Ratelimit-Policy": true, "Ratelimit-Limit": true, "Ratelimit-Remaining": true, "Ratelimit-Reset": true,
+	"X-Ratelimit-Limit": true, "X-Ratelimit-Remaining": true, "X-Ratelimit-Reset": true,
+	"X-Rate-Limit-Limit": true, "X-Rate-Limit-Remaining": true, "X-Rate-Limit-Reset": true,
+	"Date": true,
+}
+
+func allowed(h http.Header) map[string]string {
+	var out map[string]string
+	for name, values := range h {
+		if !allowedHeaders[name] || len(values) == 0 {
+			continue
+		}
+		v := strings.ToValidUTF8(values[0], "")
+		if len(v) > maxHeaderValue {
+			v = strings.ToValidUTF8(v[:maxHeaderValue], "")
+		}
+		if out == nil {
+			out = make(map[string]string, 4)
+		}
+		out[name] = v
+	}
+	return out
+}
+
+// RetryAfter parses the header: whole or fractional seconds, or an HTTP date.
+// Past, negative and unreadable values give zero; long ones MaxRetryAfter.
+func RetryAfter(v string, now time.Time) time.Duration {
+	v = strings.TrimSpace(v)
+	if v == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseFloat(v, 64); err == nil {
+		switch {
+		case !(seconds > 0): // NaN too
+			return 0
+		case seconds >= MaxRetryAfter.Seconds():
+			return MaxRetryAfter
+		}
+		return time.Duration(seconds * float64(time.Second))
+	}
+	at, err := http.ParseTime(v)
+	if err != nil || !at.After(now) {
+		return 0
+	}
+	return min(at.Sub(now), MaxRetryAfter)
+}

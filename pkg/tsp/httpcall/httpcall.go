@@ -1,0 +1,214 @@
+// Package httpcall makes one HTTP call to a provider, safely: a total deadline,
+// a capped body, no redirects, an allow-list of response headers, and transport
+// faults turned into operation.Failure. Adapters share it; it knows no provider.
+package httpcall
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+
+	"writeback/pkg/operation"
+)
+
+// DefaultMaxBody is how much of an answer is read.
+const DefaultMaxBody = 1 << 20
+
+// Config of a Client. The zero value is usable.
+type Config struct {
+	// MaxBody caps the bytes read of an answer. Zero: DefaultMaxBody. A longer
+	// answer is a "tsp" failure.
+	MaxBody int64
+	// Transport makes the connections. Nil: a private one with bounded idle
+	// connections. It is wrapped for tracing.
+	Transport http.RoundTripper
+	// UserAgent of each call. Empty: "Writeback".
+	UserAgent string
+}
+
+// Client makes calls. Safe for concurrent use.
+type Client struct {
+	http    *http.Client
+	maxBody int64
+	agent   string
+}
+
+// New makes a client.
+func New(cfg Config) *Client {
+	if cfg.MaxBody <= 0 {
+		cfg.MaxBody = DefaultMaxBody
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "Writeback"
+	}
+	if cfg.Transport == nil {
+		cfg.Transport = newTransport()
+	}
+	return &Client{
+		http: &http.Client{
+			Transport:     otelhttp.NewTransport(cfg.Transport),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		maxBody: cfg.MaxBody,
+		agent:   cfg.UserAgent,
+	}
+}
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           512,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    5 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+}
+
+// Request is one call.
+type Request struct {
+	// What is done, for errors: "samsara: patch driver".
+	What   string
+	Method string
+	URL    string
+	Header http.Header
+	// Body is sent as it is. Nil: none.
+	Body []byte
+}
+
+// Answer is what the provider said. A status that is not 2xx is an answer too.
+type Answer struct {
+	Status int
+	// Header holds the allow-listed headers, by canonical name.
+	Header map[string]string
+	// RetryAfter is the parsed Retry-After. Zero: none, past or garbage.
+	RetryAfter time.Duration
+	Body       []byte
+}
+
+// Do makes the call. ctx must carry the deadline of the attempt. The error is an
+// *operation.Failure: "network" for DNS, connect, TLS, reset and timeout, "tsp"
+// for a redirect or an answer over the cap.
+func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(r.Body))
+	if err != nil {
+		return Answer{}, &operation.Failure{
+			Type: operation.ErrorValidation, Detail: r.What + ": the request could not be built", Err: redact(err),
+		}
+	}
+	for name, values := range r.Header {
+		req.Header[name] = values
+	}
+	req.Header.Set("User-Agent", c.agent)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return Answer{}, networkFailure(r.What, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer := Answer{
+		Status:     resp.StatusCode,
+		Header:     allowed(resp.Header),
+		RetryAfter: RetryAfter(resp.Header.Get("Retry-After"), time.Now()),
+	}
+	answer.Body, err = io.ReadAll(io.LimitReader(resp.Body, c.maxBody+1))
+	if err != nil {
+		f := networkFailure(r.What, err)
+		f.StatusCode, f.Header = answer.Status, answer.Header
+		return Answer{}, f
+	}
+	if int64(len(answer.Body)) > c.maxBody {
+		return Answer{}, answer.failure(operation.ErrorTSP, true, r.What+": the answer is larger than allowed")
+	}
+	if answer.Status >= 300 && answer.Status < 400 {
+		return Answer{}, answer.failure(operation.ErrorTSP, false,
+			fmt.Sprintf("%s: the provider redirected (%d); redirects are not followed", r.What, answer.Status))
+	}
+	return answer, nil
+}
+
+// OK reports a 2xx.
+func (a Answer) OK() bool { return a.Status >= 200 && a.Status < 300 }
+
+func (a Answer) failure(t operation.ErrorType, retryable bool, detail string) *operation.Failure {
+	return &operation.Failure{
+		Type: t, Retryable: retryable, StatusCode: a.Status, Header: a.Header,
+		RetryAfter: a.RetryAfter, Detail: detail,
+	}
+}
+
+// Garbled is the failure of a 2xx whose body does not parse or does not name the
+// user: nothing is known to have been written, so it is tried again.
+func (a Answer) Garbled(what string) *operation.Failure {
+	return a.failure(operation.ErrorTSP, true, what+": the provider's answer was not understood")
+}
+
+// Classify turns a status that is not 2xx into a failure by the common table. The
+// message is the provider's own short text; it is capped and may be empty.
+func (a Answer) Classify(what, message string) *operation.Failure {
+	detail := fmt.Sprintf("%s: the provider answered %d", what, a.Status)
+	if m := Short(message); m != "" {
+		detail += ": " + m
+	}
+	switch {
+	case a.Status == http.StatusUnauthorized:
+		f := a.failure(operation.ErrorAuth, false, detail)
+		f.Refresh = true
+		return f
+	case a.Status == http.StatusForbidden:
+		return a.failure(operation.ErrorAuth, false, detail)
+	case a.Status == http.StatusTooManyRequests,
+		a.Status == http.StatusRequestTimeout,
+		a.Status == http.StatusTooEarly,
+		a.Status >= 500:
+		return a.failure(operation.ErrorTSP, true, detail)
+	default:
+		return a.failure(operation.ErrorValidation, false, detail)
+	}
+}
+
+// Short makes a provider's text fit for an attempt log: one line, valid UTF-8, at
+// most 300 bytes.
+func Short(s string) string {
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "")), " ")
+	if len(s) <= 300 {
+		return s
+	}
+	return strings.ToValidUTF8(s[:297], "") + "..."
+}
+
+// networkFailure hides the URL of a transport error: its path and query may hold
+// personal data, and its host is our configuration.
+func networkFailure(what string, err error) *operation.Failure {
+	err = redact(err)
+	reason := "the connection failed"
+	var dns *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		reason = "no answer in time"
+	case errors.Is(err, context.Canceled):
+		reason = "the call was broken off"
+	case errors.As(err, &dns):
+		reason = "the provider's host name could not be resolved"
+	}
+	return &operation.Failure{Type: operation.ErrorNetwork, Retryable: true, Detail: what + ": " + reason, Err: err}
+}
+
+func redact(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
