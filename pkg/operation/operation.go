@@ -108,16 +108,16 @@ func (p Place) CreatedAt() time.Time { return time.UnixMicro(p.Seq).UTC() }
 type Operation struct {
 	Accepted
 	Place
-	UpdatedAt time.Time
-	Status    Status
+	UpdatedAt time.Time `json:"updated_at"`
+	Status    Status    `json:"status"`
 	// Attempts are the log rows, oldest first.
-	Attempts []Attempt
+	Attempts []Attempt `json:"attempts"`
 	// Attempted counts the calls made or lost; rows that explain an end without
 	// a call (deadline, cancel) are not counted.
-	Attempted int
+	Attempted int `json:"attempted"`
 	// Wait says why a pending operation is not being called. Zero: it is in
 	// flight, or about to be, or ended.
-	Wait Wait
+	Wait Wait `json:"-"`
 }
 
 // WaitReason is why a pending operation waits.

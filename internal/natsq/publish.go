@@ -1,0 +1,98 @@
+package natsq
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"writeback/pkg/operation"
+)
+
+// ErrAway says that NATS is not connected; nothing was sent.
+var ErrAway = errors.New("natsq: not connected")
+
+// PublishTimeout bounds one publish, its ack included.
+const PublishTimeout = 2 * time.Second
+
+// Publisher writes to the streams and waits for the ack. Safe for concurrent use.
+type Publisher struct {
+	nc *nats.Conn
+	js jetstream.JetStream
+}
+
+// NewPublisher makes a publisher on a connection that the caller owns.
+func NewPublisher(nc *nats.Conn, js jetstream.JetStream) *Publisher {
+	return &Publisher{nc: nc, js: js}
+}
+
+// Connected reports whether a publish can go out now.
+func (p *Publisher) Connected() bool { return p.nc.IsConnected() }
+
+// Accepted publishes an accepted operation. A quiet one wakes a worker; a busy one
+// belongs to a lane that is looked at anyway.
+func (p *Publisher) Accepted(ctx context.Context, m operation.Message, quiet bool) error {
+	subject := SubjectBusy
+	if quiet {
+		subject = SubjectQuiet
+	}
+	return p.publish(ctx, subject, m, m.Accepted)
+}
+
+// Event publishes what happened to an operation.
+func (p *Publisher) Event(ctx context.Context, e operation.Event) error {
+	subject := SubjectAttempted
+	switch e.Kind {
+	case operation.EventSucceeded:
+		subject = SubjectSucceeded
+	case operation.EventFailed:
+		subject = SubjectFailed
+	case operation.EventAttempted:
+	}
+	return p.publish(ctx, subject, e, e.Operation.Accepted)
+}
+
+// Dead keeps a message that could not be understood, with the reason.
+func (p *Publisher) Dead(ctx context.Context, original jetstream.Msg, reason string) error {
+	msg := nats.NewMsg(SubjectDead)
+	msg.Data = original.Data()
+	msg.Header.Set("Writeback-Reason", reason)
+	msg.Header.Set("Writeback-Subject", original.Subject())
+	if meta, err := original.Metadata(); err == nil {
+		// The same dead message twice is stored once.
+		msg.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s-%d", meta.Stream, meta.Sequence.Stream))
+	}
+	return p.send(ctx, msg)
+}
+
+func (p *Publisher) publish(ctx context.Context, subject string, body any, a operation.Accepted) error {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("natsq: publish: %w", err)
+	}
+	msg := nats.NewMsg(subject)
+	msg.Data = data
+	if a.TraceParent != "" {
+		msg.Header.Set("traceparent", a.TraceParent)
+		if a.TraceState != "" {
+			msg.Header.Set("tracestate", a.TraceState)
+		}
+	}
+	return p.send(ctx, msg)
+}
+
+func (p *Publisher) send(ctx context.Context, msg *nats.Msg) error {
+	if !p.Connected() {
+		return ErrAway
+	}
+	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)
+	defer cancel()
+	if _, err := p.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0)); err != nil {
+		return fmt.Errorf("natsq: publish %s: %w", msg.Subject, err)
+	}
+	return nil
+}

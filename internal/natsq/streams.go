@@ -1,0 +1,159 @@
+// Package natsq is Writeback's use of NATS JetStream: the three streams, what is
+// published to them, and the consumer that wakes workers.
+//
+// Streams carry and remember; they schedule nothing. No subject holds an id.
+package natsq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Names of the streams, subjects and the consumer.
+const (
+	StreamOperations = "OPERATIONS"
+	StreamEvents     = "OPERATION_EVENTS"
+	StreamDead       = "OPERATION_DEAD"
+
+	SubjectQuiet     = "operation.accepted.quiet"
+	SubjectBusy      = "operation.accepted.busy"
+	SubjectAttempted = "operation.attempted"
+	SubjectSucceeded = "operation.succeeded"
+	SubjectFailed    = "operation.failed"
+	SubjectDead      = "operation.dead"
+
+	ConsumerQuiet = "workers-quiet"
+)
+
+// Config of the streams. Every zero field takes the default given with it.
+type Config struct {
+	// Replicas of each stream. Default 1.
+	Replicas int
+	// OperationsMaxAge is how long accepted messages are kept; it must exceed the
+	// longest deadline. Default 48 h.
+	OperationsMaxAge time.Duration
+	// EventsMaxAge is how long events are kept. Default 45 days.
+	EventsMaxAge time.Duration
+	// OperationsMaxBytes and EventsMaxBytes bound the streams; a full stream
+	// refuses new messages. Default 4 GiB and 16 GiB.
+	OperationsMaxBytes, EventsMaxBytes int64
+	// AckWait is when an unacked wake-up is given to another worker. Default 30 s.
+	AckWait time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.Replicas <= 0 {
+		c.Replicas = 1
+	}
+	if c.OperationsMaxAge <= 0 {
+		c.OperationsMaxAge = 48 * time.Hour
+	}
+	if c.EventsMaxAge <= 0 {
+		c.EventsMaxAge = 45 * 24 * time.Hour
+	}
+	if c.OperationsMaxBytes <= 0 {
+		c.OperationsMaxBytes = 4 << 30
+	}
+	if c.EventsMaxBytes <= 0 {
+		c.EventsMaxBytes = 16 << 30
+	}
+	if c.AckWait <= 0 {
+		c.AckWait = 30 * time.Second
+	}
+	return c
+}
+
+// Connect opens a connection that reconnects for ever and buffers nothing while it
+// is away: a publish that cannot go out now fails now, and the outbox repeats it.
+// A server that is not there yet is no error.
+func Connect(url, name string, log *slog.Logger) (*nats.Conn, error) {
+	nc, err := nats.Connect(url,
+		nats.Name(name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250*time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, 500*time.Millisecond),
+		nats.ReconnectBufSize(-1),
+		nats.RetryOnFailedConnect(true),
+		nats.Timeout(3*time.Second),
+		nats.PingInterval(10*time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("nats disconnected", "error", err) }),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("nats reconnected") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats", "error", err) }),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("natsq: connect: %w", err)
+	}
+	return nc, nil
+}
+
+// Ensure creates the streams and the consumer, or brings them to the
+// configuration. Several processes may do so at once.
+func Ensure(ctx context.Context, js jetstream.JetStream, cfg Config) error {
+	cfg = cfg.withDefaults()
+	streams := []jetstream.StreamConfig{
+		{
+			Name: StreamOperations, Subjects: []string{"operation.accepted.*"},
+			Description: "accepted operations", MaxAge: cfg.OperationsMaxAge, MaxBytes: cfg.OperationsMaxBytes,
+		},
+		{
+			Name: StreamEvents, Subjects: []string{SubjectAttempted, SubjectSucceeded, SubjectFailed},
+			Description: "what happened to operations", MaxAge: cfg.EventsMaxAge, MaxBytes: cfg.EventsMaxBytes,
+		},
+		{
+			Name: StreamDead, Subjects: []string{SubjectDead},
+			Description: "messages that could not be understood", MaxAge: 30 * 24 * time.Hour, MaxBytes: 256 << 20,
+		},
+	}
+	for _, s := range streams {
+		s.Retention = jetstream.LimitsPolicy
+		s.Storage = jetstream.FileStorage
+		s.Compression = jetstream.S2Compression
+		s.Discard = jetstream.DiscardNew
+		s.Replicas = cfg.Replicas
+		// The flow repeats publishes and tolerates duplicates; ids would cost memory.
+		s.Duplicates = time.Second
+		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
+			return fmt.Errorf("natsq: stream %s: %w", s.Name, err)
+		}
+	}
+	_, err := js.CreateOrUpdateConsumer(ctx, StreamOperations, jetstream.ConsumerConfig{
+		Durable: ConsumerQuiet, Description: "wakes workers", FilterSubject: SubjectQuiet,
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait, MaxDeliver: -1, MaxAckPending: 20_000,
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+	})
+	if err != nil {
+		return fmt.Errorf("natsq: consumer %s: %w", ConsumerQuiet, err)
+	}
+	return nil
+}
+
+// History reads what the streams remember.
+type History struct{ js jetstream.JetStream }
+
+// NewHistory makes a reader of the streams.
+func NewHistory(js jetstream.JetStream) *History { return &History{js: js} }
+
+// Empty reports whether nothing was ever written to the operation and event
+// streams: a new installation.
+func (h *History) Empty(ctx context.Context) (bool, error) {
+	for _, name := range []string{StreamOperations, StreamEvents} {
+		s, err := h.js.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("natsq: stream %s: %w", name, err)
+		}
+		if s.CachedInfo().State.LastSeq > 0 {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,121 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+	"writeback/pkg/tsp"
+)
+
+// Accepter takes operations in. Safe for concurrent use.
+type Accepter struct {
+	parts   Parts
+	cfg     Config
+	acks    *Acker
+	attempt *Attempter
+}
+
+// NewAccepter makes an accepter; acks must be running.
+func NewAccepter(parts Parts, cfg Config, acks *Acker) *Accepter {
+	cfg = cfg.withDefaults()
+	return &Accepter{parts: parts, cfg: cfg, acks: acks, attempt: NewAttempter(parts, cfg)}
+}
+
+// Accept stores the operation and publishes it. Once it is stored it will end, so
+// a publish that fails is left to the outbox and is no error. The error is an
+// *operation.Error.
+func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limits) (operation.Operation, error) {
+	receipt, err := a.parts.Store.Accept(ctx, in, storeLimits(l))
+	if err != nil {
+		return operation.Operation{}, refusal(err)
+	}
+	if receipt.Replay != uuid.Nil {
+		return a.replay(ctx, in.ConnectionID, receipt.Replay)
+	}
+	op := pending(in, receipt.Place)
+	a.publish(ctx, op, receipt.Outstanding < a.cfg.QuietBelow)
+	return op, nil
+}
+
+func pending(in operation.Accepted, place operation.Place) operation.Operation {
+	return operation.Operation{
+		Accepted: in, Place: place, Status: operation.Pending, UpdatedAt: place.CreatedAt(),
+		Attempts: []operation.Attempt{},
+	}
+}
+
+func (a *Accepter) publish(ctx context.Context, op operation.Operation, quiet bool) {
+	// The client may go away; the operation is accepted all the same.
+	ctx = context.WithoutCancel(ctx)
+	err := a.parts.Publisher.Accepted(ctx, operation.Message{Accepted: op.Accepted, Place: op.Place}, quiet)
+	if err != nil {
+		a.parts.Log.WarnContext(ctx, "accepted message not published yet; the outbox will",
+			"operation_id", op.ID, "connection_id", op.ConnectionID, "error", err)
+		return
+	}
+	a.acks.Note(redisstore.Ack{Connection: op.ConnectionID, ID: op.ID, Accepted: true})
+}
+
+// replay answers a repeated idempotency key with the operation it stands for.
+func (a *Accepter) replay(ctx context.Context, connection, id uuid.UUID) (operation.Operation, error) {
+	op, err := a.parts.Store.Get(ctx, connection, id)
+	if err != nil {
+		return operation.Operation{}, refusal(err)
+	}
+	return op, nil
+}
+
+// refusal turns the store's errors into the caller's.
+func refusal(err error) *operation.Error {
+	var conflict *redisstore.ConflictError
+	var later *redisstore.LaterError
+	switch {
+	case errors.As(err, &conflict):
+		return &operation.Error{Code: operation.CodeConflict, Err: err, Message: fmt.Sprintf(
+			"operation %s of this user is still pending and would overwrite this write; wait for it or send without is_sync", conflict.Behind)}
+	case errors.As(err, &later):
+		return &operation.Error{Code: operation.CodeRateLimited, Err: err, RetryAfter: max(later.Wait, time.Second),
+			Message: "the provider may not be called for this connection right now; wait or send without is_sync"}
+	case errors.Is(err, redisstore.ErrLaneFull):
+		return &operation.Error{Code: operation.CodeRateLimited, Err: err, RetryAfter: 30 * time.Second,
+			Message: "this connection has too many pending operations"}
+	case errors.Is(err, redisstore.ErrMismatch):
+		return &operation.Error{Code: operation.CodeInvalid, Err: err, Message: "Idempotency-Key was used for another request",
+			Faults: []operation.Fault{{Path: "header.Idempotency-Key", Message: "was used with another body or query", Type: "idempotency_key_reused"}}}
+	case errors.Is(err, redisstore.ErrMissing):
+		return &operation.Error{Code: operation.CodeNotFound, Err: err, Message: "no such operation"}
+	default:
+		return &operation.Error{Code: operation.CodeUnavailable, Err: err, RetryAfter: 2 * time.Second,
+			Message: "the operation store is not available; nothing is lost, try again"}
+	}
+}
+
+// Reader reads operations for the api. Safe for concurrent use.
+type Reader struct{ store *redisstore.Store }
+
+// NewReader makes a reader.
+func NewReader(store *redisstore.Store) *Reader { return &Reader{store: store} }
+
+// Get reads one operation. The error is an *operation.Error.
+func (r *Reader) Get(ctx context.Context, connection, id uuid.UUID) (operation.Operation, error) {
+	op, err := r.store.Get(ctx, connection, id)
+	if err != nil {
+		return operation.Operation{}, refusal(err)
+	}
+	return op, nil
+}
+
+// List reads a page of operations. The error is an *operation.Error.
+func (r *Reader) List(ctx context.Context, q operation.Query) ([]operation.Operation, bool, error) {
+	ops, more, err := r.store.List(ctx, q)
+	if err != nil {
+		return nil, false, refusal(err)
+	}
+	return ops, more, nil
+}

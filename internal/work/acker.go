@@ -1,0 +1,80 @@
+package work
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"writeback/pkg/operation/redisstore"
+)
+
+// Acker notes in the store what the streams have confirmed, off the critical path
+// and many at a time. What it drops is published again by the outbox.
+type Acker struct {
+	store *redisstore.Store
+	queue chan redisstore.Ack
+	log   *slog.Logger
+}
+
+const (
+	ackQueue = 4096
+	ackBatch = 128
+)
+
+// NewAcker makes an acker; Run must be running for it to do anything.
+func NewAcker(store *redisstore.Store, log *slog.Logger) *Acker {
+	return &Acker{store: store, queue: make(chan redisstore.Ack, ackQueue), log: log}
+}
+
+// Note takes a confirmation. It never blocks. Safe for concurrent use.
+func (a *Acker) Note(ack redisstore.Ack) {
+	select {
+	case a.queue <- ack:
+	default:
+	}
+}
+
+// Run writes confirmations until ctx ends, and then those that are left.
+func (a *Acker) Run(ctx context.Context) error {
+	for {
+		select {
+		case ack := <-a.queue:
+			a.write(ctx, a.batch(ack))
+		case <-ctx.Done():
+			a.flush(context.WithoutCancel(ctx))
+			return nil
+		}
+	}
+}
+
+func (a *Acker) flush(ctx context.Context) {
+	for {
+		select {
+		case ack := <-a.queue:
+			a.write(ctx, a.batch(ack))
+		default:
+			return
+		}
+	}
+}
+
+func (a *Acker) batch(first redisstore.Ack) []redisstore.Ack {
+	batch := append(make([]redisstore.Ack, 0, ackBatch), first)
+	for len(batch) < ackBatch {
+		select {
+		case ack := <-a.queue:
+			batch = append(batch, ack)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (a *Acker) write(ctx context.Context, batch []redisstore.Ack) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := a.store.Acked(ctx, batch); err != nil {
+		a.log.WarnContext(ctx, "noting confirmations; the outbox repeats them", "count", len(batch), "error", err)
+	}
+}

@@ -1,0 +1,88 @@
+package work
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation/redisstore"
+)
+
+// lanes are the lanes that this process may look at next: those found due, oldest
+// first, and those it has just served that have more. They are hints: losing one
+// costs a poll's time, no more. Safe for concurrent use.
+type lanes struct {
+	mu     sync.Mutex
+	due    []uuid.UUID
+	own    []uuid.UUID
+	queued map[uuid.UUID]bool
+	some   chan struct{} // has a token when there may be something
+}
+
+func newLanes() *lanes {
+	return &lanes{queued: map[uuid.UUID]bool{}, some: make(chan struct{}, 1)}
+}
+
+// found replaces the due lanes by what a poll saw.
+func (l *lanes) found(due []redisstore.Due) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.due = l.due[:0]
+	for _, d := range due {
+		l.due = append(l.due, d.Connection)
+	}
+	if len(l.due) > 0 {
+		l.signal()
+	}
+}
+
+// more notes a lane that this process just served and that has work left.
+func (l *lanes) more(lane uuid.UUID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.queued[lane] {
+		return
+	}
+	l.queued[lane] = true
+	l.own = append(l.own, lane)
+	l.signal()
+}
+
+// take gives the lane that has been due longest, else one of our own.
+func (l *lanes) take() (uuid.UUID, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var lane uuid.UUID
+	switch {
+	case len(l.due) > 0:
+		lane, l.due = l.due[0], l.due[1:]
+	case len(l.own) > 0:
+		lane, l.own = l.own[0], l.own[1:]
+		delete(l.queued, lane)
+	default:
+		return uuid.Nil, false
+	}
+	if len(l.due)+len(l.own) > 0 {
+		l.signal()
+	}
+	return lane, true
+}
+
+// hungry reports whether the due lanes are used up.
+func (l *lanes) hungry() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.due) == 0
+}
+
+func (l *lanes) signal() {
+	select {
+	case l.some <- struct{}{}:
+	default:
+	}
+}
+
+func sortDue(due []redisstore.Due) {
+	slices.SortFunc(due, func(a, b redisstore.Due) int { return a.Since.Compare(b.Since) })
+}

@@ -1,0 +1,82 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+// recorder writes outcomes into the store and tells the streams. Safe for
+// concurrent use.
+type recorder struct {
+	parts   Parts
+	acks    *Acker
+	metrics metrics
+}
+
+// record keeps the outcome until the store has it: Redis may be away, or its data
+// may be on its way back. It gives up only when ctx ends.
+func (r *recorder) record(ctx context.Context, o redisstore.Outcome) (redisstore.Recorded, error) {
+	policy := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(50*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second),
+		backoff.WithMaxElapsedTime(0),
+	)
+	rec, err := backoff.RetryWithData(func() (redisstore.Recorded, error) {
+		once, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		rec, err := r.parts.Store.Record(once, o)
+		if errors.Is(err, redisstore.ErrMissing) {
+			return rec, backoff.Permanent(err)
+		}
+		return rec, err
+	}, backoff.WithContext(policy, ctx))
+	if err != nil {
+		return rec, err
+	}
+	r.publish(ctx, rec.Record)
+	if op := rec.Operation; op.Status.Terminal() && !rec.Late {
+		r.metrics.ended.Add(ctx, 1, metric.WithAttributes(
+			attribute.String("provider", op.Provider), attribute.String("status", string(op.Status))))
+	}
+	return rec, nil
+}
+
+// publish sends what the streams have not confirmed, in order: the accepted
+// message, the rows of a pending operation, the final event, which carries all
+// rows. What fails is left to the outbox.
+func (r *recorder) publish(ctx context.Context, rec redisstore.Record) {
+	op := rec.Operation
+	ack := redisstore.Ack{Connection: op.ConnectionID, ID: op.ID, RowVersion: rec.RowVersion, Rows: rec.Rows, Accepted: rec.Accepted, Final: rec.Final}
+	defer func() { r.acks.Note(ack) }()
+	if !rec.Accepted {
+		if err := r.parts.Publisher.Accepted(ctx, operation.Message{Accepted: op.Accepted, Place: op.Place}, false); err != nil {
+			return
+		}
+		ack.Accepted = true
+	}
+	event := operation.Event{Version: operation.Version, Operation: op, NextAt: rec.NextAt, Blocked: rec.Blocked}
+	switch {
+	case op.Status.Terminal() && !rec.Final:
+		event.Kind = operation.FinalKind(op.Status)
+		event.ID = operation.EventID(op.ID, event.Kind)
+		if r.parts.Publisher.Event(ctx, event) == nil {
+			ack.Rows, ack.Final = len(op.Attempts), true
+		}
+	case len(op.Attempts) > rec.Rows:
+		event.Kind = operation.EventAttempted
+		event.FirstRow = rec.Rows + 1
+		event.Operation.Attempts = op.Attempts[rec.Rows:]
+		event.ID = op.Attempts[len(op.Attempts)-1].ID
+		if r.parts.Publisher.Event(ctx, event) == nil {
+			ack.Rows = len(op.Attempts)
+		}
+	}
+}

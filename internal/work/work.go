@@ -1,0 +1,89 @@
+// Package work is an operation's trip after validation: accept, wake, next,
+// attempt, record, event. The api accepts with it, and makes sync attempts; the
+// worker does the rest.
+//
+// It decides by operation.Decide alone, keeps no state that a restart would miss,
+// and knows neither HTTP routes nor any provider.
+package work
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/internal/directory"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+	"writeback/pkg/tsp"
+)
+
+// connections finds a connection and keeps its credentials fresh.
+type connections interface {
+	ConnectionByID(id uuid.UUID) (directory.Connection, bool)
+	Credentials(ctx context.Context, connection uuid.UUID, stale tsp.Credentials, r tsp.Refresher) (tsp.Credentials, error)
+}
+
+// providers finds an adapter.
+type providers interface {
+	Get(name string) (tsp.Provider, bool)
+}
+
+// publisher writes to the streams.
+type publisher interface {
+	Accepted(ctx context.Context, m operation.Message, quiet bool) error
+	Event(ctx context.Context, e operation.Event) error
+	Connected() bool
+}
+
+// Parts are what the trip runs on.
+type Parts struct {
+	Store     *redisstore.Store
+	Publisher publisher
+	Directory connections
+	Providers providers
+	Log       *slog.Logger
+}
+
+// Config of the trip. Every zero field takes the default given with it.
+type Config struct {
+	// Concurrency is how many attempts run at once in this process. Default 64.
+	Concurrency int
+	// Grace is how long calls under way may take to finish at a stop. Default 20 s.
+	Grace time.Duration
+	// Poll is how often a worker with free slots asks for due lanes. Default 100 ms.
+	Poll time.Duration
+	// QuietBelow: an accept that leaves fewer operations outstanding in its lane
+	// wakes a worker by a message. Default 32.
+	QuietBelow int
+	// Backoff between attempts.
+	Backoff operation.Backoff
+}
+
+func (c Config) withDefaults() Config {
+	if c.Concurrency <= 0 {
+		c.Concurrency = 64
+	}
+	if c.Grace <= 0 {
+		c.Grace = 20 * time.Second
+	}
+	if c.Poll <= 0 {
+		c.Poll = 100 * time.Millisecond
+	}
+	if c.QuietBelow <= 0 {
+		c.QuietBelow = 32
+	}
+	return c
+}
+
+// LimitsOf joins a provider's limits with the connection's own.
+func LimitsOf(p tsp.Provider, c directory.Connection) tsp.Limits {
+	return c.Limits.Over(p.Describe().Limits).WithDefaults()
+}
+
+func storeLimits(l tsp.Limits) redisstore.Limits {
+	return redisstore.Limits{
+		InFlight: l.InFlight, PerSecond: l.PerSecond, Burst: l.Burst, Call: l.Call, Life: l.Deadline,
+	}
+}

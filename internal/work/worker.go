@@ -1,0 +1,279 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+// errStopping is the cause of calls broken off at the end of the grace.
+var errStopping = errors.New("the worker is stopping")
+
+// restorer fills shards that have no data: at first start, and after a loss.
+type restorer interface {
+	Restore(ctx context.Context, shards []int) error
+}
+
+// wakes is where messages come from; see natsq.Wakes.
+type wakes interface {
+	Run(ctx context.Context, pass func(ctx context.Context, m operation.Message, ack, nak func())) error
+}
+
+// wake is a message that waits for a slot.
+type wake struct {
+	operation.Message
+	ack, nak func()
+}
+
+// Worker runs the trip from wake to event. It owns its goroutines: Run returns
+// when all of them have.
+type Worker struct {
+	parts    Parts
+	cfg      Config
+	acks     *Acker
+	attempt  *Attempter
+	recorder *recorder
+	restore  restorer
+	metrics  metrics
+
+	slots chan struct{} // one token per free slot
+	quiet chan wake
+	lanes *lanes
+	poll  chan struct{} // asks for a poll before its time
+	// saturated: the last poll found as many lanes as it asked for.
+	saturated atomic.Bool
+}
+
+// NewWorker makes a worker.
+func NewWorker(parts Parts, cfg Config, acks *Acker, restore restorer) *Worker {
+	cfg = cfg.withDefaults()
+	attempt := NewAttempter(parts, cfg)
+	w := &Worker{
+		parts: parts, cfg: cfg, acks: acks, attempt: attempt, restore: restore, metrics: attempt.metrics,
+		recorder: &recorder{parts: parts, acks: acks, metrics: attempt.metrics},
+		slots:    make(chan struct{}, cfg.Concurrency),
+		quiet:    make(chan wake),
+		lanes:    newLanes(),
+		poll:     make(chan struct{}, 1),
+	}
+	for range cfg.Concurrency {
+		w.slots <- struct{}{}
+	}
+	return w
+}
+
+// Free gives the number of free slots.
+func (w *Worker) Free() int { return len(w.slots) }
+
+// DeadLetter counts a message that was put away.
+func (w *Worker) DeadLetter() { w.metrics.repaired(context.Background(), "dead_letter", 1) }
+
+// Run works until ctx ends. Then it stops fetching, lets calls under way finish
+// within the grace, records them and returns. source feeds it with messages.
+func (w *Worker) Run(ctx context.Context, source wakes) error {
+	// Calls outlive ctx by the grace, and are then broken off.
+	calls, breakOff := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer breakOff(nil)
+	g, fetching := errgroup.WithContext(ctx)
+	g.Go(func() error { return source.Run(fetching, w.woken) })
+	g.Go(func() error { return w.pollLoop(fetching) })
+	g.Go(func() error { return w.outboxLoop(fetching) })
+	var serving sync.WaitGroup
+	g.Go(func() error { return w.dispatch(fetching, calls, &serving) })
+	err := g.Wait()
+
+	grace := time.AfterFunc(w.cfg.Grace, func() { breakOff(errStopping) })
+	serving.Wait()
+	grace.Stop()
+	return err
+}
+
+// woken holds a message until a slot takes it.
+func (w *Worker) woken(ctx context.Context, m operation.Message, ack, nak func()) {
+	select {
+	case w.quiet <- wake{Message: m, ack: ack, nak: nak}:
+	case <-ctx.Done():
+		nak()
+	}
+}
+
+// dispatch gives each free slot its work: a waiting quiet wake first, then the
+// lane longest due, then one of our own with work left.
+func (w *Worker) dispatch(ctx, calls context.Context, serving *sync.WaitGroup) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.slots:
+		}
+		msg, lane, ok := w.nextWake(ctx)
+		if !ok {
+			w.slots <- struct{}{}
+			return nil
+		}
+		n := 1
+		if msg == nil {
+			n += w.takeFree(w.cfg.Concurrency / 4)
+		}
+		serving.Go(func() { w.serve(calls, ctx, msg, lane, n, serving) })
+	}
+}
+
+func (w *Worker) nextWake(ctx context.Context) (*wake, uuid.UUID, bool) {
+	for {
+		select {
+		case m := <-w.quiet:
+			return &m, m.ConnectionID, true
+		default:
+		}
+		if lane, ok := w.lanes.take(); ok {
+			return nil, lane, true
+		}
+		select {
+		case m := <-w.quiet:
+			return &m, m.ConnectionID, true
+		case <-w.lanes.some:
+		case <-ctx.Done():
+			return nil, uuid.Nil, false
+		}
+	}
+}
+
+// takeFree takes up to n more free slots without waiting.
+func (w *Worker) takeFree(n int) int {
+	for got := range n {
+		select {
+		case <-w.slots:
+		default:
+			return got
+		}
+	}
+	return n
+}
+
+func (w *Worker) giveBack(n int) {
+	for range n {
+		w.slots <- struct{}{}
+	}
+}
+
+// serve looks at a lane with n slots and runs what it is handed.
+func (w *Worker) serve(calls, fetching context.Context, msg *wake, lane uuid.UUID, n int, serving *sync.WaitGroup) {
+	handed := time.Now()
+	out, err := w.look(calls, fetching, msg, lane, n)
+	if err != nil {
+		w.giveBack(n)
+		return
+	}
+	w.giveBack(n - len(out.Leases))
+	if out.More {
+		w.lanes.more(lane)
+	}
+	if w.saturated.Load() && w.lanes.hungry() {
+		w.pollSoon()
+	}
+	for i, lease := range out.Leases {
+		run := func() {
+			defer w.giveBack(1)
+			w.run(calls, fetching, lease, handed)
+		}
+		if i == len(out.Leases)-1 {
+			run()
+			return
+		}
+		serving.Go(run)
+	}
+}
+
+// look is one next, under one set of attempt ids: a lost reply is asked for again
+// and gives the same leases.
+func (w *Worker) look(ctx, fetching context.Context, msg *wake, lane uuid.UUID, n int) (redisstore.Handout, error) {
+	var accepted *operation.Message
+	if msg != nil {
+		accepted = &msg.Message
+	}
+	ids := make([]uuid.UUID, n)
+	for i := range ids {
+		ids[i] = uuid.Must(uuid.NewV7())
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	out, err := w.parts.Store.Next(ctx, lane, w.limits(lane), ids, accepted)
+	if err != nil {
+		if fetching.Err() == nil {
+			w.parts.Log.WarnContext(ctx, "looking at a lane", "connection_id", lane, "error", err)
+			pause(fetching, 250*time.Millisecond)
+		}
+		if msg != nil {
+			msg.nak()
+		}
+		return out, err
+	}
+	if msg != nil {
+		msg.ack()
+	}
+	w.metrics.repaired(ctx, "healed", out.Healed)
+	w.metrics.repaired(ctx, "expired_lease", out.Expired)
+	return out, nil
+}
+
+func (w *Worker) limits(lane uuid.UUID) redisstore.Limits {
+	conn, ok := w.parts.Directory.ConnectionByID(lane)
+	if ok {
+		if p, ok := w.parts.Providers.Get(conn.Provider); ok {
+			return storeLimits(LimitsOf(p, conn))
+		}
+	}
+	return redisstore.Limits{InFlight: 1, Call: 20 * time.Second, Life: operation.DefaultDeadline}
+}
+
+// run makes the call of a lease, if it can still start in time, and records it.
+func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, handed time.Time) {
+	// Between here and the socket nothing waits: a late start would break order.
+	if fetching.Err() != nil || time.Since(handed) > w.parts.Store.Config().StartWindow {
+		w.release(calls, lease)
+		return
+	}
+	if lease.Number == 1 {
+		w.metrics.delay.Record(calls, time.Since(lease.CreatedAt()).Seconds())
+	}
+	outcome := w.attempt.Attempt(calls, lease)
+	// After a broken-off call there is still time to say what is known.
+	record, cancel := context.WithTimeout(context.WithoutCancel(calls), recordFor)
+	defer cancel()
+	rec, err := w.recorder.record(record, outcome)
+	if err != nil {
+		w.parts.Log.ErrorContext(calls, "outcome not recorded; its lease will end as unknown",
+			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID, "error", err)
+		return
+	}
+	if rec.More {
+		w.lanes.more(lease.ConnectionID)
+	}
+}
+
+// recordFor bounds how long an outcome is kept for a store that is away.
+const recordFor = 10 * time.Minute
+
+func (w *Worker) release(ctx context.Context, lease redisstore.Lease) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := w.parts.Store.Release(ctx, lease); err != nil {
+		w.parts.Log.WarnContext(ctx, "giving a lease back", "operation_id", lease.ID, "error", err)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,122 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation"
+)
+
+// ErrMismatch says that the idempotency key was used for another request.
+var ErrMismatch = errors.New("redisstore: the idempotency key was used for another request")
+
+// ErrLaneFull says that the connection has as many outstanding operations as it may.
+var ErrLaneFull = errors.New("redisstore: the connection has too many outstanding operations")
+
+// ErrOutboxFull says that too much has not reached the streams.
+var ErrOutboxFull = errors.New("redisstore: too many operations wait to be published")
+
+// ConflictError says that a sync operation found an earlier one outstanding.
+type ConflictError struct{ Behind uuid.UUID }
+
+// Error names the earlier operation.
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("redisstore: operation %s of this user is outstanding", e.Behind)
+}
+
+// LaterError says that the lane may not call now.
+type LaterError struct{ Wait time.Duration }
+
+// Error gives the wait.
+func (e *LaterError) Error() string {
+	return fmt.Sprintf("redisstore: the connection may not be called for %s", e.Wait)
+}
+
+// Receipt is what accepting gave.
+type Receipt struct {
+	operation.Place
+	// Outstanding counts the connection's operations that have not ended.
+	Outstanding int
+	// Replay is the operation that the idempotency key already stands for. Nil:
+	// this one was accepted.
+	Replay uuid.UUID
+}
+
+// Accept stores the operation at the end of its mailbox and puts it into the
+// outbox. Accepting an id again gives the same receipt. Errors: ErrStale,
+// ErrMismatch, ErrLaneFull, ErrOutboxFull, and those of the connection to Redis,
+// after which it is not known whether it was accepted.
+func (s *Store) Accept(ctx context.Context, a operation.Accepted, l Limits) (Receipt, error) {
+	return s.accept(ctx, a, l, "")
+}
+
+// AcceptSync stores a sync operation with a lease for its one attempt. It adds
+// the errors *ConflictError and *LaterError.
+func (s *Store) AcceptSync(ctx context.Context, a operation.Accepted, l Limits, attempt uuid.UUID) (Receipt, error) {
+	return s.accept(ctx, a, l, attempt.String())
+}
+
+func (s *Store) accept(ctx context.Context, a operation.Accepted, l Limits, attempt string) (Receipt, error) {
+	doc, err := json.Marshal(a)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("redisstore: accept: %w", err)
+	}
+	scope, fingerprint := "", ""
+	if a.Key != nil {
+		scope, fingerprint = a.Key.Scope, a.Key.Fingerprint
+	}
+	r, err := s.run(ctx, acceptScript, operation.ShardOf(a.ConnectionID),
+		a.ID.String(), a.ConnectionID.String(), userOf(a), a.PartnerID.String(), doc, l.Life.Milliseconds(),
+		max(l.InFlight, 1), l.interval(), max(l.Burst, 1), s.cfg.LaneBound, s.cfg.OutboxBound,
+		attempt, s.LeaseFor(l).Milliseconds(), scope, fingerprint, s.cfg.KeyTTL.Milliseconds(), maxAttempts(a))
+	if err != nil {
+		return Receipt{}, err
+	}
+	switch word := r.word(); {
+	case word == "ok":
+		return Receipt{
+			Place:       operation.Place{Seq: number(r[1]), Deadline: milli(number(r[2]))},
+			Outstanding: int(number(r[3])),
+		}, nil
+	case word == "replay":
+		id, err := uuid.Parse(text(r[1]))
+		return Receipt{Replay: id}, err
+	case word == "mismatch":
+		return Receipt{}, ErrMismatch
+	case word == "full" && text(r[1]) == "lane":
+		return Receipt{}, ErrLaneFull
+	case word == "full":
+		return Receipt{}, ErrOutboxFull
+	case word == "conflict":
+		id, err := uuid.Parse(text(r[1]))
+		if err != nil {
+			return Receipt{}, err
+		}
+		return Receipt{}, &ConflictError{Behind: id}
+	case word == "later":
+		return Receipt{}, &LaterError{Wait: time.Duration(number(r[1])) * time.Millisecond}
+	default:
+		return Receipt{}, fmt.Errorf("redisstore: accept answered %q", word)
+	}
+}
+
+// userOf names the mailbox: the user, or the operation itself while a create has
+// no user yet.
+func userOf(a operation.Accepted) string {
+	if a.ResourceID == uuid.Nil {
+		return a.ID.String()
+	}
+	return a.ResourceID.String()
+}
+
+func maxAttempts(a operation.Accepted) int {
+	if a.MaxAttempts > 0 {
+		return a.MaxAttempts
+	}
+	return operation.DefaultMaxAttempts
+}

@@ -1,0 +1,259 @@
+package redisstore_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+func (f *fixture) fill(n int) {
+	for range n {
+		f.accept(f.accepted(uuid.New()))
+	}
+}
+
+func TestLane_Cap(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		f.limits.InFlight = 3
+		f.fill(5)
+		h := f.next(10)
+		require.Len(t, h.Leases, 3)
+		require.False(t, h.More, "a full lane is not due before a lease ends")
+		require.Empty(t, f.next(10).Leases)
+		rec := f.record(h.Leases[0], succeed)
+		require.True(t, rec.More)
+		require.Len(t, f.next(10).Leases, 1)
+	})
+}
+
+func TestLane_Rate(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		f.limits.PerSecond, f.limits.Burst = 0.5, 3
+		f.fill(5)
+		require.Len(t, f.next(10).Leases, 3, "the burst, then the rate")
+		require.Empty(t, f.next(10).Leases)
+		due, ok := f.due()
+		require.True(t, ok)
+		require.WithinDuration(t, time.Now().Add(2*time.Second), due, 1500*time.Millisecond)
+		op := f.get(f.last())
+		require.Equal(t, operation.WaitRateLimited, op.Wait.Reason)
+	})
+}
+
+// last gives an operation that is ready and not handed out.
+func (f *fixture) last() uuid.UUID {
+	v, err := f.rdb.ZRange(f.t.Context(), f.key("ready:"+f.conn.String()), 0, 0).Result()
+	require.NoError(f.t, err)
+	require.Len(f.t, v, 1)
+	return uuid.MustParse(v[0])
+}
+
+func TestLane_BlockedUntilRetryAfter(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		f.fill(2)
+		l := f.next(1).Leases[0]
+		d := again(time.Minute)
+		d.Block = time.Minute
+		rec := f.record(l, d)
+		require.WithinDuration(t, time.Now().Add(time.Minute), rec.Blocked, 10*time.Second)
+		require.Empty(t, f.next(10).Leases, "the whole lane waits")
+		require.Equal(t, operation.WaitProviderBackoff, f.get(f.last()).Wait.Reason)
+		due, _ := f.due()
+		require.WithinDuration(t, time.Now().Add(time.Minute), due, 10*time.Second)
+	})
+}
+
+func TestLane_Breaker(t *testing.T) {
+	t.Parallel()
+	cfg := redisstore.Config{BreakerThreshold: 2, BreakerOpen: 100 * time.Millisecond}
+	both(t, cfg, func(t *testing.T, f *fixture) {
+		f.fill(4)
+		network := operation.Decision{Verdict: operation.Again, Network: true, Delay: time.Hour}
+		for _, l := range f.next(2).Leases {
+			f.record(l, network)
+		}
+		require.Empty(t, f.next(10).Leases, "two network failures in a row open the breaker")
+		require.Equal(t, operation.WaitBreakerOpen, f.get(f.last()).Wait.Reason)
+		var probe redisstore.Handout
+		require.Eventually(t, func() bool { probe = f.next(10); return len(probe.Leases) > 0 }, 5*time.Second, 5*time.Millisecond)
+		require.Len(t, probe.Leases, 1, "half open is one probe")
+		f.record(probe.Leases[0], network)
+		require.Empty(t, f.next(10).Leases, "a lost probe opens it again")
+		require.Eventually(t, func() bool { probe = f.next(10); return len(probe.Leases) > 0 }, 5*time.Second, 5*time.Millisecond)
+		f.fill(3)
+		f.record(probe.Leases[0], succeed)
+		require.Len(t, f.next(10).Leases, 3, "an answer closes it")
+	})
+}
+
+func TestLane_Pause(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		f.fill(2)
+		require.NoError(t, f.store.Pause(t.Context(), f.conn, true))
+		require.Empty(t, f.next(10).Leases)
+		require.Equal(t, operation.WaitPaused, f.get(f.last()).Wait.Reason)
+		require.NoError(t, f.store.Pause(t.Context(), f.conn, false))
+		require.Len(t, f.next(10).Leases, 2)
+	})
+}
+
+func TestSync_LeaseAtOnceAndRefusals(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		f.limits.InFlight = 1
+		user := uuid.New()
+		a := f.accepted(user)
+		a.Sync = true
+		attempt := uuid.Must(uuid.NewV7())
+		receipt, err := f.store.AcceptSync(t.Context(), a, f.limits, attempt)
+		require.NoError(t, err)
+		twice, err := f.store.AcceptSync(t.Context(), a, f.limits, attempt)
+		require.NoError(t, err)
+		require.Equal(t, receipt.Seq, twice.Seq)
+		require.Empty(t, f.next(1).Leases)
+
+		var conflict *redisstore.ConflictError
+		_, err = f.store.AcceptSync(t.Context(), f.accepted(user), f.limits, uuid.New())
+		require.ErrorAs(t, err, &conflict)
+		require.Equal(t, a.ID, conflict.Behind)
+		var later *redisstore.LaterError
+		_, err = f.store.AcceptSync(t.Context(), f.accepted(uuid.New()), f.limits, uuid.New())
+		require.ErrorAs(t, err, &later)
+		require.Positive(t, later.Wait)
+
+		rec := f.record(redisstore.Lease{Accepted: a, AttemptID: attempt}, succeed)
+		require.Equal(t, operation.Succeeded, rec.Operation.Status)
+		require.True(t, rec.Accepted, "a sync operation has no accepted message")
+	})
+}
+
+func TestSync_LostEndsFailedAndIsNeverRepeated(t *testing.T) {
+	t.Parallel()
+	cfg := redisstore.Config{StartWindow: time.Millisecond, Margin: time.Millisecond}
+	both(t, cfg, func(t *testing.T, f *fixture) {
+		f.limits.Call = time.Millisecond
+		a := f.accepted(uuid.New())
+		a.Sync = true
+		_, err := f.store.AcceptSync(t.Context(), a, f.limits, uuid.Must(uuid.NewV7()))
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return f.next(1).Ended == 1 }, 5*time.Second, 5*time.Millisecond)
+		op := f.get(a.ID)
+		require.Equal(t, operation.Failed, op.Status)
+		require.True(t, op.Attempts[0].Unknown)
+		require.Empty(t, f.next(1).Leases)
+	})
+}
+
+func TestAccept_Bounds(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{LaneBound: 2, OutboxBound: 3}, func(t *testing.T, f *fixture) {
+		f.fill(2)
+		_, err := f.store.Accept(t.Context(), f.accepted(uuid.New()), f.limits)
+		require.ErrorIs(t, err, redisstore.ErrLaneFull)
+		for _, l := range f.next(2).Leases {
+			f.record(l, succeed)
+		}
+		f.fill(1)
+		_, err = f.store.Accept(t.Context(), f.accepted(uuid.New()), f.limits)
+		require.ErrorIs(t, err, redisstore.ErrOutboxFull)
+	})
+}
+
+func TestAccept_IdempotencyKey(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		first := f.accepted(uuid.New())
+		first.Key = &operation.Key{Scope: "s", Fingerprint: "f"}
+		f.accept(first)
+		second := f.accepted(first.ResourceID)
+		second.Key = &operation.Key{Scope: "s", Fingerprint: "f"}
+		require.Equal(t, first.ID, f.accept(second).Replay)
+		second.Key.Fingerprint = "g"
+		_, err := f.store.Accept(t.Context(), second, f.limits)
+		require.ErrorIs(t, err, redisstore.ErrMismatch)
+	})
+}
+
+func TestStale_WritesNothing(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		f.fill(1)
+		l := f.next(1).Leases[0]
+		require.NoError(t, f.rdb.Del(t.Context(), f.key("gen")).Err())
+		before, err := f.rdb.DBSize(t.Context()).Result()
+		require.NoError(t, err)
+		ctx := t.Context()
+		_, err = f.store.Accept(ctx, f.accepted(uuid.New()), f.limits)
+		require.ErrorIs(t, err, redisstore.ErrStale)
+		_, err = f.store.Next(ctx, f.conn, f.limits, ids(1), nil)
+		require.ErrorIs(t, err, redisstore.ErrStale)
+		_, err = f.store.Record(ctx, f.outcome(l, succeed))
+		require.ErrorIs(t, err, redisstore.ErrStale)
+		require.ErrorIs(t, f.store.Release(ctx, l), redisstore.ErrStale)
+		_, err = f.store.Cancel(ctx, f.conn, l.ID)
+		require.ErrorIs(t, err, redisstore.ErrStale)
+		_, err = f.store.Get(ctx, f.conn, l.ID)
+		require.ErrorIs(t, err, redisstore.ErrStale)
+		_, _, err = f.store.List(ctx, operation.Query{PartnerID: f.partner, From: time.Now().Add(-time.Hour), To: time.Now(), Limit: 1})
+		require.ErrorIs(t, err, redisstore.ErrStale)
+		require.True(t, errors.Is(err, redisstore.ErrStale))
+		after, err := f.rdb.DBSize(ctx).Result()
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+
+		require.NoError(t, f.store.Begin(ctx, allShards()))
+		require.Equal(t, operation.Succeeded, f.record(l, succeed).Operation.Status, "the kept outcome goes in under the new generation")
+	})
+}
+
+func TestPoll_FindsDueLanesAndNoticesLoss(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		ctx := t.Context()
+		p, err := f.store.Poll(ctx, 10)
+		require.NoError(t, err)
+		require.Empty(t, p.Due)
+		require.Empty(t, p.Missing)
+		f.fill(1)
+		p, err = f.store.Poll(ctx, 10)
+		require.NoError(t, err)
+		require.Len(t, p.Due, 1)
+		require.Equal(t, f.conn, p.Due[0].Connection)
+
+		shard := operation.ShardOf(f.conn)
+		require.NoError(t, f.rdb.Del(ctx, f.key("beat")).Err()) // as after a roll-back to before the first poll
+		p, err = f.store.Poll(ctx, 10)
+		require.NoError(t, err)
+		require.Equal(t, []int{shard}, p.Missing)
+		_, err = f.store.Next(ctx, f.conn, f.limits, ids(1), nil)
+		require.ErrorIs(t, err, redisstore.ErrStale)
+	})
+}
+
+func TestNext_HealsFromAMessage(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		a := f.accepted(uuid.New())
+		m := &operation.Message{Accepted: a, Place: operation.Place{
+			Seq: time.Now().UnixMicro(), Deadline: time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)}}
+		for i := range 2 {
+			h, err := f.store.Next(t.Context(), f.conn, f.limits, ids(1), m)
+			require.NoError(t, err)
+			require.Equal(t, 1-i, h.Healed, "a record is never overwritten")
+			require.Len(t, h.Leases, 1-i)
+		}
+		op := f.get(a.ID)
+		require.Equal(t, m.Seq, op.Seq)
+		require.Equal(t, m.Deadline, op.Deadline)
+	})
+}

@@ -1,0 +1,106 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation"
+)
+
+// Lease is the right to make one call for one operation. It ends by itself and is
+// never extended.
+type Lease struct {
+	operation.Accepted
+	operation.Place
+	// AttemptID is the fence, and the id of the log row.
+	AttemptID uuid.UUID
+	// Number of this attempt, from 1.
+	Number int
+	// Left is the time until the operation's deadline, at the hand-out.
+	Left time.Duration
+	// Renew says that the last attempt was refused for its credential.
+	Renew bool
+	// Repeat says that an earlier call's outcome is unknown.
+	Repeat bool
+}
+
+// Handout is what one look at a lane gave.
+type Handout struct {
+	Leases []Lease
+	// More says that the lane has work that is due now.
+	More bool
+	// Healed, Expired and Ended count repairs: records put back from a message,
+	// leases that ran out, operations ended by deadline or mark.
+	Healed, Expired, Ended int
+}
+
+// repairs bounds the expired leases and deadlines that one look handles; what is
+// left keeps the lane due.
+const repairs = 16
+
+// Next looks at a lane: it ends what ran out and hands out ready heads, at most
+// one per attempt id. Calling it again with the same ids gives the same leases.
+// accepted may be nil; if it is not and its record is gone, it is put back first.
+func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attempts []uuid.UUID, accepted *operation.Message) (Handout, error) {
+	args := make([]any, 0, 16+len(attempts)+repairs)
+	args = append(args, connection.String(), s.LeaseFor(l).Milliseconds(), s.cfg.BreakerOpen.Milliseconds(), len(attempts))
+	for _, id := range attempts {
+		args = append(args, id.String())
+	}
+	args = append(args, repairs)
+	for _, id := range newIDs(repairs) {
+		args = append(args, id.String())
+	}
+	if accepted != nil {
+		doc, err := json.Marshal(accepted.Accepted)
+		if err != nil {
+			return Handout{}, fmt.Errorf("redisstore: next: %w", err)
+		}
+		args = append(args, accepted.ID.String(), userOf(accepted.Accepted), accepted.PartnerID.String(), doc,
+			accepted.Seq, accepted.Deadline.UnixMilli(), maxAttempts(accepted.Accepted))
+	}
+	r, err := s.run(ctx, nextScript, operation.ShardOf(connection), args...)
+	if err != nil {
+		return Handout{}, err
+	}
+	h := Handout{More: number(r[1]) == 1, Healed: int(number(r[2])), Expired: int(number(r[3])), Ended: int(number(r[4]))}
+	for _, v := range array(r[5]) {
+		lease, err := decodeLease(array(v))
+		if err != nil {
+			return h, err
+		}
+		h.Leases = append(h.Leases, lease)
+	}
+	return h, nil
+}
+
+func decodeLease(v []any) (Lease, error) {
+	var l Lease
+	if err := json.Unmarshal([]byte(text(v[2])), &l.Accepted); err != nil {
+		return l, fmt.Errorf("redisstore: lease of %s: %w", text(v[0]), err)
+	}
+	id, err := uuid.Parse(text(v[1]))
+	if err != nil {
+		return l, fmt.Errorf("redisstore: lease of %s: %w", text(v[0]), err)
+	}
+	l.AttemptID = id
+	l.Seq = number(v[3])
+	l.Deadline = milli(number(v[4]))
+	l.Left = time.Duration(number(v[5])) * time.Millisecond
+	l.Number = int(number(v[6])) + 1
+	l.Renew = text(v[7]) == "1"
+	l.Repeat = text(v[8]) == "1"
+	return l, nil
+}
+
+// Release gives a lease back whose call was not made. It writes no row and costs
+// no attempt. A lease that has already ended is left as it is.
+func (s *Store) Release(ctx context.Context, lease Lease) error {
+	_, err := s.run(ctx, releaseScript, operation.ShardOf(lease.ConnectionID),
+		lease.ConnectionID.String(), lease.ID.String(), lease.AttemptID.String(), newIDs(1)[0].String())
+	return err
+}

@@ -1,0 +1,81 @@
+package redisstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"writeback/pkg/operation"
+)
+
+// Due is a lane that somebody must look at, and since when.
+type Due struct {
+	Connection uuid.UUID
+	Since      time.Time
+}
+
+// Polled is what one poll of all shards found.
+type Polled struct {
+	Due []Due
+	// Missing lists the shards without a generation: new, wiped, or found to have
+	// gone back in time by this poll.
+	Missing []int
+}
+
+// beatEvery is how often a poll writes its beat.
+const beatEvery = 500 * time.Millisecond
+
+// Poll asks every shard for due lanes, at most the given number each, in one
+// pipeline. It notices a shard whose data is gone or has gone back. Not for
+// concurrent use on one Store.
+func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
+	cmds := make([]*redis.Cmd, operation.Shards)
+	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for shard := range cmds {
+			seen := s.beats[shard].Load()
+			raise := time.Since(milli(seen)) >= beatEvery
+			cmds[shard] = pipe.EvalSha(ctx, pollScript.Hash(), []string{prefix(shard)}, "", s.process, seen, flag(raise), most)
+		}
+	})
+	if err != nil {
+		return Polled{}, err
+	}
+	var p Polled
+	for shard, cmd := range cmds {
+		v, err := cmd.Slice()
+		if err != nil {
+			return p, err
+		}
+		gen := text(v[0])
+		if gen == "" {
+			p.Missing = append(p.Missing, shard)
+			s.beats[shard].Store(0)
+			continue
+		}
+		s.setGen(shard, gen)
+		s.beats[shard].Store(number(v[1]))
+		lanes := array(v[2])
+		for i := 0; i+1 < len(lanes); i += 2 {
+			id, err := uuid.Parse(text(lanes[i]))
+			if err != nil {
+				return p, err
+			}
+			p.Due = append(p.Due, Due{Connection: id, Since: milli(number(lanes[i+1]))})
+		}
+	}
+	return p, nil
+}
+
+// Begin starts a shard that has no data and needs none: a new installation. It
+// does nothing where a generation exists.
+func (s *Store) Begin(ctx context.Context, shards []int) error {
+	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, shard := range shards {
+			pipe.SetNX(ctx, prefix(shard)+"gen", newIDs(1)[0].String(), 0)
+		}
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,218 @@
+// Package redisstore keeps the state of operations in Redis: records and attempt
+// logs, the mailboxes, the lanes, the due index and the outbox, each changed by
+// one script per step.
+//
+// It decides nothing that is not about order, room and time: outcomes are judged
+// by operation.Decide, and streams are written by others. All clocks in here are
+// Redis's.
+package redisstore
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed" // the scripts
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"writeback/pkg/operation"
+)
+
+// ErrStale says that the shard's data is not the filling this process knows, and
+// that no newer one is complete: it is being rebuilt. Nothing was written.
+var ErrStale = errors.New("redisstore: the shard is being rebuilt")
+
+// ErrMissing says that there is no such operation.
+var ErrMissing = errors.New("redisstore: no such operation")
+
+// Config of a Store. Every zero field takes the default given with it.
+type Config struct {
+	// StartWindow is how soon after a hand-out a call starts, or is given back.
+	// Default 1 s.
+	StartWindow time.Duration
+	// Margin is added to start window and call deadline to make a lease. Default 4 s.
+	Margin time.Duration
+	// BreakerThreshold is how many network failures in a row open a lane's
+	// breaker. Default 5.
+	BreakerThreshold int
+	// BreakerOpen is how long an open breaker waits before it lets one probe
+	// through. Default 30 s.
+	BreakerOpen time.Duration
+	// LaneBound is the most outstanding operations of one connection. Default
+	// 500,000.
+	LaneBound int
+	// OutboxBound is the most operations per shard of which something is not yet
+	// in a stream; it bounds what NATS may miss. Default 20,000.
+	OutboxBound int
+	// RecordTTL is how long an ended operation stays readable once its events are
+	// out. Default 50 days; it must exceed the age of the operation stream plus
+	// the longest deadline.
+	RecordTTL time.Duration
+	// KeyTTL is how long an idempotency key is remembered. Default 24 h.
+	KeyTTL time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	setInt := func(d *int, v int) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	set(&c.StartWindow, time.Second)
+	set(&c.Margin, 4*time.Second)
+	setInt(&c.BreakerThreshold, 5)
+	set(&c.BreakerOpen, 30*time.Second)
+	setInt(&c.LaneBound, 500_000)
+	setInt(&c.OutboxBound, 20_000)
+	set(&c.RecordTTL, 50*24*time.Hour)
+	set(&c.KeyTTL, 24*time.Hour)
+	return c
+}
+
+// Limits are what the scripts have to know of one connection.
+type Limits struct {
+	// InFlight bounds the concurrent calls.
+	InFlight int
+	// PerSecond bounds the rate. Zero: not limited.
+	PerSecond float64
+	// Burst is how many calls may come at once within the rate.
+	Burst int
+	// Call is the deadline of one call.
+	Call time.Duration
+	// Life is how long an operation may be pending.
+	Life time.Duration
+}
+
+func (l Limits) interval() int64 {
+	if l.PerSecond <= 0 {
+		return 0
+	}
+	return int64(float64(time.Second/time.Microsecond) / l.PerSecond)
+}
+
+// Store runs the scripts. Safe for concurrent use.
+type Store struct {
+	rdb     redis.UniversalClient
+	cfg     Config
+	process string
+	gens    [operation.Shards]atomic.Pointer[string]
+	beats   [operation.Shards]atomic.Int64
+}
+
+// New makes a store on a client that the caller owns and closes.
+func New(rdb redis.UniversalClient, cfg Config) *Store {
+	var id [8]byte
+	_, _ = rand.Read(id[:])
+	return &Store{rdb: rdb, cfg: cfg.withDefaults(), process: hex.EncodeToString(id[:])}
+}
+
+// Config gives the configuration with its defaults filled in.
+func (s *Store) Config() Config { return s.cfg }
+
+// Ping asks Redis for a sign of life.
+func (s *Store) Ping(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }
+
+// LeaseFor gives the length of a lease: start window, call deadline and margin.
+func (s *Store) LeaseFor(l Limits) time.Duration { return s.cfg.StartWindow + l.Call + s.cfg.Margin }
+
+func prefix(shard int) string { return fmt.Sprintf("wb:{%02d}:", shard) }
+
+func (s *Store) gen(shard int) string {
+	if g := s.gens[shard].Load(); g != nil {
+		return *g
+	}
+	return ""
+}
+
+func (s *Store) setGen(shard int, g string) { s.gens[shard].Store(&g) }
+
+// run runs a script under the generation that this process knows; when that is
+// stale, once more under the one that Redis has now.
+func (s *Store) run(ctx context.Context, script *redis.Script, shard int, args ...any) (reply, error) {
+	for range 2 {
+		r, err := s.runOnce(ctx, script, shard, args)
+		if err != nil || r.word() != "stale" {
+			return r, err
+		}
+		g, err := s.rdb.Get(ctx, prefix(shard)+"gen").Result()
+		switch {
+		case errors.Is(err, redis.Nil):
+			return nil, ErrStale
+		case err != nil:
+			return nil, err
+		}
+		s.setGen(shard, g)
+	}
+	return nil, ErrStale
+}
+
+func (s *Store) runOnce(ctx context.Context, script *redis.Script, shard int, args []any) (reply, error) {
+	argv := append([]any{s.gen(shard)}, args...)
+	v, err := script.Run(ctx, s.rdb, []string{prefix(shard)}, argv...).Slice()
+	return reply(v), err
+}
+
+// reply is a script's answer: a word, then values.
+type reply []any
+
+func (r reply) word() string {
+	if len(r) == 0 {
+		return ""
+	}
+	return text(r[0])
+}
+
+func text(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case int64:
+		return strconv.FormatInt(v, 10)
+	}
+	return ""
+}
+
+func number(v any) int64 {
+	switch v := v.(type) {
+	case int64:
+		return v
+	case string:
+		n, _ := strconv.ParseInt(v, 10, 64)
+		return n
+	}
+	return 0
+}
+
+func array(v any) []any {
+	a, _ := v.([]any)
+	return a
+}
+
+func pairs(v any) map[string]string {
+	a := array(v)
+	m := make(map[string]string, len(a)/2)
+	for i := 0; i+1 < len(a); i += 2 {
+		m[text(a[i])] = text(a[i+1])
+	}
+	return m
+}
+
+// newIDs makes n UUIDv7 as script arguments.
+func newIDs(n int) []uuid.UUID {
+	ids := make([]uuid.UUID, n)
+	for i := range ids {
+		ids[i] = uuid.Must(uuid.NewV7())
+	}
+	return ids
+}

@@ -1,0 +1,142 @@
+package geotab
+
+import (
+	"errors"
+	"strings"
+
+	"writeback/pkg/operation"
+)
+
+// maxPhone is the provider's limit of "+<code> <digits>".
+const maxPhone = 20
+
+const keyPhone = "phoneNumber"
+
+// phoneNumber is a number as digits. With international they begin with the
+// country code, which code is if it can be told.
+type phoneNumber struct {
+	digits        string
+	international bool
+	code          string
+}
+
+func parsePhone(text string) (phoneNumber, error) {
+	rest, international := strings.CutPrefix(strings.TrimSpace(text), "+")
+	n := phoneNumber{digits: digits(rest), international: international}
+	if n.digits == "" || strings.ContainsFunc(rest, notPhone) {
+		return n, errors.New("must be digits with the usual separators")
+	}
+	if international {
+		n.code = dialPrefix(n.digits)
+	}
+	return n, nil
+}
+
+// national takes off the country code. Without a plus it does so only for eleven
+// digits after +1, which no North American number has.
+func (n phoneNumber) national(code string) string {
+	rest, ok := strings.CutPrefix(n.digits, code)
+	if ok && (n.international || (code == "1" && len(n.digits) == 11)) {
+		return rest
+	}
+	return n.digits
+}
+
+// dialPrefix finds the country code of an international number: codes are a
+// prefix code, so one, two or three digits are told apart by how they begin.
+func dialPrefix(d string) string {
+	const twoDigits = " 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58" +
+		" 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 "
+	switch {
+	case len(d) < 4:
+		return ""
+	case d[0] == '1' || d[0] == '7':
+		return d[:1]
+	case strings.Contains(twoDigits, " "+d[:2]+" "):
+		return d[:2]
+	}
+	return d[:3]
+}
+
+// checkPhone refuses what can be told without the present number.
+func (p *plan) checkPhone() {
+	number, hasNumber := p.changes.Get(operation.FieldPhoneNumber)
+	code, hasCode := p.changes.Get(operation.FieldPhoneCountryCode)
+	parsed, numberErr := parsePhone(number.Text())
+	dial, codeErr := dialCode(code)
+	delete(p.patch, keyPhone)
+	switch {
+	case hasNumber && number.IsNull() && hasCode:
+		p.refused.Add(operation.FieldPhoneCountryCode, "there is no number to hold it: phone_number is cleared")
+	case hasNumber && number.IsNull():
+		p.patch[keyPhone] = ""
+	case hasNumber && numberErr != nil, hasCode && codeErr != nil: // refused by the table
+	case hasNumber && hasCode && parsed.international && !strings.HasPrefix(parsed.digits, dial):
+		p.refused.Add(operation.FieldPhoneNumber, "does not begin with the phone_country_code given with it")
+	default:
+		p.number, p.code = number.Text(), dial
+	}
+}
+
+// writePhone writes "+<code> <digits>". What is not given comes from the present
+// number.
+func (p *plan) writePhone(user entity) {
+	if p.number == "" && p.code == "" {
+		return
+	}
+	field := operation.FieldPhoneNumber
+	if p.number == "" {
+		field = operation.FieldPhoneCountryCode
+	}
+	text, err := joinPhone(p.number, p.code, user.text(keyPhone))
+	if err != nil {
+		p.refused.Add(field, "%s", err)
+		return
+	}
+	p.patch[keyPhone] = text
+}
+
+func joinPhone(number, code, present string) (string, error) {
+	now, nowErr := parsePhone(present)
+	if number == "" {
+		if nowErr != nil {
+			return "", errors.New("the user has no number to put it before")
+		}
+		return wirePhone(code, now.national(now.code))
+	}
+	n, err := parsePhone(number)
+	switch {
+	case err != nil:
+		return "", err
+	case code != "":
+	case n.code != "":
+		code = n.code
+	case nowErr == nil && now.code != "":
+		code = now.code
+	default:
+		return "", errors.New("needs a country code; give phone_country_code with it")
+	}
+	return wirePhone(code, n.national(code))
+}
+
+func wirePhone(code, national string) (string, error) {
+	text := "+" + code + " " + national
+	switch {
+	case national == "":
+		return "", errors.New("has no digits after the country code")
+	case len(text) > maxPhone:
+		return "", errors.New("is longer than the provider's 20 characters")
+	}
+	return text, nil
+}
+
+func digits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func notPhone(r rune) bool { return !strings.ContainsRune("0123456789 -.()/\u00a0", r) }

@@ -1,0 +1,113 @@
+package geotab
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+)
+
+// Credentials of a connection.
+const (
+	credUsername = "username"
+	credPassword = "password"
+	credDatabase = "database"
+	credSession  = "session_id"
+	credHost     = "host"
+)
+
+// thisServer is a login's answer that the called server serves the database.
+const thisServer = "ThisServer"
+
+var _ tsp.Refresher = (*Provider)(nil)
+
+// Fresh reports whether there is a session. Its end is not known in advance: a
+// dead one is refused at the next call.
+func (p *Provider) Fresh(c tsp.Credentials, _ time.Time) bool { return c[credSession] != "" }
+
+// Refresh logs in at the configured server and returns the credentials with the
+// session and the host that serves the database. A refused login is an auth
+// failure that is not retried; a database that is being moved or started is
+// retried like any other fault.
+func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Credentials, error) {
+	for _, name := range []string{credUsername, credPassword, credDatabase} {
+		if conn.Credentials[name] == "" {
+			return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "geotab: the connection has no " + name}
+		}
+	}
+	c := client{call: p.call, url: p.server.endpoint(), login: true, hidden: hidden(conn.Credentials, nil)}
+	result, answer, err := c.do(ctx, "geotab: log in", "Authenticate", map[string]any{
+		"database": conn.Credentials[credDatabase],
+		"userName": conn.Credentials[credUsername],
+		"password": conn.Credentials[credPassword],
+	})
+	if err != nil {
+		return nil, err
+	}
+	var login struct {
+		Path        string `json:"path"`
+		Credentials struct {
+			SessionID string `json:"sessionId"`
+		} `json:"credentials"`
+	}
+	if json.Unmarshal(result, &login) != nil || login.Credentials.SessionID == "" {
+		return nil, answer.Garbled("geotab: log in")
+	}
+	host := p.server.host
+	if login.Path != "" && login.Path != thisServer {
+		host = login.Path
+	}
+	if _, ok := p.server.at(host); !ok {
+		f := foreignHost("geotab: log in")
+		f.StatusCode, f.Header = answer.Status, answer.Header
+		return nil, f
+	}
+	fresh := maps.Clone(conn.Credentials)
+	fresh[credSession], fresh[credHost] = login.Credentials.SessionID, host
+	return fresh, nil
+}
+
+func foreignHost(what string) *operation.Failure {
+	return &operation.Failure{
+		Type: operation.ErrorTSP, Detail: what + ": the provider moved the database to a host that is not followed",
+	}
+}
+
+// server is the configured login server.
+type server struct {
+	base string
+	// host is its host and port.
+	host string
+}
+
+func newServer(base string) server {
+	s := server{base: strings.TrimRight(base, "/")}
+	if u, err := url.Parse(base); err == nil {
+		s.host = u.Host
+	}
+	return s
+}
+
+func (s server) endpoint() string { return s.base + "/apiv1" }
+
+// geotabHost is a plain name below geotab.com: no port, user, path or dot at the end.
+var geotabHost = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+geotab\.com$`)
+
+// at gives the endpoint of a host that a login named, and whether it may be
+// called: a session must not be sent anywhere else.
+func (s server) at(host string) (string, bool) {
+	host = strings.ToLower(host)
+	switch {
+	case host == "" || host == strings.ToLower(s.host):
+		return s.endpoint(), true
+	case len(host) <= 253 && geotabHost.MatchString(host):
+		return "https://" + host + "/apiv1", true
+	}
+	return "", false
+}

@@ -1,0 +1,275 @@
+package httpcall_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp/httpcall"
+)
+
+func serve(t *testing.T, h http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func failure(t *testing.T, err error) *operation.Failure {
+	t.Helper()
+	var f *operation.Failure
+	require.ErrorAs(t, err, &f)
+	return f
+}
+
+// texts gives everything that an error can print.
+func texts(err error) string {
+	var all strings.Builder
+	for ; err != nil; err = errors.Unwrap(err) {
+		all.WriteString(err.Error() + "\n")
+	}
+	return all.String()
+}
+
+func TestDo_SendsTheRequestAndKeepsTheAnswer(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || string(body) != `{"a":1}` || r.Method != http.MethodPatch || r.Header.Get("Authorization") != "Bearer t" {
+			t.Errorf("request: %s %v %s (%v)", r.Method, r.Header, body, err)
+		}
+		if r.UserAgent() != "Writeback" {
+			t.Errorf("user agent: %q", r.UserAgent())
+		}
+		w.Header().Set("Retry-After", "2")
+		w.WriteHeader(http.StatusConflict)
+		_, _ = io.WriteString(w, "taken")
+	})
+	answer, err := httpcall.New(httpcall.Config{}).Do(t.Context(), httpcall.Request{
+		What: "test: call", Method: http.MethodPatch, URL: url,
+		Header: http.Header{"Authorization": {"Bearer t"}}, Body: []byte(`{"a":1}`),
+	})
+	require.NoError(t, err)
+	require.Equal(t, http.StatusConflict, answer.Status)
+	require.False(t, answer.OK())
+	require.Equal(t, "taken", string(answer.Body))
+	require.Equal(t, "2s", answer.RetryAfter.String())
+}
+
+func TestDo_KeepsOnlyAllowedHeaders(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		for name, value := range map[string]string{
+			"X-Request-Id": strings.Repeat("é", 200), "request-id": "r", "X-Rate-Limit-Remaining": "3",
+			"Set-Cookie": "session=s", "Server": "x", "Location": "/l", "Authorization": "a", "Www-Authenticate": "w",
+		} {
+			w.Header().Set(name, value)
+		}
+	})
+	answer, err := httpcall.New(httpcall.Config{}).Do(t.Context(), httpcall.Request{Method: http.MethodGet, URL: url})
+	require.NoError(t, err)
+	delete(answer.Header, "Date")
+	require.Equal(t, map[string]string{
+		"X-Request-Id": strings.Repeat("é", 128), "Request-Id": "r", "X-Rate-Limit-Remaining": "3",
+	}, answer.Header)
+}
+
+func TestDo_RedirectIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	other := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("followed with %s, authorization %q", r.Method, r.Header.Get("Authorization"))
+	})
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", other)
+			w.WriteHeader(status)
+		})
+		_, err := httpcall.New(httpcall.Config{}).Do(t.Context(), httpcall.Request{
+			What: "test: call", Method: http.MethodPut, URL: url, Header: http.Header{"Authorization": {"secret"}}, Body: []byte("{}"),
+		})
+		f := failure(t, err)
+		require.Equal(t, operation.ErrorTSP, f.Type)
+		require.False(t, f.Retryable)
+		require.Equal(t, status, f.StatusCode)
+		require.NotContains(t, texts(err), other)
+	}
+}
+
+func TestDo_AnswerIsCapped(t *testing.T) {
+	t.Parallel()
+	const limit = 1000
+	for size, fits := range map[int]bool{limit: true, limit + 1: false, 50 * limit: false} {
+		url := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("a", size)) })
+		answer, err := httpcall.New(httpcall.Config{MaxBody: limit}).Do(t.Context(), httpcall.Request{What: "test: call", Method: http.MethodGet, URL: url})
+		if fits {
+			require.NoError(t, err)
+			require.Len(t, answer.Body, size)
+			continue
+		}
+		f := failure(t, err)
+		require.Equal(t, operation.ErrorTSP, f.Type)
+		require.True(t, f.Retryable)
+		require.Equal(t, http.StatusOK, f.StatusCode)
+	}
+}
+
+// expiring is a context whose deadline passes when done is closed.
+type expiring struct {
+	context.Context
+	done chan struct{}
+}
+
+func (e *expiring) Done() <-chan struct{} { return e.done }
+
+func (e *expiring) Err() error {
+	select {
+	case <-e.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+func TestDo_DeadlineAndCancelAreToldApart(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		ctx    func() (context.Context, func())
+		cause  error
+		detail string
+	}{
+		"deadline": {
+			ctx: func() (context.Context, func()) {
+				e := &expiring{Context: context.Background(), done: make(chan struct{})}
+				return e, func() { close(e.done) }
+			},
+			cause: context.DeadlineExceeded, detail: "test: call: no answer in time",
+		},
+		"cancel": {
+			ctx: func() (context.Context, func()) {
+				ctx, cancel := context.WithCancel(context.Background())
+				return ctx, cancel
+			},
+			cause: context.Canceled, detail: "test: call: the call was broken off",
+		},
+	}
+	for name, tt := range tests {
+		for _, partly := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				ctx, end := tt.ctx()
+				url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("X-Request-Id", "r")
+					if partly {
+						_, _ = io.WriteString(w, "the beginning")
+						_ = http.NewResponseController(w).Flush()
+					}
+					end()
+					<-r.Context().Done()
+				})
+				_, err := httpcall.New(httpcall.Config{}).Do(ctx, httpcall.Request{What: "test: call", Method: http.MethodGet, URL: url})
+				f := failure(t, err)
+				require.Equal(t, operation.ErrorNetwork, f.Type)
+				require.True(t, f.Retryable)
+				require.ErrorIs(t, err, tt.cause)
+				require.Equal(t, tt.detail, f.Detail)
+			})
+		}
+	}
+}
+
+func TestDo_ErrorsHideURLAndSecrets(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	closed := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	reset := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Errorf("hijack: %v", err)
+			return
+		}
+		_ = conn.Close()
+	})
+	tests := map[string]struct {
+		url  string
+		kind operation.ErrorType
+	}{
+		"refused":     {url: "http://" + closed, kind: operation.ErrorNetwork},
+		"reset":       {url: reset, kind: operation.ErrorNetwork},
+		"not TLS":     {url: "https" + strings.TrimPrefix(reset, "http"), kind: operation.ErrorNetwork},
+		"unbuildable": {url: "http://[::1", kind: operation.ErrorValidation},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := httpcall.New(httpcall.Config{}).Do(t.Context(), httpcall.Request{
+				What: "test: call", Method: http.MethodPost, URL: tt.url + "/planted-path?q=planted-query",
+				Header: http.Header{"Authorization": {"planted-token"}}, Body: []byte("planted-body"),
+			})
+			f := failure(t, err)
+			require.Equal(t, tt.kind, f.Type)
+			require.Equal(t, tt.kind == operation.ErrorNetwork, f.Retryable)
+			require.NotContains(t, texts(err), "planted")
+		})
+	}
+}
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	type class struct {
+		kind               operation.ErrorType
+		retryable, refresh bool
+	}
+	special := map[int]class{
+		401: {kind: operation.ErrorAuth, refresh: true}, 403: {kind: operation.ErrorAuth},
+		408: {kind: operation.ErrorTSP, retryable: true}, 425: {kind: operation.ErrorTSP, retryable: true},
+		429: {kind: operation.ErrorTSP, retryable: true},
+	}
+	for status := 400; status < 600; status++ {
+		want, ok := special[status]
+		switch {
+		case ok:
+		case status >= 500:
+			want = class{kind: operation.ErrorTSP, retryable: true}
+		default:
+			want = class{kind: operation.ErrorValidation}
+		}
+		a := httpcall.Answer{Status: status, RetryAfter: 7, Header: map[string]string{"Date": "d"}}
+		f := a.Classify("test: call", "why\n so")
+		require.Equal(t, want, class{f.Type, f.Retryable, f.Refresh}, status)
+		require.Equal(t, status, f.StatusCode)
+		require.Equal(t, a.RetryAfter, f.RetryAfter)
+		require.Equal(t, a.Header, f.Header)
+		require.True(t, strings.HasSuffix(f.Detail, ": why so"), f.Detail)
+	}
+}
+
+func TestGarbled(t *testing.T) {
+	t.Parallel()
+	f := httpcall.Answer{Status: 200}.Garbled("test: call")
+	require.Equal(t, operation.ErrorTSP, f.Type)
+	require.True(t, f.Retryable)
+	require.Equal(t, 200, f.StatusCode)
+}
+
+func FuzzShort(f *testing.F) {
+	for _, seed := range []string{"", "plain", " a \n\t b ", strings.Repeat("é", 400), "\xff\xfe", strings.Repeat("x", 300)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got := httpcall.Short(s)
+		if !utf8.ValidString(got) || len(got) > 300 || strings.ContainsAny(got, "\r\n") {
+			t.Errorf("Short(%q) = %q", s, got)
+		}
+	})
+}

@@ -1,0 +1,331 @@
+package samsara_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+	"writeback/pkg/tsp/httpcall"
+	"writeback/pkg/tsp/samsara"
+	"writeback/pkg/tsp/tsptest"
+)
+
+const (
+	token  = "planted-samsara-token"
+	userID = "494123"
+	path   = "/fleet/drivers/494123"
+)
+
+type (
+	changes  = operation.Changes
+	settings = map[string]string
+)
+
+var (
+	text = operation.Text
+	flag = operation.Flag
+	null = operation.Null
+)
+
+func connection(s settings) tsp.Connection {
+	return tsp.Connection{Credentials: tsp.Credentials{"access_token": token}, Settings: s}
+}
+
+func get(t *testing.T) tsptest.Exchange {
+	return tsptest.Exchange{
+		Method: http.MethodGet, Path: path, Answer: tsptest.File(t, "testdata/driver.json"),
+		Header: map[string]string{"Authorization": "Bearer " + token},
+	}
+}
+
+func patch(t *testing.T, body string) tsptest.Exchange {
+	return tsptest.Exchange{
+		Method: http.MethodPatch, Path: path, Body: body, Answer: tsptest.File(t, "testdata/driver.json"),
+		Header: map[string]string{"Authorization": "Bearer " + token, "Content-Type": "application/json"},
+	}
+}
+
+func update(t *testing.T, s settings, c changes, exchanges ...tsptest.Exchange) (tsp.Result, error) {
+	t.Helper()
+	server := tsptest.NewServer(t, exchanges...)
+	p := samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{BaseURL: server.URL})
+	return p.UpdateUser(t.Context(), connection(s), tsp.UserUpdate{SourceID: userID, Changes: c})
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	driver := tsptest.File(t, "testdata/driver.json")
+	suite := tsptest.Suite{
+		New: func(call *httpcall.Client, url string) tsp.Provider {
+			return samsara.New(call, samsara.Config{BaseURL: url})
+		},
+		Connection: connection(settings{
+			"employee_external_id": "payrollId", "write_locale": "true", "weak_rulesets": "true",
+		}),
+		SourceID: userID,
+		Changes:  changes{operation.FieldFirstName: text("Ann"), operation.FieldNotes: text("night shift")},
+		Healthy: func() func(tsptest.Call) tsptest.Reply {
+			return func(tsptest.Call) tsptest.Reply { return tsptest.Reply{Body: driver} }
+		},
+		ErrorBody: func(m string) string { return `{"message":"` + m + `","requestId":"8916e1c1"}` },
+		Answer: func(o tsptest.Outcome) (tsptest.Reply, bool) {
+			return tsptest.Reply{Body: strings.Replace(driver, userID, "494124", 1)}, o == tsptest.OtherUser
+		},
+		Values: map[operation.Field][]operation.Value{
+			operation.FieldUsername:      {text("dana.w"), text("dana w"), text("dana@example.com"), text(strings.Repeat("d", 190))},
+			operation.FieldDOTID:         {text("77123"), text("0077123"), text("US77123"), text("-1"), text("99999999999999999999")},
+			operation.FieldNotes:         {text("short"), text(strings.Repeat("n", 4097))},
+			operation.FieldFirstName:     {text("Ann"), text(strings.Repeat("a", 256))},
+			operation.FieldPhoneNumber:   {text("+1 555 010 0144"), text("5550100144"), text(strings.Repeat("5", 256))},
+			operation.FieldLicenseRegion: {text("PA"), text("US-PA"), text("ca-on"), text("Ohio")},
+		},
+		Also: map[operation.Field][]string{
+			operation.FieldHOSRulesetCode: {"eldBigDayExemptionEnabled", "waitingTimeDutyStatusEnabled"},
+		},
+	}
+	tsptest.Run(t, suite)
+}
+
+const keep = `"carrierName":"Acme Inc.","homeTerminalAddress":"","homeTerminalName":"","mainOfficeAddress":""`
+
+func TestUpdateUser_Body(t *testing.T) {
+	t.Parallel()
+	all := settings{"employee_external_id": "payrollId", "write_locale": "true", "weak_rulesets": "true"}
+	tests := []struct {
+		name     string
+		settings settings
+		changes  changes
+		body     string
+		read     bool
+	}{
+		{name: "plain fields", changes: changes{
+			operation.FieldUsername: text("dana"), operation.FieldUserEmail: text("d@example.com"),
+			operation.FieldLicenseNumber: text("X1"), operation.FieldLicenseRegion: text("us-pa"),
+			operation.FieldNotes: text("n"), operation.FieldDefaultTimeZone: text("America/Chicago"),
+			operation.FieldAllowYardMove: flag(true), operation.FieldAllowPersonalConveyance: flag(false),
+			operation.FieldAllowAdverseDriving: flag(true),
+		}, body: `{"username":"dana","email":"d@example.com","licenseNumber":"X1","licenseState":"PA","notes":"n",
+			"timezone":"America/Chicago","eldYmEnabled":true,"eldPcEnabled":false,"eldAdverseWeatherExemptionEnabled":true}`},
+		{name: "cleared fields", changes: changes{
+			operation.FieldUserEmail: null(), operation.FieldPhoneNumber: null(), operation.FieldLicenseRegion: null(),
+			operation.FieldLicenseNumber: null(), operation.FieldNotes: null(), operation.FieldHOSRulesetCode: null(),
+			operation.FieldAllowYardMove: null(), operation.FieldAllowPersonalConveyance: null(), operation.FieldAllowAdverseDriving: null(),
+		}, body: `{"email":"","phone":"","licenseState":"","licenseNumber":"","notes":"","usDriverRulesetOverride":null,
+			"eldYmEnabled":false,"eldPcEnabled":false,"eldAdverseWeatherExemptionEnabled":false}`},
+		{name: "activation", changes: changes{operation.FieldIsActive: flag(false), operation.FieldStatus: text("INACTIVE")},
+			body: `{"driverActivationStatus":"deactivated"}`},
+		{name: "status alone", changes: changes{operation.FieldStatus: text("ACTIVE")}, body: `{"driverActivationStatus":"active"}`},
+		{name: "both names", changes: changes{operation.FieldFirstName: text("Ann"), operation.FieldLastName: text("Lee")}, body: `{"name":"Ann Lee"}`},
+		{name: "first name", changes: changes{operation.FieldFirstName: text("Ann")}, body: `{"name":"Ann Whitfield"}`, read: true},
+		{name: "last name", changes: changes{operation.FieldLastName: text("Lee")}, body: `{"name":"Dana Lee"}`, read: true},
+		{name: "phone", changes: changes{operation.FieldPhoneNumber: text("5550100144")}, body: `{"phone":"5550100144"}`},
+		{name: "phone with code", changes: changes{operation.FieldPhoneNumber: text("5550100144"), operation.FieldPhoneCountryCode: text("+1")},
+			body: `{"phone":"+1 5550100144"}`},
+		{name: "phone that has its code", changes: changes{operation.FieldPhoneNumber: text("+15550100144"), operation.FieldPhoneCountryCode: text("+1")},
+			body: `{"phone":"+15550100144"}`},
+		{name: "code alone", changes: changes{operation.FieldPhoneCountryCode: text("+52")}, body: `{"phone":"+52 555 010 0199"}`, read: true},
+		{name: "locale", settings: all, changes: changes{operation.FieldCountryCode: text("PRI")}, body: `{"locale":"pr"}`},
+		{name: "ruleset", changes: changes{operation.FieldHOSRulesetCode: text("US_INT_PROP_60_7_BIG")},
+			body: `{"usDriverRulesetOverride":{"cycle":"USA Property (7/60)","restart":"34-hour Restart",
+				"restbreak":"Property (off-duty/sleeper)","usStateToOverride":""},"eldBigDayExemptionEnabled":true}`},
+		{name: "weak ruleset", settings: all, changes: changes{operation.FieldHOSRulesetCode: text("US_TX_INTRA_PROP_70_7")},
+			body: `{"usDriverRulesetOverride":{"cycle":"Texas (7/70)","restart":"34-hour Restart","restbreak":"None","usStateToOverride":"TX"}}`},
+		{name: "DOT number", changes: changes{operation.FieldDOTID: text("0077")}, body: `{"carrierSettings":{"dotNumber":77,` + keep + `}}`, read: true},
+		{name: "employee number", settings: all, changes: changes{operation.FieldEmployeeNumber: text("E1")},
+			body: `{"externalIds":{"payrollId":"E1","badge":"B-7"}}`, read: true},
+		{name: "employee number cleared", settings: all, changes: changes{operation.FieldEmployeeNumber: null()},
+			body: `{"externalIds":{"badge":"B-7"}}`, read: true},
+		{name: "exempt", settings: settings{"eld_exempt_reason": "short haul"}, changes: changes{operation.FieldHOSComplianceType: text("exempt")},
+			body: `{"eldExempt":true,"eldExemptReason":"short haul"}`},
+		{name: "non-exempt and automatic", changes: changes{operation.FieldHOSComplianceType: text("non_exempt"), operation.FieldHOSTrackingMethod: text("automatic")},
+			body: `{"eldExempt":false}`},
+		{name: "driver, and a licence country that the region implies", changes: changes{
+			operation.FieldIsDriver: flag(true), operation.FieldLicenseCountry: text("CAN"), operation.FieldLicenseRegion: text("CA-ON"),
+		}, body: `{"licenseState":"ON"}`},
+		{name: "tags sent along", settings: settings{"tag_scoped": "true"}, changes: changes{operation.FieldNotes: text("n")},
+			body: `{"notes":"n","tagIds":["3914"]}`, read: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			exchanges := []tsptest.Exchange{patch(t, tt.body)}
+			if tt.read {
+				exchanges = []tsptest.Exchange{get(t), patch(t, tt.body)}
+			}
+			result, err := update(t, tt.settings, tt.changes, exchanges...)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusOK, result.StatusCode)
+		})
+	}
+}
+
+func TestUpdateUser_NothingToWriteOnlyLooks(t *testing.T) {
+	t.Parallel()
+	for _, s := range []settings{nil, {"tag_scoped": "true"}} {
+		for _, c := range []changes{
+			{operation.FieldIsDriver: flag(true)},
+			{operation.FieldHOSTrackingMethod: text("automatic")},
+			{operation.FieldLicenseCountry: text("USA")},
+			{},
+		} {
+			_, err := update(t, s, c, get(t))
+			require.NoError(t, err)
+		}
+	}
+}
+
+func TestUpdateUser_Refused(t *testing.T) {
+	t.Parallel()
+	noPhone := get(t)
+	noPhone.Answer = `{"data":{"id":"494123"}}`
+	gluedPhone := get(t)
+	gluedPhone.Answer = `{"data":{"id":"494123","phone":"+15550100199"}}`
+	tests := []struct {
+		name     string
+		settings settings
+		changes  changes
+		names    []operation.Field
+		reads    []tsptest.Exchange
+	}{
+		{name: "all at once", changes: changes{
+			operation.FieldUserDesignation: text("x"), operation.FieldLicenseExpiration: null(), operation.FieldCarrierNumber: text("x"),
+			operation.FieldIsDriver: flag(false), operation.FieldHOSTrackingMethod: text("manual"), operation.FieldNotes: text("fine"),
+		}, names: []operation.Field{
+			operation.FieldUserDesignation, operation.FieldLicenseExpiration, operation.FieldCarrierNumber,
+			operation.FieldIsDriver, operation.FieldHOSTrackingMethod,
+		}},
+		{name: "status contradicts", changes: changes{operation.FieldIsActive: flag(true), operation.FieldStatus: text("INACTIVE")},
+			names: []operation.Field{operation.FieldStatus, operation.FieldIsActive}},
+		{name: "locale not switched on", changes: changes{operation.FieldCountryCode: text("USA")}, names: []operation.Field{operation.FieldCountryCode}},
+		{name: "employee number without a key", changes: changes{operation.FieldEmployeeNumber: text("E1")}, names: []operation.Field{operation.FieldEmployeeNumber}},
+		{name: "employee number under the provider's own key", settings: settings{"employee_external_id": "samsara.serial"},
+			changes: changes{operation.FieldEmployeeNumber: null()}, names: []operation.Field{operation.FieldEmployeeNumber}},
+		{name: "weak ruleset not switched on", changes: changes{operation.FieldHOSRulesetCode: text("US_INT_PAX_70_8")}, names: []operation.Field{operation.FieldHOSRulesetCode}},
+		{name: "ruleset that is not in the table", settings: settings{"weak_rulesets": "true"}, changes: changes{operation.FieldHOSRulesetCode: text("US_INT_PROP_70_8_SH")},
+			names: []operation.Field{operation.FieldHOSRulesetCode}},
+		{name: "exempt but automatic", changes: changes{operation.FieldHOSComplianceType: text("exempt"), operation.FieldHOSTrackingMethod: text("automatic")},
+			names: []operation.Field{operation.FieldHOSTrackingMethod}},
+		{name: "names empty", changes: changes{operation.FieldFirstName: text(" "), operation.FieldLastName: text("")},
+			names: []operation.Field{operation.FieldFirstName, operation.FieldLastName}},
+		{name: "one name null", changes: changes{operation.FieldFirstName: null(), operation.FieldLastName: text("Lee")}, names: []operation.Field{operation.FieldFirstName}},
+		{name: "licence country against the region", changes: changes{operation.FieldLicenseCountry: text("CAN"), operation.FieldLicenseRegion: text("OH")},
+			names: []operation.Field{operation.FieldLicenseCountry}},
+		{name: "licence country with a cleared region", changes: changes{operation.FieldLicenseCountry: text("USA"), operation.FieldLicenseRegion: null()},
+			names: []operation.Field{operation.FieldLicenseCountry}},
+		{name: "licence country against the stored region", changes: changes{operation.FieldLicenseCountry: text("CAN")},
+			names: []operation.Field{operation.FieldLicenseCountry}, reads: []tsptest.Exchange{get(t)}},
+		{name: "code with a cleared phone", changes: changes{operation.FieldPhoneNumber: null(), operation.FieldPhoneCountryCode: text("+1")},
+			names: []operation.Field{operation.FieldPhoneCountryCode}},
+		{name: "code against the phone", changes: changes{operation.FieldPhoneNumber: text("+525550100144"), operation.FieldPhoneCountryCode: text("+1")},
+			names: []operation.Field{operation.FieldPhoneCountryCode}},
+		{name: "code without a stored phone", changes: changes{operation.FieldPhoneCountryCode: text("+1")},
+			names: []operation.Field{operation.FieldPhoneCountryCode}, reads: []tsptest.Exchange{noPhone}},
+		{name: "code that has no visible end", changes: changes{operation.FieldPhoneCountryCode: text("+1")},
+			names: []operation.Field{operation.FieldPhoneCountryCode}, reads: []tsptest.Exchange{gluedPhone}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := update(t, tt.settings, tt.changes, tt.reads...)
+			f := tsptest.Failure(t, err)
+			require.Equal(t, operation.ErrorValidation, f.Type)
+			require.False(t, f.Retryable)
+			for _, name := range tt.names {
+				require.Contains(t, f.Detail, string(name))
+			}
+			require.NotContains(t, f.Detail, "notes")
+		})
+	}
+}
+
+func TestUpdateUser_ErrorTextIsShownButNotWhatItRepeats(t *testing.T) {
+	t.Parallel()
+	refused := patch(t, `{"phone":"5550100144"}`)
+	refused.Status, refused.Answer = http.StatusBadRequest, tsptest.File(t, "testdata/error_400.json")
+	_, err := update(t, nil, changes{operation.FieldPhoneNumber: text("5550100144")}, refused)
+	require.Equal(t, "samsara: patch driver: the provider answered 400: Invalid value for timezone. (request 8916e1c1)",
+		tsptest.Failure(t, err).Detail)
+
+	refused.Answer = `{"message":"bad phone 5550100144 for ` + token + `"}`
+	_, err = update(t, nil, changes{operation.FieldPhoneNumber: text("5550100144")}, refused)
+	require.Equal(t, "samsara: patch driver: the provider answered 400: bad phone [hidden] for [hidden]",
+		tsptest.Failure(t, err).Detail)
+
+	both := patch(t, `{"username":"dana","email":"dana@example.com"}`)
+	both.Status, both.Answer = http.StatusConflict, `{"message":"dana@example.com is taken"}`
+	_, err = update(t, nil, changes{operation.FieldUsername: text("dana"), operation.FieldUserEmail: text("dana@example.com")}, both)
+	require.Equal(t, "samsara: patch driver: the provider answered 409: [hidden] is taken", tsptest.Failure(t, err).Detail)
+}
+
+func TestUpdateUser_SourceID(t *testing.T) {
+	t.Parallel()
+	send := func(t *testing.T, id string, exchanges ...tsptest.Exchange) error {
+		server := tsptest.NewServer(t, exchanges...)
+		p := samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{BaseURL: server.URL})
+		_, err := p.UpdateUser(t.Context(), connection(nil), tsp.UserUpdate{SourceID: id, Changes: changes{operation.FieldNotes: text("n")}})
+		return err
+	}
+	t.Run("escaped", func(t *testing.T) {
+		t.Parallel()
+		e := patch(t, `{"notes":"n"}`)
+		e.Path, e.Answer = "/fleet/drivers/a%2F..%3Fb%20c", `{"data":{"id":"a/..?b c"}}`
+		require.NoError(t, send(t, "a/..?b c", e))
+	})
+	t.Run("external id", func(t *testing.T) {
+		t.Parallel()
+		e := patch(t, `{"notes":"n"}`)
+		e.Path = "/fleet/drivers/payrollId:ABFS18600"
+		require.NoError(t, send(t, "payrollId:ABFS18600", e))
+	})
+	t.Run("external id of another driver", func(t *testing.T) {
+		t.Parallel()
+		e := patch(t, `{"notes":"n"}`)
+		e.Path = "/fleet/drivers/payrollId:OTHER"
+		require.Equal(t, operation.ErrorTSP, tsptest.Failure(t, send(t, "payrollId:OTHER", e)).Type)
+	})
+	for _, id := range []string{"", ".", ".."} {
+		require.Equal(t, operation.ErrorValidation, tsptest.Failure(t, send(t, id)).Type)
+	}
+}
+
+func TestUpdateUser_NoTokenIsAnAuthFailure(t *testing.T) {
+	t.Parallel()
+	server := tsptest.NewServer(t)
+	p := samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{BaseURL: server.URL})
+	_, err := p.UpdateUser(t.Context(), tsp.Connection{}, tsp.UserUpdate{SourceID: userID, Changes: changes{operation.FieldNotes: text("n")}})
+	require.Equal(t, operation.ErrorAuth, tsptest.Failure(t, err).Type)
+}
+
+func TestDescribe_TableHasEveryFieldOnce(t *testing.T) {
+	t.Parallel()
+	users := samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{}).Describe().Users
+	require.Len(t, users, len(operation.UserFields))
+	for i, spec := range operation.UserFields {
+		require.Equal(t, spec.Name, users[i].Field)
+	}
+}
+
+func TestRulesets_FileIsWhole(t *testing.T) {
+	t.Parallel()
+	var file map[string]struct {
+		Confidence string                     `json:"confidence"`
+		Set        map[string]json.RawMessage `json:"set"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(tsptest.File(t, "rulesets.json")), &file))
+	require.Len(t, file, 54)
+	for code, rule := range file {
+		require.Contains(t, operation.RulesetCodes, code)
+		require.Contains(t, []string{"strong", "weak"}, rule.Confidence, code)
+		var override map[string]string
+		require.NoError(t, json.Unmarshal(rule.Set["usDriverRulesetOverride"], &override), code)
+		require.Len(t, override, 4, code)
+		for _, member := range []string{"cycle", "restart", "restbreak", "usStateToOverride"} {
+			require.Contains(t, override, member, code)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package samsara
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// driver is what we read of a driver. Missing values are absent keys, and unknown
+// keys are no fault.
+type driver struct {
+	ID           string `json:"id"`
+	Name         string `json:"name"`
+	Phone        string `json:"phone"`
+	LicenseState string `json:"licenseState"`
+	// CarrierSettings stays raw, so that members that we do not know survive.
+	CarrierSettings map[string]json.RawMessage `json:"carrierSettings"`
+	ExternalIDs     map[string]string          `json:"externalIds"`
+	Tags            []struct {
+		ID string `json:"id"`
+	} `json:"tags"`
+}
+
+// is reports whether the driver is the one that a source id names: by its own
+// id, or by an external id in the form key:value.
+func (d driver) is(sourceID string) bool {
+	if d.ID == "" {
+		return false
+	}
+	if d.ID == sourceID {
+		return true
+	}
+	key, value, external := strings.Cut(sourceID, ":")
+	return external && value != "" && d.ExternalIDs[key] == value
+}
+
+// driverAnswer is the envelope of a driver.
+type driverAnswer struct {
+	Data driver `json:"data"`
+}
+
+// errorBody is an error of the API. 5xx answers are plain text instead.
+type errorBody struct {
+	Message   string `json:"message"`
+	RequestID string `json:"requestId"`
+}
+
+// message gives the text of an error body, or "" for anything else: a page of a
+// proxy does not belong in an attempt log.
+func message(body []byte) string {
+	var e errorBody
+	if json.Unmarshal(body, &e) != nil || e.Message == "" {
+		return ""
+	}
+	if e.RequestID != "" {
+		return e.Message + " (request " + e.RequestID + ")"
+	}
+	return e.Message
+}
