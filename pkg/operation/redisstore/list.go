@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -176,11 +177,15 @@ func (w *walk) indexes(ctx context.Context, d, from, to int64, offsets []int64, 
 			if done[i] {
 				continue
 			}
-			args := redis.ZRangeArgs{
-				Key:   fmt.Sprintf("%sday:%s:%d", prefix(shard), w.query.PartnerID, d),
-				Start: from, Stop: to, ByScore: true, Rev: w.query.Backwards, Offset: offsets[i], Count: chunk,
+			key := fmt.Sprintf("%sday:%s:%d", prefix(shard), w.query.PartnerID, d)
+			window := &redis.ZRangeBy{
+				Min: strconv.FormatInt(from, 10), Max: strconv.FormatInt(to, 10), Offset: offsets[i], Count: chunk,
 			}
-			cmds[i] = pipe.ZRangeArgsWithScores(ctx, args)
+			if w.query.Backwards {
+				cmds[i] = pipe.ZRevRangeByScoreWithScores(ctx, key, window)
+			} else {
+				cmds[i] = pipe.ZRangeByScoreWithScores(ctx, key, window)
+			}
 		}
 		return nil
 	})

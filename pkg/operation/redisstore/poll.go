@@ -79,3 +79,24 @@ func (s *Store) Begin(ctx context.Context, shards []int) error {
 	})
 	return err
 }
+
+// Missing lists the shards without a generation.
+func (s *Store) Missing(ctx context.Context) ([]int, error) {
+	cmds := make([]*redis.IntCmd, operation.Shards)
+	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for shard := range cmds {
+			cmds[shard] = pipe.Exists(ctx, prefix(shard)+"gen")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var missing []int
+	for shard, cmd := range cmds {
+		if cmd.Val() == 0 {
+			missing = append(missing, shard)
+		}
+	}
+	return missing, nil
+}

@@ -159,6 +159,7 @@ func hidden(credentials tsp.Credentials, changes operation.Changes) []string {
 		if f == operation.FieldPhoneNumber {
 			add(digits(v.Text()))
 			if number, err := parsePhone(v.Text()); err == nil {
+				add(number.national(number.code))
 				add(number.national(digits(changes[operation.FieldPhoneCountryCode].Text())))
 			}
 		}

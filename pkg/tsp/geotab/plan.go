@@ -121,10 +121,13 @@ func (p *plan) driver(user entity) {
 		return
 	}
 	for _, f := range []operation.Field{operation.FieldLicenseRegion, operation.FieldLicenseNumber} {
-		if p.changes.Has(f) {
+		if v, has := p.changes.Get(f); has && !v.IsNull() {
 			p.refused.Add(f, "only drivers have a licence, and the user is none")
 		}
 	}
+	// There is nothing to clear, and the keys must not come into being.
+	delete(p.patch, keyLicenseRegion)
+	delete(p.patch, keyLicenseNumber)
 }
 
 func (p *plan) checkEmail() {

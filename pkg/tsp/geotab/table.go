@@ -31,8 +31,8 @@ func (p *Provider) table(settings map[string]string) tsp.Table {
 			Note: "One text with the country code, at most 20 characters."},
 		{Field: operation.FieldCountryCode, Target: "countryCode", Clear: tsp.ClearEmpty, Convert: alpha2},
 		{Field: operation.FieldLicenseCountry},
-		{Field: operation.FieldLicenseRegion, Target: "licenseProvince", Clear: tsp.ClearEmpty, Note: "Drivers only."},
-		{Field: operation.FieldLicenseNumber, Target: "licenseNumber", Clear: tsp.ClearEmpty, Note: "Drivers only."},
+		{Field: operation.FieldLicenseRegion, Target: keyLicenseRegion, Clear: tsp.ClearEmpty, Note: "Drivers only."},
+		{Field: operation.FieldLicenseNumber, Target: keyLicenseNumber, Clear: tsp.ClearEmpty, Note: "Drivers only."},
 		{Field: operation.FieldLicenseExpiration},
 		{Field: operation.FieldEmployeeNumber, Target: "employeeNo", Clear: tsp.ClearEmpty, Convert: atMost(50)},
 		{Field: operation.FieldCarrierNumber, Target: "carrierNumber", Clear: tsp.ClearEmpty},
@@ -52,6 +52,12 @@ func (p *Provider) table(settings map[string]string) tsp.Table {
 			Note: "the provider records hours of service automatically only"},
 	}
 }
+
+// Keys of the driver block.
+const (
+	keyLicenseRegion = "licenseProvince"
+	keyLicenseNumber = "licenseNumber"
+)
 
 const maxName = 255
 

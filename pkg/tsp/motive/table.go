@@ -2,7 +2,6 @@ package motive
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"writeback/pkg/operation"
@@ -189,7 +188,7 @@ func timeZoneBy(settings map[string]string) func(operation.Value) (any, error) {
 			if settings["extra_time_zones"] == "true" {
 				return zone, nil
 			}
-			return nil, fmt.Errorf("only newer tenants know this zone; the connection's setting extra_time_zones allows it")
+			return nil, errors.New("only newer tenants know this zone; the connection's setting extra_time_zones allows it")
 		}
 		return nil, errors.New("the provider has no such time zone")
 	}

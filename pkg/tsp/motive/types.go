@@ -3,6 +3,7 @@ package motive
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -38,11 +39,11 @@ func decodeUser(body []byte, id string) (map[string]any, error) {
 	if err := dec.Decode(&answer); err != nil {
 		return nil, fmt.Errorf("motive: decode user: %w", err)
 	}
-	if _, err := dec.Token(); err != io.EOF { //nolint:errorlint // Token documents a bare io.EOF
-		return nil, fmt.Errorf("motive: decode user: text after the answer")
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("motive: decode user: text after the answer")
 	}
 	if got := fmt.Sprint(answer.User["id"]); answer.User["id"] == nil || got != id {
-		return nil, fmt.Errorf("motive: decode user: the answer does not name the user")
+		return nil, errors.New("motive: decode user: the answer does not name the user")
 	}
 	return answer.User, nil
 }

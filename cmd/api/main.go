@@ -1,0 +1,71 @@
+// Command api is the ingress: it takes partners' writes, stores and publishes
+// them as operations, and answers reads.
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+
+	"writeback/internal/app"
+	"writeback/internal/auth"
+	"writeback/internal/config"
+	"writeback/internal/telemetry"
+)
+
+func main() {
+	program := app.Program[config.API]{
+		Name: "api", About: "the partner API of Writeback",
+		Level: func(c config.API) config.Process { return c.Process },
+		Run:   run,
+	}
+	os.Exit(program.Main(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// run serves until ctx ends. Order of the stop: not ready, finish requests, write
+// down confirmations, close.
+func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
+	adminListener, err := net.Listen("tcp", cfg.AdminAddr)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", cfg.Addr)
+	if err != nil {
+		return err
+	}
+	verifier, err := auth.New(ctx, auth.Config{Issuer: cfg.OIDCIssuer, Audience: cfg.OIDCAudience})
+	if err != nil {
+		return err
+	}
+	defer verifier.Close()
+	base, err := app.Open(ctx, app.Settings{
+		Name: "writeback-api", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers, Log: t.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer base.Close()
+	handler, err := app.NewAPI(ctx, base, cfg, verifier)
+	if err != nil {
+		return err
+	}
+	checks := base.Checks()
+	checks["token keys"] = verifier.Check
+	admin := t.Admin(telemetry.AdminConfig{Checks: checks})
+
+	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	g, serving := errgroup.WithContext(ctx)
+	g.Go(func() error { return base.Run(lasting) })
+	g.Go(func() error { return app.Serve(lasting, adminListener, admin, cfg.ShutdownGrace) })
+	g.Go(func() error { return base.WatchShards(serving) })
+	g.Go(func() error {
+		defer end()
+		context.AfterFunc(serving, admin.SetDraining)
+		t.Logger.Info("serving", "addr", listener.Addr().String(), "admin", adminListener.Addr().String())
+		return app.Serve(serving, listener, handler, cfg.ShutdownGrace)
+	})
+	return g.Wait()
+}

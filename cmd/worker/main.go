@@ -1,0 +1,54 @@
+// Command worker takes operations from the lanes and writes them to the
+// providers.
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+
+	"writeback/internal/app"
+	"writeback/internal/config"
+	"writeback/internal/telemetry"
+)
+
+func main() {
+	program := app.Program[config.Worker]{
+		Name: "worker", About: "writes accepted operations to the providers",
+		Level: func(c config.Worker) config.Process { return c.Process },
+		Run:   run,
+	}
+	os.Exit(program.Main(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// run works until ctx ends. Order of the stop: not ready, stop fetching, finish or
+// give back what is under way, write down confirmations, close.
+func run(ctx context.Context, cfg config.Worker, t *telemetry.Telemetry) error {
+	adminListener, err := net.Listen("tcp", cfg.AdminAddr)
+	if err != nil {
+		return err
+	}
+	base, err := app.Open(ctx, app.Settings{
+		Name: "writeback-worker", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers, Log: t.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer base.Close()
+	admin := t.Admin(telemetry.AdminConfig{Checks: base.Checks()})
+
+	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	g, working := errgroup.WithContext(ctx)
+	g.Go(func() error { return base.Run(lasting) })
+	g.Go(func() error { return app.Serve(lasting, adminListener, admin, cfg.ShutdownGrace) })
+	g.Go(func() error {
+		defer end()
+		context.AfterFunc(working, admin.SetDraining)
+		t.Logger.Info("working", "concurrency", cfg.Concurrency, "admin", adminListener.Addr().String())
+		return app.RunWorker(working, base, cfg)
+	})
+	return g.Wait()
+}

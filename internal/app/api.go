@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"time"
+
+	"writeback/internal/auth"
+	"writeback/internal/config"
+	"writeback/internal/httpapi"
+	"writeback/internal/wire"
+	"writeback/internal/work"
+)
+
+// NewAPI makes the handler of the partner API on the shared parts.
+func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifier) (http.Handler, error) {
+	key, err := b.cursorKey(ctx, cfg.CursorKey)
+	if err != nil {
+		return nil, err
+	}
+	accepter := work.NewAccepter(b.parts(), work.Config{}, b.Acker)
+	handler, err := httpapi.New(httpapi.Deps{
+		Verifier: verifier, Directory: b.Directory, Providers: b.Providers,
+		Accepter: accepter, Syncer: accepter, Reader: work.NewReader(b.Store),
+		Cursors: wire.NewCursors(key), Log: b.Log,
+	}, httpapi.Config{Decode: wire.DecodeOptions{Strict: cfg.StrictBodies}})
+	if err != nil {
+		return nil, fmt.Errorf("app: %w", err)
+	}
+	return handler, nil
+}
+
+const cursorKeyName = "wb:cursor-key"
+
+// cursorKey gives the key of page cursors: the configured one, or a random one
+// that all api processes share through Redis.
+func (b *Base) cursorKey(ctx context.Context, configured []byte) ([]byte, error) {
+	if len(configured) > 0 {
+		return configured, nil
+	}
+	var key []byte
+	err := b.await(ctx, "cursor key", func(ctx context.Context) error {
+		fresh := make([]byte, 32)
+		_, _ = rand.Read(fresh)
+		if err := b.Redis.SetNX(ctx, cursorKeyName, hex.EncodeToString(fresh), 0).Err(); err != nil {
+			return err
+		}
+		text, err := b.Redis.Get(ctx, cursorKeyName).Result()
+		if err != nil {
+			return err
+		}
+		key, err = hex.DecodeString(text)
+		return err
+	})
+	return key, err
+}
+
+// WatchShards starts shards that nobody has started, until ctx ends, so that an
+// api can accept before the first worker runs.
+func (b *Base) WatchShards(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if err := b.startShards(ctx); err != nil && ctx.Err() == nil {
+			b.Log.WarnContext(ctx, "looking for new shards", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (b *Base) startShards(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	missing, err := b.Store.Missing(ctx)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return b.Restorer.Restore(ctx, missing)
+}

@@ -1,0 +1,173 @@
+// Package app joins the parts into programs: what api and worker share, the api's
+// handler, and the worker. cmd/api, cmd/worker and the development stack are made
+// of it.
+//
+// It is wiring only: no rule of the product is decided here.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
+
+	"writeback/internal/config"
+	"writeback/internal/directory"
+	"writeback/internal/natsq"
+	"writeback/internal/work"
+	"writeback/pkg/operation/redisstore"
+	"writeback/pkg/tsp"
+	"writeback/pkg/tsp/all"
+)
+
+// Settings are what Base is made from.
+type Settings struct {
+	// Name of the program, shown to NATS and Redis.
+	Name      string
+	Common    config.Common
+	Streams   config.Streams
+	Providers config.Providers
+	Log       *slog.Logger
+}
+
+// Base is what api and worker share: connections, the store, the directory.
+type Base struct {
+	Log       *slog.Logger
+	Redis     *redis.Client
+	NATS      *nats.Conn
+	JetStream jetstream.JetStream
+	Store     *redisstore.Store
+	Directory *directory.Directory
+	Providers *tsp.Registry
+	Acker     *work.Acker
+	Restorer  *work.Restorer
+	publisher *natsq.Publisher
+}
+
+// Open connects, brings streams and directory to the configuration and loads the
+// registry file. Servers that are not there yet are waited for until ctx ends; a
+// configuration that cannot work is an error at once.
+func Open(ctx context.Context, s Settings) (*Base, error) {
+	opt, err := redis.ParseURL(s.Common.RedisURL)
+	if err != nil {
+		return nil, errors.New("app: WRITEBACK_REDIS_URL is not a Redis URL") // the cause would show a password
+	}
+	opt.ClientName = s.Name
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = 2*time.Second, 3*time.Second, 3*time.Second
+	opt.PoolSize, opt.ContextTimeoutEnabled = 64, true
+	providers, err := all.Providers(all.Config{
+		SamsaraURL: s.Providers.SamsaraURL, MotiveURL: s.Providers.MotiveURL, GeotabURL: s.Providers.GeotabURL,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("app: %w", err)
+	}
+	nc, err := natsq.Connect(s.Common.NATSURL, s.Name, s.Log)
+	if err != nil {
+		return nil, fmt.Errorf("app: %w", err)
+	}
+	b := &Base{Log: s.Log, Redis: redis.NewClient(opt), NATS: nc, Providers: providers}
+	if err := b.open(ctx, s); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *Base) open(ctx context.Context, s Settings) (err error) {
+	if b.JetStream, err = jetstream.New(b.NATS); err != nil {
+		return fmt.Errorf("app: jetstream: %w", err)
+	}
+	err = b.await(ctx, "streams", func(ctx context.Context) error {
+		return natsq.Ensure(ctx, b.JetStream, natsq.Config{
+			Replicas:           s.Streams.Replicas,
+			OperationsMaxBytes: int64(s.Streams.OperationsMaxBytes), EventsMaxBytes: int64(s.Streams.EventsMaxBytes),
+		})
+	})
+	if err != nil {
+		return err
+	}
+	err = b.await(ctx, "directory", func(ctx context.Context) error {
+		d, err := directory.Open(ctx, b.JetStream, directory.Config{
+			Replicas: s.Streams.Replicas, Logger: s.Log, Providers: b.Providers.Names(),
+		})
+		b.Directory = d
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := b.register(ctx, s.Common.RegistryFile); err != nil {
+		return err
+	}
+	b.Store = redisstore.New(b.Redis, redisstore.Config{})
+	b.Acker = work.NewAcker(b.Store, b.Log)
+	b.publisher = natsq.NewPublisher(b.NATS, b.JetStream)
+	b.Restorer = work.NewRestorer(b.Store, natsq.NewHistory(b.JetStream), b.Log)
+	return nil
+}
+
+func (b *Base) register(ctx context.Context, file string) error {
+	if file == "" {
+		return nil
+	}
+	report, err := b.Directory.LoadFile(ctx, file)
+	if err != nil {
+		return fmt.Errorf("app: %w", err)
+	}
+	b.Log.InfoContext(ctx, "registry file loaded", "report", report)
+	return nil
+}
+
+// await tries until it works or ctx ends, and says why it waits.
+func (b *Base) await(ctx context.Context, what string, try func(context.Context) error) error {
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		once, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := try(once)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("app: %s: %w", what, err)
+		}
+		b.Log.WarnContext(ctx, "waiting for "+what, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Run follows the directory and notes what the streams confirm, until ctx ends.
+func (b *Base) Run(ctx context.Context) error {
+	acking := make(chan error, 1)
+	go func() { acking <- b.Acker.Run(ctx) }()
+	err := b.Directory.Run(ctx)
+	return errors.Join(err, <-acking)
+}
+
+// Close ends the connections; nothing may use the parts any more.
+func (b *Base) Close() {
+	b.NATS.Close()
+	_ = b.Redis.Close()
+}
+
+// Checks are the dependencies that readiness asks for. NATS is not among them: an
+// api without it still accepts, and a worker without it still works.
+func (b *Base) Checks() map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"redis":     b.Store.Ping,
+		"directory": func(context.Context) error { return b.Directory.Ready() },
+	}
+}
+
+func (b *Base) parts() work.Parts {
+	return work.Parts{
+		Store: b.Store, Publisher: b.publisher, Directory: b.Directory, Providers: b.Providers, Log: b.Log,
+	}
+}

@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"writeback/internal/config"
+	"writeback/internal/telemetry"
+)
+
+// Program is one of the binaries: its name, one sentence, and what it does.
+type Program[P config.Program] struct {
+	Name  string
+	About string
+	Level func(P) config.Process
+	Run   func(ctx context.Context, cfg P, t *telemetry.Telemetry) error
+}
+
+// Main reads flags and environment, runs the program until SIGTERM or SIGINT, and
+// gives the exit code: 0 for a clean stop, 1 for a failure, 2 for bad usage.
+func (p Program[P]) Main(args []string, environ []string, out, errout io.Writer) int {
+	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
+	flags.SetOutput(errout)
+	version := flags.Bool("version", false, "print the version and exit")
+	flags.Usage = func() {
+		_, _ = fmt.Fprintf(errout, "%s: %s\n\nUsage: %s [-help] [-version]\n\nIt is configured by environment variables:\n\n", p.Name, p.About, p.Name)
+		_ = config.Usage[P](errout)
+		_, _ = fmt.Fprintln(errout, "\nTraces are configured by OpenTelemetry's own OTEL_* variables.")
+	}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	case flags.NArg() > 0:
+		_, _ = fmt.Fprintf(errout, "%s: unexpected argument %q; see -help\n", p.Name, flags.Arg(0))
+		return 2
+	case *version:
+		_, _ = fmt.Fprintln(out, p.Name, config.Version())
+		return 0
+	}
+	cfg, warnings, err := config.Load[P](environ)
+	if err != nil {
+		_, _ = fmt.Fprintf(errout, "%s: configuration:\n%s\n", p.Name, err)
+		return 2
+	}
+	return p.run(cfg, warnings, errout)
+}
+
+func (p Program[P]) run(cfg P, warnings []string, errout io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	t, err := telemetry.Setup(ctx, telemetry.Config{
+		Service: "writeback-" + p.Name, Version: config.Version(), Level: p.Level(cfg).LogLevel, Output: errout,
+	})
+	if err != nil {
+		_, _ = fmt.Fprintf(errout, "%s: %s\n", p.Name, err)
+		return 1
+	}
+	for _, w := range warnings {
+		t.Logger.Warn(w)
+	}
+	t.Logger.Info("starting", "program", p.Name, "version", config.Version(), "config", cfg)
+	err = p.Run(ctx, cfg, t)
+	if flushed := t.Shutdown(context.WithoutCancel(ctx)); flushed != nil {
+		t.Logger.Warn("flushing telemetry", "error", flushed)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Logger.Error("stopped", "error", err)
+		return 1
+	}
+	t.Logger.Info("stopped")
+	return 0
+}

@@ -1,0 +1,139 @@
+package auth
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCache_BoundAndVersion(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	c := newCache(2)
+	for n := range byte(3) {
+		c.put([32]byte{n}, entry{version: 1, until: now.Add(time.Minute)})
+		_, ok := c.get([32]byte{0}, 1, now) // Keeps the first one fresh.
+		require.True(t, ok)
+	}
+	require.Equal(t, 2, c.len())
+	_, ok := c.get([32]byte{1}, 1, now)
+	require.False(t, ok, "the least recently used leaves")
+	_, ok = c.get([32]byte{2}, 2, now)
+	require.False(t, ok, "of an older key version")
+	_, ok = c.get([32]byte{0}, 1, now.Add(time.Minute))
+	require.False(t, ok, "over")
+	require.Zero(t, c.len())
+}
+
+func TestParseKeys_SkipsWhatCannotServe(t *testing.T) {
+	t.Parallel()
+	strong, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	ec, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
+	ed, edPrivate, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	require.NoError(t, err)
+
+	body, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
+		{KeyID: "rsa", Key: strong.Public(), Algorithm: "PS256", Use: "sig"},
+		{KeyID: "ec", Key: ec.Public()},
+		{KeyID: "ed", Key: ed},
+		{KeyID: "enc", Key: strong.Public(), Use: "enc"},
+		{KeyID: "oaep", Key: strong.Public(), Algorithm: "RSA-OAEP"},
+		{KeyID: "oct", Key: []byte("0123456789abcdef0123456789abcdef"), Algorithm: "HS256"},
+		{KeyID: "private", Key: edPrivate},
+		{KeyID: "p521", Key: p521.Public()},
+	}})
+	require.NoError(t, err)
+	body = []byte(strings.Replace(string(body), `{"keys":[`, `{"keys":[{"kty":"new"},7,null,`, 1))
+	keys, err := parseKeys(body)
+	require.NoError(t, err)
+
+	fit := map[string]string{}
+	for _, k := range keys {
+		for _, alg := range append(algorithms(), "none", "HS256", "PS384", "") {
+			if k.fits(alg) {
+				fit[k.kid] += alg + " "
+			}
+		}
+	}
+	require.Equal(t, map[string]string{"rsa": "PS256 ", "ec": "ES384 ", "ed": "EdDSA "}, fit)
+
+	snap, _ := (*snapshot)(nil).succeed(keys)
+	found, known := snap.find("", "EdDSA")
+	require.Len(t, found, 1)
+	require.True(t, known)
+	found, known = snap.find("ec", "EdDSA")
+	require.Empty(t, found)
+	require.True(t, known, "another algorithm is no reason to refresh")
+}
+
+func TestParseKeys_Errors(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"", "[]", "{}", `{"keys":[]}`, `{"keys":[{"kty":"RSA"}]}`, `{"keys":[` + strings.Repeat("7,", 100) + `7]}`} {
+		_, err := parseKeys([]byte(body))
+		require.Error(t, err, body)
+	}
+}
+
+func TestSource_RefusesBadDiscovery(t *testing.T) {
+	t.Parallel()
+	for name, document := range map[string]string{
+		"another issuer":   `{"issuer":"http://elsewhere","jwks_uri":"SELF/keys"}`,
+		"relative jwks":    `{"issuer":"SELF","jwks_uri":"/keys"}`,
+		"file jwks":        `{"issuer":"SELF","jwks_uri":"file:///etc/passwd"}`,
+		"not JSON":         `<html>`,
+		"too large":        `{"issuer":"SELF","x":"` + strings.Repeat("x", maxAnswer) + `"}`,
+		"keys are garbage": `{"issuer":"SELF","jwks_uri":"SELF/keys"}`,
+		"redirect":         `redirect`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var self string
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if document == "redirect" {
+					http.Redirect(w, r, "/elsewhere", http.StatusFound)
+					return
+				}
+				_, _ = w.Write([]byte(strings.ReplaceAll(document, "SELF", self)))
+			}))
+			t.Cleanup(srv.Close)
+			self = srv.URL
+			s := newSource(Config{Issuer: self}.withDefaults())
+			t.Cleanup(s.close)
+			_, err := s.fetch(t.Context())
+			require.Error(t, err)
+		})
+	}
+}
+
+func TestSource_KeysMustNotLeaveHTTPS(t *testing.T) {
+	t.Parallel()
+	var self string
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"issuer":"` + self + `","jwks_uri":"http://127.0.0.1:1/keys"}`))
+	}))
+	t.Cleanup(srv.Close)
+	self = srv.URL
+	_, err := newSource(Config{Issuer: self, HTTPClient: srv.Client()}).fetch(t.Context())
+	require.ErrorContains(t, err, "leaves https")
+}
+
+func TestClassify_Unknown(t *testing.T) {
+	t.Parallel()
+	require.ErrorIs(t, classify(errors.New("novel")), ErrInvalid)
+}

@@ -1,0 +1,113 @@
+// Package config reads a program's settings from environment variables, once, at
+// its start, and checks all of them before anything else runs.
+//
+// It opens no connection and keeps no global state: each program gets one struct.
+// OpenTelemetry reads its own OTEL_* variables; they are not repeated here. A
+// variable that is set but empty counts as not set. Passwords and keys appear in
+// no error, log line or printed struct.
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// API is the settings of the api program.
+type API struct {
+	Common
+	Streams
+	Providers
+
+	// Addr is where the partner API listens, as host:port.
+	Addr string `env:"WRITEBACK_API_ADDR" envDefault:"127.0.0.1:8080" rule:"addr" help:"address of the partner API"`
+	// OIDCIssuer is the token issuer's URL.
+	OIDCIssuer string `env:"WRITEBACK_OIDC_ISSUER" rule:"required,http" help:"URL of the token issuer"`
+	// OIDCAudience must be in a token's aud claim; empty accepts any.
+	OIDCAudience string `env:"WRITEBACK_OIDC_AUDIENCE" help:"audience that tokens must name; empty accepts any"`
+	// CursorKey signs page cursors. Empty means that a random key is shared by
+	// the cluster through Redis.
+	CursorKey Secret `env:"WRITEBACK_CURSOR_KEY" rule:"key" secret:"true" help:"key of page cursors, at least 32 bytes in hex or base64; empty shares a random one"`
+	// StrictBodies refuses unknown fields in request bodies.
+	StrictBodies bool `env:"WRITEBACK_STRICT_BODIES" envDefault:"false" help:"refuse unknown fields in request bodies"`
+}
+
+// Worker is the settings of the worker program.
+type Worker struct {
+	Common
+	Streams
+	Providers
+
+	// Concurrency is how many provider calls one worker makes at a time.
+	Concurrency int `env:"WRITEBACK_WORKER_CONCURRENCY" envDefault:"64" rule:"1..10000" help:"provider calls at a time in one worker"`
+}
+
+// Sandbox is the settings of the provider sandbox program.
+type Sandbox struct {
+	Process
+
+	// Addr is where the sandbox listens, as host:port.
+	Addr string `env:"WRITEBACK_SANDBOX_ADDR" envDefault:"127.0.0.1:8090" rule:"addr" help:"address of the provider sandbox"`
+}
+
+// Process is what every program has.
+type Process struct {
+	// LogLevel is the least level that is logged.
+	LogLevel slog.Level `env:"WRITEBACK_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	// ShutdownGrace is how long a stopping program may take to finish its work.
+	ShutdownGrace time.Duration `env:"WRITEBACK_SHUTDOWN_GRACE" envDefault:"25s" rule:"1s..10m" help:"time to finish work when stopping"`
+}
+
+// Common is what the api and the worker share.
+type Common struct {
+	Process
+
+	// NATSURL is one NATS URL or several, separated by commas.
+	NATSURL string `env:"WRITEBACK_NATS_URL" envDefault:"nats://127.0.0.1:4222" rule:"nats" help:"URL of NATS, or several separated by commas"`
+	// RedisURL is the URL of Redis.
+	RedisURL string `env:"WRITEBACK_REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" rule:"redis" help:"URL of Redis"`
+	// AdminAddr is where health, metrics and pprof listen, as host:port.
+	AdminAddr string `env:"WRITEBACK_ADMIN_ADDR" envDefault:"127.0.0.1:8081" rule:"addr" help:"address of health, metrics and pprof"`
+	// RegistryFile is the YAML file with partners, fleets, connections and users.
+	RegistryFile string `env:"WRITEBACK_REGISTRY_FILE" rule:"file" help:"YAML file with partners, fleets, connections and users"`
+}
+
+// Streams is how the JetStream streams are made.
+type Streams struct {
+	// Replicas is the number of copies of each stream.
+	Replicas int `env:"WRITEBACK_STREAM_REPLICAS" envDefault:"1" rule:"1..5" help:"copies of each stream, odd"`
+	// OperationsMaxBytes bounds the stream of accepted operations.
+	OperationsMaxBytes Bytes `env:"WRITEBACK_OPERATIONS_MAX_BYTES" envDefault:"1GiB" rule:"bytes" help:"size of the stream of operations"`
+	// EventsMaxBytes bounds the stream of operation events.
+	EventsMaxBytes Bytes `env:"WRITEBACK_EVENTS_MAX_BYTES" envDefault:"4GiB" rule:"bytes" help:"size of the stream of events"`
+}
+
+// Providers is where the telematics providers are; empty means their public API.
+type Providers struct {
+	SamsaraURL string `env:"WRITEBACK_SAMSARA_URL" rule:"http" help:"base URL of Samsara; empty is its public API"`
+	MotiveURL  string `env:"WRITEBACK_MOTIVE_URL" rule:"http" help:"base URL of Motive; empty is its public API"`
+	GeotabURL  string `env:"WRITEBACK_GEOTAB_URL" rule:"http" help:"base URL of Geotab; empty is its public API"`
+}
+
+// LogValue gives the settings with every secret masked.
+func (c API) LogValue() slog.Value { return masked(&c) }
+
+// LogValue gives the settings with every secret masked.
+func (c Worker) LogValue() slog.Value { return masked(&c) }
+
+// LogValue gives the settings with every secret masked.
+func (c Sandbox) LogValue() slog.Value { return masked(&c) }
+
+// String gives the settings with every secret masked.
+func (c API) String() string { return masked(&c).String() }
+
+// String gives the settings with every secret masked.
+func (c Worker) String() string { return masked(&c).String() }
+
+// String gives the settings with every secret masked.
+func (c Sandbox) String() string { return masked(&c).String() }
+
+// LogValue gives the settings with every secret masked.
+func (c Common) LogValue() slog.Value { return masked(&c) }
+
+// String gives the settings with every secret masked.
+func (c Common) String() string { return masked(&c).String() }

@@ -1,0 +1,252 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/config"
+)
+
+const issuer = "WRITEBACK_OIDC_ISSUER=http://127.0.0.1:8080/realms/catena"
+
+func TestLoad_Defaults(t *testing.T) {
+	t.Parallel()
+	api, warnings, err := config.Load[config.API]([]string{issuer, "PATH=/bin"})
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+	require.Equal(t, "127.0.0.1:8080", api.Addr)
+	require.Equal(t, "127.0.0.1:8081", api.AdminAddr)
+	require.Equal(t, "nats://127.0.0.1:4222", api.NATSURL)
+	require.Equal(t, "redis://127.0.0.1:6379/0", api.RedisURL)
+	require.Equal(t, "http://127.0.0.1:8080/realms/catena", api.OIDCIssuer)
+	require.Equal(t, slog.LevelInfo, api.LogLevel)
+	require.Equal(t, 25*time.Second, api.ShutdownGrace)
+	require.Equal(t, 1, api.Replicas)
+	require.EqualValues(t, 1<<30, api.OperationsMaxBytes)
+	require.EqualValues(t, 4<<30, api.EventsMaxBytes)
+	require.Empty(t, api.CursorKey)
+	require.False(t, api.StrictBodies)
+	require.Empty(t, api.SamsaraURL+api.MotiveURL+api.GeotabURL+api.RegistryFile+api.OIDCAudience)
+
+	worker, _, err := config.Load[config.Worker](nil)
+	require.NoError(t, err)
+	require.Equal(t, 64, worker.Concurrency)
+
+	sandbox, _, err := config.Load[config.Sandbox](nil)
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:8090", sandbox.Addr)
+}
+
+func TestLoad_Everything(t *testing.T) {
+	t.Parallel()
+	registry := filepath.Join(t.TempDir(), "registry.yaml")
+	require.NoError(t, os.WriteFile(registry, nil, 0o600))
+	key := bytes.Repeat([]byte{0xfb}, 33)
+	api, warnings, err := config.Load[config.API]([]string{
+		issuer, "WRITEBACK_OIDC_AUDIENCE=writeback", "WRITEBACK_API_ADDR=:0", "WRITEBACK_ADMIN_ADDR=[::1]:9",
+		"WRITEBACK_NATS_URL=nats://u:p@a:4222, tls://b:4222", "WRITEBACK_REDIS_URL=rediss://:p@h:1/2",
+		"WRITEBACK_REGISTRY_FILE=" + registry, "WRITEBACK_SAMSARA_URL=http://127.0.0.1:8090/samsara",
+		"WRITEBACK_MOTIVE_URL=", "WRITEBACK_LOG_LEVEL=DEBUG", "WRITEBACK_SHUTDOWN_GRACE=1m",
+		"WRITEBACK_CURSOR_KEY=" + base64.URLEncoding.EncodeToString(key), "WRITEBACK_STRICT_BODIES=true",
+		"WRITEBACK_STREAM_REPLICAS=3", "WRITEBACK_OPERATIONS_MAX_BYTES=512M", "WRITEBACK_EVENTS_MAX_BYTES=1073741824",
+		"WRITEBACK_WORKER_CONCURRENCY=8", // Of another program, so no warning.
+	})
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+	require.EqualValues(t, key, api.CursorKey)
+	require.True(t, api.StrictBodies)
+	require.Equal(t, slog.LevelDebug, api.LogLevel)
+	require.Equal(t, 3, api.Replicas)
+	require.EqualValues(t, 512<<20, api.OperationsMaxBytes)
+	require.EqualValues(t, 1<<30, api.EventsMaxBytes)
+	require.Equal(t, registry, api.RegistryFile)
+	require.Equal(t, ":0", api.Addr)
+}
+
+func TestLoad_EveryFaultAtOnce(t *testing.T) {
+	t.Parallel()
+	bad := map[string]string{
+		"WRITEBACK_NATS_URL":             "http://x",
+		"WRITEBACK_REDIS_URL":            "127.0.0.1:6379",
+		"WRITEBACK_API_ADDR":             "8080",
+		"WRITEBACK_ADMIN_ADDR":           "x:99999",
+		"WRITEBACK_REGISTRY_FILE":        t.TempDir(),
+		"WRITEBACK_SAMSARA_URL":          "samsara",
+		"WRITEBACK_MOTIVE_URL":           "ftp://x",
+		"WRITEBACK_GEOTAB_URL":           "https://x/?y=z",
+		"WRITEBACK_LOG_LEVEL":            "loud",
+		"WRITEBACK_SHUTDOWN_GRACE":       "25",
+		"WRITEBACK_CURSOR_KEY":           "c2hvcnQ=",
+		"WRITEBACK_STRICT_BODIES":        "perhaps",
+		"WRITEBACK_STREAM_REPLICAS":      "2",
+		"WRITEBACK_OPERATIONS_MAX_BYTES": "7",
+		"WRITEBACK_EVENTS_MAX_BYTES":     "9999999T",
+	}
+	var environ []string
+	for k, v := range bad {
+		environ = append(environ, k+"="+v)
+	}
+	bad["WRITEBACK_OIDC_ISSUER"] = ""
+	_, _, err := config.Load[config.API](environ)
+	require.Error(t, err)
+	var joined interface{ Unwrap() []error }
+	require.ErrorAs(t, err, &joined)
+	got := map[string]string{}
+	for _, one := range joined.Unwrap() {
+		var f config.Fault
+		require.ErrorAs(t, one, &f)
+		require.NotEmpty(t, f.Rule)
+		require.Contains(t, err.Error(), f.Name)
+		got[f.Name] = f.Value
+	}
+	require.Len(t, got, len(bad))
+	for name, value := range bad {
+		require.Contains(t, got, name)
+		switch name {
+		case "WRITEBACK_CURSOR_KEY":
+			require.Equal(t, "*****", got[name])
+		case "WRITEBACK_GEOTAB_URL":
+			require.Equal(t, "https://x/?*****", got[name])
+		default:
+			require.Equal(t, value, got[name])
+		}
+	}
+}
+
+func TestLoad_Rules(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		pair string
+		ok   bool
+	}{
+		{"WRITEBACK_WORKER_CONCURRENCY=0", false},
+		{"WRITEBACK_WORKER_CONCURRENCY=1", true},
+		{"WRITEBACK_WORKER_CONCURRENCY=10001", false},
+		{"WRITEBACK_WORKER_CONCURRENCY=many", false},
+		{"WRITEBACK_SHUTDOWN_GRACE=0s", false},
+		{"WRITEBACK_SHUTDOWN_GRACE=11m", false},
+		{"WRITEBACK_STREAM_REPLICAS=0", false},
+		{"WRITEBACK_STREAM_REPLICAS=5", true},
+		{"WRITEBACK_NATS_URL=nats://a:1,b:1", false},
+		{"WRITEBACK_NATS_URL=wss://a", true},
+		{"WRITEBACK_REDIS_URL=unix:///run/redis.sock", true},
+		{"WRITEBACK_REDIS_URL=redis://", false},
+		{"WRITEBACK_REDIS_URL=redis://:6379", false},
+		{"WRITEBACK_REDIS_URL=redis://%zz", false},
+		{"WRITEBACK_ADMIN_ADDR=:0", true},
+		{"WRITEBACK_ADMIN_ADDR=localhost:http", false},
+		{"WRITEBACK_OPERATIONS_MAX_BYTES=1024KiB", true},
+		{"WRITEBACK_OPERATIONS_MAX_BYTES=-1GiB", false},
+		{"WRITEBACK_OPERATIONS_MAX_BYTES=1XB", false},
+		{"WRITEBACK_OPERATIONS_MAX_BYTES=GiB", false},
+		{"WRITEBACK_SAMSARA_URL=https://u:p@x", false},
+		{"WRITEBACK_REGISTRY_FILE=/does/not/exist", false},
+	} {
+		_, _, err := config.Load[config.Worker]([]string{tt.pair})
+		require.Equal(t, tt.ok, err == nil, "%s: %v", tt.pair, err)
+	}
+}
+
+func TestLoad_CursorKeyForms(t *testing.T) {
+	t.Parallel()
+	key := bytes.Repeat([]byte{0xff, 0xe0}, 16)
+	for _, text := range []string{
+		fmt.Sprintf("%x", key), fmt.Sprintf("%X", key), base64.StdEncoding.EncodeToString(key),
+		base64.RawStdEncoding.EncodeToString(key), base64.URLEncoding.EncodeToString(key), base64.RawURLEncoding.EncodeToString(key),
+	} {
+		api, _, err := config.Load[config.API]([]string{issuer, "WRITEBACK_CURSOR_KEY=" + text})
+		require.NoError(t, err)
+		require.EqualValues(t, key, api.CursorKey)
+	}
+	_, _, err := config.Load[config.API]([]string{issuer, "WRITEBACK_CURSOR_KEY=hunter2 hunter2 hunter2 hunter2 hunter2"})
+	require.ErrorContains(t, err, "WRITEBACK_CURSOR_KEY")
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestLoad_PasswordsAreNeverPrinted(t *testing.T) {
+	t.Parallel()
+	for _, pair := range []string{
+		"WRITEBACK_REDIS_URL=redis://user:hunter2@h:6379/0",
+		"WRITEBACK_REDIS_URL=redis://user:hunter2@h:port/0",
+		"WRITEBACK_REDIS_URL=http://user:hunter2@h/0",
+		"WRITEBACK_REDIS_URL=user:hunter2@h",
+		"WRITEBACK_REDIS_URL=redis://:hun,hunter2@h",
+		"WRITEBACK_REDIS_URL=redis://h/0?password=hunter2",
+		"WRITEBACK_REDIS_URL=x://h?password=hunter2",
+		"WRITEBACK_NATS_URL=nats://hunter2@h:4222",
+		"WRITEBACK_NATS_URL=nats://a:4222,nats://u:hunter2@h:4222",
+		"WRITEBACK_NATS_URL=nats://u:12,hunter2@h:4222",
+		"WRITEBACK_NATS_URL=nats://u:hunter2,3@h:4222",
+		"WRITEBACK_NATS_URL=http://hunter2@h:4222",
+		"WRITEBACK_SAMSARA_URL=https://u:hunter2@h",
+		"WRITEBACK_CURSOR_KEY=hunter2",
+		"WRITEBACK_CURSOR_KEY=" + base64.StdEncoding.EncodeToString([]byte("hunter2hunter2hunter2hunter2hunter2")),
+	} {
+		api, _, err := config.Load[config.API]([]string{issuer, pair})
+		var log bytes.Buffer
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("settings", "config", api, "common", api.Common, "key", api.CursorKey)
+		printed := fmt.Sprintf("%v %+v %s %v %v %#v", api, api, api, err, api.Common, api.CursorKey) + log.String()
+		require.NotContains(t, printed, "hunter2", pair)
+		require.NotContains(t, printed, fmt.Sprint([]byte("hunter2")), pair)
+		require.Contains(t, printed, "*****", pair)
+	}
+}
+
+func TestLoad_WarnsOfUnknownNames(t *testing.T) {
+	t.Parallel()
+	_, warnings, err := config.Load[config.Worker]([]string{
+		"WRITEBACK_NAST_URL=nats://secret@x", "WRITEBACK_ENTIRELY_OTHER=1", "WRITEBACK_EMPTY=", "NATS_URL=x", "WRITEBACK_SANDBOX_ADDR=:1",
+	})
+	require.NoError(t, err)
+	require.Len(t, warnings, 2)
+	require.Contains(t, warnings[0], "WRITEBACK_ENTIRELY_OTHER")
+	require.NotContains(t, warnings[0], "did you mean")
+	require.Contains(t, warnings[1], "did you mean WRITEBACK_NATS_URL?")
+	require.NotContains(t, warnings[1], "secret")
+}
+
+func TestUsage_HasEveryName(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	require.NoError(t, config.Usage[config.API](&out))
+	names := config.Names[config.API]()
+	require.Len(t, names, 17)
+	for _, name := range names {
+		require.Regexp(t, `(?m)^`+name+` +\S+.* {2,}\S`, out.String())
+	}
+	require.Regexp(t, `WRITEBACK_OIDC_ISSUER +\(required\)`, out.String())
+	require.Regexp(t, `WRITEBACK_SHUTDOWN_GRACE +25s`, out.String())
+	require.Contains(t, config.Names[config.Worker](), "WRITEBACK_WORKER_CONCURRENCY")
+	require.NotContains(t, config.Names[config.Worker](), "WRITEBACK_API_ADDR")
+	require.Equal(t, []string{"WRITEBACK_LOG_LEVEL", "WRITEBACK_SHUTDOWN_GRACE", "WRITEBACK_SANDBOX_ADDR"}, config.Names[config.Sandbox]())
+	require.Error(t, config.Usage[config.API](brokenWriter{}))
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken") }
+
+func TestBytes_String(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[config.Bytes]string{0: "0B", 1: "1B", 1024: "1KiB", 1536: "1536B", 3 << 30: "3GiB", 2048 << 40: "2048TiB"} {
+		require.Equal(t, want, n.String())
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	require.NotEmpty(t, config.Version())
+	_, ok := debug.ReadBuildInfo()
+	require.True(t, ok)
+}

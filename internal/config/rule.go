@@ -1,0 +1,138 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	minKey    = 32
+	minStream = 1 << 20
+)
+
+// check returns the rule that a variable's value breaks, or "".
+func (v variable) check() string {
+	zero := v.value.IsZero()
+	for _, rule := range v.rules {
+		switch {
+		case rule == "required" && zero:
+			return "is required: " + v.help
+		case rule == "required":
+		case zero && v.byDefault == "":
+			// Optional and not set.
+		default:
+			if broken := v.checkRule(rule); broken != "" {
+				return broken
+			}
+		}
+	}
+	return ""
+}
+
+func (v variable) checkRule(rule string) string {
+	switch value := v.value.Interface().(type) {
+	case string:
+		return checkText(rule, value)
+	case Secret:
+		if len(value) < minKey {
+			return fmt.Sprintf("must be at least %d bytes in hex or base64", minKey)
+		}
+	case Bytes:
+		if value < minStream {
+			return "must be at least " + Bytes(minStream).String()
+		}
+	case int:
+		least, most, _ := strings.Cut(rule, "..")
+		lo, _ := strconv.Atoi(least)
+		hi, _ := strconv.Atoi(most)
+		if value < lo || value > hi {
+			return fmt.Sprintf("must be between %s and %s", least, most)
+		}
+		if v.name == "WRITEBACK_STREAM_REPLICAS" && value%2 == 0 {
+			return "must be odd, so that a majority exists"
+		}
+	case time.Duration:
+		least, most, _ := strings.Cut(rule, "..")
+		lo, _ := time.ParseDuration(least)
+		hi, _ := time.ParseDuration(most)
+		if value < lo || value > hi {
+			return fmt.Sprintf("must be between %s and %s", least, most)
+		}
+	}
+	return ""
+}
+
+func checkText(rule, value string) string {
+	switch rule {
+	case "addr":
+		return checkAddr(value)
+	case "http":
+		u, ok := absolute(value, "http", "https")
+		if !ok || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return "must be an http or https URL without user, query or fragment"
+		}
+	case "redis":
+		if u, ok := absolute(value, "redis", "rediss"); !ok {
+			if u == nil || u.Scheme != "unix" || u.Path == "" {
+				return "must be a redis, rediss or unix URL"
+			}
+		}
+	case "nats":
+		for part := range strings.SplitSeq(value, ",") {
+			if _, ok := absolute(strings.TrimSpace(part), "nats", "tls", "ws", "wss"); !ok {
+				return "must be nats, tls, ws or wss URLs, separated by commas"
+			}
+		}
+	case "file":
+		info, err := os.Stat(value)
+		if err != nil || !info.Mode().IsRegular() {
+			return "must be a file that can be read"
+		}
+	}
+	return ""
+}
+
+func checkAddr(value string) string {
+	_, port, err := net.SplitHostPort(value)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return "must be host:port with a port of 0 to 65535"
+	}
+	return ""
+}
+
+func absolute(value string, schemes ...string) (*url.URL, bool) {
+	u, err := url.Parse(value)
+	if err != nil {
+		return nil, false
+	}
+	return u, u.Hostname() != "" && slices.Contains(schemes, u.Scheme)
+}
+
+// parseRule says what a value must look like that could not even be read.
+func parseRule(v variable) string {
+	switch v.value.Interface().(type) {
+	case bool:
+		return "must be true or false"
+	case int:
+		return "must be a whole number"
+	case time.Duration:
+		return "must be a duration such as 25s"
+	case Bytes:
+		return "must be a size such as 512MiB"
+	case Secret:
+		return fmt.Sprintf("must be at least %d bytes in hex or base64", minKey)
+	case slog.Level:
+		return "must be debug, info, warn or error"
+	}
+	return "cannot be read"
+}

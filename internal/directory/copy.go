@@ -1,0 +1,198 @@
+package directory
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// table is the copy in memory. Entries are replaced, never changed, so a reader
+// may keep what it got. The Directory's lock guards it.
+type table struct {
+	partners    map[uuid.UUID]Partner
+	fleets      map[uuid.UUID]Fleet
+	connections map[uuid.UUID]*held
+	users       map[uuid.UUID]*User
+	// onConnection lists the users of a connection, in no order. A user may be
+	// read before its connection.
+	onConnection map[uuid.UUID][]uuid.UUID
+	// sorted holds the user ids of a partner in order. A missing entry is made
+	// when it is asked for.
+	sorted map[uuid.UUID][]uuid.UUID
+}
+
+func newTable() *table {
+	return &table{
+		partners:     make(map[uuid.UUID]Partner),
+		fleets:       make(map[uuid.UUID]Fleet),
+		connections:  make(map[uuid.UUID]*held),
+		users:        make(map[uuid.UUID]*User),
+		onConnection: make(map[uuid.UUID][]uuid.UUID),
+		sorted:       make(map[uuid.UUID][]uuid.UUID),
+	}
+}
+
+// revision gives the revision under which the entry is held. Zero: it is not,
+// or the store has lost it.
+func (t *table) revision(kind string, id uuid.UUID) uint64 {
+	switch kind {
+	case kindPartner:
+		return t.partners[id].revision
+	case kindFleet:
+		return t.fleets[id].revision
+	case kindConnection:
+		if c := t.connections[id]; c != nil {
+			return c.Revision
+		}
+	case kindUser:
+		if u := t.users[id]; u != nil {
+			return u.revision
+		}
+	}
+	return 0
+}
+
+// put takes an entry in, unless a newer one is held. An entry that cannot be
+// read leaves the one before in place.
+func (t *table) put(key string, value []byte, revision uint64) error {
+	kind, id, err := splitKey(key)
+	if err != nil {
+		return fmt.Errorf("directory: key: %w", err)
+	}
+	if t.revision(kind, id) >= revision {
+		return nil
+	}
+	switch kind {
+	case kindPartner:
+		var r partnerRecord
+		if err = json.Unmarshal(value, &r); err == nil {
+			r.revision = revision
+			t.partners[id] = Partner(r)
+		}
+	case kindFleet:
+		var r fleetRecord
+		if err = json.Unmarshal(value, &r); err == nil {
+			r.revision = revision
+			t.fleets[id] = Fleet(r)
+		}
+	case kindConnection:
+		var c *held
+		if c, err = decodeConnection(value, revision); err == nil {
+			t.putConnection(c)
+		}
+	case kindUser:
+		var r userRecord
+		if err = json.Unmarshal(value, &r); err == nil {
+			r.revision = revision
+			t.putUser(User(r))
+		}
+	default:
+		err = fmt.Errorf("unknown kind")
+	}
+	if err != nil {
+		return fmt.Errorf("directory: %s %s: %w", kind, id, err)
+	}
+	return nil
+}
+
+func (t *table) putConnection(c *held) {
+	old := t.connections[c.ID]
+	t.connections[c.ID] = c
+	if old == nil || old.PartnerID != c.PartnerID {
+		delete(t.sorted, c.PartnerID)
+	}
+}
+
+func (t *table) putUser(u User) {
+	old := t.users[u.ID]
+	t.users[u.ID] = &u
+	if old != nil && old.ConnectionID == u.ConnectionID {
+		return
+	}
+	if old != nil {
+		t.leave(old)
+	}
+	t.onConnection[u.ConnectionID] = append(t.onConnection[u.ConnectionID], u.ID)
+	t.unsort(u.ConnectionID)
+}
+
+// remove takes an entry out that was deleted in the store.
+func (t *table) remove(key string, revision uint64) {
+	kind, id, err := splitKey(key)
+	if err != nil || t.revision(kind, id) >= revision {
+		return
+	}
+	switch kind {
+	case kindPartner:
+		delete(t.partners, id)
+	case kindFleet:
+		delete(t.fleets, id)
+	case kindConnection:
+		t.unsort(id)
+		delete(t.connections, id)
+	case kindUser:
+		if u := t.users[id]; u != nil && key == userKey(u.ConnectionID, id) {
+			t.leave(u)
+			delete(t.users, id)
+		}
+	}
+}
+
+// leave takes a user off its connection.
+func (t *table) leave(u *User) {
+	t.onConnection[u.ConnectionID] = slices.DeleteFunc(t.onConnection[u.ConnectionID],
+		func(id uuid.UUID) bool { return id == u.ID })
+	t.unsort(u.ConnectionID)
+}
+
+// unsort drops the order of the partner that has the connection.
+func (t *table) unsort(connection uuid.UUID) {
+	if c := t.connections[connection]; c != nil {
+		delete(t.sorted, c.PartnerID)
+	}
+}
+
+// sort makes and keeps the order of a partner's users.
+func (t *table) sort(partner uuid.UUID) []uuid.UUID {
+	if ids, ok := t.sorted[partner]; ok {
+		return ids
+	}
+	var ids []uuid.UUID
+	for _, c := range t.connections {
+		if c.PartnerID == partner {
+			ids = append(ids, t.onConnection[c.ID]...)
+		}
+	}
+	// Nothing is kept for an id that is nobody's: the caller chose it.
+	if len(ids) == 0 {
+		return nil
+	}
+	slices.SortFunc(ids, compareIDs)
+	t.sorted[partner] = ids
+	return ids
+}
+
+// forgetRevisions marks every entry as lost by the store: whatever the store
+// holds now replaces it, and the next load writes it again.
+func (t *table) forgetRevisions() {
+	for id, p := range t.partners {
+		p.revision = 0
+		t.partners[id] = p
+	}
+	for id, f := range t.fleets {
+		f.revision = 0
+		t.fleets[id] = f
+	}
+	for id, c := range t.connections {
+		lost := *c
+		lost.Revision = 0
+		t.connections[id] = &lost
+	}
+	for id, u := range t.users {
+		lost := *u
+		lost.revision = 0
+		t.users[id] = &lost
+	}
+}

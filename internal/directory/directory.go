@@ -1,0 +1,198 @@
+// Package directory answers who may write what: partners, fleets, connections
+// and users, for the api and the worker.
+//
+// The truth is a NATS key-value bucket. Every process keeps a full copy in
+// memory and follows the bucket, so a look-up never leaves the process, a change
+// is seen everywhere without a restart, and a process that cannot reach NATS
+// goes on with what it knows. The bucket is filled from the registry file.
+//
+// It refuses to guess: nothing is given to a partner that is not that partner's,
+// a registry file with a fault is refused as a whole, and credentials are
+// refreshed by one process at a time and stored before anybody uses them.
+// Credentials and personal fields never reach logs or errors.
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/singleflight"
+)
+
+// Bucket is the name of the key-value bucket.
+const Bucket = "writeback-directory"
+
+// openTimeout bounds Open when its context has no deadline.
+const openTimeout = 30 * time.Second
+
+// Config are the settings that have defaults.
+type Config struct {
+	// Replicas is how many NATS servers hold the bucket. Default 1.
+	Replicas int
+	// Providers are source names known besides the contract's.
+	Providers []string
+	// Logger gets what Run has to say. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Directory is the copy of one process. Its methods may be called concurrently.
+type Directory struct {
+	js       jetstream.JetStream
+	kv       jetstream.KeyValue
+	replicas int
+	tsps     []TSP
+	log      *slog.Logger
+	now      func() time.Time
+	// owner names this process in renewals.
+	owner uuid.UUID
+
+	mu   sync.RWMutex
+	copy *table
+	// changed is closed and replaced when a connection changes.
+	changed chan struct{}
+
+	// seen is how far the bucket was read; created is which bucket that was. Only
+	// Open and Run use them.
+	seen    uint64
+	created time.Time
+
+	following atomic.Bool
+
+	flight   singleflight.Group
+	renewals renewals
+}
+
+// Open makes the bucket if there is none and reads all of it. It waits until the
+// context ends, or 30 s if that has no deadline. Nothing is followed until Run.
+func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, openTimeout)
+		defer cancel()
+	}
+	d := &Directory{
+		js: js, replicas: max(1, cfg.Replicas), tsps: listTSPs(cfg.Providers), log: cfg.Logger,
+		now: time.Now, owner: uuid.New(),
+		copy: newTable(), changed: make(chan struct{}),
+		renewals: renewals{refused: make(map[uuid.UUID]refusal), unsaved: make(map[uuid.UUID]unsaved)},
+	}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	kv, err := js.CreateOrUpdateKeyValue(ctx, d.bucket())
+	if err != nil {
+		return nil, fmt.Errorf("directory: bucket %s: %w", Bucket, err)
+	}
+	d.kv = kv
+	if err := d.read(ctx); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Directory) bucket() jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket: Bucket, Description: "partners, fleets, connections and users",
+		History: 1, Storage: jetstream.FileStorage, Replicas: d.replicas,
+	}
+}
+
+// Ready is nil while Run keeps the copy up to date, or tries to: a copy that is
+// a little old is still served when NATS is away.
+func (d *Directory) Ready() error {
+	if !d.following.Load() {
+		return errors.New("directory: the bucket is not followed")
+	}
+	return nil
+}
+
+// Partner gives a partner and whether there is one with the id.
+func (d *Directory) Partner(id uuid.UUID) (Partner, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	p, ok := d.copy.partners[id]
+	return p, ok
+}
+
+// Fleet gives a partner's fleet and whether it has one with the id.
+func (d *Directory) Fleet(partner, id uuid.UUID) (Fleet, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	f, ok := d.copy.fleets[id]
+	if !ok || f.PartnerID != partner {
+		return Fleet{}, false
+	}
+	return f, true
+}
+
+// Connection gives a partner's connection and whether it has one with the id;
+// another partner's is not found. A deleted connection is found, with that
+// status.
+func (d *Directory) Connection(partner, id uuid.UUID) (Connection, bool) {
+	c, ok := d.ConnectionByID(id)
+	if !ok || c.PartnerID != partner {
+		return Connection{}, false
+	}
+	return c, true
+}
+
+// ConnectionByID gives a connection of any partner and whether there is one with
+// the id. It is for the worker, which acts for all.
+func (d *Directory) ConnectionByID(id uuid.UUID) (Connection, bool) {
+	c, ok := d.held(id)
+	return c.Connection, ok
+}
+
+// Connections lists a partner's connections, deleted ones too, by id ascending.
+func (d *Directory) Connections(partner uuid.UUID) []Connection {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var out []Connection
+	for _, c := range d.copy.connections {
+		if c.PartnerID == partner {
+			out = append(out, c.Connection)
+		}
+	}
+	slices.SortFunc(out, func(a, b Connection) int { return compareIDs(a.ID, b.ID) })
+	return out
+}
+
+func (d *Directory) held(id uuid.UUID) (held, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	c, ok := d.copy.connections[id]
+	if !ok {
+		return held{}, false
+	}
+	return *c, true
+}
+
+// put takes an entry into the copy, from the bucket or just written to it, and
+// wakes those who wait for a connection.
+func (d *Directory) put(key string, value []byte, revision uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.copy.put(key, value, revision); err != nil {
+		d.log.Error("directory entry ignored", "error", err)
+		return
+	}
+	if kind, _, _ := splitKey(key); kind == kindConnection {
+		close(d.changed)
+		d.changed = make(chan struct{})
+	}
+}
+
+// changes gives a channel that is closed at the next change of a connection.
+func (d *Directory) changes() <-chan struct{} {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.changed
+}

@@ -1,0 +1,140 @@
+package directory
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func noEnv(string) (string, bool) { return "", false }
+
+func TestParse_EveryFaultWithItsLine(t *testing.T) {
+	t.Parallel()
+	const text = `prune: maybe
+partner: x
+partners:
+  - id: 00000000-0000-7000-8000-0000000000b1
+    name: ""
+    fleets:
+      - {id: 00000000-0000-7000-8000-0000000000f1, ref: a}
+      - {id: 00000000-0000-7000-8000-0000000000f1, ref: a}
+    connections:
+      - id: not-a-uuid
+        provider: samsarra
+        fleet: b
+        status: on
+        share: write
+        credentials: {access_token: "${NOT_SET}"}
+        limits: {in_flight: 0, per_second: fast, call: 20, burst: 1, burst: 2}
+      - provider: samsara
+        credentials: secret
+        settings: [a]
+        users:
+          - {id: 00000000-0000-7000-8000-00000000a100, source_id: ""}
+          - id: 00000000-0000-7000-8000-00000000a101
+            source_id: s
+            fields:
+              nick: x
+              is_driver: "yes"
+              license_expiration: 31.01.2030
+              country_code: US
+              status: GONE
+              notes: [a]
+          - {id: 00000000-0000-7000-8000-00000000a102, source_id: s, fields: {notes: null}}
+          - just text
+`
+	_, err := parse("f.yaml", []byte(text), listTSPs(nil), noEnv)
+	var faults *FileError
+	require.ErrorAs(t, err, &faults)
+	want := []struct {
+		line int
+		rule string
+	}{
+		{1, "prune: must be true or false"},
+		{2, `registry: unknown key "partner"`},
+		{5, "partner.name: must not be empty"},
+		{8, "fleet.id: the id is taken by line 7"},
+		{8, "fleet.ref: the partner has another fleet"},
+		{10, "connection.id: must be a UUID"},
+		{11, "connection.provider: not a known source name"},
+		{12, "connection.fleet: must be the ref"},
+		{13, "connection.status: must be"},
+		{14, "connection.share: must be"},
+		{15, "connection.credentials.access_token: the environment has no NOT_SET"},
+		{16, `limits: key "burst" is given twice`},
+		{16, "limits.in_flight: must be a whole number"},
+		{16, "limits.per_second: must be a number"},
+		{16, "limits.call: must be a duration"},
+		{17, "connection: id is required"},
+		{18, "connection.credentials: must be a mapping"},
+		{19, "connection.settings: must be a mapping"},
+		{21, "user.source_id: must not be empty"},
+		{25, `user.fields: unknown field "nick"`},
+		{26, "user.fields.is_driver: must be true or false"},
+		{27, "user.fields.license_expiration: must be a date"},
+		{28, "user.fields.country_code: must have three letters"},
+		{29, "user.fields.status: must be one of the contract's 2 values"},
+		{30, "user.fields.notes: must be a single value"},
+		{31, "user.source_id: the connection has another user"},
+		{32, "user: must be a mapping"},
+	}
+	for i, f := range faults.Faults {
+		require.Less(t, i, len(want), "%+v", f)
+		require.Equal(t, want[i].line, f.Line, "%+v", f)
+		require.Contains(t, f.Rule, want[i].rule)
+	}
+	require.Len(t, faults.Faults, len(want))
+	require.True(t, strings.HasPrefix(err.Error(), "f.yaml:1: prune"))
+	require.NotContains(t, err.Error(), "secret")
+}
+
+func TestParse_NotARegistry(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, text, want string }{
+		{"empty", "", "f.yaml:1: the file is empty"},
+		{"null", "~", "f.yaml:1: the file is empty"},
+		{"comment", "# nothing\n", "f.yaml:1: the file is empty"},
+		{"a list", "- a\n", "f.yaml:1: registry: must be a mapping"},
+		{"no partners", "prune: true\n", "f.yaml:1: registry: partners is required"},
+		{"not YAML", "a: b\n\tc: [", "f.yaml:2: not YAML: found a tab character that violates indentation"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := parse("f.yaml", []byte(tc.text), listTSPs(nil), noEnv)
+			require.EqualError(t, err, tc.want)
+		})
+	}
+}
+
+func TestParse_AliasesAndEnvironment(t *testing.T) {
+	t.Parallel()
+	env := func(name string) (string, bool) { return "<" + name + ">", name != "" }
+	reg, err := parse("f.yaml", []byte(one(`settings: &a {x: "1"}, credentials: {k: "a ${ONE}-${TWO} $THREE"}`)), listTSPs(nil), env)
+	require.NoError(t, err)
+	require.Equal(t, "a <ONE>-<TWO> $THREE", reg.connections[0].Credentials["k"])
+	require.Equal(t, map[string]string{"x": "1"}, reg.connections[0].Settings)
+}
+
+func TestLoadFile_MissingFile(t *testing.T) {
+	t.Parallel()
+	_, err := (&Directory{}).LoadFile(t.Context(), "testdata/none.yaml")
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func FuzzParse(f *testing.F) {
+	text, err := os.ReadFile(sample)
+	require.NoError(f, err)
+	f.Add(string(text))
+	f.Add(one("credentials: {a: *b}"))
+	f.Add("partners: &a [*a]")
+	f.Add("? [a]\n: b")
+	providers := listTSPs(nil)
+	f.Fuzz(func(t *testing.T, text string) {
+		reg, err := parse("f.yaml", []byte(text), providers, noEnv)
+		if (reg == nil) == (err == nil) {
+			t.Fatalf("got %v and %v", reg, err)
+		}
+	})
+}

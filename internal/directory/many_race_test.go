@@ -1,0 +1,6 @@
+//go:build race
+
+package directory
+
+// manyUsers is fewer where each access is watched.
+const manyUsers = 8_000

@@ -1,0 +1,129 @@
+package directory
+
+import (
+	"bytes"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation"
+)
+
+// User is one user of a connection. Its map is shared with the directory's copy
+// and must not be changed.
+type User struct {
+	ID           uuid.UUID
+	ConnectionID uuid.UUID
+	// SourceID is the provider's id of the user.
+	SourceID string
+	// Fields are what is known of the user. A field that is not there is unknown;
+	// none is null.
+	Fields    operation.Changes
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// DeletedAt is when the user was found to be gone. Look-ups do not give such a
+	// user.
+	DeletedAt *time.Time
+
+	revision uint64
+}
+
+// String names the user and nothing personal.
+func (u User) String() string { return "user " + u.ID.String() }
+
+// GoString names the user and nothing personal.
+func (u User) GoString() string { return u.String() }
+
+// LogValue names the user and nothing personal.
+func (u User) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("user_id", u.ID.String()), slog.String("connection_id", u.ConnectionID.String()))
+}
+
+// UserFilter selects users; the zero value of each field selects all.
+type UserFilter struct {
+	ConnectionID uuid.UUID
+	IDs          []uuid.UUID
+	SourceIDs    []string
+	FleetIDs     []uuid.UUID
+	FleetRefs    []string
+	// IsDriver also leaves out users of whom it is not known.
+	IsDriver *bool
+}
+
+func (f UserFilter) matches(u User, c Connection) bool {
+	switch {
+	case f.ConnectionID != uuid.Nil && f.ConnectionID != u.ConnectionID,
+		len(f.IDs) > 0 && !slices.Contains(f.IDs, u.ID),
+		len(f.SourceIDs) > 0 && !slices.Contains(f.SourceIDs, u.SourceID),
+		len(f.FleetIDs) > 0 && !slices.Contains(f.FleetIDs, c.FleetID),
+		len(f.FleetRefs) > 0 && !slices.Contains(f.FleetRefs, c.FleetRef):
+		return false
+	}
+	if f.IsDriver == nil {
+		return true
+	}
+	v, known := u.Fields.Get(operation.FieldIsDriver)
+	return known && v.Flag() == *f.IsDriver
+}
+
+// User gives a partner's user and the connection it is on, and whether there is
+// such a user: another partner's and a deleted one are not found.
+func (d *Directory) User(partner, id uuid.UUID) (User, Connection, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	u, ok := d.copy.users[id]
+	if !ok || u.DeletedAt != nil {
+		return User{}, Connection{}, false
+	}
+	c, ok := d.copy.connections[u.ConnectionID]
+	if !ok || c.PartnerID != partner {
+		return User{}, Connection{}, false
+	}
+	return *u, c.Connection, true
+}
+
+// UsersPage gives at most limit of a partner's users that the filter selects, by
+// id ascending, from after (exclusive; uuid.Nil: the first). Fewer than limit
+// means that there are no more. Users of deleted connections are left out.
+func (d *Directory) UsersPage(partner, after uuid.UUID, limit int, filter UserFilter) []User {
+	ids := d.userIDs(partner)
+	at, found := slices.BinarySearchFunc(ids, after, compareIDs)
+	if found {
+		at++
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var out []User
+	for _, id := range ids[at:] {
+		if len(out) >= limit {
+			break
+		}
+		u, ok := d.copy.users[id]
+		if !ok || u.DeletedAt != nil {
+			continue
+		}
+		c, ok := d.copy.connections[u.ConnectionID]
+		if ok && c.PartnerID == partner && c.Status != ConnectionDeleted && filter.matches(*u, c.Connection) {
+			out = append(out, *u)
+		}
+	}
+	return out
+}
+
+// userIDs gives the ids of a partner's users in order. The slice is never
+// changed, only replaced.
+func (d *Directory) userIDs(partner uuid.UUID) []uuid.UUID {
+	d.mu.RLock()
+	ids, ok := d.copy.sorted[partner]
+	d.mu.RUnlock()
+	if ok {
+		return ids
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.copy.sort(partner)
+}
+
+func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }

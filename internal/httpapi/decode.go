@@ -1,0 +1,122 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/internal/wire"
+	"writeback/pkg/operation"
+)
+
+// update is a decoded update request.
+type update struct {
+	user uuid.UUID
+	sync bool
+	wire.UserUpdate
+}
+
+// decodeUpdate reads path, query and body, and gives the faults of all three at
+// once. What cannot be read at all comes first.
+func (s *server) decodeUpdate(r *http.Request, body []byte) (update, error) {
+	values, err := query(r)
+	if err != nil {
+		return update{}, err
+	}
+	var in update
+	var badQuery, badBody error
+	user, badUser := wire.ParseUUID("path.user_id", r.PathValue("user_id"))
+	in.user = user
+	in.sync, badQuery = wire.ParseSync(values)
+	in.UserUpdate, badBody = wire.DecodeUserUpdate(body, s.cfg.Decode)
+	return in, join(wire.Invalid(badUser), badQuery, badBody)
+}
+
+// join makes one refusal of the faults of all; any other error comes before it.
+func join(errs ...error) error {
+	var joined *operation.Error
+	for _, err := range errs {
+		var invalid *operation.Error
+		switch {
+		case err == nil:
+		case !errors.As(err, &invalid) || invalid.Code != operation.CodeInvalid:
+			return err
+		case joined == nil:
+			first := *invalid
+			joined = &first
+		default:
+			joined.Faults = append(joined.Faults[:len(joined.Faults):len(joined.Faults)], invalid.Faults...)
+		}
+	}
+	if joined == nil {
+		return nil
+	}
+	return joined
+}
+
+// query reads the query, and refuses one that net/url would drop parts of: a
+// filter that is lost in silence selects too much.
+func query(r *http.Request) (url.Values, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "the query is not well-formed")
+	}
+	return values, nil
+}
+
+// wantJSON refuses a body that is not plain UTF-8 JSON.
+func wantJSON(h http.Header) error {
+	for _, encoding := range h.Values("Content-Encoding") {
+		if !strings.EqualFold(strings.TrimSpace(encoding), "identity") {
+			return refuse(http.StatusUnsupportedMediaType, "the body must not be encoded")
+		}
+	}
+	kinds := h.Values("Content-Type")
+	if len(kinds) == 1 {
+		kind, params, err := mime.ParseMediaType(kinds[0])
+		charset, given := params["charset"]
+		extra := len(params) > 1 || len(params) == 1 && !given
+		if err == nil && kind == "application/json" && !extra && (!given || strings.EqualFold(charset, "utf-8")) {
+			return nil
+		}
+	}
+	return refuse(http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
+}
+
+// maxDrain is how much of a body that is too large is read and dropped, so that
+// the caller gets to read the refusal instead of a broken connection.
+const maxDrain = 16 << 20
+
+// readBody reads the whole body within the size and the time of a request.
+func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	// A slow body must not hold the request for ever. Writers that know no
+	// deadline are those of in-process callers. After a refusal the deadline stays:
+	// the connection ends with the answer.
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(s.cfg.Timeout))
+	var body []byte
+	var err error
+	if r.ContentLength <= s.cfg.MaxBody {
+		body, err = io.ReadAll(io.LimitReader(r.Body, s.cfg.MaxBody+1))
+	}
+	switch {
+	case err != nil:
+		w.Header().Set("Connection", "close")
+		return nil, refuse(http.StatusBadRequest, "the body could not be read")
+	case r.ContentLength > s.cfg.MaxBody, int64(len(body)) > s.cfg.MaxBody:
+		// A caller that waits for "100 Continue" has not sent the body yet.
+		if r.Header.Get("Expect") == "" {
+			_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
+		}
+		w.Header().Set("Connection", "close")
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", s.cfg.MaxBody)
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	return body, nil
+}

@@ -1,0 +1,123 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"writeback/internal/wire"
+	"writeback/pkg/operation"
+)
+
+// errDeadline is why a request's context ends when we took too long.
+var errDeadline = errors.New("httpapi: the request's deadline passed")
+
+// errInternal is all that a caller learns of a fault of ours.
+var errInternal = &operation.Error{Code: operation.CodeInternal}
+
+// refusal is a fault of the HTTP exchange itself, which no operation.Code names:
+// it carries its status.
+type refusal struct {
+	status  int
+	message string
+}
+
+// Error gives the status and the message.
+func (e *refusal) Error() string { return fmt.Sprintf("%d: %s", e.status, e.message) }
+
+func refuse(status int, format string, args ...any) *refusal {
+	return &refusal{status: status, message: fmt.Sprintf(format, args...)}
+}
+
+// fail answers with an error. It is the only place that turns an error into a
+// status and a body.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, shown := s.classify(r.Context(), err)
+	s.render(w, r, status, shown)
+}
+
+// classify finds the status and what the caller may see. What is not one of our
+// refusals is internal: logged in full, shown as nothing.
+func (s *server) classify(ctx context.Context, err error) (int, *operation.Error) {
+	var exchange *refusal
+	var known *operation.Error
+	switch {
+	case errors.As(err, &exchange):
+		return exchange.status, &operation.Error{Code: operation.CodeBadRequest, Message: exchange.message}
+	case errors.As(err, &known) && known.Code != operation.CodeInternal:
+		if known.Err != nil {
+			// It goes into the request's own line: a refusal is no event of its own.
+			trailOf(ctx).cause = known.Err.Error()
+		}
+		return wire.StatusOf(known.Code), explained(known)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, errDeadline):
+		s.log.LogAttrs(ctx, slog.LevelWarn, "request broken off", s.cause(ctx, err)...)
+		return http.StatusServiceUnavailable, &operation.Error{
+			Code: operation.CodeUnavailable, Message: "there was no answer in time", RetryAfter: time.Second,
+		}
+	}
+	s.log.LogAttrs(ctx, slog.LevelError, "request failed", s.cause(ctx, err)...)
+	return http.StatusInternalServerError, errInternal
+}
+
+// explained gives an invalid request without faults the one that its message
+// tells, since a validation body has no other room for it.
+func explained(e *operation.Error) *operation.Error {
+	if e.Code != operation.CodeInvalid || len(e.Faults) > 0 {
+		return e
+	}
+	out := *e
+	out.Faults = []operation.Fault{{Path: "body", Message: e.Message, Type: "value_error"}}
+	return &out
+}
+
+// cause are the log fields of an error with everything below it.
+func (s *server) cause(ctx context.Context, err error) []slog.Attr {
+	t := trailOf(ctx)
+	attrs := []slog.Attr{
+		slog.String("request_id", t.requestID),
+		slog.String("route", t.route),
+		slog.String("error", err.Error()),
+	}
+	var known *operation.Error
+	if errors.As(err, &known) && known.Err != nil {
+		attrs = append(attrs, slog.String("cause", known.Err.Error()))
+	}
+	return attrs
+}
+
+// render writes an error body with the headers that belong to its status.
+func (s *server) render(w http.ResponseWriter, r *http.Request, status int, e *operation.Error) {
+	trailOf(r.Context()).code = string(e.Code)
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", strconv.Itoa(wire.RetryAfterSeconds(e.RetryAfter)))
+	}
+	s.write(w, r, status, wire.ErrorBody(status, e))
+}
+
+// write answers with JSON. A body that cannot be written is only logged: the
+// status has gone out.
+func (s *server) write(w http.ResponseWriter, r *http.Request, status int, body any) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(body); err != nil {
+		s.log.LogAttrs(r.Context(), slog.LevelError, "an answer could not be encoded", s.cause(r.Context(), err)...)
+		status = http.StatusInternalServerError
+		buf.Reset()
+		buf.WriteString(`{"message":"Internal Server Error"}` + "\n")
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(buf.Len()))
+	w.WriteHeader(status)
+	if _, err := w.Write(buf.Bytes()); err != nil {
+		s.log.LogAttrs(r.Context(), slog.LevelDebug, "an answer was not taken", s.cause(r.Context(), err)...)
+	}
+}

@@ -1,0 +1,166 @@
+package httpapi
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/internal/auth"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+)
+
+// memory is an accepter, syncer and reader that keeps operations in a slice.
+type memory struct {
+	mu  sync.Mutex
+	ops []operation.Operation
+	// limits are those of the last accept.
+	limits tsp.Limits
+	// outcome ends sync operations. Nil: success.
+	outcome *operation.Failure
+	// fault is what every call answers, if set.
+	fault error
+	// onAccept runs first in every accept.
+	onAccept func(ctx context.Context)
+}
+
+func (m *memory) Accept(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, error) {
+	if m.onAccept != nil {
+		m.onAccept(ctx)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fault != nil {
+		return operation.Operation{}, m.fault
+	}
+	if a.Key != nil {
+		for _, op := range m.ops {
+			switch {
+			case op.Key == nil || op.Key.Scope != a.Key.Scope:
+			case op.Key.Fingerprint != a.Key.Fingerprint:
+				return operation.Operation{}, &operation.Error{Code: operation.CodeInvalid, Message: "the key was used for another request"}
+			default:
+				return op, nil
+			}
+		}
+	}
+	m.limits = limits
+	op := operation.Operation{Accepted: a, Status: operation.Pending}
+	op.Seq = time.Now().UnixMicro()
+	if n := len(m.ops); n > 0 {
+		op.Seq = max(op.Seq, m.ops[n-1].Seq+1)
+	}
+	op.Deadline = op.CreatedAt().Add(limits.Deadline)
+	op.UpdatedAt = op.CreatedAt()
+	m.ops = append(m.ops, op)
+	return op, nil
+}
+
+func (m *memory) Sync(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, error) {
+	op, err := m.Accept(ctx, a, limits)
+	if err != nil {
+		return op, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	row := operation.Attempt{ID: uuid.Must(uuid.NewV7()), OperationID: op.ID, StartedAt: op.CreatedAt(), EndedAt: op.CreatedAt()}
+	op.Status, row.Status, row.StatusCode = operation.Succeeded, operation.AttemptSucceeded, 200
+	if f := m.outcome; f != nil {
+		op.Status, row.Status = operation.Failed, operation.AttemptFailed
+		row.ErrorType, row.Detail, row.StatusCode = f.Type, f.Detail, f.StatusCode
+	}
+	op.Attempted, op.Attempts = 1, []operation.Attempt{row}
+	m.ops[len(m.ops)-1] = op
+	return op, nil
+}
+
+func (m *memory) Get(_ context.Context, connection, id uuid.UUID) (operation.Operation, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fault != nil {
+		return operation.Operation{}, m.fault
+	}
+	for _, op := range m.ops {
+		if op.ID == id && op.ConnectionID == connection {
+			return op, nil
+		}
+	}
+	return operation.Operation{}, &operation.Error{Code: operation.CodeNotFound, Message: "no such operation"}
+}
+
+func (m *memory) List(_ context.Context, q operation.Query) ([]operation.Operation, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fault != nil {
+		return nil, false, m.fault
+	}
+	var found []operation.Operation
+	for _, op := range m.ops {
+		at := operation.Position{Seq: op.Seq, ID: op.ID}
+		switch past := at.Compare(q.Position); {
+		case op.PartnerID != q.PartnerID, !q.Matches(op.Accepted):
+		case op.CreatedAt().Before(q.From), !op.CreatedAt().Before(q.To):
+		case !q.Position.IsZero() && (past == 0 || (past < 0) != q.Backwards):
+		default:
+			found = append(found, op)
+		}
+	}
+	if len(found) <= q.Limit {
+		return found, false, nil
+	}
+	if q.Backwards {
+		return slices.Clone(found[len(found)-q.Limit:]), true, nil
+	}
+	return found[:q.Limit], true, nil
+}
+
+// put stores an operation as it is.
+func (m *memory) put(op operation.Operation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ops = append(m.ops, op)
+}
+
+func (m *memory) all() []operation.Operation {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.ops)
+}
+
+// tokens verifies tokens of the form "partner|scope scope"; "expired", "bad" and
+// "down" give the verifier's errors, "crash" panics.
+type tokens struct{}
+
+func (tokens) Verify(_ context.Context, token string) (auth.Principal, error) {
+	switch token {
+	case "expired":
+		return auth.Principal{}, auth.ErrExpired
+	case "down":
+		return auth.Principal{}, auth.ErrUnavailable
+	case "crash":
+		panic("the verifier fell over")
+	}
+	name, list, ok := strings.Cut(token, "|")
+	id, err := uuid.Parse(name)
+	if !ok || err != nil {
+		return auth.Principal{}, auth.ErrInvalid
+	}
+	scopes := map[string]bool{}
+	for _, scope := range strings.Fields(list) {
+		scopes[scope] = true
+	}
+	return auth.Principal{PartnerID: id, Scopes: scopes}, nil
+}
+
+// provider is an adapter that is never called.
+type provider struct{ description tsp.Description }
+
+func (p provider) Describe() tsp.Description { return p.description }
+
+func (provider) UpdateUser(context.Context, tsp.Connection, tsp.UserUpdate) (tsp.Result, error) {
+	panic("the HTTP edge must not call a provider")
+}

@@ -1,0 +1,285 @@
+// Package httpapi is the HTTP edge for partners: routes, token and scope check,
+// decoding, and the one place where an error becomes a status and a body.
+//
+// It turns a request into typed values, hands them to the parts given to it, and
+// writes down what they answer. It keeps no state between requests, retries
+// nothing, calls no provider and knows neither Redis nor NATS.
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	noopmetric "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"writeback/internal/directory"
+	"writeback/internal/wire"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+)
+
+// Defaults of the Config.
+const (
+	DefaultTimeout    = 10 * time.Second
+	DefaultSyncMargin = 5 * time.Second
+	DefaultMaxBody    = 64 << 10
+)
+
+// docsPolicy lets the document page have its inline style, and nothing else.
+const docsPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// accepter takes an operation in for later. An error is an *operation.Error.
+type accepter interface {
+	Accept(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, error)
+}
+
+// syncer takes an operation in, attempts it once and gives it back ended. An
+// error is an *operation.Error and means that the provider was not called, or
+// that the outcome could not be recorded.
+type syncer interface {
+	Sync(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, error)
+}
+
+// reader reads operations. An error is an *operation.Error: not_found or
+// unavailable.
+type reader interface {
+	Get(ctx context.Context, connection, id uuid.UUID) (operation.Operation, error)
+	List(ctx context.Context, q operation.Query) (ops []operation.Operation, more bool, err error)
+}
+
+// resolver finds what a request names, in memory. What is another partner's is
+// not found.
+type resolver interface {
+	Connection(partner, id uuid.UUID) (directory.Connection, bool)
+	User(partner, id uuid.UUID) (directory.User, directory.Connection, bool)
+}
+
+// catalogue lists what a partner has, and the providers, each by id ascending.
+type catalogue interface {
+	Connections(partner uuid.UUID) []directory.Connection
+	UsersPage(partner, after uuid.UUID, limit int, filter directory.UserFilter) []directory.User
+	TSPs() []directory.TSP
+}
+
+// Deps are the parts that the edge hands requests to; all are required. Each must
+// be safe for concurrent use.
+type Deps struct {
+	Verifier  verifier
+	Directory interface {
+		resolver
+		catalogue
+	}
+	Providers *tsp.Registry
+	Accepter  accepter
+	Syncer    syncer
+	Reader    reader
+	Cursors   *wire.Cursors
+	Log       *slog.Logger
+}
+
+// Config of the edge. The zero value is usable.
+type Config struct {
+	// Timeout bounds a request. Zero: DefaultTimeout.
+	Timeout time.Duration
+	// SyncMargin is added to the call deadline of a provider to bound a request
+	// with is_sync. Zero: DefaultSyncMargin.
+	SyncMargin time.Duration
+	// MaxBody is the largest request body in bytes. Zero: DefaultMaxBody.
+	MaxBody int64
+	// Decode says how strict request bodies are read.
+	Decode wire.DecodeOptions
+	// Now tells the time. Nil: time.Now.
+	Now func() time.Time
+	// Tracer and Meter receive spans and the duration histogram. Nil: the global
+	// ones of OpenTelemetry.
+	Tracer trace.TracerProvider
+	Meter  metric.MeterProvider
+}
+
+// handler answers a request or says why not.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// server holds what all requests share.
+type server struct {
+	deps     Deps
+	cfg      Config
+	log      *slog.Logger
+	now      func() time.Time
+	mux      *http.ServeMux
+	duration metric.Float64Histogram
+}
+
+// New makes the handler of the whole public API. It is an error if a part is
+// missing, or if the documented routes and the handlers do not match.
+func New(deps Deps, cfg Config) (http.Handler, error) {
+	if err := deps.check(); err != nil {
+		return nil, err
+	}
+	s := &server{deps: deps, cfg: cfg.withDefaults(), log: deps.Log, mux: http.NewServeMux()}
+	s.now = s.cfg.Now
+	var err error
+	s.duration, err = s.cfg.Meter.Meter("writeback/internal/httpapi").Float64Histogram(
+		"http.server.request.duration",
+		metric.WithUnit("s"),
+		metric.WithDescription("Time to answer a request of the public API."),
+		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("httpapi: duration histogram: %w", err)
+	}
+	if err := s.register(wire.Routes(), s.handlers()); err != nil {
+		return nil, err
+	}
+	return otelhttp.NewHandler(s.observe(http.HandlerFunc(s.dispatch)), unmatched,
+		otelhttp.WithTracerProvider(s.cfg.Tracer),
+		otelhttp.WithMeterProvider(noopmetric.NewMeterProvider()),
+		otelhttp.WithPropagators(propagation.TraceContext{}),
+		otelhttp.WithSpanNameFormatter(func(string, *http.Request) string { return unmatched }),
+	), nil
+}
+
+func (d Deps) check() error {
+	for name, missing := range map[string]bool{
+		"Verifier": d.Verifier == nil, "Directory": d.Directory == nil, "Providers": d.Providers == nil,
+		"Accepter": d.Accepter == nil, "Syncer": d.Syncer == nil, "Reader": d.Reader == nil,
+		"Cursors": d.Cursors == nil, "Log": d.Log == nil,
+	} {
+		if missing {
+			return fmt.Errorf("httpapi: Deps.%s is missing", name)
+		}
+	}
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.SyncMargin <= 0 {
+		c.SyncMargin = DefaultSyncMargin
+	}
+	if c.MaxBody <= 0 {
+		c.MaxBody = DefaultMaxBody
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Tracer == nil {
+		c.Tracer = otel.GetTracerProvider()
+	}
+	if c.Meter == nil {
+		c.Meter = otel.GetMeterProvider()
+	}
+	return c
+}
+
+// handlers are the steps behind each documented operation, by its id.
+func (s *server) handlers() map[string]handler {
+	return map[string]handler{
+		"update_user":               s.updateUser,
+		"list_users":                s.bounded(s.listUsers),
+		"get_user":                  s.bounded(s.getUser),
+		"list_resource_operations":  s.bounded(s.listOperations),
+		"get_resource_operation":    s.bounded(s.getOperation),
+		"list_connections":          s.bounded(s.listConnections),
+		"get_connection":            s.bounded(s.getConnection),
+		"list_integrations_per_tsp": s.bounded(s.listTSPs),
+		"get_integrations_per_tsp":  s.bounded(s.getTSP),
+	}
+}
+
+// register joins routes and handlers; one without the other is an error.
+func (s *server) register(routes []wire.Route, handlers map[string]handler) error {
+	var errs []error
+	known := make(map[string]bool, len(routes))
+	for _, route := range routes {
+		known[route.OperationID] = true
+		h, ok := handlers[route.OperationID]
+		if !ok {
+			errs = append(errs, fmt.Errorf("httpapi: the route %q has no handler", route.OperationID))
+			continue
+		}
+		s.handle(route.Method, route.Path, s.authorize(route, h))
+	}
+	for id := range handlers {
+		if !known[id] {
+			errs = append(errs, fmt.Errorf("httpapi: the handler %q has no route", id))
+		}
+	}
+	s.handle(http.MethodGet, "/openapi.json", s.static("application/json", "", wire.OpenAPI()))
+	s.handle(http.MethodGet, "/docs", s.static("text/html; charset=utf-8", docsPolicy, wire.DocsPage()))
+	return errors.Join(errs...)
+}
+
+// handle registers one route: it names the span and the trail after the pattern
+// and renders what the handler returns.
+func (s *server) handle(verb, pattern string, h handler) {
+	s.mux.HandleFunc(verb+" "+pattern, func(w http.ResponseWriter, r *http.Request) {
+		trailOf(r.Context()).route = pattern
+		span := trace.SpanFromContext(r.Context())
+		span.SetName(verb + " " + pattern)
+		span.SetAttributes(attribute.String("http.route", pattern))
+		if err := h(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+// dispatch finds the route. Unknown paths, wrong methods and paths that are not
+// clean are refused in the contract's own shape; nothing is redirected.
+func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
+	if escaped := r.URL.EscapedPath(); escaped != path.Clean("/"+escaped) {
+		s.fail(w, r, refuse(http.StatusNotFound, "there is nothing at this path"))
+		return
+	}
+	known, pattern := s.mux.Handler(r)
+	if pattern != "" {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	probe := &headerProbe{header: http.Header{}}
+	known.ServeHTTP(probe, r)
+	if allow := probe.header.Get("Allow"); allow != "" {
+		w.Header().Set("Allow", allow)
+		s.fail(w, r, refuse(http.StatusMethodNotAllowed, "this path takes %s", allow))
+		return
+	}
+	s.fail(w, r, refuse(http.StatusNotFound, "there is nothing at this path"))
+}
+
+// headerProbe keeps the headers of ServeMux's own refusals and drops their text.
+type headerProbe struct{ header http.Header }
+
+// Header gives the kept headers.
+func (p *headerProbe) Header() http.Header { return p.header }
+
+// Write drops the text.
+func (p *headerProbe) Write(b []byte) (int, error) { return len(b), nil }
+
+// WriteHeader drops the status.
+func (p *headerProbe) WriteHeader(int) {}
+
+// bounded gives a handler the deadline of an ordinary request.
+func (s *server) bounded(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		ctx, cancel := s.deadline(r.Context(), s.cfg.Timeout)
+		defer cancel()
+		return h(w, r.WithContext(ctx))
+	}
+}
+
+func (s *server) deadline(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d, errDeadline)
+}

@@ -1,0 +1,198 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/directory"
+	"writeback/internal/wire"
+	"writeback/pkg/operation"
+)
+
+// call makes a good request for a route, with these ids in its path and body.
+func call(t *testing.T, route wire.Route, connection, user, op uuid.UUID, bearer string) request {
+	t.Helper()
+	path := strings.NewReplacer(
+		"{connection_id}", connection.String(), "{user_id}", user.String(),
+		"{resource_operation_id}", op.String(), "{tsp_id}", directory.TSPID("samsara").String(),
+	).Replace(route.Path)
+	require.NotContains(t, path, "{", "the route has a parameter that this test does not know")
+	in := request{method: route.Method, path: path, token: bearer}
+	if route.Method == http.MethodPatch {
+		in.body = `{"connection_id":"` + connection.String() + `","first_name":"Ada"}`
+	}
+	return in
+}
+
+// seed stores an operation of the partner.
+func (a *api) seed(partner, connection uuid.UUID) uuid.UUID {
+	op := operation.Operation{
+		Accepted: operation.Accepted{
+			ID: uuid.Must(uuid.NewV7()), PartnerID: partner, ConnectionID: connection,
+			Provider: "samsara", Resource: operation.ResourceUser, Type: operation.Update,
+		},
+		Place:  operation.Place{Seq: worldTime.UnixMicro()},
+		Status: operation.Succeeded,
+	}
+	a.memory.put(op)
+	return op.ID
+}
+
+// TestRoutes_ScopeMatrix calls every route with no token, with each single scope,
+// with all but the needed ones, and with just the needed ones.
+func TestRoutes_ScopeMatrix(t *testing.T) {
+	t.Parallel()
+	all := map[string]bool{}
+	for _, route := range wire.Routes() {
+		for _, scope := range route.Scopes {
+			all[scope] = true
+		}
+	}
+	require.GreaterOrEqual(t, len(all), 4)
+	for _, route := range wire.Routes() {
+		t.Run(route.Method+" "+route.Path, func(t *testing.T) {
+			t.Parallel()
+			api := newAPI(t, Config{})
+			op := api.seed(partnerOne, connOne)
+			try := func(bearer string) response {
+				return api.send(call(t, route, connOne, userOne, op, bearer))
+			}
+			need := strings.Join(route.Scopes, " ")
+			require.Less(t, try(token(partnerOne, need)).status, 300)
+			require.Less(t, try(token(partnerOne)).status, 300)
+
+			other := []string{"something:else"}
+			for scope := range all {
+				if !strings.Contains(" "+need+" ", " "+scope+" ") {
+					other = append(other, scope)
+				}
+			}
+			wrong := try(token(partnerOne, other...))
+			if need == "" {
+				require.Equal(t, 200, wrong.status, "any token will do")
+			} else {
+				require.Equal(t, 403, wrong.status, wrong.text)
+				require.Equal(t, `Bearer error="insufficient_scope", scope="`+need+`"`, wrong.header.Get("WWW-Authenticate"))
+				require.EqualValues(t, 403, wrong.body["code"])
+				require.Equal(t, "Forbidden", wrong.body["message"])
+			}
+
+			in := call(t, route, connOne, userOne, op, "")
+			in.header = http.Header{"Authorization": nil}
+			bare := api.send(in)
+			require.Equal(t, 401, bare.status)
+			require.Equal(t, "Bearer", bare.header.Get("WWW-Authenticate"))
+		})
+	}
+}
+
+// TestRoutes_TenantMatrix calls every route that has an id with every mix of own
+// and foreign ids: what is another partner's is not there.
+func TestRoutes_TenantMatrix(t *testing.T) {
+	t.Parallel()
+	matrix := 0
+	for _, route := range wire.Routes() {
+		if !strings.Contains(route.Path, "{") || strings.Contains(route.Path, "{tsp_id}") {
+			continue
+		}
+		matrix++
+		t.Run(route.Method+" "+route.Path, func(t *testing.T) {
+			t.Parallel()
+			api := newAPI(t, Config{})
+			mine, theirs := api.seed(partnerOne, connOne), api.seed(partnerTwo, connOther)
+			// The worst case: their operation under my connection's id.
+			smuggled := api.seed(partnerTwo, connOne)
+			for _, row := range []struct {
+				what                 string
+				connection, user, op uuid.UUID
+			}{
+				{"theirs", connOther, userOther, theirs},
+				{"nobody's", uuid.New(), uuid.New(), uuid.New()},
+				{"smuggled", connOther, userOther, smuggled},
+			} {
+				got := api.send(call(t, route, row.connection, row.user, row.op, ""))
+				require.Equal(t, 404, got.status, "%s: %s", row.what, got.text)
+				require.EqualValues(t, 404, got.body["code"])
+				require.NotContains(t, got.text, partnerTwo.String())
+			}
+			if strings.Contains(route.Path, "{resource_operation_id}") {
+				for what, ids := range map[string][2]uuid.UUID{
+					"mine, their connection": {connOther, mine}, "mine, my other connection": {connTwo, mine},
+					"theirs, my connection": {connOne, theirs}, "smuggled": {connOne, smuggled},
+				} {
+					got := api.send(call(t, route, ids[0], userOne, ids[1], ""))
+					require.Equal(t, 404, got.status, "%s: %s", what, got.text)
+				}
+			}
+			if route.Method == http.MethodPatch {
+				for what, ids := range map[string][2]uuid.UUID{
+					"my user, their connection": {connOther, userOne}, "their user, my connection": {connOne, userOther},
+				} {
+					got := api.send(call(t, route, ids[0], ids[1], mine, ""))
+					require.Equal(t, 404, got.status, "%s: %s", what, got.text)
+				}
+				require.Len(t, api.memory.all(), 3, "nothing may have been accepted")
+			}
+			require.Less(t, api.send(call(t, route, connOther, userOther, theirs, token(partnerTwo))).status, 300)
+		})
+	}
+	require.GreaterOrEqual(t, matrix, 4)
+}
+
+// TestLists_TenantMatrix lists everything as each partner: nothing is in both.
+func TestLists_TenantMatrix(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{Now: fixed})
+	mine, theirs := api.seed(partnerOne, connOne), api.seed(partnerTwo, connOther)
+	for path, own := range map[string][2]string{
+		"/v2/telematics/users":         {userOne.String(), userOther.String()},
+		"/v2/integrations/connections": {connOne.String(), connOther.String()},
+		operationsPath:                 {mine.String(), theirs.String()},
+	} {
+		one := api.send(request{path: path, token: token(partnerOne)}).ids(t)
+		two := api.send(request{path: path, token: token(partnerTwo)}).ids(t)
+		require.Contains(t, one, own[0], path)
+		require.NotContains(t, one, own[1], path)
+		require.Equal(t, []string{own[1]}, two, path)
+	}
+	for _, path := range []string{
+		"/v2/telematics/users?connection_id=" + connOther.String(),
+		"/v2/telematics/users?user_ids=" + userOther.String(),
+		operationsPath + "?connection_id=" + connOther.String(),
+	} {
+		require.Empty(t, api.get(path).ids(t), path)
+	}
+}
+
+func TestAuth_Challenges(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	for _, row := range []struct {
+		what      string
+		values    []string
+		status    int
+		challenge string
+	}{
+		{"none", nil, 401, "Bearer"},
+		{"basic", []string{"Basic abc"}, 401, "Bearer"},
+		{"no token", []string{"Bearer"}, 401, "Bearer"},
+		{"empty token", []string{"Bearer  "}, 401, "Bearer"},
+		{"two headers", []string{"Bearer " + token(partnerOne), "Bearer x"}, 401, "Bearer"},
+		{"bad", []string{"Bearer bad"}, 401, `Bearer error="invalid_token"`},
+		{"expired", []string{"Bearer expired"}, 401, `Bearer error="invalid_token"`},
+		{"keys unknown", []string{"Bearer down"}, 503, ""},
+		{"lower case", []string{"bearer " + token(partnerOne)}, 200, ""},
+	} {
+		got := api.send(request{path: "/v2/telematics/users", header: http.Header{"Authorization": row.values}})
+		require.Equal(t, row.status, got.status, row.what)
+		require.Equal(t, row.challenge, got.header.Get("WWW-Authenticate"), row.what)
+		if row.status == 503 {
+			require.Equal(t, "1", got.header.Get("Retry-After"))
+			require.EqualValues(t, 503, got.body["code"])
+		}
+	}
+}

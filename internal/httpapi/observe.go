@@ -1,0 +1,188 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// unmatched is the route of a request that no pattern takes, so that invented
+// paths cannot make new metric labels.
+const unmatched = "unmatched"
+
+const maxRequestID = 128
+
+// trail is what a request leaves behind for its one log line. The steps of the
+// request fill it in; it is used by one goroutine.
+type trail struct {
+	requestID  string
+	route      string
+	partner    uuid.UUID
+	operation  uuid.UUID
+	connection uuid.UUID
+	// code is the class of the refusal. Empty: none.
+	code string
+	// cause is our own reason for the refusal, never shown. Empty: none.
+	cause string
+}
+
+type trailKey struct{}
+
+// trailOf gives the request's trail; outside of a request, one that nobody reads.
+func trailOf(ctx context.Context) *trail {
+	if t, ok := ctx.Value(trailKey{}).(*trail); ok {
+		return t
+	}
+	return &trail{route: unmatched}
+}
+
+// observe gives every request its id, its headers, its trail, its log line and
+// its metric, and keeps a panic inside the request.
+func (s *server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := s.now()
+		t := &trail{requestID: requestID(r), route: unmatched}
+		rec := &recorder{ResponseWriter: w}
+		h := rec.Header()
+		h.Set("X-Request-Id", t.requestID)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cache-Control", "no-store")
+		r = r.WithContext(context.WithValue(r.Context(), trailKey{}, t))
+		defer func() { s.report(r, t, rec.status, s.now().Sub(start)) }()
+		s.guard(rec, r, next)
+	})
+}
+
+// guard turns a panic into an answer of 500. If the answer has begun there is
+// nothing true left to say, and the connection is cut.
+func (s *server) guard(w *recorder, r *http.Request, next http.Handler) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		s.log.LogAttrs(r.Context(), slog.LevelError, "panic in a request",
+			slog.String("request_id", trailOf(r.Context()).requestID),
+			slog.String("route", trailOf(r.Context()).route),
+			slog.String("panic", fmt.Sprint(p)),
+			slog.String("stack", string(debug.Stack())))
+		if w.status != 0 {
+			panic(http.ErrAbortHandler)
+		}
+		s.render(w, r, http.StatusInternalServerError, errInternal)
+	}()
+	next.ServeHTTP(w, r)
+}
+
+// report writes the one line of a request and counts it. It names nothing that
+// the caller wrote but the request id: no path, query, body or token.
+func (s *server) report(r *http.Request, t *trail, status int, took time.Duration) {
+	if status == 0 {
+		status = http.StatusOK
+	}
+	ctx := context.WithoutCancel(r.Context())
+	s.duration.Record(ctx, took.Seconds(), metric.WithAttributeSet(attribute.NewSet(
+		attribute.String("http.route", t.route),
+		attribute.String("http.request.method", method(r)),
+		attribute.String("status_class", strconv.Itoa(status/100)+"xx"),
+	)))
+	attrs := []slog.Attr{
+		slog.String("method", method(r)),
+		slog.String("route", t.route),
+		slog.Int("status", status),
+		slog.Duration("duration", took),
+		slog.String("request_id", t.requestID),
+	}
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		attrs = append(attrs, slog.String("trace_id", sc.TraceID().String()))
+	}
+	for _, id := range []struct {
+		key   string
+		value uuid.UUID
+	}{{"partner_id", t.partner}, {"operation_id", t.operation}, {"connection_id", t.connection}} {
+		if id.value != uuid.Nil {
+			attrs = append(attrs, slog.String(id.key, id.value.String()))
+		}
+	}
+	if t.code != "" {
+		attrs = append(attrs, slog.String("code", t.code))
+	}
+	if t.cause != "" {
+		attrs = append(attrs, slog.String("cause", t.cause))
+	}
+	level := slog.LevelInfo
+	if status >= http.StatusInternalServerError && status != http.StatusBadGateway {
+		level = slog.LevelError
+	}
+	s.log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// method is the request's method, from a closed set.
+func method(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions:
+		return r.Method
+	}
+	return "_OTHER"
+}
+
+// requestID takes the caller's id if it is short and harmless, else makes one.
+func requestID(r *http.Request) string {
+	given := r.Header.Get("X-Request-Id")
+	if given != "" && len(given) <= maxRequestID && plain(given) {
+		return given
+	}
+	return uuid.NewString()
+}
+
+func plain(s string) bool {
+	for _, c := range []byte(s) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9',
+			c == '-', c == '_', c == '.', c == ':', c == '/', c == '=', c == '+':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// recorder remembers the status that went out.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader notes the first final status.
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 && status >= http.StatusOK {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Write implies a 200 like the writer below.
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -1,0 +1,140 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/propagation"
+
+	"writeback/internal/directory"
+	"writeback/internal/wire"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+)
+
+// updateUser accepts a write to a user: now, if is_sync says so, else for later.
+// The checks go from what costs nothing to what costs most, and nothing is stored
+// before all of them have passed.
+func (s *server) updateUser(w http.ResponseWriter, r *http.Request) error {
+	if err := wantJSON(r.Header); err != nil {
+		return err
+	}
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	in, err := s.decodeUpdate(r, body)
+	if err != nil {
+		return err
+	}
+	a, limits, err := s.resolve(principalOf(r.Context()).PartnerID, in)
+	if err != nil {
+		return err
+	}
+	if a.Key, err = idempotencyKey(r, a.PartnerID, "/v2/telematics/users/"+in.user.String(), body); err != nil {
+		return err
+	}
+	if a.ID, err = uuid.NewV7(); err != nil {
+		return fmt.Errorf("httpapi: operation id: %w", err)
+	}
+	trace := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(r.Context(), trace)
+	a.TraceParent, a.TraceState = trace["traceparent"], trace["tracestate"]
+	t := trailOf(r.Context())
+	t.operation, t.connection = a.ID, a.ConnectionID
+
+	op, err := s.submit(r.Context(), a, limits)
+	if err != nil {
+		return err
+	}
+	t.operation = op.ID
+	s.answerWrite(w, r, op, in.sync)
+	return nil
+}
+
+// submit hands the operation over. A sync write is not broken off when the caller
+// goes away: it may have reached the provider, and its outcome must be recorded.
+func (s *server) submit(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, error) {
+	if !a.Sync {
+		ctx, cancel := s.deadline(ctx, s.cfg.Timeout)
+		defer cancel()
+		return s.deps.Accepter.Accept(ctx, a, limits)
+	}
+	ctx, cancel := s.deadline(context.WithoutCancel(ctx), limits.Call+s.cfg.SyncMargin)
+	defer cancel()
+	return s.deps.Syncer.Sync(ctx, a, limits)
+}
+
+// answerWrite writes the operation with the status of its kind of accept.
+func (s *server) answerWrite(w http.ResponseWriter, r *http.Request, op operation.Operation, sync bool) {
+	place := "/v2/integrations/connections/" + op.ConnectionID.String() + "/resource-operations/" + op.ID.String()
+	w.Header().Set("Location", place)
+	w.Header().Set("Operation-Location", place)
+	status := http.StatusAccepted
+	switch {
+	case sync && op.Status == operation.Succeeded:
+		status = http.StatusOK
+	case sync && op.Status == operation.Failed:
+		status = http.StatusBadGateway
+	default:
+		w.Header().Set("Retry-After", "1")
+	}
+	s.write(w, r, status, wire.WriteView(op))
+}
+
+var errNoUser = &operation.Error{
+	Code: operation.CodeNotFound, Message: "there is no such user on this connection",
+}
+
+// resolve finds what the write concerns, and refuses one that cannot be made. An
+// unknown user, an unknown connection, a pair that does not belong together and
+// what is another partner's all look the same.
+func (s *server) resolve(partner uuid.UUID, in update) (operation.Accepted, tsp.Limits, error) {
+	user, conn, ok := s.deps.Directory.User(partner, in.user)
+	if !ok || conn.ID != in.ConnectionID {
+		return operation.Accepted{}, tsp.Limits{}, errNoUser
+	}
+	if err := writable(conn); err != nil {
+		return operation.Accepted{}, tsp.Limits{}, err
+	}
+	provider, ok := s.deps.Providers.Get(conn.Provider)
+	if !ok {
+		return operation.Accepted{}, tsp.Limits{}, &operation.Error{
+			Code: operation.CodeNotImplemented, Message: "writing users is not implemented for " + conn.Provider,
+		}
+	}
+	limits := conn.Limits.Over(provider.Describe().Limits).WithDefaults()
+	return operation.Accepted{
+		Version:      operation.Version,
+		PartnerID:    partner,
+		ConnectionID: conn.ID,
+		FleetRef:     conn.FleetRef,
+		Provider:     conn.Provider,
+		Resource:     operation.ResourceUser,
+		ResourceID:   user.ID,
+		SourceID:     user.SourceID,
+		Type:         operation.Update,
+		Changes:      in.Changes,
+		Sync:         in.sync,
+		MaxAttempts:  limits.MaxAttempts,
+	}, limits, nil
+}
+
+// writable says why a connection cannot be written to, or nothing.
+func writable(conn directory.Connection) error {
+	switch {
+	case conn.Status == directory.ConnectionDeleted:
+		return errNoUser
+	case conn.Status != directory.ConnectionActive:
+		return &operation.Error{
+			Code: operation.CodeConflict, Message: fmt.Sprintf("the connection is %s, not active", conn.Status),
+		}
+	case conn.Share != directory.ShareReadWrite:
+		return &operation.Error{
+			Code: operation.CodeForbidden, Message: "the fleet shares this connection for reading only (share level read)",
+		}
+	}
+	return nil
+}

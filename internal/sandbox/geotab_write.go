@@ -1,0 +1,202 @@
+package sandbox
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// entityOf gives the entity of a write, or the failure.
+func entityOf(params map[string]any) (map[string]any, *answer) {
+	if key := unknownKey(params, "typeName", "credentials", "entity"); key != "" {
+		a := geotabFailure(excArgument, "Unknown parameter "+key)
+		return nil, &a
+	}
+	entity, _ := params["entity"].(map[string]any)
+	if entity == nil {
+		a := geotabFailure(excArgumentNull, "entity is required")
+		return nil, &a
+	}
+	return entity, nil
+}
+
+// set answers Set User. It replaces the whole entity: a key that is left out is
+// reset, or gone if it has no default.
+func (g *geotab) set(x *exchange, params map[string]any) answer {
+	entity, failure := entityOf(params)
+	if failure != nil {
+		return *failure
+	}
+	u := x.user
+	if text(entity, "id") == "" {
+		return geotabFailure(excArgumentNull, "entity.id is required")
+	}
+	if u == nil {
+		return geotabFailure(excArgument, "The entity was not found")
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if kind, message := g.checkEntity(entity, u.fields); message != "" {
+		return geotabFailure(kind, message)
+	}
+	if entity["isDriver"] == true && u.fields["isDriver"] != true && len(refs(entity, "driverGroups")) == 0 {
+		return geotabFailure(excArgument, "driverGroups is required to make a user a driver")
+	}
+	next := g.replace(x, u, entity)
+	if kind, message := g.rules(next); message != "" {
+		return geotabFailure(kind, message)
+	}
+	if conflict := x.account.claim(u, geotabClaims(next)); conflict != "" {
+		return geotabFailure(excDuplicate, conflict+" is already used")
+	}
+	u.fields = next
+	u.applied++
+	x.applied = u.applied
+	return geotabResult(nil)
+}
+
+func refs(entity map[string]any, key string) []any {
+	list, _ := entity[key].([]any)
+	return list
+}
+
+// checkEntity checks keys and types. A key that is not in the table is taken only
+// if the stored entity has it, as a read entity that is written back does.
+func (g *geotab) checkEntity(entity, stored map[string]any) (kind, message string) {
+	for _, key := range slices.Sorted(maps.Keys(entity)) {
+		field, known := g.fields[key]
+		if !known {
+			if _, has := stored[key]; !has {
+				return excArgument, fmt.Sprintf("Unknown property %q", key)
+			}
+			continue
+		}
+		if entity[key] == nil {
+			return excArgumentNull, key + " must not be null"
+		}
+		if message := field.check(key, entity[key]); message != "" {
+			return excArgument, message
+		}
+	}
+	return "", ""
+}
+
+// replace makes the entity that is stored: what was sent, defaults for what was
+// not, and the server's own values where it computes them.
+func (g *geotab) replace(x *exchange, u *user, sent map[string]any) map[string]any {
+	next := maps.Clone(sent)
+	isDriver := sent["isDriver"] == true
+	for key, field := range g.fields {
+		_, has := sent[key]
+		switch {
+		case field.server:
+			g.keepServer(x, u, next, key)
+		case field.driver && !isDriver:
+			delete(next, key)
+			if has {
+				x.ignore(key)
+			}
+		case key == "password" || key == "sendWelcomeEmail":
+			delete(next, key)
+		case !has && key == "activeFrom":
+			next[key] = g.cfg.Now().UTC().Format(samsaraTime)
+		case !has && field.reset != nil:
+			next[key] = field.reset
+		}
+	}
+	slices.Sort(x.ignored)
+	return next
+}
+
+// keepServer undoes what was sent for a value that the server computes. The
+// ruleset is such a value: it comes from the dated rows.
+func (g *geotab) keepServer(x *exchange, u *user, next map[string]any, key string) {
+	sent, has := next[key]
+	delete(next, key)
+	if key == "hosRuleSet" {
+		if has && sent != currentRule(u.rules, g.cfg.Now()) {
+			x.ignore(key)
+		}
+		return
+	}
+	if kept, ok := u.fields[key]; ok {
+		next[key] = kept
+	}
+}
+
+// add answers Add User.
+func (g *geotab) add(x *exchange, params map[string]any) answer {
+	entity, failure := entityOf(params)
+	if failure != nil {
+		return *failure
+	}
+	for _, key := range []string{"name", "firstName", "lastName", "password", "companyGroups", "securityGroups", "userAuthenticationType"} {
+		if v, sent := entity[key]; !sent || v == "" {
+			return geotabFailure(excArgumentNull, key+" is required")
+		}
+	}
+	if kind, message := g.checkEntity(entity, nil); message != "" {
+		return geotabFailure(kind, message)
+	}
+	switch {
+	case entity["id"] != nil:
+		return geotabFailure(excArgument, "id must not be given")
+	case len(text(entity, "password")) < 6:
+		return geotabFailure(excArgument, "password is too short")
+	case len(refs(entity, "companyGroups")) == 0 || len(refs(entity, "securityGroups")) == 0:
+		return geotabFailure(excArgumentNull, "companyGroups and securityGroups must not be empty")
+	}
+	u := &user{applied: 1}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.fields = g.replace(x, u, entity)
+	u.fields["isEULAAccepted"], u.fields["isAutoAdded"] = false, false
+	if kind, message := g.rules(u.fields); message != "" {
+		return geotabFailure(kind, message)
+	}
+	conflict := x.account.add(u, geotabClaims(u.fields), func(n int) string {
+		id := fmt.Sprintf("b%X", 0x100000+n)
+		u.fields["id"] = id
+		return id
+	})
+	if conflict != "" {
+		return geotabFailure(excDuplicate, conflict+" is already used")
+	}
+	x.applied = 1
+	return geotabResult(u.sourceID)
+}
+
+// addRuleset answers Add UserHosRuleSet: a dated row, shown on the user without
+// its prefix once it has begun. It is not idempotent: each call makes a row.
+func (g *geotab) addRuleset(x *exchange, params map[string]any) answer {
+	entity, failure := entityOf(params)
+	if failure != nil {
+		return *failure
+	}
+	if key := unknownKey(entity, "dateTime", "user", "hosRuleSet", "startOfDay"); key != "" {
+		return geotabFailure(excArgument, fmt.Sprintf("Unknown property %q", key))
+	}
+	from, err := time.Parse(time.RFC3339, text(entity, "dateTime"))
+	if err != nil {
+		return geotabFailure(excArgument, "dateTime must be an ISO 8601 time")
+	}
+	ruleset, _ := entity["hosRuleSet"].(map[string]any)
+	name, known := rulesetName(text(ruleset, "id"))
+	switch {
+	case !known:
+		return geotabFailure(excArgument, "hosRuleSet.id is not known")
+	case strings.TrimSpace(x.userRef) == "":
+		return geotabFailure(excArgumentNull, "user.id is required")
+	case x.user == nil:
+		return geotabFailure(excRelation, "The user was not found")
+	}
+	u := x.user
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.rules = addRule(u.rules, ruleRow{from: from, name: name}, g.cfg.Now())
+	u.applied++
+	x.applied = u.applied
+	return geotabResult(fmt.Sprintf("b%s%X", strings.TrimPrefix(u.sourceID, "b"), u.applied))
+}

@@ -1,0 +1,188 @@
+// Package telemetry sets up a program's logs, traces and metrics, and serves its
+// admin port: health, metrics and profiles.
+//
+// Logs are JSON lines that carry the trace they belong to. Traces follow the
+// OTEL_* variables and are sent in the background: spans are dropped rather than
+// waited for when the collector is away. Metrics are kept in the process and read
+// by Prometheus. The package knows no part of the program and decides nothing
+// about what is worth recording.
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Config names the program. Service is required; the zero value of every other
+// field is a sensible default.
+type Config struct {
+	// Service is the service.name, for example "writeback-api". OTEL_SERVICE_NAME
+	// overrides it.
+	Service string
+	// Version is the service.version.
+	Version string
+	// Level is the least level that is logged. Nil reads WRITEBACK_LOG_LEVEL,
+	// where anything but a level means info.
+	Level slog.Leveler
+	// Output takes the log lines. Nil is standard error.
+	Output io.Writer
+	// ShutdownTimeout bounds Shutdown. Zero is 5 s.
+	ShutdownTimeout time.Duration
+}
+
+// Telemetry is a program's logs, traces and metrics. It is safe for concurrent use.
+type Telemetry struct {
+	// Logger writes JSON lines with trace_id and span_id of the call's context.
+	Logger *slog.Logger
+	// TracerProvider makes tracers. Spans have ids even when nothing exports them.
+	TracerProvider trace.TracerProvider
+	// MeterProvider makes meters, whose instruments appear in Registry.
+	MeterProvider metric.MeterProvider
+	// Propagator carries trace context in W3C headers, and nothing else: baggage
+	// of a partner's request must not travel on to a provider.
+	Propagator propagation.TextMapPropagator
+	// Registry is what /metrics shows.
+	Registry *prometheus.Registry
+
+	timeout time.Duration
+	stop    []func(context.Context) error
+}
+
+// Setup makes a program's telemetry and installs it as OpenTelemetry's process
+// default, so that otel.Tracer and otel.Meter use it. Call it once, in main.
+//
+// Without OTEL_TRACES_EXPORTER, traces are exported only if an OTLP endpoint is
+// set. An error means an OTEL_* variable that cannot be understood; a collector
+// that is away is no error.
+func Setup(ctx context.Context, cfg Config) (*Telemetry, error) {
+	t, err := build(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("telemetry: %w", err)
+	}
+	otel.SetTracerProvider(t.TracerProvider)
+	otel.SetMeterProvider(t.MeterProvider)
+	otel.SetTextMapPropagator(t.Propagator)
+	otel.SetErrorHandler(newErrorLog(t.Logger, time.Now))
+	return t, nil
+}
+
+func build(ctx context.Context, cfg Config) (*Telemetry, error) {
+	if cfg.Service == "" {
+		return nil, errors.New("a service name is required")
+	}
+	if cfg.ShutdownTimeout <= 0 {
+		cfg.ShutdownTimeout = 5 * time.Second
+	}
+	res, err := resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(
+			attribute.String("service.name", cfg.Service),
+			attribute.String("service.version", cfg.Version),
+		),
+		resource.WithFromEnv(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("resource: %w", err)
+	}
+	t := &Telemetry{
+		Logger:     newLogger(cfg),
+		Propagator: propagation.TraceContext{},
+		Registry:   prometheus.NewRegistry(),
+		timeout:    cfg.ShutdownTimeout,
+	}
+	if err := t.metrics(res); err != nil {
+		return nil, err
+	}
+	if err := t.traces(ctx, res); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Telemetry) metrics(res *resource.Resource) error {
+	t.Registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	reader, err := otelprom.New(otelprom.WithRegisterer(t.Registry), otelprom.WithoutScopeInfo())
+	if err != nil {
+		return fmt.Errorf("prometheus: %w", err)
+	}
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(res))
+	t.MeterProvider = provider
+	t.stop = append(t.stop, provider.Shutdown)
+	return nil
+}
+
+func (t *Telemetry) traces(ctx context.Context, res *resource.Resource) error {
+	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
+	if wantTraces() {
+		exporter, err := autoexport.NewSpanExporter(ctx)
+		if err != nil {
+			return fmt.Errorf("trace exporter: %w", err)
+		}
+		if !autoexport.IsNoneSpanExporter(exporter) {
+			opts = append(opts, sdktrace.WithBatcher(exporter))
+		}
+	}
+	provider := sdktrace.NewTracerProvider(opts...)
+	t.TracerProvider = provider
+	t.stop = append(t.stop, provider.Shutdown)
+	return nil
+}
+
+func wantTraces() bool {
+	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
+		return false
+	}
+	for _, name := range []string{"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
+		if os.Getenv(name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Shutdown sends what is still to be sent and stops. It ends within
+// Config.ShutdownTimeout even if ctx has no deadline, is already over, or the
+// collector is away; what could not be sent by then is lost and is an error.
+func (t *Telemetry) Shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.timeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		var errs []error
+		for _, stop := range t.stop {
+			errs = append(errs, stop(ctx))
+		}
+		done <- errors.Join(errs...)
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("telemetry: shut down: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("telemetry: shut down: %w", ctx.Err())
+	}
+}

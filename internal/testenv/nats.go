@@ -1,0 +1,126 @@
+package testenv
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// NATS runs a NATS server with JetStream inside the test process, its streams
+// in a directory of the test's own, and gives its URL.
+func NATS(t testing.TB) string {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: host, Port: server.RANDOM_PORT,
+		JetStream: true, StoreDir: t.TempDir(),
+		NoLog: true, NoSigs: true,
+	})
+	if err != nil {
+		t.Fatalf("testenv: nats server: %v", err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(startTimeout) {
+		t.Fatal("testenv: nats server: not ready in time")
+	}
+	return s.ClientURL()
+}
+
+// NATSProcess is a nats-server of the test's own, as a process. Its methods may
+// be called from any goroutine.
+type NATSProcess struct{ process }
+
+// URL is the client URL; it stays the same over restarts.
+func (n *NATSProcess) URL() string { return "nats://" + n.Addr() }
+
+// StartNATS runs a nats-server process with JetStream and gives its handle. The
+// binary is built from the module's own version of the server, once per
+// machine. Each of config is a line for the server's configuration file, for
+// example `max_payload: 1MB`; a jetstream block of its own replaces the default.
+func StartNATS(t testing.TB, config ...string) *NATSProcess {
+	t.Helper()
+	binary, err := natsBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nats.conf")
+	if err := os.WriteFile(file, []byte(natsConfig(dir, config)), 0o600); err != nil {
+		t.Fatalf("testenv: nats configuration: %v", err)
+	}
+	// The name is how natsAnswers knows the child from a stranger.
+	name := "testenv-" + strings.ReplaceAll(dir, string(filepath.Separator), "-")
+	n := &NATSProcess{process{binary: binary, dir: dir}}
+	n.answers = func(port, _ int) error { return natsAnswers(port, name) }
+	n.args = func(port int) []string {
+		return []string{"-c", file, "-a", host, "-p", strconv.Itoa(port), "-n", name}
+	}
+	t.Cleanup(n.Kill)
+	if err := n.startAnywhere(); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func natsConfig(dir string, lines []string) string {
+	text := strings.Join(lines, "\n") + "\n"
+	if !strings.Contains(text, "jetstream") {
+		text += fmt.Sprintf("jetstream { store_dir: %q }\n", dir)
+	}
+	return text
+}
+
+func natsAnswers(port int, name string) error {
+	c, err := nats.Connect(fmt.Sprintf("nats://%s:%d", host, port), nats.Timeout(time.Second), nats.NoReconnect())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if c.ConnectedServerName() != name {
+		return fmt.Errorf("another server answers on port %d", port)
+	}
+	js, err := c.JetStream()
+	if err != nil {
+		return err
+	}
+	_, err = js.AccountInfo()
+	return err
+}
+
+// natsBinary builds nats-server if this machine has not got it yet. The build
+// goes to a name of its own first, so that test processes may race for it.
+func natsBinary() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	dir := filepath.Join(cache, "writeback-testenv")
+	binary := filepath.Join(dir, fmt.Sprintf("nats-server-%s-%s-%s", server.VERSION, runtime.GOOS, runtime.GOARCH))
+	if _, err := os.Stat(binary); err == nil {
+		return binary, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("testenv: build nats-server: %w", err)
+	}
+	built := fmt.Sprintf("%s.%d.%d", binary, os.Getpid(), time.Now().UnixNano())
+	out, err := exec.Command("go", "build", "-o", built, "github.com/nats-io/nats-server/v2").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("testenv: build nats-server: %w\n%s", err, out)
+	}
+	if err := os.Rename(built, binary); err != nil {
+		return "", fmt.Errorf("testenv: build nats-server: %w", err)
+	}
+	return binary, nil
+}

@@ -1,0 +1,257 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation"
+)
+
+// MaxNesting is how deep arrays and objects of a body may nest.
+const MaxNesting = 32
+
+// maxUnknown bounds the faults for unknown keys, so that a small hostile body
+// does not buy a large answer.
+const maxUnknown = 100
+
+// UserUpdate is a decoded and checked update request.
+type UserUpdate struct {
+	// ConnectionID is the connection that receives the write.
+	ConnectionID uuid.UUID
+	// Changes holds at least one field.
+	Changes operation.Changes
+}
+
+// DecodeOptions tune the decoder. The zero value is the lenient default.
+type DecodeOptions struct {
+	// Strict makes faults of unknown keys and of dialling prefixes that are not
+	// written like +1. Otherwise unknown keys are ignored and not stored, and a
+	// prefix passes as it is.
+	Strict bool
+}
+
+// DecodeUserUpdate reads the body of an update request. The error is an
+// *operation.Error: CodeBadRequest for what is not one well-formed JSON object
+// or has nothing to update, CodeInvalid with every fault of the body otherwise.
+// Safe for concurrent use; the body is not kept and not changed.
+func DecodeUserUpdate(body []byte, opt DecodeOptions) (UserUpdate, error) {
+	if err := precheck(body); err != nil {
+		return UserUpdate{}, err
+	}
+	// Given a bytes.Buffer the decoder parses in place, without a copy.
+	d := userDecoder{
+		dec:    jsontext.NewDecoder(bytes.NewBuffer(body)),
+		strict: opt.Strict,
+		out:    UserUpdate{Changes: make(operation.Changes, 8)},
+	}
+	if d.dec.PeekKind() != jsontext.KindBeginObject {
+		// Not an object, or not JSON at all: reading tells which.
+		if _, err := d.dec.ReadValue(); err != nil {
+			return UserUpdate{}, syntaxError(err)
+		}
+		return UserUpdate{}, badRequest("the body is not a JSON object")
+	}
+	if err := d.object(); err != nil {
+		return UserUpdate{}, syntaxError(err)
+	}
+	if _, err := d.dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return UserUpdate{}, badRequest("there is something after the JSON object")
+	}
+	return d.finish()
+}
+
+// userDecoder collects the changes and the faults of one body.
+type userDecoder struct {
+	dec    *jsontext.Decoder
+	strict bool
+	out    UserUpdate
+	faults []operation.Fault
+	// connection says that the key connection_id was there.
+	connection bool
+	// flat and nested are the two spellings of the HOS settings.
+	flat, nested operation.Changes
+	unknown      int
+}
+
+// object reads the top-level object. Its errors are syntax errors only.
+func (d *userDecoder) object() error {
+	return d.members(func(name []byte, value jsontext.Value) error {
+		if string(name) == "connection_id" {
+			d.connectionID(value)
+			return nil
+		}
+		if string(name) == operation.HOSTracking {
+			return d.hosTracking(value)
+		}
+		r, ok := rules[string(name)]
+		if !ok {
+			d.unknownKey("body.", name, value)
+			return nil
+		}
+		into := d.out.Changes
+		if r.spec.Parent != "" {
+			into = lazy(&d.flat)
+		}
+		d.field(r, r.path, value, into)
+		return nil
+	})
+}
+
+// members reads one object and hands over each member. The slices are valid
+// during the call only.
+func (d *userDecoder) members(each func(name []byte, value jsontext.Value) error) error {
+	if _, err := d.dec.ReadToken(); err != nil {
+		return err
+	}
+	var buf [64]byte
+	for d.dec.PeekKind() != jsontext.KindEndObject {
+		raw, err := d.dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		// The name is copied: reading the value may reuse its bytes.
+		name, err := jsontext.AppendUnquote(buf[:0], raw)
+		if err != nil {
+			return err
+		}
+		value, err := d.dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		if err := each(name, value); err != nil {
+			return err
+		}
+	}
+	_, err := d.dec.ReadToken()
+	return err
+}
+
+func (d *userDecoder) connectionID(value jsontext.Value) {
+	d.connection = true
+	text, ok := unquote(value)
+	if !ok {
+		d.fault("body.connection_id", value, "must be a UUID", typeUUID)
+		return
+	}
+	id, fault := ParseUUID("body.connection_id", text)
+	if fault != nil {
+		d.faults = append(d.faults, *fault)
+		return
+	}
+	d.out.ConnectionID = id
+}
+
+// hosTracking reads the nested spelling. Null clears both settings.
+func (d *userDecoder) hosTracking(value jsontext.Value) error {
+	into := lazy(&d.nested)
+	switch value.Kind() {
+	case jsontext.KindNull:
+		for _, r := range rules {
+			if r.spec.Parent == operation.HOSTracking {
+				into[r.spec.Name] = operation.Null()
+			}
+		}
+		return nil
+	case jsontext.KindBeginObject:
+	default:
+		d.fault("body.hos_tracking", value, "must be an object or null", "object_type")
+		return nil
+	}
+	inner := userDecoder{dec: jsontext.NewDecoder(bytes.NewBuffer(value))}
+	return inner.members(func(name []byte, value jsontext.Value) error {
+		if r, ok := rules[string(name)]; ok && r.spec.Parent == operation.HOSTracking {
+			d.field(r, r.inner, value, into)
+		} else {
+			d.unknownKey("body."+operation.HOSTracking+".", name, value)
+		}
+		return nil
+	})
+}
+
+// field checks one value and puts it into the changes, or notes the fault.
+func (d *userDecoder) field(r *rule, path string, value jsontext.Value, into operation.Changes) {
+	v, message, kind := r.check(value, d.strict)
+	if kind != "" {
+		d.fault(path, value, message, kind)
+		return
+	}
+	into[r.spec.Name] = v
+}
+
+func (d *userDecoder) unknownKey(prefix string, name []byte, value jsontext.Value) {
+	if !d.strict {
+		return
+	}
+	if d.unknown++; d.unknown <= maxUnknown {
+		d.fault(prefix+clip(string(name)), value, "no such field", "extra_forbidden")
+	}
+}
+
+func (d *userDecoder) fault(path string, value jsontext.Value, message, kind string) {
+	d.faults = append(d.faults, operation.Fault{Path: path, Input: inputOf(value), Message: message, Type: kind})
+}
+
+// finish joins the two spellings, checks what only shows over several fields,
+// and gives the result.
+func (d *userDecoder) finish() (UserUpdate, error) {
+	if !d.connection {
+		d.faults = append(d.faults, operation.Fault{Path: "body.connection_id", Message: "is required", Type: "missing"})
+	}
+	d.joinSpellings()
+	d.checkActive()
+	if len(d.faults) > 0 {
+		return UserUpdate{}, invalid(d.faults)
+	}
+	if len(d.out.Changes) == 0 {
+		return UserUpdate{}, badRequest("no fields to update")
+	}
+	return d.out, nil
+}
+
+func (d *userDecoder) joinSpellings() {
+	for f, v := range d.nested {
+		d.out.Changes[f] = v
+	}
+	for _, spec := range operation.UserFields {
+		v, ok := d.flat[spec.Name]
+		if !ok {
+			continue
+		}
+		if n, both := d.nested[spec.Name]; both && n != v {
+			d.faults = append(d.faults, operation.Fault{
+				Path: "body." + string(spec.Name), Input: inputOfValue(v), Type: "conflict",
+				Message: "differs from the same setting inside hos_tracking",
+			})
+			continue
+		}
+		d.out.Changes[spec.Name] = v
+	}
+}
+
+// checkActive refuses a status that contradicts is_active. A null on either
+// side contradicts nothing.
+func (d *userDecoder) checkActive() {
+	active, a := d.out.Changes[operation.FieldIsActive]
+	status, s := d.out.Changes[operation.FieldStatus]
+	if !a || !s || active.IsNull() || status.IsNull() {
+		return
+	}
+	if active.Flag() != (status.Text() == operation.StatusActive) {
+		d.faults = append(d.faults, operation.Fault{
+			Path: "body.status", Input: status.Text(), Type: "conflict",
+			Message: fmt.Sprintf("contradicts is_active, which is %t", active.Flag()),
+		})
+	}
+}
+
+func lazy(c *operation.Changes) operation.Changes {
+	if *c == nil {
+		*c = make(operation.Changes, 2)
+	}
+	return *c
+}

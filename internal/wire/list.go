@@ -1,0 +1,157 @@
+package wire
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation"
+)
+
+// MaxWindow is the longest time window of a list of operations.
+const MaxWindow = 45 * 24 * time.Hour
+
+// defaultWindow is how far back a list goes that names no start.
+const defaultWindow = 24 * time.Hour
+
+// ListUsers are the parameters of the list of users. Zero values select all.
+type ListUsers struct {
+	IsDriver          *bool
+	FleetIDs          []uuid.UUID
+	FleetRefs         []string
+	ConnectionID      uuid.UUID
+	UserIDs           []uuid.UUID
+	SourceIDs         []string
+	IncludeSourceData bool
+	// SortBy is one of UserSortKeys; "id" unless asked otherwise.
+	SortBy     string
+	Descending bool
+	Size       int
+}
+
+// UserSortKeys are the keys that the list of users can be sorted by. Ties are
+// in the order of the ids.
+var UserSortKeys = []string{"id", "source_id", "username", "first_name", "last_name", "created_at", "updated_at"}
+
+// ListConnections are the parameters of the list of connections. Zero values
+// select all.
+type ListConnections struct {
+	TSPID     uuid.UUID
+	FleetIDs  []uuid.UUID
+	FleetRefs []string
+	Size      int
+}
+
+// ParseSync reads the parameters of a write: whether it is done in the request.
+// The error is an *operation.Error with every fault.
+func ParseSync(q url.Values) (bool, error) {
+	p := params{q: q}
+	sync := p.flag("is_sync")
+	return sync, p.err()
+}
+
+// ParseGetUser reads the parameters of one user's read: whether the provider's
+// own data is asked for. The error is an *operation.Error with every fault.
+func ParseGetUser(q url.Values) (includeSourceData bool, err error) {
+	p := params{q: q}
+	include := p.flag("include_source_data")
+	return include, p.err()
+}
+
+// ParsePage reads the parameters that every list has: the page size and the
+// cursor, which is empty for the first page. The error is an *operation.Error
+// with every fault.
+func ParsePage(q url.Values) (size int, cursor string, err error) {
+	p := params{q: q}
+	size, cursor = p.page()
+	return size, cursor, p.err()
+}
+
+// ParseListOperations reads the parameters of the list of operations. The query
+// comes without a partner; a cursor's window and position are put into it by
+// Cursor.Apply. The error is an *operation.Error with every fault.
+func ParseListOperations(q url.Values, now time.Time) (operation.Query, string, error) {
+	p := params{q: q}
+	out := operation.Query{
+		Resource:     p.enum("resource", Resources),
+		ConnectionID: p.uuid("connection_id"),
+		Provider:     p.text("source_name"),
+		FleetRefs:    p.many("fleet_refs"),
+		Type:         operation.Type(p.enum("operation", operationTypes)),
+		SourceID:     p.text("source_id"),
+	}
+	if out.SourceID != "" && len(q["resource"]) == 0 {
+		p.fault("resource", "", "is required with source_id", typeMissing)
+	}
+	out.From, out.To = p.window(now)
+	size, cursor := p.page()
+	out.Limit = size
+	return out, cursor, p.err()
+}
+
+// ParseListUsers reads the parameters of the list of users. The error is an
+// *operation.Error with every fault.
+func ParseListUsers(q url.Values) (ListUsers, string, error) {
+	p := params{q: q}
+	out := ListUsers{
+		IsDriver:          p.bool("is_driver"),
+		FleetIDs:          p.uuids("fleet_ids"),
+		FleetRefs:         p.many("fleet_refs"),
+		ConnectionID:      p.uuid("connection_id"),
+		UserIDs:           p.uuids("user_ids"),
+		SourceIDs:         p.many("source_ids"),
+		IncludeSourceData: p.flag("include_source_data"),
+		SortBy:            p.enum("sort_by", UserSortKeys),
+		Descending:        p.enum("sort_order", sortOrders) == "desc",
+	}
+	if out.SortBy == "" {
+		out.SortBy = "id"
+	}
+	size, cursor := p.page()
+	out.Size = size
+	return out, cursor, p.err()
+}
+
+// ParseListConnections reads the parameters of the list of connections. The
+// error is an *operation.Error with every fault.
+func ParseListConnections(q url.Values) (ListConnections, string, error) {
+	p := params{q: q}
+	out := ListConnections{
+		TSPID:     p.uuid("tsp_id"),
+		FleetIDs:  p.uuids("fleet_ids"),
+		FleetRefs: p.many("fleet_refs"),
+	}
+	size, cursor := p.page()
+	out.Size = size
+	return out, cursor, p.err()
+}
+
+func (p *params) page() (size int, cursor string) {
+	// An empty cursor is a fault too: taken as the first page, a client that
+	// sends the last page's missing cursor as "" would never end.
+	return p.size(), p.text("cursor")
+}
+
+// window reads the time bounds and their defaults.
+func (p *params) window(now time.Time) (from, to time.Time) {
+	before := len(p.faults)
+	from, to = p.time("from_datetime"), p.time("to_datetime")
+	if len(p.faults) > before {
+		return from, to
+	}
+	if from.IsZero() {
+		from = ceilMicro(now.Add(-defaultWindow))
+	}
+	if to.IsZero() {
+		to = ceilMicro(now)
+	}
+	switch {
+	case from.After(to):
+		p.fault("from_datetime", p.q.Get("from_datetime"),
+			"must not be after to_datetime; they default to a day ago and to now", "datetime_order")
+	case to.Sub(from) > MaxWindow:
+		p.fault("to_datetime", p.q.Get("to_datetime"), "must be at most 45 days after from_datetime", "window_too_long")
+	}
+	return from, to
+}

@@ -1,0 +1,185 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// documentVersion is the version of the API that the document describes.
+const documentVersion = "0.1.0"
+
+const documentText = "Writeback takes an update of a fleet's user in one format and writes it to the telematics provider that the " +
+	"fleet uses. Every accepted write is a resource operation, whose status and attempt log can be read at any time.\n\n" +
+	"All ids are UUIDs. All times are RFC 3339 in UTC, with microseconds at most. Requests and answers are JSON."
+
+// OpenAPI is the OpenAPI 3.1 document of the API, as indented JSON. It is made
+// from the field table and the route table at each call and is always the same.
+func OpenAPI() []byte {
+	var out bytes.Buffer
+	if err := json.Indent(&out, document().raw(), "", "  "); err != nil {
+		return nil // the document is JSON by construction
+	}
+	out.WriteByte('\n')
+	return out.Bytes()
+}
+
+func document() object {
+	return object{
+		{"openapi", "3.1.0"},
+		{"info", object{
+			{"title", "Writeback API"},
+			{"version", documentVersion},
+			{"description", documentText},
+		}},
+		{"servers", []object{{{"url", "/"}}}},
+		{"tags", []object{
+			{{"name", tagUsers}, {"description", "Drivers and office users of your fleets."}},
+			{{"name", tagOperations}, {"description", "What was asked for, what became of it, and every attempt."}},
+			{{"name", tagConnections}, {"description", "A fleet at a provider."}},
+			{{"name", tagProviders}, {"description", "Telematics providers and what is supported of them."}},
+		}},
+		{"paths", paths()},
+		{"components", object{
+			{"schemas", schemas()},
+			{"responses", errorResponses()},
+			{"headers", headers()},
+			{"securitySchemes", securitySchemes()},
+		}},
+	}
+}
+
+// paths groups the endpoints by path, in the order of the route table.
+func paths() object {
+	var out object
+	for _, e := range endpoints {
+		item, _ := out.get(e.Path).(object)
+		item = append(item, member{strings.ToLower(e.Method), e.object()})
+		if i := out.index(e.Path); i >= 0 {
+			out[i].value = item
+			continue
+		}
+		out = append(out, member{e.Path, item})
+	}
+	return out
+}
+
+func (e endpoint) object() object {
+	scopes := e.Scopes
+	if scopes == nil {
+		scopes = []string{}
+	}
+	params := make([]object, 0, len(e.params))
+	for _, p := range e.params {
+		params = append(params, p.object())
+	}
+	out := object{
+		{"operationId", e.OperationID},
+		{"tags", []string{e.tag}},
+		{"summary", e.summary},
+		{"description", e.text},
+		{"security", []object{{{"Bearer", scopes}}}},
+		{"parameters", params},
+	}
+	if e.body != "" {
+		out = append(out, member{"requestBody", object{
+			{"required", true},
+			{"content", content(ref(e.body), requestExamples())},
+		}})
+	}
+	return append(out, member{"responses", e.responses()})
+}
+
+// responses lists every answer of the endpoint: successes, then refusals.
+func (e endpoint) responses() object {
+	var out object
+	answer := func(status int, text string, examples object) {
+		out = append(out, member{strconv.Itoa(status), object{
+			{"description", text}, {"content", content(ref(e.success), examples)},
+		}})
+	}
+	if e.write {
+		answer(http.StatusOK, "The provider took the write (is_sync=true).", one("success", WriteView(exampleSucceeded())))
+		answer(http.StatusAccepted, "The write is accepted and queued.", one("pending", WriteView(examplePending())))
+		answer(http.StatusBadGateway, "The provider refused the write or did not answer (is_sync=true).", one("failed", WriteView(exampleFailed())))
+	} else {
+		answer(http.StatusOK, http.StatusText(http.StatusOK), answerExamples(e.success))
+	}
+	for _, status := range e.refusals() {
+		out = append(out, member{strconv.Itoa(status), object{{"$ref", "#/components/responses/" + errorNames[status]}}})
+	}
+	return out
+}
+
+// refusals are the statuses of the refusals that the endpoint can give.
+func (e endpoint) refusals() []int {
+	return append([]int{400, 401, 403, 404, 405, 409, 422, 429, 500, 503}, e.errors...)
+}
+
+func content(schema, examples object) object {
+	media := object{{"schema", schema}}
+	if len(examples) > 0 {
+		media = append(media, member{"examples", examples})
+	}
+	return object{{"application/json", media}}
+}
+
+// refusalTexts say when a refusal is given.
+var refusalTexts = map[int]string{
+	http.StatusBadRequest:          "The body is not one JSON object, there is nothing to update, or the cursor is not one of ours.",
+	http.StatusUnauthorized:        "The token is missing, expired or not ours.",
+	http.StatusForbidden:           "The token lacks the scope, or the fleet shares its data for reading only.",
+	http.StatusNotFound:            "There is no such thing, or it is not yours.",
+	http.StatusMethodNotAllowed:    "The path does not have this method.",
+	http.StatusConflict:            "The state of the connection, or an earlier operation, stands against it.",
+	http.StatusUnprocessableEntity: "The input has faults; all of them are listed.",
+	http.StatusTooManyRequests:     "Too many requests; the body and the Retry-After header say when to come back.",
+	http.StatusInternalServerError: "An error on our side.",
+	http.StatusNotImplemented:      "The provider cannot do this, or we cannot do it there yet.",
+	http.StatusServiceUnavailable:  "We cannot do this just now; nothing was accepted unless the body names an operation.",
+	http.StatusGatewayTimeout:      "A part of ours did not answer in time.",
+}
+
+// refusalOrder is the document's order of the refusals.
+var refusalOrder = []int{400, 401, 403, 404, 405, 409, 422, 429, 500, 501, 503, 504}
+
+func errorResponses() object {
+	var out object
+	for _, status := range refusalOrder {
+		response := object{{"description", refusalTexts[status]}}
+		if name, ok := refusalHeaders[status]; ok {
+			response = append(response, member{"headers", object{{name, object{{"$ref", "#/components/headers/" + name}}}}})
+		}
+		name := errorNames[status]
+		response = append(response, member{"content", content(ref(name), one("refusal", exampleError(status)))})
+		out = append(out, member{name, response})
+	}
+	return out
+}
+
+var refusalHeaders = map[int]string{
+	http.StatusUnauthorized:       "WWW-Authenticate",
+	http.StatusTooManyRequests:    "Retry-After",
+	http.StatusServiceUnavailable: "Retry-After",
+}
+
+func headers() object {
+	return object{
+		{"Retry-After", object{{"description", "Seconds until it is worth trying again."}, {"schema", intSchema}}},
+		{"WWW-Authenticate", object{{"description", "The Bearer challenge of RFC 6750."}, {"schema", textSchema}}},
+	}
+}
+
+func securitySchemes() object {
+	const token = "/realms/catena/protocol/openid-connect/token"
+	return object{{"Bearer", object{
+		{"type", "oauth2"},
+		{"description", "A JWT of the configured issuer, sent as `Authorization: Bearer`. The token URL is that of the development " +
+			"stack; elsewhere it is at the issuer."},
+		{"flows", object{{"clientCredentials", object{
+			{"tokenUrl", token}, {"refreshUrl", token}, {"scopes", scopeMeanings},
+		}}}},
+	}}}
+}

@@ -1,0 +1,188 @@
+package wire
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation"
+)
+
+// Page is one page of a list. A nil NextPage ends the walk. Use NewPage, so that
+// Items is never null on the wire.
+type Page[T any] struct {
+	Items                []T     `json:"items"`
+	CurrentPage          *string `json:"current_page"`
+	CurrentPageBackwards *string `json:"current_page_backwards"`
+	PreviousPage         *string `json:"previous_page"`
+	NextPage             *string `json:"next_page"`
+}
+
+// NewPage is a page of these items, without cursors yet.
+func NewPage[T any](items []T) Page[T] {
+	if items == nil {
+		items = []T{}
+	}
+	return Page[T]{Items: items}
+}
+
+// Kinds of lists, for Cursor.Kind.
+const (
+	KindOperations  = "operations"
+	KindUsers       = "users"
+	KindConnections = "connections"
+	KindTSPs        = "tsps"
+)
+
+// Cursor is a place in a list and in which direction to go on from there.
+type Cursor struct {
+	// Kind of the list; see the constants.
+	Kind string
+	// Filter is the FilterHash of the filters that the cursor belongs to.
+	Filter   string
+	Position operation.Position
+	// Name is the place in lists that are sorted by another key.
+	Name      string
+	Backwards bool
+	// From and To are the window that the first page had, so that its defaults do
+	// not move with the clock. To the microsecond; zero if the list has none.
+	From, To time.Time
+}
+
+// Apply continues the query where the cursor stands, in the cursor's window.
+func (c Cursor) Apply(q *operation.Query) {
+	q.From, q.To = c.From, c.To
+	q.Position, q.Backwards = c.Position, c.Backwards
+}
+
+// Cursors writes and reads cursors. A cursor is opaque and signed: a client can
+// neither make one nor change one. Safe for concurrent use.
+type Cursors struct{ key []byte }
+
+// NewCursors derives the signing key from this secret, which all processes that
+// serve the same lists share. An empty secret gives a random key, whose cursors
+// only these Cursors can read.
+func NewCursors(key []byte) *Cursors {
+	if len(key) == 0 {
+		key = make([]byte, sha256.Size)
+		_, _ = rand.Read(key) // never fails: it ends the program instead
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("writeback cursor v1"))
+	return &Cursors{key: mac.Sum(nil)}
+}
+
+// cursorVersion is the first byte of a cursor.
+const cursorVersion = 1
+
+// macSize is the part of the HMAC-SHA256 that a cursor carries.
+const macSize = 16
+
+// maxCursor bounds a cursor's text before any work is done on it. A cursor is as long
+// as its Name, which a partner may have made long.
+const maxCursor = 64 << 10
+
+// cursorForm is the inside of a cursor. Times are microseconds since 1970.
+type cursorForm struct {
+	Kind      string    `json:"k"`
+	Filter    string    `json:"f,omitempty"`
+	Seq       int64     `json:"s,omitempty"`
+	ID        uuid.UUID `json:"i,omitzero"`
+	Name      string    `json:"n,omitempty"`
+	Backwards bool      `json:"b,omitempty"`
+	From      *int64    `json:"w,omitempty"`
+	To        *int64    `json:"x,omitempty"`
+}
+
+// Encode gives the cursor as URL-safe text.
+func (c *Cursors) Encode(cursor Cursor) string {
+	form := cursorForm{
+		Kind: cursor.Kind, Filter: cursor.Filter, Name: cursor.Name, Backwards: cursor.Backwards,
+		Seq: cursor.Position.Seq, ID: cursor.Position.ID,
+		From: microsOf(cursor.From), To: microsOf(cursor.To),
+	}
+	inside, err := json.Marshal(form)
+	if err != nil {
+		return "" // plain values always marshal
+	}
+	raw := append([]byte{cursorVersion}, inside...)
+	return base64.RawURLEncoding.EncodeToString(append(raw, c.sign(raw)...))
+}
+
+// Decode reads what Encode gave. The error is an *operation.Error with
+// CodeBadRequest, the same for everything that Encode did not give.
+func (c *Cursors) Decode(s string) (Cursor, error) {
+	refused := badRequest("the cursor is not one that this API gave")
+	if len(s) > maxCursor {
+		return Cursor{}, refused
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	// Base64 has spare bits and the decoder skips newlines: only the one text that
+	// Encode gives for these bytes counts.
+	if err != nil || base64.RawURLEncoding.EncodeToString(raw) != s || len(raw) <= 1+macSize {
+		return Cursor{}, refused
+	}
+	raw, mac := raw[:len(raw)-macSize], raw[len(raw)-macSize:]
+	if !hmac.Equal(mac, c.sign(raw)) || raw[0] != cursorVersion {
+		return Cursor{}, refused
+	}
+	var form cursorForm
+	if err := json.Unmarshal(raw[1:], &form); err != nil {
+		return Cursor{}, refused
+	}
+	return Cursor{
+		Kind: form.Kind, Filter: form.Filter, Name: form.Name, Backwards: form.Backwards,
+		Position: operation.Position{Seq: form.Seq, ID: form.ID},
+		From:     timeOf(form.From), To: timeOf(form.To),
+	}, nil
+}
+
+func (c *Cursors) sign(b []byte) []byte {
+	mac := hmac.New(sha256.New, c.key)
+	mac.Write(b)
+	return mac.Sum(nil)[:macSize]
+}
+
+// FilterHash is a short hash of a list's filters as they were sent: everything
+// that decides what is in the list and in which order, so not the cursor and not
+// the size. The order of repeated values does not matter.
+func FilterHash(kind string, q url.Values) string {
+	h := sha256.New()
+	for _, name := range filterNames[kind] {
+		values := slices.Sorted(slices.Values(q[name]))
+		line, _ := json.Marshal(append([]string{name}, values...))
+		h.Write(line)
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
+}
+
+// filterNames are the parameters that belong to a list's filters.
+var filterNames = map[string][]string{
+	KindOperations: {"resource", "connection_id", "source_name", "fleet_refs", "operation", "source_id", "from_datetime", "to_datetime"},
+	KindUsers:      {"is_driver", "fleet_ids", "fleet_refs", "connection_id", "user_ids", "source_ids", "sort_by", "sort_order"},
+	KindConnections: {
+		"tsp_id", "fleet_ids", "fleet_refs",
+	},
+}
+
+func microsOf(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	n := t.UnixMicro()
+	return &n
+}
+
+func timeOf(n *int64) time.Time {
+	if n == nil {
+		return time.Time{}
+	}
+	return time.UnixMicro(*n).UTC()
+}

@@ -1,0 +1,73 @@
+package wire
+
+// parameter is one parameter in the document.
+type parameter struct {
+	name   string
+	inPath bool
+	schema object
+	text   string
+}
+
+func (p parameter) object() object {
+	in := "query"
+	if p.inPath {
+		in = "path"
+	}
+	return object{
+		{"name", p.name},
+		{"in", in},
+		{"required", p.inPath},
+		{"description", p.text},
+		{"schema", p.schema},
+	}
+}
+
+var (
+	userIDParam       = parameter{"user_id", true, uuidSchema, "Id of the user; not the provider's own id."}
+	connectionIDParam = parameter{"connection_id", true, uuidSchema, "Id of the connection."}
+	operationIDParam  = parameter{"resource_operation_id", true, uuidSchema, "Id of the operation."}
+	tspIDParam        = parameter{"tsp_id", true, uuidSchema, "Id of the provider."}
+	sourceDataParam   = parameter{"include_source_data", false, flagSchema(false), "Whether to add the provider's own data of the user."}
+	syncParam         = parameter{
+		"is_sync", false, flagSchema(false),
+		"Whether to call the provider inside this request, once and without retries, instead of queueing the write.",
+	}
+)
+
+var fleetFilters = []parameter{
+	{"fleet_ids", false, nullable(list(uuidSchema)), "Fleets by id; repeat the key for each."},
+	{"fleet_refs", false, nullable(list(textSchema)), "Fleets by your own name for them; repeat the key for each."},
+}
+
+var pageParams = []parameter{
+	{"cursor", false, nullable(textSchema), "Where to go on: a cursor of an earlier page, with the same filters as that page had."},
+	{"size", false, object{{"type", "integer"}, {"minimum", 1}, {"maximum", MaxSize}, {"default", DefaultSize}}, "Most items of a page."},
+}
+
+var userFilters = []parameter{
+	{"is_driver", false, nullable(boolSchema), "Only drivers, or only others."},
+	fleetFilters[0], fleetFilters[1],
+	{"connection_id", false, nullable(uuidSchema), "Only users of this connection."},
+	sourceDataParam,
+	{"user_ids", false, nullable(list(uuidSchema)), "Users by id; repeat the key for each."},
+	{"source_ids", false, nullable(list(textSchema)), "Users by the provider's id; repeat the key for each."},
+	{"sort_by", false, nullable(textSchema), "Sort key: " + oneOf(UserSortKeys) + ". Default id."},
+	{"sort_order", false, object{{"type", "string"}, {"enum", sortOrders}, {"default", "asc"}}, "Direction of the sort."},
+}
+
+var connectionFilters = []parameter{
+	{"tsp_id", false, nullable(uuidSchema), "Only connections to this provider."},
+	{"fleet_ids", false, nullable(list(nullable(uuidSchema))), "Fleets by id; repeat the key for each."},
+	fleetFilters[1],
+}
+
+var operationFilters = []parameter{
+	{"resource", false, nullable(ref("ResourceEnum")), "Only operations on this kind of resource."},
+	{"connection_id", false, nullable(uuidSchema), "Only operations of this connection."},
+	{"source_name", false, nullable(ref("TspEnum")), "Only operations at this provider."},
+	fleetFilters[1],
+	{"operation", false, nullable(ref("ResourceOperationTypeEnum")), "Only operations of this type."},
+	{"source_id", false, nullable(textSchema), "Only operations on the resource with this id at its provider. Needs resource."},
+	{"from_datetime", false, timeSchema, "Start of the window by accept time, inclusive. Default: 24 hours ago."},
+	{"to_datetime", false, timeSchema, "End of the window by accept time, exclusive. Default: now."},
+}

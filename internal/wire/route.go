@@ -1,0 +1,145 @@
+package wire
+
+import (
+	"net/http"
+	"slices"
+)
+
+// Route is one route of the API. The HTTP edge registers from this table and the
+// document is made from it.
+type Route struct {
+	Method string
+	// Path with its parameters in braces, as http.ServeMux takes it.
+	Path        string
+	OperationID string
+	// Scopes are those the token must have. Nil: any valid token.
+	Scopes []string
+}
+
+// The scopes of the routes.
+const (
+	ScopeTelematicsRead  = "telematics:read"
+	ScopeTelematicsWrite = "telematics:write"
+	ScopeConnectionRead  = "connection:read"
+	ScopeOperationRead   = "resource_operation:read"
+)
+
+// scopeMeanings are for the document.
+var scopeMeanings = object{
+	{ScopeConnectionRead, "Read your fleets' connections."},
+	{ScopeOperationRead, "Read resource operations and their attempt logs."},
+	{ScopeTelematicsRead, "Read users."},
+	{ScopeTelematicsWrite, "Write users."},
+}
+
+// Routes is the route table, in the document's order.
+func Routes() []Route {
+	out := make([]Route, 0, len(endpoints))
+	for _, e := range endpoints {
+		r := e.Route
+		r.Scopes = slices.Clone(r.Scopes)
+		out = append(out, r)
+	}
+	return out
+}
+
+// endpoint is a route with what the document says about it.
+type endpoint struct {
+	Route
+	tag, summary, text string
+	params             []parameter
+	// body is the schema of the request body. Empty: none.
+	body string
+	// success is the schema of the answer.
+	success string
+	// write adds the answers that only a write has.
+	write bool
+	// errors are the refusals besides those that every route has.
+	errors []int
+}
+
+const (
+	tagUsers       = "Users"
+	tagOperations  = "Resource operations"
+	tagConnections = "Connections"
+	tagProviders   = "Providers"
+)
+
+var (
+	telematicsErrors   = []int{http.StatusNotImplemented}
+	integrationsErrors = []int{http.StatusGatewayTimeout}
+)
+
+var endpoints = []endpoint{
+	{
+		Route: Route{http.MethodPatch, "/v2/telematics/users/{user_id}", "update_user", []string{ScopeTelematicsWrite}},
+		tag:   tagUsers, summary: "Update a user",
+		text: "Writes the given fields of one user to the fleet's telematics provider. A field that is absent stays as it is; " +
+			"null clears it. Usually the write is queued: the answer is 202 with a pending operation, which is retried until it " +
+			"succeeds, fails for good, or expires. Updates of one user reach the provider in the order in which they were accepted. " +
+			"With `is_sync=true` the provider is called once, inside the request: the answer is 200 or 502 with the ended operation.",
+		params:  []parameter{userIDParam, syncParam},
+		body:    "UserUpdate",
+		success: "ResourceOperation", write: true, errors: telematicsErrors,
+	},
+	{
+		Route: Route{http.MethodGet, "/v2/telematics/users/{user_id}", "get_user", []string{ScopeTelematicsRead}},
+		tag:   tagUsers, summary: "Get a user",
+		text:    "One user of one of your fleets.",
+		params:  []parameter{userIDParam, sourceDataParam},
+		success: "UserRead", errors: telematicsErrors,
+	},
+	{
+		Route: Route{http.MethodGet, "/v2/telematics/users", "list_users", []string{ScopeTelematicsRead}},
+		tag:   tagUsers, summary: "List users",
+		text:    "The users of your fleets. Filters are joined with and; a repeated filter matches any of its values.",
+		params:  slices.Concat(userFilters, pageParams),
+		success: pageName("UserRead"), errors: telematicsErrors,
+	},
+	{
+		Route: Route{http.MethodGet, "/v2/integrations/connections/resource-operations", "list_resource_operations", []string{ScopeOperationRead}},
+		tag:   tagOperations, summary: "List resource operations",
+		text: "The operations accepted within a window of time, oldest first. Without bounds that is the last 24 hours; a window " +
+			"is 45 days at most. The list cannot be filtered by status.",
+		params:  slices.Concat(operationFilters, pageParams),
+		success: pageName("ResourceOperationRead"), errors: integrationsErrors,
+	},
+	{
+		Route: Route{
+			http.MethodGet, "/v2/integrations/connections/{connection_id}/resource-operations/{resource_operation_id}",
+			"get_resource_operation", []string{ScopeOperationRead},
+		},
+		tag: tagOperations, summary: "Get a resource operation",
+		text:    "One operation with its attempt log. Both ids must belong together.",
+		params:  []parameter{connectionIDParam, operationIDParam},
+		success: "ResourceOperationRead", errors: integrationsErrors,
+	},
+	{
+		Route: Route{http.MethodGet, "/v2/integrations/connections", "list_connections", []string{ScopeConnectionRead}},
+		tag:   tagConnections, summary: "List connections",
+		text:    "Your fleets' connections to their providers.",
+		params:  slices.Concat(connectionFilters, pageParams),
+		success: pageName("ConnectionRead"), errors: integrationsErrors,
+	},
+	{
+		Route: Route{http.MethodGet, "/v2/integrations/connections/{connection_id}", "get_connection", []string{ScopeConnectionRead}},
+		tag:   tagConnections, summary: "Get a connection",
+		text:    "One connection. Its credentials are masked.",
+		params:  []parameter{connectionIDParam},
+		success: "ConnectionRead", errors: integrationsErrors,
+	},
+	{
+		Route: Route{http.MethodGet, "/v2/integrations/tsps", "list_integrations_per_tsp", nil},
+		tag:   tagProviders, summary: "List providers",
+		text:    "The providers and which of their resources are supported.",
+		params:  pageParams,
+		success: pageName("TspIntegrationsRead"), errors: integrationsErrors,
+	},
+	{
+		Route: Route{http.MethodGet, "/v2/integrations/tsps/{tsp_id}", "get_integrations_per_tsp", nil},
+		tag:   tagProviders, summary: "Get a provider",
+		text:    "One provider and which of its resources are supported.",
+		params:  []parameter{tspIDParam},
+		success: "TspIntegrationsRead", errors: integrationsErrors,
+	},
+}

@@ -1,0 +1,165 @@
+package wire
+
+import "writeback/pkg/operation"
+
+// writeViewProperties describe ResourceOperation, in its order.
+func writeViewProperties() []property {
+	return []property{
+		{"partner_id", uuidSchema, true, "You."},
+		{"connection_id", uuidSchema, true, "The connection that receives the write."},
+		{"resource", ref("ResourceEnum"), true, ""},
+		{"operation_type", ref("ResourceOperationTypeEnum"), true, ""},
+		{"payload", freeSchema, true, "The changes in canonical form."},
+		{"id", uuidSchema, true, "Id of the operation, a UUIDv7."},
+		{"created_at", timeSchema, true, "When it was accepted."},
+		{"updated_at", timeSchema, true, "When it last changed."},
+		{"deleted_at", nullable(timeSchema), true, "Always null."},
+		{"resource_id", nullable(uuidSchema), true, "Id of the user."},
+		{"source_id", nullable(textSchema), true, "Id of the user at the provider."},
+		{"status", withDefault(ref("ResourceOperationStatusEnum"), operation.Pending), true, ""},
+		{"logs", arrayOf(ref("ResourceOperationLog")), true, "The attempts so far, oldest first."},
+	}
+}
+
+// readViewProperties describe ResourceOperationRead, in its order.
+func readViewProperties() []property {
+	const pending = " Only while pending. An extension of the contract."
+	return []property{
+		{"id", uuidSchema, true, "Id of the operation, a UUIDv7."},
+		{"created_at", timeSchema, true, "When it was accepted."},
+		{"updated_at", timeSchema, true, "When it last changed."},
+		{"partner_id", uuidSchema, true, "You."},
+		{"connection_id", uuidSchema, true, "The connection that receives the write."},
+		{"fleet_ref", nullable(textSchema), true, "Your own name of the fleet."},
+		{"source_name", ref("TspEnum"), true, ""},
+		{"resource", ref("ResourceEnum"), true, ""},
+		{"resource_id", nullable(uuidSchema), true, "Id of the user."},
+		{"source_id", nullable(textSchema), true, "Id of the user at the provider."},
+		{"operation_type", ref("ResourceOperationTypeEnum"), true, ""},
+		{"status", ref("ResourceOperationStatusEnum"), true, ""},
+		{"payload", freeSchema, true, "The changes in canonical form."},
+		{"logs", arrayOf(ref("ResourceOperationLog")), true, "The attempts so far, oldest first."},
+		{"waiting", ref("Waiting"), false, "Why it is not being called just now." + pending},
+		{"attempt", intSchema, false, "Attempts so far." + pending},
+		{"max_attempts", intSchema, false, "After how many attempts it fails." + pending},
+		{"next_attempt_at", timeSchema, false, "When the next attempt may start, if that is known." + pending},
+		{"expires_at", timeSchema, false, "When it fails if it has not ended by then." + pending},
+		{"retry_of", uuidSchema, false, "The failed operation that this one repeats. An extension of the contract."},
+	}
+}
+
+// logProperties describe Log, in its order.
+func logProperties() []property {
+	return []property{
+		{"id", uuidSchema, true, "Id of the attempt."},
+		{"created_at", timeSchema, true, "When the call started."},
+		{"updated_at", timeSchema, true, "When the call ended."},
+		{"resource_operation_id", uuidSchema, true, "The operation."},
+		{"status", ref("ResourceOperationLogStatusEnum"), true, ""},
+		{"error_type", nullable(ref("ResourceOperationErrorTypeEnum")), true, "Why it failed. Null for a success."},
+		{"error_details", nullable(textSchema), true, "Why it failed, for people."},
+		{"response_status_code", nullable(intSchema), true, "The provider's HTTP status. Null: there was no answer."},
+		{
+			"response_headers", nullable(object{{"type", "object"}, {"additionalProperties", textSchema}}), true,
+			"Some of the provider's response headers, such as those of its rate limit.",
+		},
+	}
+}
+
+// waitingProperties describe Waiting, in its order.
+func waitingProperties() []property {
+	return []property{
+		{"reason", ref("WaitReasonEnum"), true, ""},
+		{"behind", uuidSchema, false, "The earlier operation of the same user that has to end first."},
+		{"until", timeSchema, false, "When the wait ends, if that is known."},
+	}
+}
+
+// connectionReadProperties describe ConnectionRead, in its order.
+func connectionReadProperties() []property {
+	return []property{
+		{"id", uuidSchema, true, "Id of the connection."},
+		{"created_at", timeSchema, true, ""},
+		{"updated_at", timeSchema, true, ""},
+		{"fleet_id", nullable(uuidSchema), true, "Id of the fleet."},
+		{"fleet_ref", nullable(textSchema), true, "Your own name of the fleet."},
+		{"tsp_id", uuidSchema, true, "Id of the provider."},
+		{"source_name", ref("TspEnum"), true, ""},
+		{"credentials", freeSchema, true, "The credentials with every secret masked."},
+		{"status", ref("ConnectionStatusEnum"), true, ""},
+		{"description", nullable(textSchema), true, ""},
+	}
+}
+
+// tspProperties describe TSPIntegrationsRead, in its order.
+func tspProperties() []property {
+	return []property{
+		{"tsp_id", uuidSchema, true, "Id of the provider."},
+		{"slug", nullable(textSchema), true, "The provider's name in URLs."},
+		{"source_name", nullable(ref("TspEnum")), true, ""},
+		{
+			"integrations", object{{"type", "object"}, {"additionalProperties", ref("IntegrationStatusEnum")}}, true,
+			"Resource by resource, how far it is supported.",
+		},
+		{"implemented_count", intSchema, true, ""},
+		{"not_implemented_count", intSchema, true, ""},
+		{"not_supported_count", intSchema, true, ""},
+	}
+}
+
+// userReadProperties describe UserRead, in its order.
+func userReadProperties() []property {
+	text, flag, when, free := nullable(textSchema), nullable(boolSchema), nullable(timeSchema), nullable(freeSchema)
+	return []property{
+		{"fleet_id", nullable(uuidSchema), true, "Id of the fleet."},
+		{"fleet_ref", text, true, "Your own name of the fleet."},
+		{"id", uuidSchema, true, "Id of the user."},
+		{"created_at", timeSchema, true, ""},
+		{"updated_at", timeSchema, true, ""},
+		{"deleted_at", when, true, ""},
+		{"connection_id", uuidSchema, true, "The connection that the user was read from."},
+		{"tsp_id", nullable(uuidSchema), true, "Id of the provider."},
+		{"tsp_slug", text, true, "The provider's name in URLs."},
+		{"source_name", ref("TspEnum"), true, ""},
+		{"source_data", freeSchema, false, "The provider's own data. Only with include_source_data."},
+		{"source_id", textSchema, true, "Id of the user at the provider."},
+		{"source_data_hash", object{{"type", "string"}, {"maxLength", 64}}, true, "Changes when the provider's data does."},
+		{"occurred_at", when, true, ""},
+		{"execution_id", nullable(uuidSchema), true, ""},
+		{"schedule_id", nullable(uuidSchema), true, ""},
+		{"extras", free, true, ""},
+		{"username", text, true, "Login name."},
+		{"started_at", when, true, ""},
+		{"ended_at", when, true, ""},
+		{"is_active", flag, true, ""},
+		{"status", text, true, "Account status."},
+		{"is_driver", flag, true, ""},
+		{"user_designation", text, true, "Role or title."},
+		{"user_email", text, true, ""},
+		{"first_name", text, true, ""},
+		{"last_name", text, true, ""},
+		{"phone_number", text, true, ""},
+		{"country_code", text, true, ""},
+		{"license_country", text, true, ""},
+		{"license_region", text, true, ""},
+		{"license_number", text, true, ""},
+		{"license_expiration", nullable(dateSchema), true, ""},
+		{"employee_number", text, true, ""},
+		{"company_groups", free, true, ""},
+		{"private_user_groups", free, true, ""},
+		{"report_groups", free, true, ""},
+		{"security_groups", free, true, ""},
+		{"authority_name", text, true, ""},
+		{"authority_address", text, true, ""},
+		{"company_name", text, true, ""},
+		{"company_address", text, true, ""},
+		{"carrier_number", text, true, ""},
+		{"last_tsp_login", when, true, "Last login at the provider."},
+		{"notes", text, true, ""},
+		{"hos_ruleset_code", nullable(ref("HosRulesetCodeEnum")), true, ""},
+		{"allow_yard_move", flag, true, ""},
+		{"allow_personal_conveyance", flag, true, ""},
+		{"allow_adverse_driving", flag, true, ""},
+		{"default_time_zone", nullable(ref("TimezoneCodeEnum")), true, ""},
+	}
+}
