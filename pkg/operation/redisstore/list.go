@@ -80,19 +80,24 @@ func (s *Store) readable(ctx context.Context, q operation.Query) ([]int, error) 
 			shards = append(shards, i)
 		}
 	}
-	cmds := make([]*redis.StringCmd, len(shards))
+	gens := make([]*redis.IntCmd, len(shards))
+	histories := make([]*redis.IntCmd, len(shards))
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, shard := range shards {
-			cmds[i] = pipe.Get(ctx, prefix(shard)+"gen")
+			gens[i] = pipe.Exists(ctx, prefix(shard)+"gen")
+			histories[i] = pipe.Exists(ctx, prefix(shard)+"history")
 		}
 		return nil
 	})
-	for _, cmd := range cmds {
-		if cmd.Err() == redis.Nil { //nolint:errorlint // redis.Nil is returned bare
+	if err != nil {
+		return nil, err
+	}
+	for i := range shards {
+		if gens[i].Val() == 0 || histories[i].Val() == 1 {
 			return nil, ErrStale
 		}
 	}
-	return shards, err
+	return shards, nil
 }
 
 // walk collects matching operations day by day.

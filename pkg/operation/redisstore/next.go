@@ -47,7 +47,8 @@ const repairs = 16
 // accepted may be nil; if it is not and its record is gone, it is put back first.
 func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attempts []uuid.UUID, accepted *operation.Message) (Handout, error) {
 	args := make([]any, 0, 16+len(attempts)+repairs)
-	args = append(args, connection.String(), s.LeaseFor(l).Milliseconds(), s.cfg.BreakerOpen.Milliseconds(), len(attempts))
+	args = append(args, connection.String(), s.LeaseFor(l).Milliseconds(), s.cfg.BreakerOpen.Milliseconds(),
+		max(l.InFlight, 1), l.interval(), max(l.Burst, 1), len(attempts))
 	for _, id := range attempts {
 		args = append(args, id.String())
 	}

@@ -31,6 +31,12 @@ var (
 	cancelSource string
 	//go:embed lua/pause.lua
 	pauseSource string
+	//go:embed lua/restore.lua
+	restoreSource string
+	//go:embed lua/older.lua
+	olderSource string
+	//go:embed lua/commit.lua
+	commitSource string
 )
 
 var (
@@ -44,12 +50,15 @@ var (
 	getScript     = redis.NewScript(prelude + getSource)
 	cancelScript  = redis.NewScript(prelude + cancelSource)
 	pauseScript   = redis.NewScript(prelude + pauseSource)
+	restoreScript = redis.NewScript(prelude + restoreSource)
+	olderScript   = redis.NewScript(prelude + olderSource)
+	commitScript  = redis.NewScript(prelude + commitSource)
 )
 
 // load puts the scripts that are run in pipelines into Redis's script cache; a
 // restarted Redis has forgotten them.
 func (s *Store) load(ctx context.Context) error {
-	for _, script := range []*redis.Script{pollScript, claimScript, ackedScript} {
+	for _, script := range []*redis.Script{pollScript, claimScript, ackedScript, restoreScript} {
 		if err := script.Load(ctx, s.rdb).Err(); err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ if call('ZCARD', P .. 'pend:' .. c) >= tonumber(ARGV[11]) then return {'full', '
 if call('ZCARD', P .. 'outbox') >= tonumber(ARGV[12]) then return {'full', 'outbox'} end
 
 local lane_hash = P .. 'lane:' .. c
-call('HSET', lane_hash, 'cap', ARGV[8], 'interval', ARGV[9], 'burst', ARGV[10])
+set_limits(c, ARGV[8], ARGV[9], ARGV[10])
 local l = lane(c)
 if attempt ~= '' then
   local first = call('ZRANGE', mail_key(c, user), 0, 0)[1]

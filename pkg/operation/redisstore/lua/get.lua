@@ -2,7 +2,11 @@
 if stale() then return {'stale'} end
 local id = ARGV[2]
 local record = call('HGETALL', op_key(id))
-if #record == 0 then return {'missing'} end
+if #record == 0 then
+  -- While older history is still on its way back, nobody knows.
+  if call('EXISTS', P .. 'history') == 1 then return {'stale'} end
+  return {'missing'}
+end
 local v = call('HMGET', op_key(id), 'st', 'conn', 'user', 'lease')
 if v[1] ~= 'pending' or v[4] then return {'ok', record} end
 local c = v[2]

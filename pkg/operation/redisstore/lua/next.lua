@@ -1,8 +1,8 @@
--- next: ARGV gen, connection, lease_ms, breaker_ms, n, n attempt ids, m, m row ids,
+-- next: ARGV gen, connection, lease_ms, breaker_ms, cap, interval_us, burst, n, n attempt ids, m, m row ids,
 -- then optionally a message: id, user, partner, doc, seq, deadline, max_attempts
 if stale() then return {'stale'} end
 local c, lease_ms, breaker_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local i = 5
+local i = 8
 local function list()
   local n, out = tonumber(ARGV[i]), {}
   for k = 1, n do out[k] = ARGV[i + k] end
@@ -11,6 +11,7 @@ local function list()
 end
 local attempts, spare = list(), list()
 local healed, expired, ended = 0, 0, 0
+set_limits(c, ARGV[5], ARGV[6], ARGV[7])
 
 -- A message whose record is gone puts it back; it never overwrites one.
 if ARGV[i] and call('EXISTS', op_key(ARGV[i])) == 0 then

@@ -28,6 +28,15 @@ local function lane(c)
   }
 end
 
+-- set_limits keeps the lane's limits as the directory has them now.
+local function set_limits(c, cap, interval, burst)
+  local hash = P .. 'lane:' .. c
+  local v = call('HMGET', hash, 'cap', 'interval', 'burst')
+  if v[1] ~= cap or v[2] ~= interval or v[3] ~= burst then
+    call('HSET', hash, 'cap', cap, 'interval', interval, 'burst', burst)
+  end
+end
+
 -- gate says from when on the lane may hand out one more call: nil if it has no
 -- room or is paused. A lane with an open breaker has room for one probe.
 local function gate(l, inflight)

@@ -1,0 +1,103 @@
+# Writeback. `make` alone lists what there is.
+# demo, dev, build and short need Go and make only; test, race, cover and fuzz
+# install a redis-server and a C compiler where they are missing (as root, by apt).
+
+GO            ?= go
+GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   ?= golang.org/x/vuln/cmd/govulncheck@latest
+LDFLAGS       ?= -s -w
+PROGRAMS      := $(notdir $(wildcard cmd/*))
+
+# Two test binaries at a time: the tests start real servers, and more of them at
+# once on two cores only makes the slow ones slower.
+TEST_PARALLEL ?= 2
+TEST_TIMEOUT  ?= 12m
+FUZZ_TIME     ?= 30s
+BENCH         ?= .
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## The whole service in one process, its main stories told, then exit 0
+	$(GO) run ./cmd/demo
+
+.PHONY: dev
+dev: ## The whole service in one process until Ctrl-C
+	$(GO) run ./cmd/dev
+
+.PHONY: build
+build: ## Build every program into bin/
+	@mkdir -p bin
+	@set -e; for p in $(PROGRAMS); do \
+		echo "build bin/$$p"; \
+		CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/$$p ./cmd/$$p; \
+	done
+
+.PHONY: test
+test: tools vet race ## What CI runs: vet, then every test with the race detector
+
+.PHONY: vet
+vet: ## go vet
+	$(GO) vet ./...
+
+.PHONY: race
+race: tools ## Every test with the race detector
+	$(GO) test -race -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: short
+short: ## The quick tests only, without the race detector
+	$(GO) test -short -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: cover
+cover: tools ## Test coverage by function (coverage.out)
+	$(GO) test -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) -coverpkg=./pkg/...,./internal/... -coverprofile=coverage.out ./...
+	$(GO) tool cover -func=coverage.out | tail -n 1
+
+.PHONY: bench
+bench: tools ## Benchmarks (BENCH=regexp selects)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 60m ./...
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZ_TIME (30s)
+	@FUZZ_TIME=$(FUZZ_TIME) GO=$(GO) scripts/fuzz
+
+.PHONY: lint
+lint: ## golangci-lint, built from source at a pinned version
+	$(GO) run $(GOLANGCI_LINT) run ./...
+
+.PHONY: fmt
+fmt: ## gofmt in place
+	gofmt -s -w $$(find . -name '*.go' -not -path './bin/*')
+
+.PHONY: generate
+generate: ## go generate
+	$(GO) generate ./...
+
+.PHONY: tidy-check
+tidy-check: ## Fail if go.mod or go.sum is not tidy
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+.PHONY: audit
+audit: ## Known vulnerabilities of what we link (govulncheck)
+	@GO=$(GO) GOVULNCHECK=$(GOVULNCHECK) scripts/audit
+
+.PHONY: up
+up: ## docker compose: the real stack with NATS, Redis, Keycloak and Grafana
+	docker compose up --build --detach
+
+.PHONY: down
+down: ## Stop the compose stack; its volumes stay
+	docker compose down
+
+.PHONY: tools
+tools:
+	@scripts/ensure-test-tools
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin coverage.out

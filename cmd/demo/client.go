@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/internal/sandbox"
+	"writeback/internal/wire"
+	"writeback/pkg/operation"
+)
+
+const (
+	pollEvery = 20 * time.Millisecond
+	maxAnswer = 16 << 20
+)
+
+// client speaks HTTP as a partner does, and to the sandbox's control paths.
+type client struct {
+	http         *http.Client
+	api, sandbox string
+	token        string
+}
+
+// call sends JSON and decodes the answer into the value, whatever its status.
+func (c *client) call(ctx context.Context, method, url string, body, into any) (int, error) {
+	var content io.Reader = http.NoBody
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return 0, err
+		}
+		content = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, content)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return 0, fmt.Errorf("%s %s: %w", method, url, err)
+	}
+	if into == nil || len(text) == 0 {
+		return resp.StatusCode, nil
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return 0, fmt.Errorf("%s %s: answered %d with %.200q: %w", method, url, resp.StatusCode, text, err)
+	}
+	return resp.StatusCode, nil
+}
+
+// must is a call whose answer has the status.
+func (c *client) must(ctx context.Context, want int, method, url string, body, into any) error {
+	status, err := c.call(ctx, method, url, body, into)
+	if err == nil && status != want {
+		err = fmt.Errorf("%s %s: answered %d, not %d", method, url, status, want)
+	}
+	return err
+}
+
+// userURL is where a user is written.
+func (c *client) userURL(u user) string { return c.api + "/v2/telematics/users/" + u.id() }
+
+// operationURL is where an operation is read.
+func (c *client) operationURL(connection string, id uuid.UUID) string {
+	return c.api + "/v2/integrations/connections/" + connection + "/resource-operations/" + id.String()
+}
+
+// ended reads the operation until it is not pending any more.
+func (c *client) ended(ctx context.Context, connection string, id uuid.UUID) (wire.ResourceOperationRead, error) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		var op wire.ResourceOperationRead
+		err := c.must(ctx, http.StatusOK, http.MethodGet, c.operationURL(connection, id), nil, &op)
+		switch {
+		case err != nil:
+			return op, err
+		case op.Status != operation.Pending:
+			return op, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return op, fmt.Errorf("operation %s is still pending: %w", id, context.Cause(ctx))
+		}
+	}
+}
+
+// received gives the provider's own record of the calls about a user.
+func (c *client) received(ctx context.Context, u user) ([]sandbox.Record, error) {
+	var log struct {
+		Requests []sandbox.Record `json:"requests"`
+	}
+	if err := c.must(ctx, http.StatusOK, http.MethodGet, c.sandbox+"/_control/requests?provider="+u.provider, nil, &log); err != nil {
+		return nil, err
+	}
+	var out []sandbox.Record
+	for _, r := range log.Requests {
+		if r.UserID == u.id() {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// held gives the fields that the provider holds of a user now.
+func (c *client) held(ctx context.Context, u user) (map[string]any, error) {
+	var list struct {
+		Users []struct {
+			UserID string         `json:"user_id"`
+			Fields map[string]any `json:"fields"`
+		} `json:"users"`
+	}
+	if err := c.must(ctx, http.StatusOK, http.MethodGet, c.sandbox+"/_control/users?connection="+u.connection(), nil, &list); err != nil {
+		return nil, err
+	}
+	for _, one := range list.Users {
+		if one.UserID == u.id() {
+			return one.Fields, nil
+		}
+	}
+	return nil, fmt.Errorf("the provider does not know user %s", u.id())
+}
+
+// fault orders the sandbox to answer badly.
+func (c *client) fault(ctx context.Context, f sandbox.Fault) error {
+	return c.must(ctx, http.StatusCreated, http.MethodPost, c.sandbox+"/_control/faults", f, nil)
+}

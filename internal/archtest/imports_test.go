@@ -1,0 +1,191 @@
+package archtest
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "writeback/"
+
+// rules says what each room may import of the module, besides nothing. "/..." at
+// the end means the room and everything below it. Rooms below cmd/ may import
+// everything, within onlyIn. A room that is not listed fails: give it a line.
+var rules = map[string][]string{
+	"pkg/operation":            {},
+	"pkg/operation/redisstore": {"pkg/operation"},
+	"pkg/tsp":                  {"pkg/operation"},
+	"pkg/tsp/httpcall":         {"pkg/operation", "pkg/tsp"},
+	"pkg/tsp/tsptest":          {"pkg/operation", "pkg/tsp", "pkg/tsp/httpcall"},
+	"pkg/tsp/all":              {"pkg/tsp/..."},
+	// Every other folder below pkg/tsp is an adapter.
+	"pkg/tsp/*": {"pkg/operation", "pkg/tsp", "pkg/tsp/httpcall"},
+
+	"internal/archtest":  {},
+	"internal/config":    {},
+	"internal/telemetry": {},
+	"internal/testenv":   {},
+	"internal/wire":      {"pkg/operation"},
+	"internal/natsq":     {"pkg/operation"},
+	"internal/directory": {"pkg/operation", "pkg/tsp"},
+	"internal/auth":      {"pkg/operation"},
+	// httpapi names the values that auth and directory give: who calls, and whose
+	// connection it is. It does not know how they find them.
+	"internal/httpapi": {"pkg/operation", "pkg/tsp", "internal/wire", "internal/auth", "internal/directory"},
+	// work is the trip over the scripts of the store, so it names their types.
+	"internal/work":      {"pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "internal/directory"},
+	"internal/webhook":   {"pkg/operation", "internal/wire"},
+	"internal/sandbox":   {"pkg/operation"},
+	"internal/devissuer": {},
+	// app is the wiring that the programs share.
+	"internal/app":      {"pkg/...", "internal/..."},
+	"internal/devstack": {"pkg/...", "internal/..."},
+	"test":              {"pkg/...", "internal/..."},
+}
+
+// onlyIn lists rooms that only some may know, on top of rules; tests may know
+// all of them.
+var onlyIn = map[string][]string{
+	"internal/testenv":   {},
+	"pkg/tsp/tsptest":    {},
+	"internal/sandbox":   {"internal/devstack", "cmd/sandbox", "cmd/dev", "cmd/demo"},
+	"internal/devissuer": {"internal/devstack", "cmd/sandbox", "cmd/dev", "cmd/demo"},
+	"internal/app":       {"internal/devstack", "cmd/api", "cmd/worker"},
+	"internal/devstack":  {"cmd/dev", "cmd/demo"},
+}
+
+// TestImports_FollowTheTable reads the imports of every Go file of the module.
+func TestImports_FollowTheTable(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	files := 0
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			base := d.Name()
+			if base == "testdata" || base == "bin" || strings.HasPrefix(base, ".") && len(base) > 2 {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		files++
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		checkFile(t, name, filepath.ToSlash(rel))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 10 {
+		t.Fatalf("read %d Go files: this is not the module's root", files)
+	}
+}
+
+func checkFile(t *testing.T, name, rel string) {
+	t.Helper()
+	room := path.Dir(rel)
+	if _, ok := allowed(room); !ok {
+		t.Errorf("%s: room %q has no line in the import rules", rel, room)
+	}
+	f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Errorf("%s: %v", rel, err)
+		return
+	}
+	for _, spec := range f.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Errorf("%s: %v", rel, err)
+			continue
+		}
+		if why := forbidden(room, imported, strings.HasSuffix(rel, "_test.go")); why != "" {
+			t.Errorf("%s imports %s: %s", rel, imported, why)
+		}
+	}
+}
+
+// forbidden says why a room must not import a package, or nothing.
+func forbidden(room, imported string, test bool) string {
+	target, ours := strings.CutPrefix(imported, module)
+	if !ours || target == room {
+		return ""
+	}
+	if strings.HasPrefix(target, "cmd/") {
+		return "nothing imports a program"
+	}
+	if test {
+		return "" // Tests join real parts.
+	}
+	if knows, limited := onlyIn[target]; limited && !slices.Contains(knows, room) && room != "test" {
+		return "only for tests and " + strings.Join(knows, ", ")
+	}
+	if may, _ := allowed(room); !matches(may, target) {
+		return "not in the import rules of " + room
+	}
+	return ""
+}
+
+// allowed gives what a room may import and whether the room is known.
+func allowed(room string) ([]string, bool) {
+	if strings.HasPrefix(room, "cmd/") {
+		return []string{"pkg/...", "internal/..."}, true
+	}
+	if may, ok := rules[room]; ok {
+		return may, true
+	}
+	if path.Dir(room) == "pkg/tsp" {
+		return rules["pkg/tsp/*"], true
+	}
+	return nil, false
+}
+
+func matches(patterns []string, target string) bool {
+	for _, p := range patterns {
+		below, whole := strings.CutSuffix(p, "/...")
+		if p == target || whole && (below == target || strings.HasPrefix(target, below+"/")) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestForbidden_ByExample keeps the rules from becoming so wide that they forbid
+// nothing.
+func TestForbidden_ByExample(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		room, imported string
+		test, bad      bool
+	}{
+		{"pkg/tsp/samsara", "writeback/pkg/tsp/motive", false, true},
+		{"pkg/tsp/samsara", "writeback/pkg/tsp/httpcall", false, false},
+		{"pkg/operation", "writeback/internal/wire", false, true},
+		{"internal/work", "writeback/internal/natsq", false, true},
+		{"internal/work", "writeback/internal/testenv", true, false},
+		{"internal/httpapi", "writeback/pkg/operation/redisstore", false, true},
+		{"cmd/api", "writeback/pkg/operation/redisstore", false, false},
+		{"cmd/api", "writeback/internal/sandbox", false, true},
+		{"cmd/worker", "writeback/internal/testenv", false, true},
+		{"cmd/dev", "writeback/internal/devstack", false, false},
+		{"internal/work", "writeback/cmd/api", true, true},
+		{"internal/wire", "net/http", false, false},
+	} {
+		if why := forbidden(c.room, c.imported, c.test); (why != "") != c.bad {
+			t.Errorf("%s imports %s (test %v): got %q, forbidden should be %v", c.room, c.imported, c.test, why, c.bad)
+		}
+	}
+}

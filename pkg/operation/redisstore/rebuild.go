@@ -1,0 +1,257 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"writeback/pkg/operation"
+)
+
+// ErrTokenLost says that another process took the rebuild over.
+var ErrTokenLost = errors.New("redisstore: the rebuild was taken over")
+
+// tokenFor is how long a rebuild may be silent before another process takes over.
+const tokenFor = 30 * time.Second
+
+// Rebuild is the right to fill shards again from the streams. One goroutine uses it.
+type Rebuild struct {
+	store *Store
+	token string
+	// Shards are those that this process fills.
+	Shards []int
+	mine   [operation.Shards]bool
+	lanes  [operation.Shards]map[uuid.UUID]bool
+}
+
+// TakeRebuild takes the shards that have no generation and that nobody fills.
+func (s *Store) TakeRebuild(ctx context.Context, shards []int) (*Rebuild, error) {
+	b := &Rebuild{store: s, token: newIDs(1)[0].String()}
+	cmds := make([]*redis.BoolCmd, len(shards))
+	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, shard := range shards {
+			cmds[i] = pipe.SetNX(ctx, prefix(shard)+"rebuild", b.token, tokenFor)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, shard := range shards {
+		if cmds[i].Val() {
+			b.Shards = append(b.Shards, shard)
+			b.mine[shard] = true
+			b.lanes[shard] = map[uuid.UUID]bool{}
+		}
+	}
+	return b, nil
+}
+
+// Mine reports whether the rebuild fills the connection's shard.
+func (b *Rebuild) Mine(connection uuid.UUID) bool { return b.mine[operation.ShardOf(connection)] }
+
+// Since gives the time up to which every shard's data is known to be whole: the
+// last beat that is still there. Zero: a shard has none, and everything is read.
+func (b *Rebuild) Since(ctx context.Context) (time.Time, error) {
+	cmds := make([]*redis.StringSliceCmd, len(b.Shards))
+	_, err := b.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, shard := range b.Shards {
+			cmds[i] = pipe.HVals(ctx, prefix(shard)+"beat")
+		}
+		return nil
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	var since int64
+	for i, cmd := range cmds {
+		var last int64
+		for _, v := range cmd.Val() {
+			last = max(last, atoi(v))
+		}
+		if last == 0 {
+			return time.Time{}, nil
+		}
+		if i == 0 || last < since {
+			since = last
+		}
+	}
+	return milli(since), nil
+}
+
+// Fact is what a stream says of an operation: that it was accepted, or an event.
+type Fact struct {
+	Operation operation.Operation
+	// Final says that the operation ended as its status says.
+	Final   bool
+	NextAt  time.Time
+	Blocked time.Time
+}
+
+// Put restores facts in their order; those of other shards are passed over. It
+// gives the number of records that were missing.
+func (b *Rebuild) Put(ctx context.Context, facts []Fact) (int, error) {
+	args := make([][]any, 0, len(facts))
+	shards := make([]int, 0, len(facts))
+	for _, f := range facts {
+		if !b.Mine(f.Operation.ConnectionID) {
+			continue
+		}
+		a, err := b.restoreArgs(f)
+		if err != nil {
+			return 0, err
+		}
+		shard := operation.ShardOf(f.Operation.ConnectionID)
+		b.lanes[shard][f.Operation.ConnectionID] = true
+		args, shards = append(args, a), append(shards, shard)
+	}
+	if len(args) == 0 {
+		return 0, b.touch(ctx)
+	}
+	var cmds []*redis.Cmd
+	err := b.store.pipelined(ctx, func(pipe redis.Pipeliner) {
+		cmds = cmds[:0]
+		for i := range args {
+			cmds = append(cmds, pipe.EvalSha(ctx, restoreScript.Hash(), []string{prefix(shards[i])}, args[i]...))
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	made := 0
+	for _, cmd := range cmds {
+		v, err := cmd.Slice()
+		if err != nil {
+			return made, err
+		}
+		if reply(v).word() != "ok" {
+			return made, ErrTokenLost
+		}
+		made += int(number(v[1]))
+	}
+	return made, nil
+}
+
+func (b *Rebuild) restoreArgs(f Fact) ([]any, error) {
+	op := f.Operation
+	doc, err := json.Marshal(op.Accepted)
+	if err != nil {
+		return nil, fmt.Errorf("redisstore: restore: %w", err)
+	}
+	status := ""
+	if f.Final {
+		status = string(op.Status)
+	}
+	scope, fingerprint, keyLeft := "", "", int64(0)
+	if op.Key != nil {
+		scope, fingerprint = op.Key.Scope, op.Key.Fingerprint
+		keyLeft = (b.store.cfg.KeyTTL - time.Since(op.CreatedAt())).Milliseconds()
+	}
+	args := []any{
+		"", b.token, tokenFor.Milliseconds(), op.ID.String(), op.ConnectionID.String(), userOf(op.Accepted),
+		op.PartnerID.String(), doc, op.Seq, op.Deadline.UnixMilli(), maxAttempts(op.Accepted), flag(op.Sync),
+		status, op.UpdatedAt.UnixMicro(), op.Attempted, millisOf(f.Blocked), millisOf(f.NextAt),
+		scope, fingerprint, keyLeft, int64(b.store.cfg.RecordTTL / time.Second), len(op.Attempts),
+	}
+	for _, a := range op.Attempts {
+		row, err := encodeRow(a)
+		if err != nil {
+			return nil, fmt.Errorf("redisstore: restore: %w", err)
+		}
+		args = append(args, a.ID.String(), row, flag(a.Unknown), flag(a.Status == operation.AttemptSucceeded))
+	}
+	return args, nil
+}
+
+func millisOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// touch shows that the rebuild lives; it fails once another process took over.
+func (b *Rebuild) touch(ctx context.Context) error {
+	cmds := make([]*redis.StringCmd, len(b.Shards))
+	_, err := b.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, shard := range b.Shards {
+			cmds[i] = pipe.GetEx(ctx, prefix(shard)+"rebuild", tokenFor)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	for _, cmd := range cmds {
+		if cmd.Val() != b.token {
+			return ErrTokenLost
+		}
+	}
+	return nil
+}
+
+// Older ends what is still pending of a user below seq: a newer write has already
+// gone to the provider. It gives how many it ended.
+func (b *Rebuild) Older(ctx context.Context, connection uuid.UUID, user string, seq int64) (int, error) {
+	args := []any{"", b.token, connection.String(), user, strconv.FormatInt(seq, 10), repairs}
+	for _, id := range newIDs(repairs) {
+		args = append(args, id.String())
+	}
+	total := 0
+	for {
+		v, err := olderScript.Run(ctx, b.store.rdb, []string{prefix(operation.ShardOf(connection))}, args...).Slice()
+		if err != nil {
+			return total, err
+		}
+		if reply(v).word() != "ok" {
+			return total, ErrTokenLost
+		}
+		n := int(number(v[1]))
+		total += n
+		if n < repairs {
+			return total, nil
+		}
+	}
+}
+
+// Commit makes the shards usable. Nothing is handed out before the quarantine is
+// over. With more, an unknown id stays unknown until Done.
+func (b *Rebuild) Commit(ctx context.Context, quarantine time.Duration, more bool) error {
+	for _, shard := range b.Shards {
+		gen := newIDs(1)[0].String()
+		args := []any{"", b.token, gen, quarantine.Milliseconds(), flag(more)}
+		for lane := range b.lanes[shard] {
+			args = append(args, lane.String())
+		}
+		v, err := commitScript.Run(ctx, b.store.rdb, []string{prefix(shard)}, args...).Slice()
+		if err != nil {
+			return err
+		}
+		if reply(v).word() != "ok" {
+			return ErrTokenLost
+		}
+		b.store.beats[shard].Store(0)
+		b.store.setGen(shard, gen)
+	}
+	return nil
+}
+
+// Done says that the older history is back too.
+func (b *Rebuild) Done(ctx context.Context) error {
+	if err := b.touch(ctx); err != nil {
+		return err
+	}
+	_, err := b.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, shard := range b.Shards {
+			pipe.Del(ctx, prefix(shard)+"history", prefix(shard)+"rebuild")
+		}
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,3 @@
+// Package test checks the whole: what ships beside the code, and the programs
+// as they are built. It has no code for programs.
+package test
