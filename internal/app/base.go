@@ -20,6 +20,7 @@ import (
 	"writeback/internal/directory"
 	"writeback/internal/natsq"
 	"writeback/internal/work"
+	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/all"
@@ -107,7 +108,11 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 	b.Store = redisstore.New(b.Redis, redisstore.Config{})
 	b.Acker = work.NewAcker(b.Store, b.Log)
 	b.publisher = natsq.NewPublisher(b.NATS, b.JetStream)
-	b.Restorer = work.NewRestorer(b.Store, natsq.NewHistory(b.JetStream), b.Log)
+	b.Restorer = work.NewRestorer(b.Store, natsq.NewHistory(b.JetStream), work.RestoreConfig{
+		LongestCalls: func() [operation.Shards]time.Duration {
+			return work.LongestCalls(b.Providers, b.Directory.All())
+		},
+	}, b.Log)
 	return nil
 }
 

@@ -6,9 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/redis/go-redis/v9"
 
 	"writeback/internal/config"
 	"writeback/internal/telemetry"
@@ -63,6 +66,7 @@ func (p Program[P]) run(cfg P, warnings []string, errout io.Writer) int {
 		_, _ = fmt.Fprintf(errout, "%s: %s\n", p.Name, err)
 		return 1
 	}
+	redis.SetLogger(redisLog{t.Logger})
 	for _, w := range warnings {
 		t.Logger.Warn(w)
 	}
@@ -77,4 +81,12 @@ func (p Program[P]) run(cfg P, warnings []string, errout io.Writer) int {
 	}
 	t.Logger.Info("stopped")
 	return 0
+}
+
+// redisLog keeps the client's own lines in our form.
+type redisLog struct{ log *slog.Logger }
+
+// Printf takes a line of the client.
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.WarnContext(ctx, "redis client", "detail", fmt.Sprintf(format, v...))
 }

@@ -165,6 +165,17 @@ func (d *Directory) Connections(partner uuid.UUID) []Connection {
 	return out
 }
 
+// All lists every partner's connections, deleted ones too, in no order.
+func (d *Directory) All() []Connection {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	out := make([]Connection, 0, len(d.copy.connections))
+	for _, c := range d.copy.connections {
+		out = append(out, c.Connection)
+	}
+	return out
+}
+
 func (d *Directory) held(id uuid.UUID) (held, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

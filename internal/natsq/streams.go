@@ -6,7 +6,6 @@ package natsq
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -132,28 +131,4 @@ func Ensure(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 		return fmt.Errorf("natsq: consumer %s: %w", ConsumerQuiet, err)
 	}
 	return nil
-}
-
-// History reads what the streams remember.
-type History struct{ js jetstream.JetStream }
-
-// NewHistory makes a reader of the streams.
-func NewHistory(js jetstream.JetStream) *History { return &History{js: js} }
-
-// Empty reports whether nothing was ever written to the operation and event
-// streams: a new installation.
-func (h *History) Empty(ctx context.Context) (bool, error) {
-	for _, name := range []string{StreamOperations, StreamEvents} {
-		s, err := h.js.Stream(ctx, name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			continue
-		}
-		if err != nil {
-			return false, fmt.Errorf("natsq: stream %s: %w", name, err)
-		}
-		if s.CachedInfo().State.LastSeq > 0 {
-			return false, nil
-		}
-	}
-	return true, nil
 }

@@ -45,13 +45,39 @@ func (w *Worker) pollOnce(ctx context.Context) {
 		}
 		return
 	}
-	if len(found.Missing) > 0 {
-		if err := w.restore.Restore(ctx, found.Missing); err != nil && ctx.Err() == nil {
-			w.parts.Log.ErrorContext(ctx, "restoring shards", "shards", len(found.Missing), "error", err)
-			pause(ctx, time.Second)
+	if len(found.Missing)+len(found.Unfinished) > 0 {
+		select {
+		case w.lost <- lost{found.Missing, found.Unfinished}:
+		default: // the last ones are still being restored
 		}
 	}
 	w.saturated.Store(most > 0 && len(found.Due) >= most)
 	sortDue(found.Due)
 	w.lanes.found(found.Due)
+}
+
+// lost are shards without data, and shards without their older history.
+type lost struct{ missing, unfinished []int }
+
+// restoreLoop restores what polls found lost, beside the work on other shards.
+func (w *Worker) restoreLoop(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case l := <-w.lost:
+			err := w.restoreOnce(ctx, l)
+			if err != nil && ctx.Err() == nil {
+				w.parts.Log.ErrorContext(ctx, "restoring shards", "missing", len(l.missing), "unfinished", len(l.unfinished), "error", err)
+				pause(ctx, time.Second)
+			}
+		}
+	}
+}
+
+func (w *Worker) restoreOnce(ctx context.Context, l lost) error {
+	if len(l.missing) > 0 {
+		return w.restore.Restore(ctx, l.missing)
+	}
+	return w.restore.Finish(ctx, l.unfinished)
 }

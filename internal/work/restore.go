@@ -2,45 +2,237 @@ package work
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
 
-// history says whether the streams hold anything.
+// history is what the streams remember; see natsq.History.
 type history interface {
-	Empty(ctx context.Context) (bool, error)
+	Ends(ctx context.Context) (operations, events uint64, err error)
+	Operations(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Message) error) error
+	Events(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Event) error) error
 }
 
-// Restorer fills shards that have no data.
+// RestoreConfig bounds the waits of a rebuild. Every zero field takes the default
+// given with it.
+type RestoreConfig struct {
+	// Settle is how long publishes under way may still take. Default 3 s; it must
+	// exceed the publish deadline.
+	Settle time.Duration
+	// LongestCalls gives the longest call deadline in each shard. For that long,
+	// plus the start window, nothing is handed out after a rebuild, so that calls
+	// of before it are dead. Nil: 60 s everywhere.
+	LongestCalls func() [operation.Shards]time.Duration
+	// Recent is how far back operations may still be pending: the age of the
+	// operation stream. Default 48 h.
+	Recent time.Duration
+	// Margin is read again before the time up to which the data is known to be
+	// whole. Default 30 s.
+	Margin time.Duration
+}
+
+func (c RestoreConfig) withDefaults() RestoreConfig {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	set(&c.Settle, 3*time.Second)
+	if c.LongestCalls == nil {
+		c.LongestCalls = func() (all [operation.Shards]time.Duration) {
+			for shard := range all {
+				all[shard] = time.Minute
+			}
+			return all
+		}
+	}
+	set(&c.Recent, 48*time.Hour)
+	set(&c.Margin, 30*time.Second)
+	return c
+}
+
+// Restorer fills shards that have no data: at the first start, and after Redis was
+// wiped or went back in time. Safe for concurrent use; several processes share
+// the shards among them.
 type Restorer struct {
 	store   *redisstore.Store
 	history history
+	cfg     RestoreConfig
 	log     *slog.Logger
 }
 
 // NewRestorer makes a restorer.
-func NewRestorer(store *redisstore.Store, h history, log *slog.Logger) *Restorer {
-	return &Restorer{store: store, history: h, log: log}
+func NewRestorer(store *redisstore.Store, h history, cfg RestoreConfig, log *slog.Logger) *Restorer {
+	return &Restorer{store: store, history: h, cfg: cfg.withDefaults(), log: log}
 }
 
-// errLost says that there is history which the store has not.
-var errLost = errors.New("work: the store has lost data that the streams still hold")
-
-// Restore starts the shards. With empty streams, a new installation, there is
-// nothing to wait for.
+// Restore fills the shards that nobody else is filling, and returns when they can
+// be used. With empty streams, a new installation, there is nothing to wait for.
 func (r *Restorer) Restore(ctx context.Context, shards []int) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	empty, err := r.history.Empty(ctx)
+	operations, events, err := r.history.Ends(ctx)
 	if err != nil {
 		return err
 	}
-	if !empty {
-		return errLost
+	if operations+events == 0 {
+		r.log.InfoContext(ctx, "starting new shards", "shards", len(shards))
+		return r.store.Begin(ctx, shards)
 	}
-	r.log.InfoContext(ctx, "starting new shards", "shards", len(shards))
-	return r.store.Begin(ctx, shards)
+	b, err := r.store.TakeRebuild(ctx, shards)
+	if err != nil || len(b.Shards) == 0 {
+		return err
+	}
+	return r.rebuild(ctx, b)
+}
+
+// Finish restores older history whose restorer has died.
+func (r *Restorer) Finish(ctx context.Context, shards []int) error {
+	b, err := r.store.TakeRebuild(ctx, shards)
+	if err != nil || len(b.Shards) == 0 {
+		return err
+	}
+	return r.older(ctx, b, time.Now())
+}
+
+// rebuild reads back what can still be pending, opens the shards, and then reads
+// the older history.
+func (r *Restorer) rebuild(ctx context.Context, b *redisstore.Rebuild) error {
+	began := time.Now()
+	since, err := b.Since(ctx)
+	if err != nil {
+		return err
+	}
+	whole := since.IsZero()
+	if whole {
+		since = began.Add(-r.cfg.Recent)
+	}
+	since = since.Add(-r.cfg.Margin)
+	r.log.WarnContext(ctx, "rebuilding shards from the streams", "shards", len(b.Shards), "since", since, "wiped", whole)
+
+	// A publish that was under way comes out before its deadline, or never.
+	pause(ctx, r.cfg.Settle)
+	operations, events, err := r.history.Ends(ctx)
+	if err != nil {
+		return err
+	}
+	p := &progress{log: r.log, rebuild: b, started: map[mailbox]int64{}}
+	if err := r.history.Operations(ctx, since, operations, func(m []operation.Message) error { return p.accepted(ctx, m) }); err != nil {
+		return fmt.Errorf("work: rebuild: operations: %w", err)
+	}
+	if err := r.history.Events(ctx, since, events, func(e []operation.Event) error { return p.events(ctx, e) }); err != nil {
+		return fmt.Errorf("work: rebuild: events: %w", err)
+	}
+	if err := p.overtaken(ctx); err != nil {
+		return fmt.Errorf("work: rebuild: %w", err)
+	}
+	longest := r.cfg.LongestCalls()
+	quarantine := func(shard int) time.Duration { return r.store.Config().StartWindow + longest[shard] }
+	if err := b.Commit(ctx, quarantine, whole); err != nil {
+		return fmt.Errorf("work: rebuild: commit: %w", err)
+	}
+	r.log.WarnContext(ctx, "shards rebuilt", "shards", len(b.Shards), "inserted", p.inserted, "facts", p.facts,
+		"overtaken", p.failed, "duration_ms", time.Since(began).Milliseconds())
+	if !whole {
+		return nil
+	}
+	return r.older(ctx, b, since)
+}
+
+// older reads back what ended longer ago; until it is there, an unknown id is
+// answered as "not available", not as "not found".
+func (r *Restorer) older(ctx context.Context, b *redisstore.Rebuild, before time.Time) error {
+	_, events, err := r.history.Ends(ctx)
+	if err != nil {
+		return err
+	}
+	p := &progress{log: r.log, rebuild: b, started: map[mailbox]int64{}}
+	err = r.history.Events(ctx, time.Time{}, events, func(batch []operation.Event) error {
+		var final []operation.Event
+		for _, e := range batch {
+			if e.Kind != operation.EventAttempted && e.Operation.UpdatedAt.Before(before.Add(time.Minute)) {
+				final = append(final, e)
+			}
+		}
+		return p.events(ctx, final)
+	})
+	if err != nil {
+		return fmt.Errorf("work: rebuild: older history: %w", err)
+	}
+	if err := b.Done(ctx); err != nil {
+		return fmt.Errorf("work: rebuild: older history: %w", err)
+	}
+	r.log.InfoContext(ctx, "older history is back", "shards", len(b.Shards), "inserted", p.inserted)
+	return nil
+}
+
+// mailbox names the operations of one user.
+type mailbox struct {
+	connection uuid.UUID
+	user       string
+}
+
+// progress is one reading of the streams.
+type progress struct {
+	log     *slog.Logger
+	rebuild *redisstore.Rebuild
+	// started is the newest operation of each mailbox that was attempted.
+	started  map[mailbox]int64
+	inserted int
+	facts    int
+	failed   int
+}
+
+func (p *progress) put(ctx context.Context, facts []redisstore.Fact) error {
+	made, err := p.rebuild.Put(ctx, facts)
+	before := p.facts / progressEvery
+	p.inserted += made
+	p.facts += len(facts)
+	if p.facts/progressEvery > before {
+		p.log.InfoContext(ctx, "rebuilding", "facts", p.facts, "inserted", p.inserted)
+	}
+	return err
+}
+
+const progressEvery = 10_000
+
+func (p *progress) accepted(ctx context.Context, messages []operation.Message) error {
+	facts := make([]redisstore.Fact, 0, len(messages))
+	for _, m := range messages {
+		facts = append(facts, redisstore.Fact{Operation: operation.Operation{
+			Accepted: m.Accepted, Place: m.Place, Status: operation.Pending, UpdatedAt: m.CreatedAt(),
+		}})
+	}
+	return p.put(ctx, facts)
+}
+
+func (p *progress) events(ctx context.Context, events []operation.Event) error {
+	facts := make([]redisstore.Fact, 0, len(events))
+	for _, e := range events {
+		op := e.Operation
+		if op.Attempted > 0 && p.rebuild.Mine(op.ConnectionID) {
+			box := mailbox{op.ConnectionID, redisstore.UserOf(op.Accepted)}
+			p.started[box] = max(p.started[box], op.Seq)
+		}
+		facts = append(facts, redisstore.Fact{
+			Operation: op, Final: e.Kind != operation.EventAttempted, NextAt: e.NextAt, Blocked: e.Blocked,
+		})
+	}
+	return p.put(ctx, facts)
+}
+
+// overtaken ends what is pending although a newer write of its user has gone.
+func (p *progress) overtaken(ctx context.Context) error {
+	for box, seq := range p.started {
+		n, err := p.rebuild.Older(ctx, box.connection, box.user, seq)
+		if err != nil {
+			return err
+		}
+		p.failed += n
+	}
+	return nil
 }

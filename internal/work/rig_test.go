@@ -137,7 +137,9 @@ func (r *rig) background(f func(context.Context) error) (stop func()) {
 }
 
 func (r *rig) worker() (stop func()) {
-	restorer := work.NewRestorer(r.store, natsq.NewHistory(r.js), r.parts.Log)
+	restorer := work.NewRestorer(r.store, natsq.NewHistory(r.js), work.RestoreConfig{
+		Settle: 50 * time.Millisecond, LongestCalls: func() (none [operation.Shards]time.Duration) { return none },
+	}, r.parts.Log)
 	w := work.NewWorker(r.parts, r.cfg, r.acker, restorer)
 	wakes := natsq.NewWakes(r.js, r.pub, w.Free, w.DeadLetter, r.parts.Log)
 	return r.background(func(ctx context.Context) error { return w.Run(ctx, wakes) })
@@ -146,7 +148,7 @@ func (r *rig) worker() (stop func()) {
 func (r *rig) change(user uuid.UUID, text string) operation.Accepted {
 	return operation.Accepted{
 		Version: operation.Version, ID: uuid.Must(uuid.NewV7()), PartnerID: r.partner, ConnectionID: r.conn,
-		Provider: "fake", Resource: operation.ResourceUser, ResourceID: user, SourceID: user.String(),
+		MaxAttempts: 1000, Provider: "fake", Resource: operation.ResourceUser, ResourceID: user, SourceID: user.String(),
 		Type: operation.Update, Changes: operation.Changes{operation.FieldNotes: operation.Text(text)},
 	}
 }

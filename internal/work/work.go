@@ -79,7 +79,25 @@ func (c Config) withDefaults() Config {
 
 // LimitsOf joins a provider's limits with the connection's own.
 func LimitsOf(p tsp.Provider, c directory.Connection) tsp.Limits {
-	return c.Limits.Over(p.Describe().Limits).WithDefaults()
+	l := c.Limits.Over(p.Describe().Limits).WithDefaults()
+	l.Deadline = min(l.Deadline, MaxDeadline)
+	return l
+}
+
+// MaxDeadline bounds the life of an operation: its accepted message must outlive
+// it in the operation stream, from which a lost record is put back.
+const MaxDeadline = 44 * time.Hour
+
+// LongestCalls gives the longest call deadline of the connections in each shard.
+func LongestCalls(p providers, connections []directory.Connection) [operation.Shards]time.Duration {
+	var longest [operation.Shards]time.Duration
+	for _, c := range connections {
+		if provider, ok := p.Get(c.Provider); ok {
+			shard := operation.ShardOf(c.ID)
+			longest[shard] = max(longest[shard], LimitsOf(provider, c).Call)
+		}
+	}
+	return longest
 }
 
 func storeLimits(l tsp.Limits) redisstore.Limits {

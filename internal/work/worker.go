@@ -20,6 +20,7 @@ var errStopping = errors.New("the worker is stopping")
 // restorer fills shards that have no data: at first start, and after a loss.
 type restorer interface {
 	Restore(ctx context.Context, shards []int) error
+	Finish(ctx context.Context, shards []int) error
 }
 
 // wakes is where messages come from; see natsq.Wakes.
@@ -48,6 +49,7 @@ type Worker struct {
 	quiet chan wake
 	lanes *lanes
 	poll  chan struct{} // asks for a poll before its time
+	lost  chan lost
 	// saturated: the last poll found as many lanes as it asked for.
 	saturated atomic.Bool
 }
@@ -63,6 +65,7 @@ func NewWorker(parts Parts, cfg Config, acks *Acker, restore restorer) *Worker {
 		quiet:    make(chan wake),
 		lanes:    newLanes(),
 		poll:     make(chan struct{}, 1),
+		lost:     make(chan lost),
 	}
 	for range cfg.Concurrency {
 		w.slots <- struct{}{}
@@ -86,6 +89,7 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	g.Go(func() error { return source.Run(fetching, w.woken) })
 	g.Go(func() error { return w.pollLoop(fetching) })
 	g.Go(func() error { return w.outboxLoop(fetching) })
+	g.Go(func() error { return w.restoreLoop(fetching) })
 	var serving sync.WaitGroup
 	g.Go(func() error { return w.dispatch(fetching, calls, &serving) })
 	err := g.Wait()

@@ -71,7 +71,7 @@ func (s *Store) accept(ctx context.Context, a operation.Accepted, l Limits, atte
 		scope, fingerprint = a.Key.Scope, a.Key.Fingerprint
 	}
 	r, err := s.run(ctx, acceptScript, operation.ShardOf(a.ConnectionID),
-		a.ID.String(), a.ConnectionID.String(), userOf(a), a.PartnerID.String(), doc, l.Life.Milliseconds(),
+		a.ID.String(), a.ConnectionID.String(), UserOf(a), a.PartnerID.String(), doc, l.Life.Milliseconds(),
 		max(l.InFlight, 1), l.interval(), max(l.Burst, 1), s.cfg.LaneBound, s.cfg.OutboxBound,
 		attempt, s.LeaseFor(l).Milliseconds(), scope, fingerprint, s.cfg.KeyTTL.Milliseconds(), maxAttempts(a))
 	if err != nil {
@@ -105,9 +105,9 @@ func (s *Store) accept(ctx context.Context, a operation.Accepted, l Limits, atte
 	}
 }
 
-// userOf names the mailbox: the user, or the operation itself while a create has
+// UserOf names the mailbox: the user, or the operation itself while a create has
 // no user yet.
-func userOf(a operation.Accepted) string {
+func UserOf(a operation.Accepted) string {
 	if a.ResourceID == uuid.Nil {
 		return a.ID.String()
 	}

@@ -61,7 +61,7 @@ func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attemp
 		if err != nil {
 			return Handout{}, fmt.Errorf("redisstore: next: %w", err)
 		}
-		args = append(args, accepted.ID.String(), userOf(accepted.Accepted), accepted.PartnerID.String(), doc,
+		args = append(args, accepted.ID.String(), UserOf(accepted.Accepted), accepted.PartnerID.String(), doc,
 			accepted.Seq, accepted.Deadline.UnixMilli(), maxAttempts(accepted.Accepted))
 	}
 	r, err := s.run(ctx, nextScript, operation.ShardOf(connection), args...)

@@ -22,6 +22,14 @@ type Polled struct {
 	// Missing lists the shards without a generation: new, wiped, or found to have
 	// gone back in time by this poll.
 	Missing []int
+	// Unfinished lists the shards whose older history nobody is restoring any more.
+	Unfinished []int
+}
+
+// beat is what a process last wrote into a shard, and under which generation.
+type beat struct {
+	gen string
+	at  int64
 }
 
 // beatEvery is how often a poll writes its beat.
@@ -34,9 +42,12 @@ func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 	cmds := make([]*redis.Cmd, operation.Shards)
 	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for shard := range cmds {
-			seen := s.beats[shard].Load()
-			raise := time.Since(milli(seen)) >= beatEvery
-			cmds[shard] = pipe.EvalSha(ctx, pollScript.Hash(), []string{prefix(shard)}, "", s.process, seen, flag(raise), most)
+			var seen beat
+			if b := s.beats[shard].Load(); b != nil {
+				seen = *b
+			}
+			raise := time.Since(milli(seen.at)) >= beatEvery
+			cmds[shard] = pipe.EvalSha(ctx, pollScript.Hash(), []string{prefix(shard)}, seen.gen, seen.at, s.process, flag(raise), most)
 		}
 	})
 	if err != nil {
@@ -51,11 +62,13 @@ func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 		gen := text(v[0])
 		if gen == "" {
 			p.Missing = append(p.Missing, shard)
-			s.beats[shard].Store(0)
 			continue
 		}
 		s.setGen(shard, gen)
-		s.beats[shard].Store(number(v[1]))
+		s.beats[shard].Store(&beat{gen: gen, at: number(v[1])})
+		if number(v[3]) == 1 {
+			p.Unfinished = append(p.Unfinished, shard)
+		}
 		lanes := array(v[2])
 		for i := 0; i+1 < len(lanes); i += 2 {
 			id, err := uuid.Parse(text(lanes[i]))

@@ -154,7 +154,7 @@ func (b *Rebuild) restoreArgs(f Fact) ([]any, error) {
 		keyLeft = (b.store.cfg.KeyTTL - time.Since(op.CreatedAt())).Milliseconds()
 	}
 	args := []any{
-		"", b.token, tokenFor.Milliseconds(), op.ID.String(), op.ConnectionID.String(), userOf(op.Accepted),
+		"", b.token, tokenFor.Milliseconds(), op.ID.String(), op.ConnectionID.String(), UserOf(op.Accepted),
 		op.PartnerID.String(), doc, op.Seq, op.Deadline.UnixMilli(), maxAttempts(op.Accepted), flag(op.Sync),
 		status, op.UpdatedAt.UnixMicro(), op.Attempted, millisOf(f.Blocked), millisOf(f.NextAt),
 		scope, fingerprint, keyLeft, int64(b.store.cfg.RecordTTL / time.Second), len(op.Attempts),
@@ -222,10 +222,10 @@ func (b *Rebuild) Older(ctx context.Context, connection uuid.UUID, user string, 
 
 // Commit makes the shards usable. Nothing is handed out before the quarantine is
 // over. With more, an unknown id stays unknown until Done.
-func (b *Rebuild) Commit(ctx context.Context, quarantine time.Duration, more bool) error {
+func (b *Rebuild) Commit(ctx context.Context, quarantine func(shard int) time.Duration, more bool) error {
 	for _, shard := range b.Shards {
 		gen := newIDs(1)[0].String()
-		args := []any{"", b.token, gen, quarantine.Milliseconds(), flag(more)}
+		args := []any{"", b.token, gen, quarantine(shard).Milliseconds(), flag(more)}
 		for lane := range b.lanes[shard] {
 			args = append(args, lane.String())
 		}
@@ -236,7 +236,6 @@ func (b *Rebuild) Commit(ctx context.Context, quarantine time.Duration, more boo
 		if reply(v).word() != "ok" {
 			return ErrTokenLost
 		}
-		b.store.beats[shard].Store(0)
 		b.store.setGen(shard, gen)
 	}
 	return nil

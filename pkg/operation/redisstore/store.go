@@ -107,7 +107,7 @@ type Store struct {
 	cfg     Config
 	process string
 	gens    [operation.Shards]atomic.Pointer[string]
-	beats   [operation.Shards]atomic.Int64
+	beats   [operation.Shards]atomic.Pointer[beat]
 }
 
 // New makes a store on a client that the caller owns and closes.

@@ -1,16 +1,18 @@
--- poll: ARGV '', process id, beat this process last wrote ('0' = none), raise (0|1),
--- most lanes. A beat lower than its writer remembers means that Redis went back:
--- the generation is withdrawn, and the shard is rebuilt.
+-- poll: ARGV generation and beat that this process last saw ('' and 0: none), process
+-- id, raise (0|1), most lanes. Redis went back if a generation is older than one seen
+-- before (they are UUIDv7), or if under the same one this process's own beat is lower
+-- than it remembers. Then the generation is withdrawn, and the shard is rebuilt.
 local gen, beats = call('GET', P .. 'gen') or '', P .. 'beat'
-local mine = tonumber(call('HGET', beats, ARGV[2]) or 0)
-if gen ~= '' and mine < tonumber(ARGV[3]) then
+if gen == '' then return {'', '0', {}, 0} end
+local mine = tonumber(call('HGET', beats, ARGV[3]) or 0)
+if gen < ARGV[1] or (gen == ARGV[1] and mine < tonumber(ARGV[2])) then
   call('DEL', P .. 'gen')
   return {'', '0', {}, 0}
 end
-if gen == '' then return {'', '0', {}, 0} end
 if ARGV[4] == '1' then
   mine = math.max(mine, now)
-  call('HSET', beats, ARGV[2], int(mine))
+  call('HSET', beats, ARGV[3], int(mine))
 end
-local due = call('ZRANGEBYSCORE', P .. 'due', '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, ARGV[5])
-return {gen, int(mine), due, now}
+local unfinished = 0
+if call('EXISTS', P .. 'history') == 1 and call('EXISTS', P .. 'rebuild') == 0 then unfinished = 1 end
+return {gen, int(mine), call('ZRANGEBYSCORE', P .. 'due', '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, ARGV[5]), unfinished}

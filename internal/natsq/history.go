@@ -1,0 +1,114 @@
+package natsq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"writeback/pkg/operation"
+)
+
+// History reads what the streams remember. Safe for concurrent use.
+type History struct{ js jetstream.JetStream }
+
+// NewHistory makes a reader of the streams.
+func NewHistory(js jetstream.JetStream) *History { return &History{js: js} }
+
+// Ends gives where the streams end now. Zero and zero: nothing was ever written,
+// a new installation.
+func (h *History) Ends(ctx context.Context) (operations, events uint64, err error) {
+	if operations, err = h.last(ctx, StreamOperations); err != nil {
+		return 0, 0, err
+	}
+	events, err = h.last(ctx, StreamEvents)
+	return operations, events, err
+}
+
+func (h *History) last(ctx context.Context, name string) (uint64, error) {
+	s, err := h.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("natsq: stream %s: %w", name, err)
+	}
+	return s.CachedInfo().State.LastSeq, nil
+}
+
+// batch is how many messages are read, and passed on, at a time.
+const batch = 256
+
+// Operations passes on the accepted messages from since (zero: all) up to the
+// sequence number, in order and in batches. Messages that cannot be understood
+// are left out: they were never anybody's.
+func (h *History) Operations(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Message) error) error {
+	return read(ctx, h.js, StreamOperations, since, upTo, DecodeMessage, pass)
+}
+
+// Events passes on the events in the same way.
+func (h *History) Events(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Event) error) error {
+	return read(ctx, h.js, StreamEvents, since, upTo, DecodeEvent, pass)
+}
+
+func read[T any](ctx context.Context, js jetstream.JetStream, stream string, since time.Time, upTo uint64,
+	decode func([]byte) (T, error), pass func([]T) error,
+) error {
+	if upTo == 0 {
+		return nil
+	}
+	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
+	if !since.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
+	}
+	consumer, err := js.OrderedConsumer(ctx, stream, cfg)
+	if err != nil {
+		return fmt.Errorf("natsq: read %s: %w", stream, err)
+	}
+	info, err := consumer.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("natsq: read %s: %w", stream, err)
+	}
+	for left := info.NumPending; left > 0; {
+		items, last, n, err := fetch(ctx, consumer, left, decode)
+		if err != nil {
+			return fmt.Errorf("natsq: read %s: %w", stream, err)
+		}
+		if err := pass(items); err != nil {
+			return err
+		}
+		if last >= upTo {
+			return nil
+		}
+		left -= min(left, n)
+	}
+	return nil
+}
+
+// fetch reads one batch; it gives the last sequence number and the number read.
+func fetch[T any](ctx context.Context, c jetstream.Consumer, left uint64, decode func([]byte) (T, error)) (items []T, last, n uint64, err error) {
+	b, err := c.Fetch(int(min(batch, left)), jetstream.FetchMaxWait(5*time.Second))
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	for msg := range b.Messages() {
+		n++
+		if meta, err := msg.Metadata(); err == nil {
+			last = meta.Sequence.Stream
+		}
+		if item, err := decode(msg.Data()); err == nil {
+			items = append(items, item)
+		}
+	}
+	switch {
+	case b.Error() != nil:
+		return nil, 0, 0, b.Error()
+	case ctx.Err() != nil:
+		return nil, 0, 0, ctx.Err()
+	case n == 0:
+		return nil, 0, 0, errors.New("no answer in time")
+	}
+	return items, last, n, nil
+}

@@ -1,0 +1,275 @@
+package work_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/natsq"
+	"writeback/internal/testenv"
+	"writeback/internal/work"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+	"writeback/pkg/tsp"
+)
+
+// failing makes a provider that fails users whose notes say so, for ever.
+func failing() *provider {
+	return &provider{limits: tsp.Limits{InFlight: 64}, answer: func(_ context.Context, _ int, u tsp.UserUpdate) error {
+		if u.Changes[operation.FieldNotes].Text() == "fail" {
+			f := busyProvider
+			f.RetryAfter = 0
+			return &f
+		}
+		return nil
+	}}
+}
+
+// open waits until a shard's data can be used again.
+func (r *rig) open() {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		_, _, err := r.store.List(r.t.Context(), operation.Query{PartnerID: r.partner, From: time.Now().Add(-time.Hour), To: time.Now(), Limit: 1})
+		return err == nil
+	}, 30*time.Second, 20*time.Millisecond)
+}
+
+func TestRestore_AfterAWipe(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, failing())
+	stop := r.worker()
+	var ended, outstanding []operation.Operation
+	user := uuid.New()
+	for i := range 20 {
+		ended = append(ended, r.accept(r.change(uuid.New(), fmt.Sprint(i))))
+	}
+	outstanding = append(outstanding, r.accept(r.change(user, "fail")), r.accept(r.change(user, "behind it")))
+	for i, op := range ended {
+		ended[i] = r.ended(op.ID)
+	}
+	keyed := r.change(uuid.New(), "keyed")
+	keyed.Key = &operation.Key{Scope: "scope", Fingerprint: "print"}
+	keyedOp := r.ended(r.accept(keyed).ID)
+	require.Eventually(t, func() bool { return r.rows(outstanding[0].ID) >= 2 }, 20*time.Second, 5*time.Millisecond)
+	r.flushed()
+	stop()
+	calls := len(r.provider.received())
+
+	require.NoError(t, r.rdb.FlushAll(t.Context()).Err())
+	_, err := r.store.Get(t.Context(), r.conn, ended[0].ID)
+	require.ErrorIs(t, err, redisstore.ErrStale, "an unknown id is not answered as missing while nobody can know")
+	r.worker()
+	r.worker()
+	r.open()
+
+	for _, op := range append(ended, keyedOp) {
+		got, err := r.store.Get(t.Context(), r.conn, op.ID)
+		require.NoError(t, err)
+		require.Equal(t, op, got, "an ended operation is readable again, with its log")
+	}
+	head, err := r.store.Get(t.Context(), r.conn, outstanding[0].ID)
+	require.NoError(t, err)
+	require.Equal(t, operation.Pending, head.Status)
+	require.GreaterOrEqual(t, head.Attempted, 2, "attempts are not forgotten")
+	behind, err := r.store.Get(t.Context(), r.conn, outstanding[1].ID)
+	require.NoError(t, err)
+	require.Equal(t, operation.WaitBehind, behind.Wait.Reason)
+	require.Equal(t, outstanding[1].Seq, behind.Seq)
+
+	again := keyed
+	again.ID = uuid.Must(uuid.NewV7())
+	replayed, err := r.accepter.Accept(t.Context(), again, r.limits())
+	require.NoError(t, err)
+	require.Equal(t, keyed.ID, replayed.ID, "the idempotency key is known again")
+
+	next := r.accept(r.change(user, "newer"))
+	require.Greater(t, next.Seq, outstanding[1].Seq)
+	for _, c := range r.provider.received()[calls:] {
+		require.Equal(t, outstanding[0].ID, c.OperationID, "nothing that had ended is called again")
+	}
+	_, err = r.store.Cancel(t.Context(), r.conn, outstanding[0].ID)
+	require.NoError(t, err)
+	require.Equal(t, operation.Succeeded, r.ended(outstanding[1].ID).Status)
+	require.Equal(t, operation.Succeeded, r.ended(next.ID).Status)
+}
+
+func (r *rig) rows(id uuid.UUID) int {
+	op, err := r.store.Get(r.t.Context(), r.conn, id)
+	require.NoError(r.t, err)
+	return len(op.Attempts)
+}
+
+// flushed waits until the streams have every ended operation.
+func (r *rig) flushed() {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		ops, _, err := r.store.List(r.t.Context(), operation.Query{PartnerID: r.partner, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Limit: 1000})
+		require.NoError(r.t, err)
+		want := 0
+		for _, op := range ops {
+			if op.Status.Terminal() {
+				want++
+			}
+		}
+		got := map[uuid.UUID]bool{}
+		for _, e := range r.events() {
+			if e.Kind != operation.EventAttempted {
+				got[e.Operation.ID] = true
+			}
+		}
+		return len(got) == want
+	}, 20*time.Second, 20*time.Millisecond)
+}
+
+func TestRestore_AfterARollBack(t *testing.T) {
+	t.Parallel()
+	server := testenv.RedisAOF(t, t.TempDir())
+	r := newRig(t, testenv.NATS(t), server.URL(), failing())
+	r.worker()
+	user := uuid.New()
+	early := r.ended(r.accept(r.change(user, "early")).ID)
+	r.flushed()
+
+	// What a replica would have that is one moment behind.
+	snapshot := dump(t, r)
+	late := r.ended(r.accept(r.change(user, "late")).ID)
+	waiting := r.accept(r.change(uuid.New(), "fail"))
+	require.Eventually(t, func() bool { return r.rows(waiting.ID) >= 1 }, 20*time.Second, 5*time.Millisecond)
+	r.flushed()
+	calls := map[uuid.UUID]int{}
+	for _, c := range r.provider.received() {
+		calls[c.OperationID]++
+	}
+	// Longer than a beat, so that the worker remembers more than the snapshot has.
+	time.Sleep(time.Second)
+	load(t, r, snapshot)
+
+	require.Eventually(t, func() bool {
+		op, err := r.store.Get(t.Context(), r.conn, late.ID)
+		return err == nil && op.Status == operation.Succeeded
+	}, 30*time.Second, 20*time.Millisecond, "the end that Redis forgot is back")
+	got, err := r.store.Get(t.Context(), r.conn, early.ID)
+	require.NoError(t, err)
+	require.Equal(t, early, got)
+	op, err := r.store.Get(t.Context(), r.conn, waiting.ID)
+	require.NoError(t, err)
+	require.Equal(t, operation.Pending, op.Status)
+	require.GreaterOrEqual(t, op.Attempted, 1)
+	require.Equal(t, operation.Succeeded, r.ended(r.accept(r.change(user, "after")).ID).Status)
+	for _, c := range r.provider.received() {
+		if c.OperationID == early.ID || c.OperationID == late.ID {
+			calls[c.OperationID]--
+		}
+	}
+	require.Zero(t, calls[early.ID])
+	require.Zero(t, calls[late.ID], "what had ended is not called again")
+}
+
+// dump copies every key, as a snapshot would.
+func dump(t *testing.T, r *rig) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	keys, err := r.rdb.Keys(t.Context(), "*").Result()
+	require.NoError(t, err)
+	for _, key := range keys {
+		if v, err := r.rdb.Dump(t.Context(), key).Result(); err == nil {
+			out[key] = v
+		}
+	}
+	return out
+}
+
+// load puts the snapshot in place of what is there, at one moment.
+func load(t *testing.T, r *rig, snapshot map[string]string) {
+	t.Helper()
+	pipe := r.rdb.TxPipeline()
+	pipe.FlushAll(t.Context())
+	for key, v := range snapshot {
+		pipe.Restore(t.Context(), key, 0, v)
+	}
+	_, err := pipe.Exec(t.Context())
+	require.NoError(t, err)
+}
+
+func TestRestore_OlderThanANewerAttemptIsNotWritten(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	user := uuid.New()
+	// The end of the older one never reached a stream; the newer one's did.
+	older, newer := r.change(user, "older"), r.change(user, "newer")
+	place := func(n int64) operation.Place {
+		return operation.Place{Seq: time.Now().UnixMicro() + n, Deadline: time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)}
+	}
+	a, b := operation.Message{Accepted: older, Place: place(0)}, operation.Message{Accepted: newer, Place: place(1)}
+	require.NoError(t, r.pub.Accepted(t.Context(), a, false))
+	require.NoError(t, r.pub.Accepted(t.Context(), b, false))
+	done := operation.Operation{
+		Accepted: newer, Place: b.Place, UpdatedAt: time.Now().UTC().Truncate(time.Microsecond), Status: operation.Succeeded, Attempted: 1,
+		Attempts: []operation.Attempt{{ID: uuid.Must(uuid.NewV7()), OperationID: newer.ID, StartedAt: time.Now().UTC().Truncate(time.Microsecond),
+			EndedAt: time.Now().UTC().Truncate(time.Microsecond), Status: operation.AttemptSucceeded, StatusCode: 200}},
+	}
+	require.NoError(t, r.pub.Event(t.Context(), operation.Event{
+		Version: operation.Version, ID: operation.EventID(newer.ID, operation.EventSucceeded), Kind: operation.EventSucceeded, Operation: done,
+	}))
+	require.NoError(t, r.rdb.FlushAll(t.Context()).Err())
+	r.worker()
+	got := r.ended(older.ID)
+	require.Equal(t, operation.Failed, got.Status)
+	require.Contains(t, got.Attempts[0].Detail, "newer update")
+	require.Equal(t, done, r.ended(newer.ID))
+	require.Empty(t, r.provider.received())
+	r.settled()
+}
+
+func TestRestore_UnfinishedHistoryIsTakenOver(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	stop := r.worker()
+	op := r.ended(r.accept(r.change(uuid.New(), "x")).ID)
+	r.flushed()
+	stop()
+	shard := operation.ShardOf(r.conn)
+	key := func(name string) string { return fmt.Sprintf("wb:{%02d}:%s", shard, name) }
+	// As after a commit whose restorer died before the older history was read.
+	require.NoError(t, r.rdb.Del(t.Context(), key("op:"+op.ID.String())).Err())
+	require.NoError(t, r.rdb.Set(t.Context(), key("history"), "1", 0).Err())
+	_, err := r.store.Get(t.Context(), r.conn, op.ID)
+	require.ErrorIs(t, err, redisstore.ErrStale)
+	r.worker()
+	require.Eventually(t, func() bool {
+		got, err := r.store.Get(t.Context(), r.conn, op.ID)
+		return err == nil && got.Status == operation.Succeeded
+	}, 20*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		n, err := r.rdb.Exists(t.Context(), key("history"), key("rebuild")).Result()
+		return err == nil && n == 0
+	}, 20*time.Second, 20*time.Millisecond)
+}
+
+func TestRestore_QuarantineHoldsHandOutsBack(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	op := r.accept(r.change(uuid.New(), "x"))
+	require.NoError(t, r.rdb.FlushAll(t.Context()).Err())
+	restorer := work.NewRestorer(r.store, natsq.NewHistory(r.js), work.RestoreConfig{
+		Settle: time.Millisecond,
+		LongestCalls: func() (all [operation.Shards]time.Duration) {
+			all[operation.ShardOf(r.conn)] = time.Hour
+			return all
+		},
+	}, r.parts.Log)
+	missing, err := r.store.Missing(t.Context())
+	require.NoError(t, err)
+	require.Len(t, missing, operation.Shards)
+	require.NoError(t, restorer.Restore(t.Context(), missing))
+	h, err := r.store.Next(t.Context(), r.conn, redisstore.Limits{InFlight: 1, Call: time.Second, Life: time.Hour}, []uuid.UUID{uuid.New()}, nil)
+	require.NoError(t, err)
+	require.Empty(t, h.Leases)
+	got, err := r.store.Get(t.Context(), r.conn, op.ID)
+	require.NoError(t, err)
+	require.Equal(t, operation.Pending, got.Status)
+}
