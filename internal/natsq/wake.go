@@ -32,7 +32,7 @@ func NewWakes(js jetstream.JetStream, pub *Publisher, free func() int, dead func
 	return &Wakes{js: js, pub: pub, free: free, dead: dead, log: log}
 }
 
-// pullFor bounds one pull; it is also how soon a stop is noticed at the latest.
+// pullFor bounds one pull.
 const pullFor = 2 * time.Second
 
 // Run pulls until ctx ends and passes every message on.
@@ -57,18 +57,29 @@ func (w *Wakes) pull(ctx context.Context, pass Pass) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		batch, err := consumer.Fetch(max(1, w.free()), jetstream.FetchMaxWait(pullFor))
-		if err != nil {
-			return err
-		}
-		for msg := range batch.Messages() {
-			w.pass(ctx, msg, pass)
-		}
-		if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
+		if err := w.pullOnce(ctx, consumer, pass); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// pullOnce ends when it has what it asked for, after pullFor, or with ctx.
+func (w *Wakes) pullOnce(ctx context.Context, consumer jetstream.Consumer, pass Pass) error {
+	once, cancel := context.WithTimeout(ctx, pullFor)
+	defer cancel()
+	batch, err := consumer.Fetch(max(1, w.free()), jetstream.FetchContext(once))
+	if err != nil {
+		return err
+	}
+	for msg := range batch.Messages() {
+		w.pass(ctx, msg, pass)
+	}
+	err = batch.Error()
+	if errors.Is(err, jetstream.ErrNoMessages) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 func (w *Wakes) pass(ctx context.Context, msg jetstream.Msg, pass Pass) {

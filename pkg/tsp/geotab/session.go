@@ -59,8 +59,8 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 	if json.Unmarshal(result, &login) != nil || login.Credentials.SessionID == "" {
 		return nil, answer.Garbled("geotab: log in")
 	}
-	host := p.server.host
-	if login.Path != "" && login.Path != thisServer {
+	host := "" // the configured server, also when that changes later
+	if login.Path != thisServer {
 		host = login.Path
 	}
 	if _, ok := p.server.at(host); !ok {
