@@ -45,6 +45,8 @@ type Description struct {
 	Limits Limits
 	// Users is the field table of a user.
 	Users Table
+	// Create says what creating a user needs. Nil: the provider is no Creator.
+	Create *CreateRules
 }
 
 // Limits are a provider's published limits for one connection. A zero field
@@ -124,4 +126,7 @@ type Result struct {
 	StatusCode int
 	// Header holds the allow-listed response headers.
 	Header map[string]string
+	// RetryAfter is how long the connection should wait although the call went
+	// well, because the provider's rate headers say that the budget is used up.
+	RetryAfter time.Duration
 }

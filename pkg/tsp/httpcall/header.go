@@ -62,3 +62,29 @@ func RetryAfter(v string, now time.Time) time.Duration {
 	}
 	return min(at.Sub(now), MaxRetryAfter)
 }
+
+// spent reads the common rate headers: a remaining budget of zero with a time at
+// which it is refilled, given in seconds or as a Unix time.
+func spent(h http.Header, now time.Time) time.Duration {
+	for _, prefix := range []string{"Ratelimit-", "X-Ratelimit-", "X-Rate-Limit-"} {
+		left, err := strconv.ParseFloat(strings.TrimSpace(h.Get(prefix+"Remaining")), 64)
+		if err != nil || left > 0 {
+			continue
+		}
+		reset, err := strconv.ParseFloat(strings.TrimSpace(h.Get(prefix+"Reset")), 64)
+		if err != nil || !(reset > 0) {
+			continue
+		}
+		if reset > unixAfter {
+			reset -= float64(now.UnixMilli()) / 1000
+		}
+		if reset <= 0 {
+			return 0
+		}
+		return min(time.Duration(reset*float64(time.Second)), MaxRetryAfter)
+	}
+	return 0
+}
+
+// unixAfter tells a Unix time from a number of seconds.
+const unixAfter = 1e9

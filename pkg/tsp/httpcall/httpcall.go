@@ -85,6 +85,9 @@ type Request struct {
 	Header http.Header
 	// Body is sent as it is. Nil: none.
 	Body []byte
+	// Write says that the call changes something at the provider. A dry run
+	// collects it instead of sending it; see WithDraft.
+	Write bool
 }
 
 // Answer is what the provider said. A status that is not 2xx is an answer too.
@@ -94,13 +97,23 @@ type Answer struct {
 	Header map[string]string
 	// RetryAfter is the parsed Retry-After. Zero: none, past or garbage.
 	RetryAfter time.Duration
-	Body       []byte
+	// Spent is how long the rate headers of the answer ask to wait because the
+	// budget is used up. Zero: it is not, or there are no such headers.
+	Spent time.Duration
+	Body  []byte
 }
 
 // Do makes the call. ctx must carry the deadline of the attempt. The error is an
 // *operation.Failure: "network" for DNS, connect, TLS, reset and timeout, "tsp"
-// for a redirect or an answer over the cap.
+// for a redirect or an answer over the cap. In a dry run a write is not sent, and
+// the error is ErrDraft.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
+	if r.Write {
+		if d := draftOf(ctx); d != nil {
+			d.add(r)
+			return Answer{}, ErrDraft
+		}
+	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(r.Body))
 	if err != nil {
 		return Answer{}, &operation.Failure{
@@ -120,6 +133,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		Status:     resp.StatusCode,
 		Header:     allowed(resp.Header),
 		RetryAfter: RetryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		Spent:      spent(resp.Header, time.Now()),
 	}
 	answer.Body, err = io.ReadAll(io.LimitReader(resp.Body, c.maxBody+1))
 	if err != nil {

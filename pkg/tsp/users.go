@@ -1,0 +1,74 @@
+package tsp
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation"
+)
+
+// Creator is implemented by providers that can create users.
+type Creator interface {
+	// CreateUser makes a user. With Repeat it first looks whether an earlier attempt
+	// of the same operation has already made it. A returned error is always an
+	// *operation.Failure.
+	CreateUser(ctx context.Context, conn Connection, user UserCreate) (Created, error)
+}
+
+// UserCreate is one new user.
+type UserCreate struct {
+	// OperationID may be sent along as a reference by which a repeat finds what an
+	// earlier attempt made.
+	OperationID uuid.UUID
+	Changes     operation.Changes
+	// Repeat says that an earlier attempt may have reached the provider.
+	Repeat bool
+}
+
+// Created is a user that now exists.
+type Created struct {
+	Result
+	// SourceID is the provider's id of the new user.
+	SourceID string
+}
+
+// CreateRules say what a provider needs to create a user.
+type CreateRules struct {
+	// Required fields; without one of them a create fails as validation.
+	Required []operation.Field
+	// Note is for the partner.
+	Note string
+}
+
+// Reader is implemented by providers that can read one user back.
+type Reader interface {
+	// ReadUser gives what the provider holds, in unified fields; a field that is
+	// absent cannot be read back, a null one is empty there. A returned error is
+	// always an *operation.Failure.
+	ReadUser(ctx context.Context, conn Connection, sourceID string) (operation.Changes, error)
+}
+
+// Lister is implemented by providers that can list a connection's users.
+type Lister interface {
+	// ListUsers gives one page; an empty cursor asks for the first. A cursor stays
+	// good for hours, so that a walk can go on after a restart. A returned error is
+	// always an *operation.Failure.
+	ListUsers(ctx context.Context, conn Connection, cursor string) (UserPage, error)
+}
+
+// UserPage is one page of a connection's users.
+type UserPage struct {
+	Users []ListedUser
+	// Next is the cursor of the next page. Empty: this was the last one.
+	Next string
+	// Result carries the rate-limit state of the call.
+	Result Result
+}
+
+// ListedUser is a user as the provider lists it.
+type ListedUser struct {
+	SourceID string
+	// Fields hold what is known, in unified fields; unknown ones are absent.
+	Fields operation.Changes
+}
