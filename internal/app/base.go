@@ -140,7 +140,7 @@ func (b *Base) await(ctx context.Context, what string, try func(context.Context)
 		case ctx.Err() != nil:
 			return fmt.Errorf("app: %s: %w", what, err)
 		}
-		b.Log.WarnContext(ctx, "waiting for "+what, "error", err)
+		b.Log.WarnContext(ctx, "waiting at start", "for", what, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):

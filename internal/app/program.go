@@ -68,7 +68,7 @@ func (p Program[P]) run(cfg P, warnings []string, errout io.Writer) int {
 	}
 	redis.SetLogger(redisLog{t.Logger})
 	for _, w := range warnings {
-		t.Logger.Warn(w)
+		t.Logger.Warn("configuration", "warning", w)
 	}
 	t.Logger.Info("starting", "program", p.Name, "version", config.Version(), "config", cfg)
 	err = p.Run(ctx, cfg, t)
