@@ -51,9 +51,16 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 			reach = redisstore.Uncalled // our own stop says nothing about the provider
 		}
 	}
+	if failure == nil {
+		decision.Block = result.RetryAfter
+	}
 	out := redisstore.Outcome{
 		Connection: lease.ConnectionID, Decision: decision, Reach: reach,
 		Attempt: row(lease, began, ended, result, failure, decision),
+	}
+	if failure == nil && result.sourceID != "" {
+		out.SourceID = result.sourceID
+		out.ResourceID = directory.UserID(lease.ConnectionID, result.sourceID)
 	}
 	a.tell(ctx, span, lease, out, failure)
 	return out
@@ -76,33 +83,52 @@ func (a *Attempter) start(ctx context.Context, lease redisstore.Lease) (context.
 }
 
 // call finds everything the provider needs and makes the one call.
-func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (tsp.Result, redisstore.Reach, *operation.Failure) {
-	conn, ok := a.parts.Directory.ConnectionByID(lease.ConnectionID)
-	if !ok || conn.Status != directory.ConnectionActive {
-		return tsp.Result{}, redisstore.Uncalled, &operation.Failure{
-			Type: operation.ErrorAuth, Detail: "the connection is not active any more",
-		}
+func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, redisstore.Reach, *operation.Failure) {
+	t, failure := a.target(lease.Accepted)
+	if failure != nil {
+		return written{}, redisstore.Uncalled, failure
 	}
-	provider, ok := a.parts.Providers.Get(lease.Provider)
-	if !ok {
-		return tsp.Result{}, redisstore.Uncalled, &operation.Failure{
-			Type: operation.ErrorTSP, Detail: "writes to this provider are not implemented",
-		}
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, LimitsOf(provider, conn).Call, errors.New("the call deadline passed"))
+	ctx, cancel := context.WithTimeoutCause(ctx, t.limits.Call, errors.New("the call deadline passed"))
 	defer cancel()
+	if failure := a.freshen(ctx, t.provider, &t.conn, lease.Renew); failure != nil {
+		return written{}, redisstore.Uncalled, failure
+	}
+	w, failure := write(ctx, t, lease.Accepted, lease.Repeat || lease.Number > 1)
+	if failure != nil {
+		if failure.StatusCode == 0 && failure.Type == operation.ErrorValidation {
+			return w, redisstore.Uncalled, failure
+		}
+		return w, redisstore.Answered, failure
+	}
+	w.unapplied = a.readBack(ctx, t, lease, w)
+	return w, redisstore.Answered, nil
+}
 
-	target := conn.TSP()
-	if failure := a.freshen(ctx, provider, &target, lease.Renew); failure != nil {
-		return tsp.Result{}, redisstore.Uncalled, failure
+// target is where an operation writes to.
+type target struct {
+	provider tsp.Provider
+	conn     tsp.Connection
+	limits   tsp.Limits
+}
+
+func (a *Attempter) target(op operation.Accepted) (target, *operation.Failure) {
+	conn, ok := a.parts.Directory.ConnectionByID(op.ConnectionID)
+	if !ok || conn.Status != directory.ConnectionActive {
+		return target{}, &operation.Failure{Type: operation.ErrorAuth, Detail: "the connection is not active any more"}
 	}
-	result, failure := update(ctx, provider, target, tsp.UserUpdate{
-		OperationID: lease.ID, SourceID: lease.SourceID, Changes: lease.Changes, Repeat: lease.Repeat || lease.Number > 1,
-	})
-	if failure != nil && failure.StatusCode == 0 && failure.Type == operation.ErrorValidation {
-		return result, redisstore.Uncalled, failure
+	provider, ok := a.parts.Providers.Get(op.Provider)
+	if !ok {
+		return target{}, &operation.Failure{Type: operation.ErrorTSP, Detail: "writes to this provider are not implemented"}
 	}
-	return result, redisstore.Answered, failure
+	return target{provider: provider, conn: conn.TSP(), limits: LimitsOf(provider, conn)}, nil
+}
+
+// written is a successful write.
+type written struct {
+	tsp.Result
+	// sourceID is that of a user that was created. Empty: none was.
+	sourceID  string
+	unapplied []operation.Field
 }
 
 // freshen renews a short-lived credential before the call: when it is known to be
@@ -120,8 +146,8 @@ func (a *Attempter) freshen(ctx context.Context, p tsp.Provider, conn *tsp.Conne
 	return nil
 }
 
-// update calls the adapter. A panic in one fails this attempt only.
-func update(ctx context.Context, p tsp.Provider, conn tsp.Connection, u tsp.UserUpdate) (result tsp.Result, failure *operation.Failure) {
+// write calls the adapter. A panic in one fails this attempt only.
+func write(ctx context.Context, t target, op operation.Accepted, repeat bool) (w written, failure *operation.Failure) {
 	defer func() {
 		if r := recover(); r != nil {
 			failure = &operation.Failure{
@@ -130,8 +156,48 @@ func update(ctx context.Context, p tsp.Provider, conn tsp.Connection, u tsp.User
 			}
 		}
 	}()
-	result, err := p.UpdateUser(ctx, conn, u)
-	return result, asFailure(err)
+	if op.Type == operation.Create {
+		creator, ok := t.provider.(tsp.Creator)
+		if !ok {
+			return written{}, operation.Refuse("users cannot be created at this provider")
+		}
+		created, err := creator.CreateUser(ctx, t.conn, tsp.UserCreate{OperationID: op.ID, Changes: op.Changes, Repeat: repeat})
+		return written{Result: created.Result, sourceID: created.SourceID}, asFailure(err)
+	}
+	result, err := t.provider.UpdateUser(ctx, t.conn, tsp.UserUpdate{
+		OperationID: op.ID, SourceID: op.SourceID, Changes: op.Changes, Repeat: repeat,
+	})
+	return written{Result: result}, asFailure(err)
+}
+
+// settingReadBack is the connection setting that asks to read a user back after
+// each write, and to say which fields the provider did not take.
+const settingReadBack = "read_back"
+
+// readBack compares what the provider holds now with what was sent. What cannot
+// be read back is not judged, and a failing read does not undo the write.
+func (a *Attempter) readBack(ctx context.Context, t target, lease redisstore.Lease, w written) []operation.Field {
+	reader, ok := t.provider.(tsp.Reader)
+	if !ok || t.conn.Settings[settingReadBack] != "true" {
+		return nil
+	}
+	id := lease.SourceID
+	if w.sourceID != "" {
+		id = w.sourceID
+	}
+	held, err := reader.ReadUser(ctx, t.conn, id)
+	if err != nil {
+		a.parts.Log.WarnContext(ctx, "reading back after a write", "operation_id", lease.ID, "provider", lease.Provider, "error", err)
+		return nil
+	}
+	var missed []operation.Field
+	for _, f := range lease.Changes.Fields() {
+		sent, _ := lease.Changes.Get(f)
+		if has, known := held.Get(f); known && has != sent {
+			missed = append(missed, f)
+		}
+	}
+	return missed
 }
 
 // asFailure is the failure that err is. Errors of any other kind are faults on our
@@ -148,10 +214,10 @@ func asFailure(err error) *operation.Failure {
 	}
 }
 
-func row(l redisstore.Lease, began, ended time.Time, r tsp.Result, f *operation.Failure, d operation.Decision) operation.Attempt {
+func row(l redisstore.Lease, began, ended time.Time, w written, f *operation.Failure, d operation.Decision) operation.Attempt {
 	a := operation.Attempt{
 		ID: l.AttemptID, OperationID: l.ID, StartedAt: began.UTC(), EndedAt: ended.UTC(),
-		Status: operation.AttemptSucceeded, StatusCode: r.StatusCode, Header: r.Header,
+		Status: operation.AttemptSucceeded, StatusCode: w.StatusCode, Header: w.Header, Unapplied: w.unapplied,
 	}
 	if f == nil {
 		return a

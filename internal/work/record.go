@@ -11,6 +11,7 @@ import (
 
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
+	"writeback/pkg/tsp"
 )
 
 // recorder writes outcomes into the store and tells the streams. Safe for
@@ -42,11 +43,27 @@ func (r *recorder) record(ctx context.Context, o redisstore.Outcome) (redisstore
 		return rec, err
 	}
 	r.publish(ctx, rec.Record)
+	r.learn(ctx, rec.Operation)
 	if op := rec.Operation; op.Status.Terminal() && !rec.Late {
 		r.metrics.ended.Add(ctx, 1, metric.WithAttributes(
 			attribute.String("provider", op.Provider), attribute.String("status", string(op.Status))))
 	}
 	return rec, nil
+}
+
+// learn puts a user that was created into the directory. When that fails, the next
+// directory sync finds it, under the same id.
+func (r *recorder) learn(ctx context.Context, op operation.Operation) {
+	if op.Type != operation.Create || op.Status != operation.Succeeded {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	known := tsp.ListedUser{SourceID: op.SourceID, Fields: op.Changes}
+	if _, err := r.parts.Directory.Learn(ctx, op.ConnectionID, []tsp.ListedUser{known}); err != nil {
+		r.parts.Log.WarnContext(ctx, "the new user is not in the directory yet; the next sync finds it",
+			"operation_id", op.ID, "connection_id", op.ConnectionID, "error", err)
+	}
 }
 
 // publish sends what the streams have not confirmed, in order: the accepted

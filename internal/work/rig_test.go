@@ -29,6 +29,8 @@ type provider struct {
 	calls  []tsp.UserUpdate
 	answer func(ctx context.Context, n int, u tsp.UserUpdate) error
 	limits tsp.Limits
+	// spent says with each success that the budget is used up for an hour.
+	spent bool
 }
 
 func (p *provider) Describe() tsp.Description {
@@ -44,6 +46,9 @@ func (p *provider) UpdateUser(ctx context.Context, _ tsp.Connection, u tsp.UserU
 		if err := p.answer(ctx, n, u); err != nil {
 			return tsp.Result{}, err
 		}
+	}
+	if p.spent {
+		return tsp.Result{StatusCode: 200, RetryAfter: time.Hour}, nil
 	}
 	return tsp.Result{StatusCode: 200}, nil
 }
@@ -63,6 +68,10 @@ func (c connections) ConnectionByID(id uuid.UUID) (directory.Connection, bool) {
 
 func (connections) Credentials(context.Context, uuid.UUID, tsp.Credentials, tsp.Refresher) (tsp.Credentials, error) {
 	return tsp.Credentials{}, nil
+}
+
+func (connections) Learn(context.Context, uuid.UUID, []tsp.ListedUser) (directory.Count, error) {
+	return directory.Count{}, nil
 }
 
 // rig is the trip on a real NATS and a real Redis.

@@ -23,6 +23,7 @@ import (
 type connections interface {
 	ConnectionByID(id uuid.UUID) (directory.Connection, bool)
 	Credentials(ctx context.Context, connection uuid.UUID, stale tsp.Credentials, r tsp.Refresher) (tsp.Credentials, error)
+	Learn(ctx context.Context, connection uuid.UUID, users []tsp.ListedUser) (directory.Count, error)
 }
 
 // providers finds an adapter.

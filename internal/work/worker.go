@@ -90,6 +90,7 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	g.Go(func() error { return w.pollLoop(fetching) })
 	g.Go(func() error { return w.outboxLoop(fetching) })
 	g.Go(func() error { return w.restoreLoop(fetching) })
+	g.Go(func() error { return w.gaugeLoop(fetching) })
 	var serving sync.WaitGroup
 	g.Go(func() error { return w.dispatch(fetching, calls, &serving) })
 	err := g.Wait()

@@ -170,4 +170,7 @@ type Attempt struct {
 	// Unknown marks the row of a call whose outcome nobody recorded in time. A
 	// late result completes it.
 	Unknown bool `json:"unknown,omitempty"`
+	// Unapplied are fields that the provider accepted but did not take, found by
+	// reading back. Nil: none, or it was not read back.
+	Unapplied []Field `json:"unapplied,omitempty"`
 }

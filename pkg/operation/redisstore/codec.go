@@ -23,12 +23,14 @@ type row struct {
 	Code    int                     `json:"c,omitempty"`
 	Header  map[string]string       `json:"h,omitempty"`
 	Unknown bool                    `json:"u,omitempty"`
+	Missed  []operation.Field       `json:"x,omitempty"`
 }
 
 func encodeRow(a operation.Attempt) (string, error) {
 	b, err := json.Marshal(row{
 		ID: a.ID, Start: a.StartedAt.UnixMicro(), End: a.EndedAt.UnixMicro(), Status: a.Status,
 		Type: a.ErrorType, Detail: a.Detail, Code: a.StatusCode, Header: a.Header, Unknown: a.Unknown,
+		Missed: a.Unapplied,
 	})
 	return string(b), err
 }
@@ -41,6 +43,7 @@ func decodeRow(s string, op uuid.UUID) (operation.Attempt, error) {
 	return operation.Attempt{
 		ID: r.ID, OperationID: op, StartedAt: micro(r.Start), EndedAt: micro(r.End), Status: r.Status,
 		ErrorType: r.Type, Detail: r.Detail, StatusCode: r.Code, Header: r.Header, Unknown: r.Unknown,
+		Unapplied: r.Missed,
 	}, nil
 }
 
@@ -70,6 +73,10 @@ func decodeRecord(h map[string]string) (Record, error) {
 	op := &rec.Operation
 	if err := json.Unmarshal([]byte(h["doc"]), &op.Accepted); err != nil {
 		return rec, fmt.Errorf("redisstore: record: %w", err)
+	}
+	if source := h["source_id"]; source != "" { // a create that was done
+		op.SourceID = source
+		op.ResourceID, _ = uuid.Parse(h["resource_id"])
 	}
 	op.Seq = atoi(h["seq"])
 	op.Deadline = milli(atoi(h["dl"]))

@@ -98,6 +98,17 @@ func decodeLease(v []any) (Lease, error) {
 	return l, nil
 }
 
+// Spend takes a call from a connection's rate for a read that belongs to no
+// operation. It gives how long to wait before trying again; zero: the call may be
+// made now. In flight it is not counted.
+func (s *Store) Spend(ctx context.Context, connection uuid.UUID, l Limits) (time.Duration, error) {
+	r, err := s.run(ctx, spendScript, operation.ShardOf(connection), connection.String(), max(l.InFlight, 1), l.interval(), max(l.Burst, 1))
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(number(r[1])) * time.Millisecond, nil
+}
+
 // Release gives a lease back whose call was not made. It writes no row and costs
 // no attempt. A lease that has already ended is left as it is.
 func (s *Store) Release(ctx context.Context, lease Lease) error {

@@ -28,6 +28,10 @@ type Outcome struct {
 	Attempt    operation.Attempt
 	Decision   operation.Decision
 	Reach      Reach
+	// ResourceID and SourceID are those of a user that the attempt created. Zero:
+	// it created none.
+	ResourceID uuid.UUID
+	SourceID   string
 }
 
 // Recorded is the record after the outcome went in.
@@ -55,7 +59,7 @@ func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 	r, err := s.run(ctx, recordScript, operation.ShardOf(o.Connection),
 		o.Connection.String(), o.Attempt.OperationID.String(), o.Attempt.ID.String(), verdicts[o.Decision.Verdict], row,
 		o.Decision.Delay.Milliseconds(), o.Decision.Block.Milliseconds(), string(o.Reach),
-		s.cfg.BreakerThreshold, s.cfg.BreakerOpen.Milliseconds(), newIDs(1)[0].String())
+		s.cfg.BreakerThreshold, s.cfg.BreakerOpen.Milliseconds(), newIDs(1)[0].String(), o.ResourceID.String(), o.SourceID)
 	if err != nil {
 		return Recorded{}, err
 	}

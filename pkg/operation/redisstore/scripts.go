@@ -33,6 +33,8 @@ var (
 	pauseSource string
 	//go:embed lua/restore.lua
 	restoreSource string
+	//go:embed lua/spend.lua
+	spendSource string
 	//go:embed lua/older.lua
 	olderSource string
 	//go:embed lua/commit.lua
@@ -50,6 +52,7 @@ var (
 	getScript     = redis.NewScript(prelude + getSource)
 	cancelScript  = redis.NewScript(prelude + cancelSource)
 	pauseScript   = redis.NewScript(prelude + pauseSource)
+	spendScript   = redis.NewScript(prelude + spendSource)
 	restoreScript = redis.NewScript(prelude + restoreSource)
 	olderScript   = redis.NewScript(prelude + olderSource)
 	commitScript  = redis.NewScript(prelude + commitSource)
@@ -58,7 +61,7 @@ var (
 // load puts the scripts that are run in pipelines into Redis's script cache; a
 // restarted Redis has forgotten them.
 func (s *Store) load(ctx context.Context) error {
-	for _, script := range []*redis.Script{pollScript, claimScript, ackedScript, restoreScript} {
+	for _, script := range []*redis.Script{pollScript, claimScript, ackedScript, restoreScript, depthScript} {
 		if err := script.Load(ctx, s.rdb).Err(); err != nil {
 			return err
 		}

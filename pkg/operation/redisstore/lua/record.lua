@@ -1,5 +1,6 @@
 -- record: ARGV gen, connection, id, attempt, verdict (success|again|renew|fail), row,
--- delay_ms, block_ms, reach (answered|unreached|uncalled), breaker_threshold, breaker_ms, spare row id
+-- delay_ms, block_ms, reach (answered|unreached|uncalled), breaker_threshold, breaker_ms, spare row id,
+-- resource id and source id of a user it created ('' = none)
 if stale() then return {'stale'} end
 local c, id, attempt, verdict = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local key = op_key(id)
@@ -9,6 +10,7 @@ if not user then return {'missing'} end
 
 local fresh = write_row(id, attempt, ARGV[6])
 local held = v[2] == attempt
+if ARGV[14] ~= '' then call('HSET', key, 'resource_id', ARGV[13], 'source_id', ARGV[14]) end
 if held then
   drop(c, user, id, attempt)
   call('HINCRBY', key, 'attempted', 1)

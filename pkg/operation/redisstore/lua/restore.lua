@@ -15,6 +15,7 @@ if call('EXISTS', key) == 0 then
   call('HSET', key, 'repeat', '1')
   made = 1
 end
+user = call('HGET', key, 'user')
 call('HSET', key, 'acked_accepted', '1')
 
 local v = call('HMGET', key, 'st', 'lease', 'attempted')

@@ -1,0 +1,107 @@
+package work_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/directory"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+)
+
+// full is a provider that can also create and read back.
+type full struct {
+	*provider
+	created atomic.Int32
+	holds   operation.Changes
+}
+
+func (f *full) CreateUser(_ context.Context, _ tsp.Connection, u tsp.UserCreate) (tsp.Created, error) {
+	if f.created.Add(1) == 1 {
+		return tsp.Created{}, &operation.Failure{Type: operation.ErrorTSP, Retryable: true, Detail: "500"}
+	}
+	if !u.Repeat {
+		return tsp.Created{}, operation.Refuse("a second attempt must say that it is one")
+	}
+	return tsp.Created{Result: tsp.Result{StatusCode: 201}, SourceID: "new-1"}, nil
+}
+
+func (f *full) ReadUser(context.Context, tsp.Connection, string) (operation.Changes, error) {
+	return f.holds, nil
+}
+
+// settings is a directory whose connections read back, and which remembers users.
+type settings struct {
+	connections
+	learned chan tsp.ListedUser
+}
+
+func (s settings) ConnectionByID(id uuid.UUID) (directory.Connection, bool) {
+	c, ok := s.connections.ConnectionByID(id)
+	c.Settings = map[string]string{"read_back": "true"}
+	return c, ok
+}
+
+func (s settings) Learn(_ context.Context, _ uuid.UUID, users []tsp.ListedUser) (directory.Count, error) {
+	for _, u := range users {
+		s.learned <- u
+	}
+	return directory.Count{}, nil
+}
+
+func TestCreate_GetsItsIdsOnSuccess(t *testing.T) {
+	t.Parallel()
+	p := &full{provider: &provider{}}
+	r := rigOn(t, p.provider)
+	registry, err := tsp.NewRegistry(p)
+	require.NoError(t, err)
+	dir := settings{learned: make(chan tsp.ListedUser, 10)}
+	r.parts.Providers, r.parts.Directory = registry, dir
+	r.worker()
+	a := r.change(uuid.Nil, "new")
+	a.Type, a.SourceID = operation.Create, ""
+	op := r.accept(a)
+	require.Equal(t, uuid.Nil, op.ResourceID)
+	done := r.ended(op.ID)
+	require.Equal(t, operation.Succeeded, done.Status)
+	require.Equal(t, "new-1", done.SourceID)
+	require.Equal(t, directory.UserID(r.conn, "new-1"), done.ResourceID)
+	require.Len(t, done.Attempts, 2)
+	user := <-dir.learned
+	require.Equal(t, "new-1", user.SourceID)
+	r.settled()
+	require.Equal(t, done, r.events()[1].Operation)
+}
+
+func TestReadBack_NamesWhatWasNotTaken(t *testing.T) {
+	t.Parallel()
+	p := &full{provider: &provider{}, holds: operation.Changes{
+		operation.FieldNotes: operation.Text("something else"), operation.FieldUsername: operation.Text("u"),
+	}}
+	r := rigOn(t, p.provider)
+	registry, err := tsp.NewRegistry(p)
+	require.NoError(t, err)
+	r.parts.Providers, r.parts.Directory = registry, settings{}
+	r.worker()
+	a := r.change(uuid.New(), "x")
+	a.Changes[operation.FieldUsername] = operation.Text("u")
+	a.Changes[operation.FieldDOTID] = operation.Text("cannot be read back")
+	done := r.ended(r.accept(a).ID)
+	require.Equal(t, operation.Succeeded, done.Status)
+	require.Equal(t, []operation.Field{operation.FieldNotes}, done.Attempts[0].Unapplied)
+}
+
+func TestProviderBudget_BlocksAfterASuccess(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{limits: tsp.Limits{InFlight: 1}, spent: true})
+	r.worker()
+	r.ended(r.accept(r.change(uuid.New(), "x")).ID)
+	waiting := r.accept(r.change(uuid.New(), "x"))
+	op, err := r.store.Get(t.Context(), r.conn, waiting.ID)
+	require.NoError(t, err)
+	require.Equal(t, operation.WaitProviderBackoff, op.Wait.Reason)
+}

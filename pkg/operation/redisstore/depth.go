@@ -1,0 +1,134 @@
+package redisstore
+
+import (
+	"context"
+	_ "embed" // the script
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"writeback/pkg/operation"
+)
+
+//go:embed lua/depth.lua
+var depthSource string
+
+var depthScript = redis.NewScript(prelude + depthSource)
+
+// LaneCounts are summed over the lanes that were read.
+type LaneCounts struct {
+	// Outstanding operations have not ended; InFlight ones of them hold a lease.
+	Outstanding, InFlight int
+	// Blocked lanes wait because a provider asked, Open ones because of their
+	// breaker, Paused ones because an operator said so.
+	Blocked, Open, Paused int
+}
+
+// Shard is how full one shard is.
+type Shard struct {
+	Number int
+	// Generation is empty while the shard has no data.
+	Generation string
+	// Rebuilding: a process holds the right to fill the shard.
+	Rebuilding bool
+	// History: the older history is not back yet.
+	History bool
+	// Beat is the time since a worker last polled the shard. Negative: none did.
+	Beat time.Duration
+	// Lanes have outstanding operations; LanesDue of them are to be looked at now,
+	// the first of them for DueAge.
+	Lanes, LanesDue int
+	DueAge          time.Duration
+	// Outbox counts the operations of which something is not known to be in a
+	// stream. OutboxAge is for how long the first of them has been overdue.
+	Outbox    int
+	OutboxAge time.Duration
+	// Ready operations could be called now: room, rate, breaker and waits of their
+	// lanes would let them. It is summed over DueRead of the lanes that are due.
+	Ready, DueRead int
+	// LaneCounts is summed over Read of the lanes.
+	LaneCounts
+	Read int
+}
+
+// Shards reads how full every shard is, in one pipeline. Of a shard's lanes it reads
+// at most the given number: the longest due, and a random choice of all.
+func (s *Store) Shards(ctx context.Context, lanes int) ([]Shard, error) {
+	cmds := make([]*redis.Cmd, operation.Shards)
+	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for shard := range cmds {
+			cmds[shard] = pipe.EvalSha(ctx, depthScript.Hash(), []string{prefix(shard)}, "", max(lanes, 1))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Shard, len(cmds))
+	for shard, cmd := range cmds {
+		v, err := cmd.Slice()
+		if err != nil {
+			return nil, err
+		}
+		out[shard] = decodeShard(shard, v)
+	}
+	return out, nil
+}
+
+func decodeShard(shard int, v []any) Shard {
+	n := func(i int) int { return int(number(v[i])) }
+	ms := func(i int) time.Duration { return time.Duration(number(v[i])) * time.Millisecond }
+	return Shard{
+		Number: shard, Generation: text(v[0]), Rebuilding: n(1) == 1, History: n(2) == 1, Beat: ms(3),
+		LanesDue: n(4), Lanes: n(5), DueAge: ms(6), Outbox: n(7), OutboxAge: ms(8),
+		DueRead: n(9), Ready: n(10), Read: n(11),
+		LaneCounts: LaneCounts{Outstanding: n(12), InFlight: n(13), Blocked: n(14), Open: n(15), Paused: n(16)},
+	}
+}
+
+// Depth is how full the store is.
+type Depth struct {
+	// Missing shards have no data and refuse everything; Unfinished ones lack their
+	// older history.
+	Missing, Unfinished int
+	Lanes, LanesDue     int
+	DueAge              time.Duration
+	Outbox              int
+	OutboxAge           time.Duration
+	Ready               int
+	LaneCounts
+	// Read is how many lanes were read. While it is less than Lanes, Ready and the
+	// LaneCounts are estimates: what was counted, times what was not.
+	Read int
+}
+
+// DepthOf sums shards up.
+func DepthOf(shards []Shard) Depth {
+	var d Depth
+	for _, s := range shards {
+		if s.Generation == "" {
+			d.Missing++
+		} else if s.History {
+			d.Unfinished++
+		}
+		d.Lanes += s.Lanes
+		d.LanesDue += s.LanesDue
+		d.Outbox += s.Outbox
+		d.DueAge, d.OutboxAge = max(d.DueAge, s.DueAge), max(d.OutboxAge, s.OutboxAge)
+		d.Read += s.Read
+		d.Ready += scaled(s.Ready, s.LanesDue, s.DueRead)
+		d.Outstanding += scaled(s.Outstanding, s.Lanes, s.Read)
+		d.InFlight += scaled(s.InFlight, s.Lanes, s.Read)
+		d.Blocked += scaled(s.Blocked, s.Lanes, s.Read)
+		d.Open += scaled(s.Open, s.Lanes, s.Read)
+		d.Paused += scaled(s.Paused, s.Lanes, s.Read)
+	}
+	return d
+}
+
+// scaled estimates a count over all lanes by that over those read.
+func scaled(n, all, read int) int {
+	if read == 0 || all <= read {
+		return n
+	}
+	return n * all / read
+}

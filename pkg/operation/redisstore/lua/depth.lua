@@ -1,0 +1,46 @@
+-- depth: ARGV '', most lanes to read. How full a shard is; it writes nothing. The
+-- lanes due are read oldest first, all lanes at random: with more than the most,
+-- what is counted over lanes is of a sample.
+local most = tonumber(ARGV[2])
+local due_key = P .. 'due'
+
+-- callable counts the ready heads that could be called now.
+local function callable(c)
+  local l, inflight = lane(c), call('ZCARD', P .. 'flight:' .. c)
+  local at = gate(l, inflight)
+  if not at or at > now then return 0 end
+  local room = (l.open > 0 and 1 or l.cap) - inflight
+  if l.interval > 0 then
+    room = math.min(room, math.floor((us + l.interval * l.burst - math.max(l.tat, us)) / l.interval))
+  end
+  return math.min(room, call('ZCOUNT', P .. 'ready:' .. c, '-inf', int(now)))
+end
+
+local function oldest(key)
+  local at = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+  return at and math.max(0, now - at) or 0
+end
+
+local ready, due_read = 0, call('ZRANGEBYSCORE', due_key, '-inf', int(now), 'LIMIT', 0, most)
+for _, c in ipairs(due_read) do ready = ready + callable(c) end
+
+local outstanding, inflight, blocked, open, paused = 0, 0, 0, 0, 0
+local read = call('ZRANDMEMBER', due_key, most)
+for _, c in ipairs(read) do
+  local l = lane(c)
+  outstanding = outstanding + call('ZCARD', P .. 'pend:' .. c)
+  inflight = inflight + call('ZCARD', P .. 'flight:' .. c)
+  if l.blocked > now then blocked = blocked + 1 end
+  if l.open > 0 then open = open + 1 end
+  if l.paused then paused = paused + 1 end
+end
+
+local beat = 0
+for _, at in ipairs(call('HVALS', P .. 'beat')) do beat = math.max(beat, tonumber(at)) end
+return {
+  call('GET', P .. 'gen') or '', call('EXISTS', P .. 'rebuild'), call('EXISTS', P .. 'history'),
+  beat > 0 and int(math.max(0, now - beat)) or '-1',
+  call('ZCOUNT', due_key, '-inf', int(now)), call('ZCARD', due_key), int(oldest(due_key)),
+  call('ZCARD', P .. 'outbox'), int(oldest(P .. 'outbox')),
+  #due_read, ready, #read, outstanding, inflight, blocked, open, paused,
+}
