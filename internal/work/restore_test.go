@@ -273,3 +273,41 @@ func TestRestore_QuarantineHoldsHandOutsBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, operation.Pending, got.Status)
 }
+
+func TestRecord_PutsBackWhatRedisLostWithItsMessage(t *testing.T) {
+	t.Parallel()
+	called, finish := make(chan struct{}), make(chan struct{})
+	p := &provider{answer: func(_ context.Context, n int, _ tsp.UserUpdate) error {
+		if n == 1 {
+			close(called)
+			<-finish
+		}
+		return nil
+	}}
+	r := rigOn(t, p)
+	r.worker()
+	op := r.accept(r.change(uuid.New(), "x"))
+	<-called
+	// The record and its message are gone; the shard itself is not.
+	key := fmt.Sprintf("wb:{%02d}:op:%s", operation.ShardOf(r.conn), op.ID)
+	require.NoError(t, r.rdb.Del(t.Context(), key).Err())
+	close(finish)
+	done := r.ended(op.ID)
+	require.Equal(t, operation.Succeeded, done.Status)
+	require.Len(t, done.Attempts, 1)
+}
+
+func TestSync_EndIsToldAlthoughTheRecordIsGone(t *testing.T) {
+	t.Parallel()
+	p := &provider{}
+	r := rigOn(t, p)
+	p.answer = func(ctx context.Context, _ int, u tsp.UserUpdate) error {
+		return r.rdb.Del(ctx, fmt.Sprintf("wb:{%02d}:op:%s", operation.ShardOf(r.conn), u.OperationID)).Err()
+	}
+	op, err := r.accepter.Sync(t.Context(), r.change(uuid.New(), "x"), r.limits())
+	require.NoError(t, err)
+	require.Equal(t, operation.Succeeded, op.Status)
+	events := r.events()
+	require.Len(t, events, 1, "a rebuild finds it here")
+	require.Equal(t, operation.EventID(op.ID, operation.EventSucceeded), events[0].ID)
+}

@@ -33,10 +33,32 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 	})
 	r := recorder{parts: a.parts, acks: a.acks, metrics: a.attempt.metrics}
 	rec, err := r.record(ctx, outcome)
+	if errors.Is(err, redisstore.ErrMissing) {
+		return a.tellAnew(ctx, in, receipt.Place, outcome)
+	}
 	if err != nil {
 		return operation.Operation{}, unrecorded(in.ID, err)
 	}
 	return rec.Operation, nil
+}
+
+// tellAnew publishes the end of a sync operation whose record Redis lost: no
+// message has it, so the event is what a rebuild finds.
+func (a *Accepter) tellAnew(ctx context.Context, in operation.Accepted, place operation.Place, o redisstore.Outcome) (operation.Operation, error) {
+	op := pending(in, place)
+	op.Status, op.UpdatedAt = operation.Failed, o.Attempt.EndedAt
+	if o.Decision.Verdict == operation.Succeed {
+		op.Status = operation.Succeeded
+	}
+	op.Attempts, op.Attempted = []operation.Attempt{o.Attempt}, 1
+	kind := operation.FinalKind(op.Status)
+	err := a.parts.Publisher.Event(ctx, operation.Event{
+		Version: operation.Version, ID: operation.EventID(op.ID, kind), Kind: kind, Operation: op,
+	})
+	if err != nil {
+		return operation.Operation{}, unrecorded(in.ID, err)
+	}
+	return op, nil
 }
 
 // unrecorded never claims an outcome that the log may contradict.

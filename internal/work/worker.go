@@ -255,6 +255,9 @@ func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, ha
 	record, cancel := context.WithTimeout(context.WithoutCancel(calls), recordFor)
 	defer cancel()
 	rec, err := w.recorder.record(record, outcome)
+	if errors.Is(err, redisstore.ErrMissing) {
+		rec, err = w.recordAnew(record, lease, outcome)
+	}
 	if err != nil {
 		w.parts.Log.ErrorContext(calls, "outcome not recorded; its lease will end as unknown",
 			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID, "error", err)
@@ -263,6 +266,22 @@ func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, ha
 	if rec.More {
 		w.lanes.more(lease.ConnectionID)
 	}
+}
+
+// recordAnew puts back a record that Redis lost together with its unpublished
+// message: the lease still knows the operation.
+func (w *Worker) recordAnew(ctx context.Context, lease redisstore.Lease, o redisstore.Outcome) (redisstore.Recorded, error) {
+	m := &operation.Message{Accepted: lease.Accepted, Place: lease.Place}
+	if err := w.parts.Publisher.Accepted(ctx, *m, false); err != nil {
+		w.parts.Log.WarnContext(ctx, "a lost operation is put back, but its message is not in the stream",
+			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "error", err)
+	}
+	out, err := w.parts.Store.Next(ctx, lease.ConnectionID, w.limits(lease.ConnectionID), nil, m)
+	if err != nil {
+		return redisstore.Recorded{}, err
+	}
+	w.metrics.repaired(ctx, "healed", out.Healed)
+	return w.recorder.record(ctx, o)
 }
 
 // recordFor bounds how long an outcome is kept for a store that is away.
