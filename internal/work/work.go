@@ -56,7 +56,8 @@ type Config struct {
 	// Poll is how often a worker with free slots asks for due lanes. Default 100 ms.
 	Poll time.Duration
 	// QuietBelow: an accept that leaves fewer operations outstanding in its lane
-	// wakes a worker by a message. Default 32.
+	// wakes a worker by a message. Default 8: a lane with more has its room used up,
+	// and its messages would stand before those of quiet lanes.
 	QuietBelow int
 	// Backoff between attempts.
 	Backoff operation.Backoff
@@ -73,21 +74,15 @@ func (c Config) withDefaults() Config {
 		c.Poll = 100 * time.Millisecond
 	}
 	if c.QuietBelow <= 0 {
-		c.QuietBelow = 32
+		c.QuietBelow = 8
 	}
 	return c
 }
 
 // LimitsOf joins a provider's limits with the connection's own.
 func LimitsOf(p tsp.Provider, c directory.Connection) tsp.Limits {
-	l := c.Limits.Over(p.Describe().Limits).WithDefaults()
-	l.Deadline = min(l.Deadline, MaxDeadline)
-	return l
+	return c.Limits.Over(p.Describe().Limits).WithDefaults()
 }
-
-// MaxDeadline bounds the life of an operation: its accepted message must outlive
-// it in the operation stream, from which a lost record is put back.
-const MaxDeadline = 44 * time.Hour
 
 // LongestCalls gives the longest call deadline of the connections in each shard.
 func LongestCalls(p providers, connections []directory.Connection) [operation.Shards]time.Duration {

@@ -10,8 +10,11 @@ import (
 const (
 	DefaultMaxAttempts = 12
 	DefaultDeadline    = 24 * time.Hour
-	DefaultBase        = 2 * time.Second
-	DefaultCap         = 30 * time.Minute
+	// MaxDeadline bounds the life of an operation: its accepted message must outlive
+	// it in the operation stream, from which a lost record is put back.
+	MaxDeadline = 44 * time.Hour
+	DefaultBase = 2 * time.Second
+	DefaultCap  = 30 * time.Minute
 )
 
 // Backoff is exponential backoff with full jitter: the delay before attempt n+1
@@ -24,6 +27,9 @@ type Backoff struct {
 	Cap time.Duration
 }
 
+// doublings bring any base to any cap; later attempts draw from the cap as well.
+const doublings = 64
+
 // Delay draws the wait after the n-th failed attempt, n from 1. It is never
 // shorter than a millisecond, the resolution of the schedule.
 func (b Backoff) Delay(n int) time.Duration {
@@ -34,6 +40,7 @@ func (b Backoff) Delay(n int) time.Duration {
 	if ceiling <= 0 {
 		ceiling = DefaultCap
 	}
+	base = min(base, ceiling)
 	// backoff/v4 draws uniformly from interval·(1±factor); with half the ceiling
 	// as the interval and factor 1 that is full jitter over (0, ceiling].
 	policy := backoff.NewExponentialBackOff(
@@ -44,7 +51,7 @@ func (b Backoff) Delay(n int) time.Duration {
 		backoff.WithMaxElapsedTime(0),
 	)
 	var d time.Duration
-	for range max(n, 1) {
+	for range min(max(n, 1), doublings) {
 		d = policy.NextBackOff()
 	}
 	return max(d, time.Millisecond)

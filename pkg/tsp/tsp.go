@@ -62,7 +62,8 @@ type Limits struct {
 	Call time.Duration
 	// MaxAttempts bounds the attempts. Default operation.DefaultMaxAttempts.
 	MaxAttempts int
-	// Deadline bounds the life of an operation. Default operation.DefaultDeadline.
+	// Deadline bounds the life of an operation. Default operation.DefaultDeadline;
+	// at most operation.MaxDeadline.
 	Deadline time.Duration
 }
 
@@ -83,6 +84,7 @@ func (l Limits) WithDefaults() Limits {
 	if l.Deadline <= 0 {
 		l.Deadline = operation.DefaultDeadline
 	}
+	l.Deadline = min(l.Deadline, operation.MaxDeadline)
 	return l
 }
 
