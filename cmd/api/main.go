@@ -27,45 +27,38 @@ func main() {
 // run serves until ctx ends. Order of the stop: not ready, finish requests, write
 // down confirmations, close.
 func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
-	adminListener, err := net.Listen("tcp", cfg.AdminAddr)
-	if err != nil {
-		return err
-	}
 	listener, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
 		return err
 	}
-	verifier, err := auth.New(ctx, auth.Config{Issuer: cfg.OIDCIssuer, Audience: cfg.OIDCAudience})
-	if err != nil {
-		return err
-	}
-	defer verifier.Close()
-	base, err := app.Open(ctx, app.Settings{
-		Name: "writeback-api", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers, Log: t.Logger,
+	defer func() { _ = listener.Close() }()
+	return app.WithAdmin(ctx, t, cfg.AdminAddr, cfg.ShutdownGrace, func(ctx context.Context, admin *telemetry.Admin) error {
+		verifier, err := auth.New(ctx, auth.Config{Issuer: cfg.OIDCIssuer, Audience: cfg.OIDCAudience})
+		if err != nil {
+			return err
+		}
+		defer verifier.Close()
+		base, err := app.Open(ctx, app.Settings{
+			Name: "writeback-api", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers, Log: t.Logger,
+		})
+		if err != nil {
+			return err
+		}
+		defer base.Close()
+		handler, err := app.NewAPI(ctx, base, cfg, verifier)
+		if err != nil {
+			return err
+		}
+		admin.Started(base.Readiness(map[string]func(context.Context) error{"token keys": verifier.Check}))
+		lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+		g, serving := errgroup.WithContext(ctx)
+		g.Go(func() error { return base.Run(lasting) })
+		g.Go(func() error { return base.WatchShards(serving) })
+		g.Go(func() error {
+			defer end()
+			t.Logger.Info("serving", "addr", listener.Addr().String())
+			return app.Serve(serving, listener, handler, cfg.ShutdownGrace)
+		})
+		return g.Wait()
 	})
-	if err != nil {
-		return err
-	}
-	defer base.Close()
-	handler, err := app.NewAPI(ctx, base, cfg, verifier)
-	if err != nil {
-		return err
-	}
-	checks := base.Checks()
-	checks["token keys"] = verifier.Check
-	admin := t.Admin(telemetry.AdminConfig{Checks: checks})
-
-	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	g, serving := errgroup.WithContext(ctx)
-	g.Go(func() error { return base.Run(lasting) })
-	g.Go(func() error { return app.Serve(lasting, adminListener, admin, cfg.ShutdownGrace) })
-	g.Go(func() error { return base.WatchShards(serving) })
-	g.Go(func() error {
-		defer end()
-		context.AfterFunc(serving, admin.SetDraining)
-		t.Logger.Info("serving", "addr", listener.Addr().String(), "admin", adminListener.Addr().String())
-		return app.Serve(serving, listener, handler, cfg.ShutdownGrace)
-	})
-	return g.Wait()
 }

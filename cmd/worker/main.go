@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"net"
 	"os"
 
 	"golang.org/x/sync/errgroup"
@@ -19,6 +18,7 @@ func main() {
 		Name: "worker", About: "writes accepted operations to the providers",
 		Level: func(c config.Worker) config.Process { return c.Process },
 		Run:   run,
+		Flags: map[string]string{"roles": "WRITEBACK_ROLES"},
 	}
 	os.Exit(program.Main(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
@@ -26,29 +26,23 @@ func main() {
 // run works until ctx ends. Order of the stop: not ready, stop fetching, finish or
 // give back what is under way, write down confirmations, close.
 func run(ctx context.Context, cfg config.Worker, t *telemetry.Telemetry) error {
-	adminListener, err := net.Listen("tcp", cfg.AdminAddr)
-	if err != nil {
-		return err
-	}
-	base, err := app.Open(ctx, app.Settings{
-		Name: "writeback-worker", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers, Log: t.Logger,
+	return app.WithAdmin(ctx, t, cfg.AdminAddr, cfg.ShutdownGrace, func(ctx context.Context, admin *telemetry.Admin) error {
+		base, err := app.Open(ctx, app.Settings{
+			Name: "writeback-worker", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers, Log: t.Logger,
+		})
+		if err != nil {
+			return err
+		}
+		defer base.Close()
+		admin.Started(base.Readiness(nil))
+		lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+		g, working := errgroup.WithContext(ctx)
+		g.Go(func() error { return base.Run(lasting) })
+		g.Go(func() error {
+			defer end()
+			t.Logger.Info("working", "roles", cfg.Roles, "concurrency", cfg.Concurrency)
+			return app.RunWorker(working, base, cfg)
+		})
+		return g.Wait()
 	})
-	if err != nil {
-		return err
-	}
-	defer base.Close()
-	admin := t.Admin(telemetry.AdminConfig{Checks: base.Checks()})
-
-	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	g, working := errgroup.WithContext(ctx)
-	g.Go(func() error { return base.Run(lasting) })
-	g.Go(func() error { return app.Serve(lasting, adminListener, admin, cfg.ShutdownGrace) })
-	g.Go(func() error {
-		defer end()
-		context.AfterFunc(working, admin.SetDraining)
-		t.Logger.Info("working", "concurrency", cfg.Concurrency, "admin", adminListener.Addr().String())
-		return app.RunWorker(working, base, cfg)
-	})
-	return g.Wait()
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"writeback/internal/admission"
 	"writeback/internal/auth"
 	"writeback/internal/config"
 	"writeback/internal/httpapi"
@@ -24,8 +25,8 @@ func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifie
 	accepter := work.NewAccepter(b.parts(), work.Config{}, b.Acker)
 	handler, err := httpapi.New(httpapi.Deps{
 		Verifier: verifier, Directory: b.Directory, Providers: b.Providers,
-		Accepter: accepter, Syncer: accepter, Reader: work.NewReader(b.Store),
-		Cursors: wire.NewCursors(key), Log: b.Log,
+		Accepter: accepter, Syncer: accepter, Canceller: accepter, Reader: work.NewReader(b.Store),
+		Admission: admission.New(b.Store, admission.Config{}), Cursors: wire.NewCursors(key), Log: b.Log,
 	}, httpapi.Config{Decode: wire.DecodeOptions{Strict: cfg.StrictBodies}})
 	if err != nil {
 		return nil, fmt.Errorf("app: %w", err)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,6 +20,7 @@ import (
 	"writeback/internal/config"
 	"writeback/internal/directory"
 	"writeback/internal/natsq"
+	"writeback/internal/telemetry"
 	"writeback/internal/work"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
@@ -138,7 +140,7 @@ func (b *Base) await(ctx context.Context, what string, try func(context.Context)
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
-			return fmt.Errorf("app: %s: %w", what, err)
+			return fmt.Errorf("app: waiting for %s: %w", what, ctx.Err())
 		}
 		b.Log.WarnContext(ctx, "waiting at start", "for", what, "error", err)
 		select {
@@ -150,9 +152,14 @@ func (b *Base) await(ctx context.Context, what string, try func(context.Context)
 
 // Run follows the directory and notes what the streams confirm, until ctx ends.
 func (b *Base) Run(ctx context.Context) error {
+	stop, err := b.Acker.Observe(b.publisher.Connected)
+	if err != nil {
+		b.Log.WarnContext(ctx, "gauges", "error", err)
+	}
+	defer stop()
 	acking := make(chan error, 1)
 	go func() { acking <- b.Acker.Run(ctx) }()
-	err := b.Directory.Run(ctx)
+	err = b.Directory.Run(ctx)
 	return errors.Join(err, <-acking)
 }
 
@@ -168,6 +175,21 @@ func (b *Base) Checks() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"redis":     b.Store.Ping,
 		"directory": func(context.Context) error { return b.Directory.Ready() },
+	}
+}
+
+// Readiness is what /readyz asks once the program runs. more are checks of its own.
+func (b *Base) Readiness(more map[string]func(context.Context) error) telemetry.AdminConfig {
+	checks := b.Checks()
+	maps.Copy(checks, more)
+	return telemetry.AdminConfig{
+		Checks: checks,
+		Tolerated: map[string]func(context.Context) error{"nats": func(context.Context) error {
+			if !b.publisher.Connected() {
+				return natsq.ErrAway
+			}
+			return nil
+		}},
 	}
 }
 

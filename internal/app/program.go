@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
@@ -23,6 +25,8 @@ type Program[P config.Program] struct {
 	About string
 	Level func(P) config.Process
 	Run   func(ctx context.Context, cfg P, t *telemetry.Telemetry) error
+	// Flags are variables that a flag sets too, by the flag's name. The flag wins.
+	Flags map[string]string
 }
 
 // Main reads flags and environment, runs the program until SIGTERM or SIGINT, and
@@ -32,9 +36,19 @@ func (p Program[P]) Main(args []string, environ []string, out, errout io.Writer)
 	flags.SetOutput(errout)
 	version := flags.Bool("version", false, "print the version and exit")
 	flags.Usage = func() {
-		_, _ = fmt.Fprintf(errout, "%s: %s\n\nUsage: %s [-help] [-version]\n\nIt is configured by environment variables:\n\n", p.Name, p.About, p.Name)
+		more := ""
+		for _, name := range slices.Sorted(maps.Keys(p.Flags)) {
+			more += fmt.Sprintf(" [-%s value]", name)
+		}
+		_, _ = fmt.Fprintf(errout, "%s: %s\n\nUsage: %s [-help] [-version]%s\n\nIt is configured by environment variables:\n\n", p.Name, p.About, p.Name, more)
 		_ = config.Usage[P](errout)
 		_, _ = fmt.Fprintln(errout, "\nTraces are configured by OpenTelemetry's own OTEL_* variables.")
+	}
+	for name, variable := range p.Flags {
+		flags.Func(name, "sets "+variable, func(value string) error {
+			environ = append(slices.Clone(environ), variable+"="+value)
+			return nil
+		})
 	}
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

@@ -4,14 +4,29 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"writeback/internal/config"
 	"writeback/internal/natsq"
 	"writeback/internal/work"
 )
 
-// RunWorker consumes and attempts operations until ctx ends, then drains within
-// the grace.
+// RunWorker does what the roles say until ctx ends, then drains within the grace.
 func RunWorker(ctx context.Context, b *Base, cfg config.Worker) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if cfg.Has(config.RoleOperations) {
+		g.Go(func() error { return runOperations(ctx, b, cfg) })
+	}
+	if cfg.Has(config.RoleWebhooks) {
+		g.Go(func() error { return RunWebhooks(ctx, b, cfg) })
+	}
+	// A worker without work is no worker that has ended.
+	g.Go(func() error { <-ctx.Done(); return nil })
+	return g.Wait()
+}
+
+// runOperations consumes and attempts operations.
+func runOperations(ctx context.Context, b *Base, cfg config.Worker) error {
 	worker := work.NewWorker(b.parts(), work.Config{
 		Concurrency: cfg.Concurrency,
 		Grace:       max(cfg.ShutdownGrace-recordTime, time.Second),

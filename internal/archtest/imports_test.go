@@ -39,13 +39,20 @@ var rules = map[string][]string{
 	// connection it is. It does not know how they find them.
 	"internal/httpapi": {"pkg/operation", "pkg/tsp", "internal/wire", "internal/auth", "internal/directory"},
 	// work is the trip over the scripts of the store, so it names their types.
-	"internal/work":      {"pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "internal/directory"},
-	"internal/webhook":   {"pkg/operation", "internal/wire"},
-	"internal/sandbox":   {"pkg/operation"},
-	"internal/devissuer": {},
+	"internal/work": {"pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "internal/directory"},
+	// A delivery goes over the scripts of the store, as an operation does.
+	"internal/webhook":          {"pkg/operation", "pkg/operation/redisstore", "pkg/webhook", "internal/wire"},
+	"internal/webhook/registry": {"pkg/operation", "internal/webhook"},
+	"internal/webhook/journal":  {"internal/webhook"},
+	"internal/egress":           {},
+	"internal/seal":             {},
+	"pkg/webhook":               {},
+	"internal/sandbox":          {"pkg/operation"},
+	"internal/devissuer":        {},
 	// app is the wiring that the programs share.
 	"internal/app":      {"pkg/...", "internal/..."},
 	"internal/devstack": {"pkg/...", "internal/..."},
+	"bench":             {},
 	"test":              {"pkg/...", "internal/..."},
 }
 

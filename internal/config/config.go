@@ -9,6 +9,7 @@ package config
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type API struct {
 	Common
 	Streams
 	Providers
+	Webhooks
 
 	// Addr is where the partner API listens, as host:port.
 	Addr string `env:"WRITEBACK_API_ADDR" envDefault:"127.0.0.1:8080" rule:"addr" help:"address of the partner API"`
@@ -36,7 +38,10 @@ type Worker struct {
 	Common
 	Streams
 	Providers
+	Webhooks
 
+	// Roles are what a worker does, separated by commas.
+	Roles string `env:"WRITEBACK_ROLES" envDefault:"operations,webhooks,sync" rule:"roles" help:"what this worker does: operations, webhooks, sync"`
 	// Concurrency is how many provider calls one worker makes at a time.
 	Concurrency int `env:"WRITEBACK_WORKER_CONCURRENCY" envDefault:"64" rule:"1..10000" help:"provider calls at a time in one worker"`
 }
@@ -87,6 +92,26 @@ type Providers struct {
 	MotiveURL  string `env:"WRITEBACK_MOTIVE_URL" rule:"http" help:"base URL of Motive; empty is its public API"`
 	GeotabURL  string `env:"WRITEBACK_GEOTAB_URL" rule:"http" help:"base URL of Geotab; empty is its public API"`
 }
+
+// Webhooks is how partners' endpoints are called and their secrets kept.
+type Webhooks struct {
+	// KeysetFile seals secrets; empty means a key that lies beside them in NATS.
+	KeysetFile string `env:"WRITEBACK_KEYSET_FILE" rule:"file" help:"Tink keyset in JSON that seals stored secrets; without it a key for development is kept in NATS"`
+	// WebhookLocal lets endpoints be on the same machine or network, without TLS.
+	WebhookLocal bool `env:"WRITEBACK_WEBHOOK_LOCAL" envDefault:"false" help:"for development: webhook endpoints may be http and have private addresses"`
+	// EgressProxy is the proxy for calls to webhook endpoints; empty means none.
+	EgressProxy string `env:"WRITEBACK_EGRESS_PROXY" rule:"http" help:"proxy for calls to webhook endpoints; it must refuse private addresses itself"`
+}
+
+// The roles of a worker.
+const (
+	RoleOperations = "operations"
+	RoleWebhooks   = "webhooks"
+	RoleSync       = "sync"
+)
+
+// Has reports whether the worker has a role.
+func (c Worker) Has(role string) bool { return slices.Contains(rolesOf(c.Roles), role) }
 
 // LogValue gives the settings with every secret masked.
 func (c API) LogValue() slog.Value { return masked(&c) }

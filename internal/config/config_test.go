@@ -221,7 +221,7 @@ func TestUsage_HasEveryName(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, config.Usage[config.API](&out))
 	names := config.Names[config.API]()
-	require.Len(t, names, 17)
+	require.Len(t, names, 20)
 	for _, name := range names {
 		require.Regexp(t, `(?m)^`+name+` +\S+.* {2,}\S`, out.String())
 	}

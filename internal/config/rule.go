@@ -90,6 +90,12 @@ func checkText(rule, value string) string {
 				return "must be nats, tls, ws or wss URLs, separated by commas"
 			}
 		}
+	case "roles":
+		for _, role := range rolesOf(value) {
+			if role != RoleOperations && role != RoleWebhooks && role != RoleSync {
+				return "must be a list of operations, webhooks and sync, separated by commas"
+			}
+		}
 	case "file":
 		info, err := os.Stat(value)
 		if err != nil || !info.Mode().IsRegular() {
@@ -97,6 +103,14 @@ func checkText(rule, value string) string {
 		}
 	}
 	return ""
+}
+
+func rolesOf(value string) []string {
+	roles := strings.Split(value, ",")
+	for i := range roles {
+		roles[i] = strings.TrimSpace(roles[i])
+	}
+	return roles
 }
 
 func checkAddr(value string) string {

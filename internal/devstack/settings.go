@@ -38,6 +38,8 @@ func (o Options) settings(urls URLs, registry string) (settings, error) {
 			"WRITEBACK_SHUTDOWN_GRACE=" + stopGrace.String(),
 			// Small enough for a laptop; a full stream would refuse new operations.
 			"WRITEBACK_OPERATIONS_MAX_BYTES=512MiB", "WRITEBACK_EVENTS_MAX_BYTES=1GiB",
+			// Endpoints of webhooks are on the same machine too.
+			"WRITEBACK_WEBHOOK_LOCAL=true",
 		},
 		o.Environ,
 		[]string{

@@ -21,17 +21,27 @@ const tolerance = time.Second + 2*time.Millisecond
 func (x *index) checkEarly() {
 	for connection, blocks := range x.blocks() {
 		for _, c := range x.ofConn[connection] {
-			began := c.begin(x.Transit)
-			for _, b := range blocks {
-				switch {
-				case began <= b.recorded || began >= b.until || x.late(c):
-				case began <= b.recorded+x.StartWindow:
-					x.residue(WindowHandOuts, c.ID)
-				default:
-					x.violate(Early, fmt.Sprintf("call %s began at %s; %s until %s was on record at %s", c.ID, began, b.why, b.until, b.recorded), c.ID)
-				}
+			if !x.late(c) {
+				x.checkWait(c, blocks)
 			}
 		}
+	}
+}
+
+func (x *index) checkWait(c *call, blocks []block) {
+	began, window := c.begin(x.Transit), false
+	for _, b := range blocks {
+		switch {
+		case began <= b.recorded || began >= b.until:
+		case began <= b.recorded+x.StartWindow:
+			window = true
+		default:
+			x.violate(Early, fmt.Sprintf("call %s began at %s; %s until %s was on record at %s", c.ID, began, b.why, b.until, b.recorded), c.ID)
+			return
+		}
+	}
+	if window {
+		x.residue(WindowHandOuts, c.ID)
 	}
 }
 

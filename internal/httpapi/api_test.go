@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/admission"
 	"writeback/internal/directory"
 	"writeback/internal/wire"
 	"writeback/pkg/operation"
@@ -158,11 +159,17 @@ type api struct {
 	memory *memory
 	world  *world
 	log    *lines
+	limits admission.Config
 }
 
 func newAPI(t *testing.T, cfg Config) *api {
 	t.Helper()
-	a := &api{t: t, memory: &memory{}, world: newWorld(), log: &lines{}}
+	return newLimitedAPI(t, cfg, admission.Config{})
+}
+
+func newLimitedAPI(t *testing.T, cfg Config, limits admission.Config) *api {
+	t.Helper()
+	a := &api{t: t, memory: &memory{}, world: newWorld(), log: &lines{}, limits: limits}
 	handler, err := New(a.deps(t), cfg)
 	require.NoError(t, err)
 	srv := httptest.NewServer(handler)
@@ -182,8 +189,9 @@ func (a *api) deps(t *testing.T) Deps {
 	require.NoError(t, err)
 	return Deps{
 		Verifier: tokens{}, Directory: a.world, Providers: providers,
-		Accepter: a.memory, Syncer: a.memory, Reader: a.memory,
-		Cursors: wire.NewCursors([]byte("test")), Log: slog.New(slog.NewJSONHandler(a.log, nil)),
+		Accepter: a.memory, Syncer: a.memory, Canceller: a.memory, Reader: a.memory,
+		Admission: admission.New(a.memory, a.limits),
+		Cursors:   wire.NewCursors([]byte("test")), Log: slog.New(slog.NewJSONHandler(a.log, nil)),
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"writeback/pkg/tsp"
 )
 
-// memory is an accepter, syncer and reader that keeps operations in a slice.
+// memory is an accepter, syncer, canceller and reader that keeps operations in a slice.
 type memory struct {
 	mu  sync.Mutex
 	ops []operation.Operation
@@ -24,6 +24,8 @@ type memory struct {
 	outcome *operation.Failure
 	// fault is what every call answers, if set.
 	fault error
+	// calling is an operation whose call is under way.
+	calling uuid.UUID
 	// onAccept runs first in every accept.
 	onAccept func(ctx context.Context)
 }
@@ -60,9 +62,42 @@ func (m *memory) Accept(ctx context.Context, a operation.Accepted, limits tsp.Li
 	return op, nil
 }
 
+// Outstanding counts what has not ended.
+func (m *memory) Outstanding(_ context.Context, partner uuid.UUID) (n int, err error) {
+	for _, op := range m.all() {
+		if op.PartnerID == partner && !op.Status.Terminal() {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Cancel ends what is pending, but for what calling names.
+func (m *memory) Cancel(_ context.Context, connection, id uuid.UUID) (operation.Operation, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.ops {
+		op := &m.ops[i]
+		switch {
+		case op.ID != id || op.ConnectionID != connection:
+		case op.Status.Terminal():
+			return operation.Operation{}, &operation.Error{
+				Code: operation.CodeConflict, Message: "the operation has ended as " + string(op.Status),
+			}
+		case m.calling == id:
+			return *op, nil
+		default:
+			op.Status = operation.Failed
+			op.Attempts = []operation.Attempt{{ID: uuid.New(), Status: operation.AttemptFailed, Detail: "not written: cancelled"}}
+			return *op, nil
+		}
+	}
+	return operation.Operation{}, &operation.Error{Code: operation.CodeNotFound, Message: "no such operation"}
+}
+
 func (m *memory) Sync(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, error) {
 	op, err := m.Accept(ctx, a, limits)
-	if err != nil {
+	if err != nil || op.ID != a.ID {
 		return op, err
 	}
 	m.mu.Lock()

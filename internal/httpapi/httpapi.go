@@ -84,7 +84,9 @@ type Deps struct {
 	Providers *tsp.Registry
 	Accepter  accepter
 	Syncer    syncer
+	Canceller canceller
 	Reader    reader
+	Admission gate
 	Cursors   *wire.Cursors
 	Log       *slog.Logger
 }
@@ -154,6 +156,7 @@ func (d Deps) check() error {
 	for name, missing := range map[string]bool{
 		"Verifier": d.Verifier == nil, "Directory": d.Directory == nil, "Providers": d.Providers == nil,
 		"Accepter": d.Accepter == nil, "Syncer": d.Syncer == nil, "Reader": d.Reader == nil,
+		"Canceller": d.Canceller == nil, "Admission": d.Admission == nil,
 		"Cursors": d.Cursors == nil, "Log": d.Log == nil,
 	} {
 		if missing {
@@ -188,7 +191,9 @@ func (c Config) withDefaults() Config {
 // handlers are the steps behind each documented operation, by its id.
 func (s *server) handlers() map[string]handler {
 	return map[string]handler{
-		"update_user":               s.updateUser,
+		"update_user":               s.admitted(s.updateUser),
+		"cancel_resource_operation": s.admitted(s.bounded(s.cancelOperation)),
+		"retry_resource_operation":  s.admitted(s.bounded(s.retryOperation)),
 		"list_users":                s.bounded(s.listUsers),
 		"get_user":                  s.bounded(s.getUser),
 		"list_resource_operations":  s.bounded(s.listOperations),

@@ -6,16 +6,15 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
+	"writeback/internal/wire"
 	"writeback/pkg/operation"
 )
 
-const (
-	idempotencyHeader = "Idempotency-Key"
-	maxIdempotencyKey = 255
-)
+const idempotencyHeader = "Idempotency-Key"
 
 // idempotencyKey hashes the caller's key with the partner, method and path it is
 // good for, and the query and body it stands for. Nil without the header. The
@@ -26,14 +25,58 @@ func idempotencyKey(r *http.Request, partner uuid.UUID, path string, body []byte
 	if len(values) == 0 {
 		return nil, nil
 	}
-	if len(values) > 1 || !visible(values[0]) || len(values[0]) > maxIdempotencyKey {
+	key := ""
+	if len(values) == 1 {
+		key = unquoted(values[0])
+	}
+	if !visible(key) || len(key) > wire.MaxIdempotencyKey {
 		return nil, refuse(http.StatusBadRequest,
-			"%s must be given once, with 1 to %d visible ASCII characters", idempotencyHeader, maxIdempotencyKey)
+			"%s must be given once, with 1 to %d visible ASCII characters", idempotencyHeader, wire.MaxIdempotencyKey)
 	}
 	return &operation.Key{
-		Scope:       digest(partner.String(), r.Method, path, values[0]),
+		Scope:       digest(partner.String(), r.Method, path, key),
 		Fingerprint: digest(r.URL.Query().Encode(), string(body)),
 	}, nil
+}
+
+// unquoted takes the key out of a structured field's string, so that "k" and k are
+// the same key. A string that does not end is no key.
+func unquoted(s string) string {
+	inner, quoted := strings.CutPrefix(s, `"`)
+	if !quoted {
+		return s
+	}
+	var key strings.Builder
+	for i := 0; i < len(inner); i++ {
+		switch c := inner[i]; {
+		case c == '"' && i == len(inner)-1:
+			return key.String()
+		case c == '"':
+			return ""
+		case c == '\\':
+			i++
+			if i == len(inner) || inner[i] != '"' && inner[i] != '\\' {
+				return ""
+			}
+			key.WriteByte(inner[i])
+		default:
+			key.WriteByte(c)
+		}
+	}
+	return ""
+}
+
+// replayed marks the answer as that of an earlier request. A sync one whose call is
+// still under way has no outcome to show.
+func replayed(w http.ResponseWriter, op operation.Operation) error {
+	w.Header().Set("Idempotency-Replayed", "true")
+	if !op.Sync || op.Status.Terminal() {
+		return nil
+	}
+	w.Header().Set("Location", placeURL(op))
+	return &operation.Error{
+		Code: operation.CodeConflict, Message: "operation " + op.ID.String() + " of this key is still being called; read it, or send again later",
+	}
 }
 
 // digest hashes the parts with their lengths, so that no two lists collide.

@@ -28,18 +28,39 @@ func call(t *testing.T, route wire.Route, connection, user, op uuid.UUID, bearer
 	return in
 }
 
-// seed stores an operation of the partner.
+// seed stores an operation of the partner that has succeeded.
 func (a *api) seed(partner, connection uuid.UUID) uuid.UUID {
+	return a.seedAs(partner, connection, operation.Succeeded)
+}
+
+// seedAs stores an operation of the partner on the connection's first user.
+func (a *api) seedAs(partner, connection uuid.UUID, status operation.Status) uuid.UUID {
+	user := userOne
+	if connection == connOther {
+		user = userOther
+	}
 	op := operation.Operation{
 		Accepted: operation.Accepted{
 			ID: uuid.Must(uuid.NewV7()), PartnerID: partner, ConnectionID: connection,
-			Provider: "samsara", Resource: operation.ResourceUser, Type: operation.Update,
+			Provider: "samsara", Resource: operation.ResourceUser, ResourceID: user, Type: operation.Update,
+			Changes: operation.Changes{operation.FieldFirstName: operation.Text("Ada")},
 		},
 		Place:  operation.Place{Seq: worldTime.UnixMicro()},
-		Status: operation.Succeeded,
+		Status: status,
 	}
 	a.memory.put(op)
 	return op.ID
+}
+
+// before is the status that an operation must have for the route to work.
+func before(route wire.Route) operation.Status {
+	switch route.OperationID {
+	case "cancel_resource_operation":
+		return operation.Pending
+	case "retry_resource_operation":
+		return operation.Failed
+	}
+	return operation.Succeeded
 }
 
 // TestRoutes_ScopeMatrix calls every route with no token, with each single scope,
@@ -57,8 +78,8 @@ func TestRoutes_ScopeMatrix(t *testing.T) {
 		t.Run(route.Method+" "+route.Path, func(t *testing.T) {
 			t.Parallel()
 			api := newAPI(t, Config{})
-			op := api.seed(partnerOne, connOne)
 			try := func(bearer string) response {
+				op := api.seedAs(partnerOne, connOne, before(route))
 				return api.send(call(t, route, connOne, userOne, op, bearer))
 			}
 			need := strings.Join(route.Scopes, " ")
@@ -81,7 +102,7 @@ func TestRoutes_ScopeMatrix(t *testing.T) {
 				require.Equal(t, "Forbidden", wrong.body["message"])
 			}
 
-			in := call(t, route, connOne, userOne, op, "")
+			in := call(t, route, connOne, userOne, api.seed(partnerOne, connOne), "")
 			in.header = http.Header{"Authorization": nil}
 			bare := api.send(in)
 			require.Equal(t, 401, bare.status)
@@ -103,9 +124,11 @@ func TestRoutes_TenantMatrix(t *testing.T) {
 		t.Run(route.Method+" "+route.Path, func(t *testing.T) {
 			t.Parallel()
 			api := newAPI(t, Config{})
-			mine, theirs := api.seed(partnerOne, connOne), api.seed(partnerTwo, connOther)
+			state := before(route)
+			mine, theirs := api.seedAs(partnerOne, connOne, state), api.seedAs(partnerTwo, connOther, state)
 			// The worst case: their operation under my connection's id.
-			smuggled := api.seed(partnerTwo, connOne)
+			smuggled := api.seedAs(partnerTwo, connOne, state)
+			untouched := api.memory.all()
 			for _, row := range []struct {
 				what                 string
 				connection, user, op uuid.UUID
@@ -135,12 +158,12 @@ func TestRoutes_TenantMatrix(t *testing.T) {
 					got := api.send(call(t, route, ids[0], ids[1], mine, ""))
 					require.Equal(t, 404, got.status, "%s: %s", what, got.text)
 				}
-				require.Len(t, api.memory.all(), 3, "nothing may have been accepted")
 			}
+			require.Equal(t, untouched, api.memory.all(), "nothing may have been accepted or changed")
 			require.Less(t, api.send(call(t, route, connOther, userOther, theirs, token(partnerTwo))).status, 300)
 		})
 	}
-	require.GreaterOrEqual(t, matrix, 4)
+	require.GreaterOrEqual(t, matrix, 6)
 }
 
 // TestLists_TenantMatrix lists everything as each partner: nothing is in both.

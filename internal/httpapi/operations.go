@@ -12,22 +12,36 @@ var errNoOperation = &operation.Error{
 	Code: operation.CodeNotFound, Message: "there is no such resource operation on this connection",
 }
 
-// getOperation shows one operation. One of another partner, or asked for through
-// another connection, is not there.
-func (s *server) getOperation(w http.ResponseWriter, r *http.Request) error {
+// ownOperation reads the operation that the path names. One of another partner, or
+// asked for through another connection, is not there.
+func (s *server) ownOperation(r *http.Request) (operation.Operation, error) {
 	connection, badConnection := wire.ParseUUID("path.connection_id", r.PathValue("connection_id"))
 	id, badID := wire.ParseUUID("path.resource_operation_id", r.PathValue("resource_operation_id"))
 	if err := wire.Invalid(badConnection, badID); err != nil {
-		return err
+		return operation.Operation{}, err
 	}
 	t := trailOf(r.Context())
 	t.connection, t.operation = connection, id
 	op, err := s.deps.Reader.Get(r.Context(), connection, id)
 	if err != nil {
-		return err
+		return operation.Operation{}, err
 	}
 	if op.PartnerID != principalOf(r.Context()).PartnerID || op.ConnectionID != connection || op.ID != id {
-		return errNoOperation
+		return operation.Operation{}, errNoOperation
+	}
+	return op, nil
+}
+
+// placeURL is where an operation is read.
+func placeURL(op operation.Operation) string {
+	return "/v2/integrations/connections/" + op.ConnectionID.String() + "/resource-operations/" + op.ID.String()
+}
+
+// getOperation shows one operation.
+func (s *server) getOperation(w http.ResponseWriter, r *http.Request) error {
+	op, err := s.ownOperation(r)
+	if err != nil {
+		return err
 	}
 	if op.Status == operation.Pending {
 		wait := wire.RetryAfterSeconds(op.Wait.Until.Sub(s.now()))

@@ -33,30 +33,46 @@ func (s *server) updateUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if a.Key, err = idempotencyKey(r, a.PartnerID, "/v2/telematics/users/"+in.user.String(), body); err != nil {
+	op, err := s.submit(w, r, a, limits, "/v2/telematics/users/"+in.user.String(), body)
+	if err != nil {
 		return err
 	}
+	s.answerWrite(w, r, op, in.sync)
+	return nil
+}
+
+// submit gives a write its id, its trace and its idempotency key, which is good for
+// the canonical path, and hands it over.
+func (s *server) submit(
+	w http.ResponseWriter, r *http.Request, a operation.Accepted, limits tsp.Limits, path string, body []byte,
+) (op operation.Operation, err error) {
+	if a.Key, err = idempotencyKey(r, a.PartnerID, path, body); err != nil {
+		return op, err
+	}
 	if a.ID, err = uuid.NewV7(); err != nil {
-		return fmt.Errorf("httpapi: operation id: %w", err)
+		return op, fmt.Errorf("httpapi: operation id: %w", err)
 	}
 	trace := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(r.Context(), trace)
 	a.TraceParent, a.TraceState = trace["traceparent"], trace["tracestate"]
 	t := trailOf(r.Context())
 	t.operation, t.connection = a.ID, a.ConnectionID
-
-	op, err := s.submit(r.Context(), a, limits)
-	if err != nil {
-		return err
+	if err := s.deps.Admission.Room(r.Context(), a.PartnerID); err != nil {
+		return op, err
+	}
+	if op, err = s.accept(r.Context(), a, limits); err != nil {
+		return op, err
 	}
 	t.operation = op.ID
-	s.answerWrite(w, r, op, in.sync)
-	return nil
+	if op.ID != a.ID {
+		return op, replayed(w, op)
+	}
+	return op, nil
 }
 
-// submit hands the operation over. A sync write is not broken off when the caller
-// goes away: it may have reached the provider, and its outcome must be recorded.
-func (s *server) submit(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, error) {
+// accept takes the write in. A sync write is not broken off when the caller goes
+// away: it may have reached the provider, and its outcome must be recorded.
+func (s *server) accept(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, error) {
 	if !a.Sync {
 		ctx, cancel := s.deadline(ctx, s.cfg.Timeout)
 		defer cancel()
@@ -69,16 +85,15 @@ func (s *server) submit(ctx context.Context, a operation.Accepted, limits tsp.Li
 
 // answerWrite writes the operation with the status of its kind of accept.
 func (s *server) answerWrite(w http.ResponseWriter, r *http.Request, op operation.Operation, sync bool) {
-	place := "/v2/integrations/connections/" + op.ConnectionID.String() + "/resource-operations/" + op.ID.String()
-	w.Header().Set("Location", place)
-	w.Header().Set("Operation-Location", place)
+	w.Header().Set("Location", placeURL(op))
+	w.Header().Set("Operation-Location", placeURL(op))
 	status := http.StatusAccepted
 	switch {
 	case sync && op.Status == operation.Succeeded:
 		status = http.StatusOK
 	case sync && op.Status == operation.Failed:
 		status = http.StatusBadGateway
-	default:
+	case op.Status == operation.Pending:
 		w.Header().Set("Retry-After", "1")
 	}
 	s.write(w, r, status, wire.WriteView(op))

@@ -208,14 +208,18 @@ func TestUpdateUser_IdempotencyKey(t *testing.T) {
 	}
 	one := send(userOne, "Ada", "", "key-1")
 	require.Equal(t, 202, one.status, one.text)
+	require.Empty(t, one.header.Get("Idempotency-Replayed"))
 	again := send(userOne, "Ada", "", "key-1")
+	require.Equal(t, 202, again.status)
 	require.Equal(t, one.body["id"], again.body["id"])
+	require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
+	require.Equal(t, one.body["id"], send(userOne, "Ada", "", `"key-1"`).body["id"], "the quoted form is the same key")
 	require.Equal(t, one.header.Get("Location"), again.header.Get("Location"))
 	require.Equal(t, 422, send(userOne, "Eve", "", "key-1").status, "another body")
 	require.Equal(t, 422, send(userOne, "Ada", "?is_sync=true", "key-1").status, "another query")
 	require.NotEqual(t, one.body["id"], send(userOne, "Ada", "", "key-2").body["id"])
 	require.NotEqual(t, one.body["id"], send(userOneB, "Ada", "", "key-1").body["id"], "another path")
-	for _, keys := range [][]string{{""}, {"a", "b"}, {strings.Repeat("k", 256)}, {"sp ace"}} {
+	for _, keys := range [][]string{{""}, {"a", "b"}, {strings.Repeat("k", 256)}, {"sp ace"}, {`""`}, {`"open`}, {`"a"b"`}, {`"a\b"`}, {`"a\`}, {"k\u00e9y"}} {
 		require.Equal(t, 400, send(userOne, "Ada", "", keys...).status, keys)
 	}
 	for _, op := range api.memory.all() {

@@ -12,18 +12,23 @@ import (
 )
 
 // History reads what the streams remember. Safe for concurrent use.
-type History struct{ js jetstream.JetStream }
+type History struct {
+	js                 jetstream.JetStream
+	operations, events string
+}
 
 // NewHistory makes a reader of the streams.
-func NewHistory(js jetstream.JetStream) *History { return &History{js: js} }
+func NewHistory(js jetstream.JetStream) *History {
+	return &History{js: js, operations: StreamOperations, events: StreamEvents}
+}
 
 // Ends gives where the streams end now. Zero and zero: nothing was ever written,
 // a new installation.
 func (h *History) Ends(ctx context.Context) (operations, events uint64, err error) {
-	if operations, err = h.last(ctx, StreamOperations); err != nil {
+	if operations, err = h.last(ctx, h.operations); err != nil {
 		return 0, 0, err
 	}
-	events, err = h.last(ctx, StreamEvents)
+	events, err = h.last(ctx, h.events)
 	return operations, events, err
 }
 
@@ -45,12 +50,12 @@ const batch = 256
 // sequence number, in order and in batches. Messages that cannot be understood
 // are left out: they were never anybody's.
 func (h *History) Operations(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Message) error) error {
-	return read(ctx, h.js, StreamOperations, since, upTo, DecodeMessage, pass)
+	return read(ctx, h.js, h.operations, since, upTo, DecodeMessage, pass)
 }
 
 // Events passes on the events in the same way.
 func (h *History) Events(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Event) error) error {
-	return read(ctx, h.js, StreamEvents, since, upTo, DecodeEvent, pass)
+	return read(ctx, h.js, h.events, since, upTo, DecodeEvent, pass)
 }
 
 func read[T any](ctx context.Context, js jetstream.JetStream, stream string, since time.Time, upTo uint64,

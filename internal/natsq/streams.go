@@ -122,6 +122,10 @@ func Ensure(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 		s.Replicas = cfg.Replicas
 		// The flow repeats publishes and tolerates duplicates; ids would cost memory.
 		s.Duplicates = time.Second
+		if s.Name == StreamDead {
+			// A dead message comes back after AckWait if its end got lost.
+			s.Duplicates = max(10*time.Minute, 2*cfg.AckWait)
+		}
 		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
 			return fmt.Errorf("natsq: stream %s: %w", s.Name, err)
 		}

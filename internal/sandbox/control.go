@@ -164,7 +164,8 @@ func (s *Sandbox) state(a *account, u *user) userState {
 	return state
 }
 
-// deleteSessions ends the Geotab sessions, of one connection or of all.
+// deleteSessions ends the sessions and the access tokens that can be renewed, of
+// one connection or of all.
 func (s *Sandbox) deleteSessions(w http.ResponseWriter, r *http.Request) {
 	q, err := params(r, "connection")
 	if err != nil {
@@ -172,6 +173,7 @@ func (s *Sandbox) deleteSessions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.geotab.sessions.end(q.Get("connection"))
+	s.samsara.tokens.end(q.Get("connection"))
 	w.WriteHeader(http.StatusNoContent)
 }
 

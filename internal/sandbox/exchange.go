@@ -51,8 +51,9 @@ type exchange struct {
 	userRef string // as the caller wrote it
 
 	// filled by the action
-	ignored []string
-	applied int64
+	ignored   []string
+	applied   int64
+	refreshes int64
 }
 
 // ignore notes a key that the provider drops in silence.
@@ -117,7 +118,8 @@ func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request, provider string,
 		a = act()
 	}
 	s.journal.finish(entry, outcome{
-		status: a.status, fault: hit, applied: x.applied, ignored: x.ignored, duration: time.Since(start),
+		status: a.status, fault: hit, applied: x.applied, ignored: x.ignored, refreshes: x.refreshes,
+		duration: time.Since(start),
 	})
 	deliver(w, a)
 }

@@ -39,7 +39,7 @@ type Fault struct {
 	Count int `json:"count,omitempty"`
 	// Reads extends it to read calls.
 	Reads bool `json:"reads,omitempty"`
-	// Logins extends it to Geotab's Authenticate.
+	// Logins extends it to Geotab's Authenticate and Samsara's token endpoint.
 	Logins bool `json:"logins,omitempty"`
 	// Apply carries the call out first: the write happens, its answer is lost.
 	Apply bool `json:"apply,omitempty"`

@@ -38,6 +38,9 @@ type Record struct {
 	// AppliedSeq counts the writes applied to this user, from 1. Zero: this call
 	// changed nothing.
 	AppliedSeq int64 `json:"applied_seq,omitempty"`
+	// Refreshes counts the refreshes of the connection's tokens, from 1. Zero: this
+	// call was none.
+	Refreshes int64 `json:"refreshes,omitempty"`
 	// Ignored lists the keys that the provider dropped in silence.
 	Ignored []string `json:"ignored,omitempty"`
 	// Duration until the answer, in nanoseconds.
@@ -46,11 +49,12 @@ type Record struct {
 
 // outcome is how a call ended.
 type outcome struct {
-	status   int
-	fault    bool
-	applied  int64
-	ignored  []string
-	duration time.Duration
+	status    int
+	fault     bool
+	applied   int64
+	refreshes int64
+	ignored   []string
+	duration  time.Duration
 }
 
 // logged is a call in the journal. Only its outcome changes, once.
@@ -137,5 +141,6 @@ func (l *logged) show() Record {
 		return r
 	}
 	r.Status, r.Fault, r.AppliedSeq, r.Ignored, r.Duration = end.status, end.fault, end.applied, end.ignored, end.duration
+	r.Refreshes = end.refreshes
 	return r
 }

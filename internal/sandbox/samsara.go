@@ -13,14 +13,18 @@ import (
 
 // samsara speaks the drivers part of the Samsara API.
 type samsara struct {
-	tokens map[string]*account
-	schema *samsaraSchema
-	zones  zones
-	now    func() time.Time
+	accounts []*account
+	tokens   *samsaraTokens
+	schema   *samsaraSchema
+	zones    zones
+	now      func() time.Time
 }
 
-func newSamsara(accounts []*account, now func() time.Time) *samsara {
-	return &samsara{tokens: tokensOf(Samsara, accounts), schema: newSamsaraSchema(), now: now}
+func newSamsara(accounts []*account, life time.Duration, now func() time.Time) *samsara {
+	accounts = slices.DeleteFunc(slices.Clone(accounts), func(a *account) bool { return a.provider != Samsara })
+	return &samsara{
+		accounts: accounts, tokens: newSamsaraTokens(accounts, life, now), schema: newSamsaraSchema(), now: now,
+	}
 }
 
 // tokensOf says which access token opens which account of a provider.
@@ -40,8 +44,14 @@ func tokensOf(provider string, accounts []*account) map[string]*account {
 }
 
 func (s *samsara) accept(x *exchange) action {
-	x.account = s.tokens[bearer(x.r)]
 	var act action
+	if x.path == "/oauth2/token" {
+		if act = s.token(x); act == nil {
+			return func() answer { return s.fail(x, http.StatusMethodNotAllowed, "Method not allowed") }
+		}
+		return act
+	}
+	x.account = s.tokens.account(bearer(x.r))
 	switch id, one := strings.CutPrefix(x.path, "/fleet/drivers/"); {
 	case x.path == "/fleet/drivers":
 		act = s.collection(x)

@@ -36,6 +36,7 @@ const (
 	DefaultMaxRequestBytes  = 256 << 20
 	DefaultGeotabAuthPerMin = 10
 	DefaultGeotabSession    = 14 * 24 * time.Hour
+	DefaultSamsaraToken     = time.Hour
 
 	maxBody = 4 << 20
 )
@@ -53,6 +54,12 @@ type Config struct {
 	// MaxRequestBytes bounds the bodies in the request log. Zero:
 	// DefaultMaxRequestBytes.
 	MaxRequestBytes int64
+	// SamsaraOAuth gives the seeded Samsara connections OAuth credentials, as
+	// OAuthSeeds has them, instead of API tokens that do not end.
+	SamsaraOAuth bool
+	// SamsaraTokenLife is how long an access token that can be refreshed lives. Zero:
+	// DefaultSamsaraToken.
+	SamsaraTokenLife time.Duration
 	// GeotabAuthPerMinute is the login limit of a user and database. Zero:
 	// DefaultGeotabAuthPerMin; negative: not limited.
 	GeotabAuthPerMinute int
@@ -73,6 +80,7 @@ type Sandbox struct {
 	accounts []*account
 	wires    map[string]wire
 	geotab   *geotab
+	samsara  *samsara
 	faults   *faultList
 	journal  *journal
 	control  http.Handler
@@ -91,14 +99,15 @@ func New(cfg Config) *Sandbox {
 		journal: newJournal(cfg.MaxRequests, cfg.MaxRequestBytes, cfg.Now),
 		closing: make(chan struct{}),
 	}
-	for _, seed := range append(seeds(cfg.UsersPerConnection), cfg.Extra...) {
+	for _, seed := range append(seeds(cfg.UsersPerConnection, cfg.SamsaraOAuth), cfg.Extra...) {
 		if a := newAccount(seed, cfg.Now()); a != nil {
 			s.accounts = append(s.accounts, a)
 		}
 	}
 	s.geotab = newGeotab(s.accounts, cfg)
+	s.samsara = newSamsara(s.accounts, cfg.SamsaraTokenLife, cfg.Now)
 	s.wires = map[string]wire{
-		Samsara: newSamsara(s.accounts, cfg.Now),
+		Samsara: s.samsara,
 		Motive:  newMotive(s.accounts, cfg.Now),
 		Geotab:  s.geotab,
 	}
@@ -119,6 +128,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.GeotabSessionLife <= 0 {
 		c.GeotabSessionLife = DefaultGeotabSession
+	}
+	if c.SamsaraTokenLife <= 0 {
+		c.SamsaraTokenLife = DefaultSamsaraToken
 	}
 	if c.GeotabPath == "" {
 		c.GeotabPath = "ThisServer"

@@ -74,23 +74,36 @@ func SimulatorUserID(n int) string { return fmt.Sprintf("sim-%02d", n) }
 // Seeds are the dev connections c1 (Samsara), c2 (Motive), c3 (Geotab), c4 (the
 // simulator) and c9 (Samsara, of the other partner), with 100 users each. It is
 // the same in every process.
-func Seeds() []Seed { return seeds(DefaultUsers) }
+func Seeds() []Seed { return seeds(DefaultUsers, false) }
 
-func seeds(users int) []Seed {
+// OAuthSeeds are the same with Samsara connections that have OAuth credentials:
+// access_token, refresh_token, client_id and client_secret. They go with
+// Config.SamsaraOAuth.
+func OAuthSeeds() []Seed { return seeds(DefaultUsers, true) }
+
+func seeds(users int, oauth bool) []Seed {
 	token := func(t string) map[string]string { return map[string]string{"access_token": t} }
+	samsara := func(connection string) map[string]string {
+		c := token("sandbox-samsara-" + connection)
+		if oauth {
+			c["refresh_token"] = "sandbox-samsara-refresh-" + connection
+			c["client_id"], c["client_secret"] = "sandbox-samsara-app", "sandbox-samsara-secret"
+		}
+		return c
+	}
 	list := []struct {
 		digit       int
 		provider    string
 		credentials map[string]string
 		sourceID    func(n int) string
 	}{
-		{1, Samsara, token("sandbox-samsara-c1"), func(n int) string { return SamsaraUserID(1, n) }},
+		{1, Samsara, samsara("c1"), func(n int) string { return SamsaraUserID(1, n) }},
 		{2, Motive, token("sandbox-motive-c2"), MotiveUserID},
 		{3, Geotab, map[string]string{
 			"database": "sandbox_c3", "username": "service@northwind.example", "password": "sandbox-geotab-c3",
 		}, GeotabUserID},
 		{4, Simulator, map[string]string{}, SimulatorUserID},
-		{9, Samsara, token("sandbox-samsara-c9"), func(n int) string { return SamsaraUserID(9, n) }},
+		{9, Samsara, samsara("c9"), func(n int) string { return SamsaraUserID(9, n) }},
 	}
 	out := make([]Seed, 0, len(list))
 	for _, c := range list {

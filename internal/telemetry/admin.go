@@ -20,6 +20,11 @@ type AdminConfig struct {
 	// Checks ask one dependency each whether it can be used. They may run at the
 	// same time as themselves. Their error texts are shown in /readyz.
 	Checks map[string]func(context.Context) error
+	// Tolerated ask the dependencies that the program can do without for a while.
+	// One that fails is shown as degraded, and the program stays ready.
+	Tolerated map[string]func(context.Context) error
+	// Starting: /readyz answers 503 until Started is called.
+	Starting bool
 	// CheckTimeout bounds one readiness answer. Zero is 2 s.
 	CheckTimeout time.Duration
 }
@@ -27,18 +32,15 @@ type AdminConfig struct {
 // Admin is the admin port's handler: /healthz, /readyz, /metrics, /debug/pprof/.
 // It must not face partners. It is safe for concurrent use.
 type Admin struct {
-	checks   map[string]func(context.Context) error
-	timeout  time.Duration
+	cfg      atomic.Pointer[AdminConfig]
 	draining atomic.Bool
 	mux      *http.ServeMux
 }
 
 // Admin makes the handler of the admin port.
 func (t *Telemetry) Admin(cfg AdminConfig) *Admin {
-	a := &Admin{checks: cfg.Checks, timeout: cfg.CheckTimeout, mux: http.NewServeMux()}
-	if a.timeout <= 0 {
-		a.timeout = 2 * time.Second
-	}
+	a := &Admin{mux: http.NewServeMux()}
+	a.set(cfg)
 	a.mux.HandleFunc("GET /healthz", a.alive)
 	a.mux.HandleFunc("GET /readyz", a.ready)
 	a.mux.Handle("GET /metrics", promhttp.HandlerFor(t.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
@@ -52,6 +54,20 @@ func (t *Telemetry) Admin(cfg AdminConfig) *Admin {
 
 // ServeHTTP answers a request to the admin port.
 func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+func (a *Admin) set(cfg AdminConfig) {
+	if cfg.CheckTimeout <= 0 {
+		cfg.CheckTimeout = 2 * time.Second
+	}
+	a.cfg.Store(&cfg)
+}
+
+// Started says that the program has all its parts: from now on /readyz asks these
+// checks.
+func (a *Admin) Started(cfg AdminConfig) {
+	cfg.Starting = false
+	a.set(cfg)
+}
 
 // SetDraining makes /readyz answer 503 from now on, so that no new work is sent
 // to a program that is stopping. /healthz stays 200.
@@ -69,11 +85,28 @@ type readiness struct {
 }
 
 func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
-	out, status := readiness{Status: "ok", Checks: a.run(r.Context())}, http.StatusOK
+	cfg := a.cfg.Load()
+	ctx, cancel := context.WithTimeout(r.Context(), cfg.CheckTimeout)
+	defer cancel()
+	out, status := readiness{Status: "ok"}, http.StatusOK
+	tolerated := make(chan map[string]string, 1)
+	go func() { tolerated <- ask(ctx, cfg.Tolerated) }()
+	out.Checks = ask(ctx, cfg.Checks)
+	failed := false
 	for _, result := range out.Checks {
+		failed = failed || result != "ok"
+	}
+	for name, result := range <-tolerated {
 		if result != "ok" {
-			out.Status, status = "unavailable", http.StatusServiceUnavailable
+			out.Status, result = "degraded", "degraded: "+result
 		}
+		out.Checks[name] = result
+	}
+	if failed {
+		out.Status, status = "unavailable", http.StatusServiceUnavailable
+	}
+	if cfg.Starting {
+		out.Status, status = "starting", http.StatusServiceUnavailable
 	}
 	if a.draining.Load() {
 		out.Status, status = "draining", http.StatusServiceUnavailable
@@ -81,17 +114,15 @@ func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
 	answer(w, status, out)
 }
 
-// run asks all dependencies at once. One that does not answer in time counts as
+// ask asks all dependencies at once. One that does not answer in time counts as
 // failed, whether it heeds its context or not.
-func (a *Admin) run(ctx context.Context) map[string]string {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
+func ask(ctx context.Context, checks map[string]func(context.Context) error) map[string]string {
 	var (
 		mu  sync.Mutex
-		out = make(map[string]string, len(a.checks))
+		out = make(map[string]string, len(checks))
 		wg  sync.WaitGroup
 	)
-	for name, check := range a.checks {
+	for name, check := range checks {
 		wg.Go(func() {
 			result := make(chan error, 1)
 			go func() { result <- safely(ctx, check) }()

@@ -83,6 +83,31 @@ func TestAdmin_Draining(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
+func TestAdmin_StartingThenStarted(t *testing.T) {
+	t.Parallel()
+	a := admin(telemetry.AdminConfig{Starting: true})
+	status, body := get(t, a, "/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.JSONEq(t, `{"status":"starting","checks":{}}`, body)
+	status, _ = get(t, a, "/healthz")
+	require.Equal(t, http.StatusOK, status)
+	a.Started(telemetry.AdminConfig{Checks: checks{"redis": good}})
+	status, body = get(t, a, "/readyz")
+	require.Equal(t, http.StatusOK, status)
+	require.JSONEq(t, `{"status":"ok","checks":{"redis":"ok"}}`, body)
+}
+
+func TestAdmin_ToleratedIsDegradedAndReady(t *testing.T) {
+	t.Parallel()
+	away := func(context.Context) error { return errors.New("not connected") }
+	status, body := get(t, admin(telemetry.AdminConfig{Checks: checks{"redis": good}, Tolerated: checks{"nats": away}}), "/readyz")
+	require.Equal(t, http.StatusOK, status)
+	require.JSONEq(t, `{"status":"degraded","checks":{"redis":"ok","nats":"degraded: not connected"}}`, body)
+	status, body = get(t, admin(telemetry.AdminConfig{Checks: checks{"redis": away}, Tolerated: checks{"nats": away}}), "/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.JSONEq(t, `{"status":"unavailable","checks":{"redis":"not connected","nats":"degraded: not connected"}}`, body)
+}
+
 func TestAdmin_AliveAsksNobody(t *testing.T) {
 	t.Parallel()
 	a := admin(telemetry.AdminConfig{Checks: checks{"redis": func(context.Context) error {

@@ -77,6 +77,18 @@ func exampleFailed() operation.Operation {
 	return op
 }
 
+// cancelExamples are a cancelled operation, and one whose call is awaited.
+func cancelExamples() object {
+	ended := examplePending()
+	ended.Status, ended.UpdatedAt = operation.Failed, exampleTime.Add(4*time.Second)
+	ended.Attempts = []operation.Attempt{{
+		ID:          uuid.MustParse("019cada2-32e0-7d05-b1c4-5e9d0a7b3f42"),
+		OperationID: ended.ID, StartedAt: ended.UpdatedAt, EndedAt: ended.UpdatedAt,
+		Status: operation.AttemptFailed, Detail: "not written: the operation was cancelled",
+	}}
+	return append(one("cancelled", CancelView(ended)), one("requested", CancelView(examplePending()))...)
+}
+
 func requestExamples() object {
 	return append(one("update", object{
 		{"connection_id", exampleConnection},

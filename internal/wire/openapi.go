@@ -75,6 +75,9 @@ func (e endpoint) object() object {
 	for _, p := range e.params {
 		params = append(params, p.object())
 	}
+	if e.keyed {
+		params = append(params, keyParam())
+	}
 	out := object{
 		{"operationId", e.OperationID},
 		{"tags", []string{e.tag}},
@@ -96,19 +99,50 @@ func (e endpoint) object() object {
 func (e endpoint) responses() object {
 	var out object
 	answer := func(status int, text string, examples object) {
-		out = append(out, member{strconv.Itoa(status), object{
-			{"description", text}, {"content", content(ref(e.success), examples)},
-		}})
+		response := object{{"description", text}}
+		if names := e.headers(); len(names) > 0 {
+			response = append(response, member{"headers", headerRefs(names)})
+		}
+		response = append(response, member{"content", content(ref(e.success), examples)})
+		out = append(out, member{strconv.Itoa(status), response})
 	}
-	if e.write {
+	switch {
+	case e.write:
 		answer(http.StatusOK, "The provider took the write (is_sync=true).", one("success", WriteView(exampleSucceeded())))
 		answer(http.StatusAccepted, "The write is accepted and queued.", one("pending", WriteView(examplePending())))
 		answer(http.StatusBadGateway, "The provider refused the write or did not answer (is_sync=true).", one("failed", WriteView(exampleFailed())))
-	} else {
+	case e.queued:
+		answer(http.StatusAccepted, "The write is accepted and queued.", one("pending", WriteView(examplePending())))
+	case e.examples != nil:
+		answer(http.StatusOK, http.StatusText(http.StatusOK), e.examples())
+	default:
 		answer(http.StatusOK, http.StatusText(http.StatusOK), answerExamples(e.success))
 	}
 	for _, status := range e.refusals() {
 		out = append(out, member{strconv.Itoa(status), object{{"$ref", "#/components/responses/" + errorNames[status]}}})
+	}
+	return out
+}
+
+// headers are those that the endpoint's successes tell more by.
+func (e endpoint) headers() []string {
+	var names []string
+	if e.write || e.queued {
+		names = append(names, "Location")
+	}
+	if e.keyed {
+		names = append(names, "Idempotency-Replayed")
+	}
+	if e.limited {
+		names = append(names, "RateLimit", "RateLimit-Policy")
+	}
+	return names
+}
+
+func headerRefs(names []string) object {
+	var out object
+	for _, name := range names {
+		out = append(out, member{name, object{{"$ref", "#/components/headers/" + name}}})
 	}
 	return out
 }
@@ -149,8 +183,8 @@ func errorResponses() object {
 	var out object
 	for _, status := range refusalOrder {
 		response := object{{"description", refusalTexts[status]}}
-		if name, ok := refusalHeaders[status]; ok {
-			response = append(response, member{"headers", object{{name, object{{"$ref", "#/components/headers/" + name}}}}})
+		if names, ok := refusalHeaders[status]; ok {
+			response = append(response, member{"headers", headerRefs(names)})
 		}
 		name := errorNames[status]
 		response = append(response, member{"content", content(ref(name), one("refusal", exampleError(status)))})
@@ -159,16 +193,21 @@ func errorResponses() object {
 	return out
 }
 
-var refusalHeaders = map[int]string{
-	http.StatusUnauthorized:       "WWW-Authenticate",
-	http.StatusTooManyRequests:    "Retry-After",
-	http.StatusServiceUnavailable: "Retry-After",
+var refusalHeaders = map[int][]string{
+	http.StatusUnauthorized:       {"WWW-Authenticate"},
+	http.StatusTooManyRequests:    {"Retry-After", "RateLimit", "RateLimit-Policy"},
+	http.StatusServiceUnavailable: {"Retry-After"},
 }
 
 func headers() object {
+	header := func(text string) object { return object{{"description", text}, {"schema", textSchema}} }
 	return object{
+		{"Idempotency-Replayed", header("`true` when the answer is that of an earlier request under the same Idempotency-Key.")},
+		{"Location", header("Where the operation is read.")},
+		{"RateLimit", header("On writes: what your rate leaves: `r` more now, all of it again in `t` seconds.")},
+		{"RateLimit-Policy", header("On writes: your rate: `q` at once, refilled within `w` seconds.")},
 		{"Retry-After", object{{"description", "Seconds until it is worth trying again."}, {"schema", intSchema}}},
-		{"WWW-Authenticate", object{{"description", "The Bearer challenge of RFC 6750."}, {"schema", textSchema}}},
+		{"WWW-Authenticate", header("The Bearer challenge of RFC 6750.")},
 	}
 }
 

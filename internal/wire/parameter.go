@@ -1,5 +1,7 @@
 package wire
 
+import "fmt"
+
 // parameter is one parameter in the document.
 type parameter struct {
 	name   string
@@ -19,6 +21,19 @@ func (p parameter) object() object {
 		{"required", p.inPath},
 		{"description", p.text},
 		{"schema", p.schema},
+	}
+}
+
+// keyParam is a header, and an extension of the contract.
+func keyParam() object {
+	return object{
+		{"name", "Idempotency-Key"},
+		{"in", "header"},
+		{"required", false},
+		{"description", fmt.Sprintf("A name of your own for this request: 1 to %d visible ASCII characters, bare or as a quoted string. Sent again within 24 hours, with the same "+
+			"query and body, it is answered with the operation that it made, in its present state. With another query or body it is "+
+			"refused with 422. A refused request keeps no key. An extension of the contract.", MaxIdempotencyKey)},
+		{"schema", textSchema},
 	}
 }
 

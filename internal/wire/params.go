@@ -19,6 +19,8 @@ const (
 	MaxSize     = 1000
 	// MaxValues bounds the values of a repeated parameter.
 	MaxValues = 100
+	// MaxIdempotencyKey bounds an idempotency key, in characters.
+	MaxIdempotencyKey = 255
 )
 
 // ParseUUID reads a UUID in its usual form of 36 characters, either case. The

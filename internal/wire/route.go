@@ -48,12 +48,16 @@ type endpoint struct {
 	Route
 	tag, summary, text string
 	params             []parameter
+	// keyed says that it takes an Idempotency-Key.
+	keyed bool
 	// body is the schema of the request body. Empty: none.
 	body string
-	// success is the schema of the answer.
-	success string
-	// write adds the answers that only a write has.
-	write bool
+	// success is the schema of the answer, examples are of it. Nil: the usual ones.
+	success  string
+	examples func() object
+	// write adds the answers that only a write has; queued makes 202 its only
+	// success. limited says that answers tell what the partner's rate leaves.
+	write, queued, limited bool
 	// errors are the refusals besides those that every route has.
 	errors []int
 }
@@ -80,7 +84,7 @@ var endpoints = []endpoint{
 			"With `is_sync=true` the provider is called once, inside the request: the answer is 200 or 502 with the ended operation.",
 		params:  []parameter{userIDParam, syncParam},
 		body:    "UserUpdate",
-		success: "ResourceOperation", write: true, errors: telematicsErrors,
+		success: "ResourceOperation", keyed: true, write: true, limited: true, errors: telematicsErrors,
 	},
 	{
 		Route: Route{http.MethodGet, "/v2/telematics/users/{user_id}", "get_user", []string{ScopeTelematicsRead}},
@@ -113,6 +117,30 @@ var endpoints = []endpoint{
 		text:    "One operation with its attempt log. Both ids must belong together.",
 		params:  []parameter{connectionIDParam, operationIDParam},
 		success: "ResourceOperationRead", errors: integrationsErrors,
+	},
+	{
+		Route: Route{
+			http.MethodPost, "/v2/integrations/connections/{connection_id}/resource-operations/{resource_operation_id}/cancel",
+			"cancel_resource_operation", []string{ScopeTelematicsWrite},
+		},
+		tag: tagOperations, summary: "Cancel a resource operation",
+		text: "Gives up a pending operation. It ends as failed, with a log entry that says so. While a call of it is under way it " +
+			"stays pending with `cancel_requested`: if that call succeeds the operation succeeds, else it ends as failed. One that " +
+			"has ended is refused with 409. An extension of the contract.",
+		params:  []parameter{connectionIDParam, operationIDParam},
+		success: "ResourceOperationRead", examples: cancelExamples, limited: true, errors: integrationsErrors,
+	},
+	{
+		Route: Route{
+			http.MethodPost, "/v2/integrations/connections/{connection_id}/resource-operations/{resource_operation_id}/retry",
+			"retry_resource_operation", []string{ScopeTelematicsWrite},
+		},
+		tag: tagOperations, summary: "Retry a resource operation",
+		text: "Accepts the changes of a failed operation once more, as a new operation behind those that the user has outstanding. " +
+			"It names the failed one in `retry_of` and is always queued. Any other than a failed one is refused with 409. An " +
+			"extension of the contract.",
+		params:  []parameter{connectionIDParam, operationIDParam},
+		success: "ResourceOperation", keyed: true, queued: true, limited: true, errors: []int{http.StatusNotImplemented, http.StatusGatewayTimeout},
 	},
 	{
 		Route: Route{http.MethodGet, "/v2/integrations/connections", "list_connections", []string{ScopeConnectionRead}},

@@ -44,6 +44,7 @@ func readViewProperties() []property {
 		{"max_attempts", intSchema, false, "After how many attempts it fails." + pending},
 		{"next_attempt_at", timeSchema, false, "When the next attempt may start, if that is known." + pending},
 		{"expires_at", timeSchema, false, "When it fails if it has not ended by then." + pending},
+		{"cancel_requested", boolSchema, false, "True in the answer to a cancel during a call, whose end decides." + pending},
 		{"retry_of", uuidSchema, false, "The failed operation that this one repeats. An extension of the contract."},
 	}
 }

@@ -58,6 +58,9 @@ type ResourceOperationRead struct {
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 	// ExpiresAt is when the operation fails if it is still pending.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// CancelRequested is set in the answer to a cancel that came during a call; see
+	// CancelView.
+	CancelRequested bool `json:"cancel_requested,omitempty"`
 	// RetryOf names the failed operation that this one repeats.
 	RetryOf *uuid.UUID `json:"retry_of,omitempty"`
 }
@@ -124,6 +127,14 @@ func ReadView(op operation.Operation) ResourceOperationRead {
 	if op.Status == operation.Pending {
 		v.addProgress(op)
 	}
+	return v
+}
+
+// CancelView is the answer to a cancel: a read view. An operation that is still
+// pending ends after the call under way, as failed unless that call succeeds.
+func CancelView(op operation.Operation) ResourceOperationRead {
+	v := ReadView(op)
+	v.CancelRequested = op.Status == operation.Pending
 	return v
 }
 

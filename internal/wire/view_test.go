@@ -105,6 +105,8 @@ func TestViews_Golden(t *testing.T) {
 		"read_sync":      {wire.ReadView(syncing()), "ResourceOperationRead"},
 		"read_behind":    {wire.ReadView(waiting(operation.Wait{Reason: operation.WaitBehind, Behind: id(8)})), "ResourceOperationRead"},
 		"read_retry":     {wire.ReadView(waiting(operation.Wait{Reason: operation.WaitRetry, Until: accepted.Add(time.Hour)})), "ResourceOperationRead"},
+		"read_cancel":    {wire.CancelView(pending()), "ResourceOperationRead"},
+		"read_cancelled": {wire.CancelView(failed()), "ResourceOperationRead"},
 		"page_empty":     {wire.NewPage[wire.ResourceOperationRead](nil), "ResourceOperationReadPage"},
 		"page_of_read":   {wire.NewPage([]wire.ResourceOperationRead{wire.ReadView(succeeded())}), "ResourceOperationReadPage"},
 		"user_bare":      {wire.UserRead{SourceName: "samsara"}, "UserRead"},

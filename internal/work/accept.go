@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/singleflight"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
@@ -19,6 +20,8 @@ type Accepter struct {
 	cfg     Config
 	acks    *Acker
 	attempt *Attempter
+	// replays joins the publishes of replays of one operation at one time.
+	replays singleflight.Group
 }
 
 // NewAccepter makes an accepter; acks must be running.
@@ -62,13 +65,22 @@ func (a *Accepter) publish(ctx context.Context, op operation.Operation, quiet bo
 	a.acks.Note(redisstore.Ack{Connection: op.ConnectionID, ID: op.ID, Accepted: true})
 }
 
-// replay answers a repeated idempotency key with the operation it stands for.
+// replay answers a repeated idempotency key with the present state of the operation
+// it stands for. Whoever accepted that may have died before it was in the stream, so
+// it is published before the answer.
 func (a *Accepter) replay(ctx context.Context, connection, id uuid.UUID) (operation.Operation, error) {
-	op, err := a.parts.Store.Get(ctx, connection, id)
+	rec, err := a.parts.Store.GetRecord(ctx, connection, id)
 	if err != nil {
 		return operation.Operation{}, refusal(err)
 	}
-	return op, nil
+	if !rec.Accepted {
+		_, _, _ = a.replays.Do(id.String(), func() (any, error) {
+			// Its lane is in the due index; nobody has to be woken.
+			a.publish(ctx, rec.Operation, false)
+			return nil, nil
+		})
+	}
+	return rec.Operation, nil
 }
 
 // refusal turns the store's errors into the caller's.

@@ -29,7 +29,7 @@ type Attempter struct {
 
 // NewAttempter makes an attempter.
 func NewAttempter(parts Parts, cfg Config) *Attempter {
-	return &Attempter{parts: parts, cfg: cfg.withDefaults(), metrics: newMetrics()}
+	return &Attempter{parts: parts, cfg: cfg.withDefaults(), metrics: newMetrics("writeback")}
 }
 
 // Attempt makes the call that the lease stands for. It never fails: whatever

@@ -3,6 +3,7 @@ package work
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,11 +18,12 @@ type lanes struct {
 	due    []uuid.UUID
 	own    []uuid.UUID
 	queued map[uuid.UUID]bool
+	looked map[uuid.UUID]time.Time
 	some   chan struct{} // has a token when there may be something
 }
 
 func newLanes() *lanes {
-	return &lanes{queued: map[uuid.UUID]bool{}, some: make(chan struct{}, 1)}
+	return &lanes{queued: map[uuid.UUID]bool{}, looked: map[uuid.UUID]time.Time{}, some: make(chan struct{}, 1)}
 }
 
 // found replaces the due lanes by what a poll saw.
@@ -67,6 +69,27 @@ func (l *lanes) take() (uuid.UUID, bool) {
 		l.signal()
 	}
 	return lane, true
+}
+
+// mostLooked bounds the lanes of which it is remembered when they were looked at.
+const mostLooked = 4096
+
+// looking notes when this process looks at a lane.
+func (l *lanes) looking(lane uuid.UUID, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.looked) >= mostLooked {
+		clear(l.looked)
+	}
+	l.looked[lane] = at
+}
+
+// lookedSince reports whether this process is known to have looked at the lane since
+// then.
+func (l *lanes) lookedSince(lane uuid.UUID, then time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.looked[lane].After(then)
 }
 
 // hungry reports whether the due lanes are used up.

@@ -19,17 +19,17 @@ type metrics struct {
 }
 
 // newMetrics makes the instruments. An instrument that cannot be made records
-// nothing; that is never a reason to stop.
-func newMetrics() metrics {
+// nothing; that is never a reason to stop. name starts their names.
+func newMetrics(name string) metrics {
 	m := otel.Meter("writeback/work")
 	var out metrics
-	out.attempts, _ = m.Int64Counter("writeback.attempts", metric.WithDescription("Attempts by provider and outcome."))
-	out.duration, _ = m.Float64Histogram("writeback.attempt.duration", metric.WithUnit("s"),
+	out.attempts, _ = m.Int64Counter(name+".attempts", metric.WithDescription("Attempts by provider and outcome."))
+	out.duration, _ = m.Float64Histogram(name+".attempt.duration", metric.WithUnit("s"),
 		metric.WithDescription("Duration of attempts by provider."))
-	out.ended, _ = m.Int64Counter("writeback.operations.ended", metric.WithDescription("Operations that ended, by provider and status."))
-	out.repairs, _ = m.Int64Counter("writeback.repairs",
+	out.ended, _ = m.Int64Counter(name+".operations.ended", metric.WithDescription("Operations that ended, by provider and status."))
+	out.repairs, _ = m.Int64Counter(name+".repairs",
 		metric.WithDescription("Repairs by kind: expired leases, healed records, republished messages, dead letters. Zero in normal life."))
-	out.delay, _ = m.Float64Histogram("writeback.first_attempt.delay", metric.WithUnit("s"),
+	out.delay, _ = m.Float64Histogram(name+".first_attempt.delay", metric.WithUnit("s"),
 		metric.WithDescription("Time from accept to the first attempt, by provider."))
 	return out
 }

@@ -8,9 +8,12 @@ import (
 // pollSpacing keeps polls that are asked for from following each other at once.
 const pollSpacing = 10 * time.Millisecond
 
+// pollLeast is how many lanes of a shard a worker without free slots asks for: the
+// next slot that it frees belongs to the lane longest due, not to one of its own.
+const pollLeast = 4
+
 // pollLoop asks the due index: at intervals, and at once when the due lanes it
-// found are used up and slots are free. Without free slots it only shows that the
-// process watches the store.
+// found are used up.
 func (w *Worker) pollLoop(ctx context.Context) error {
 	tick := time.NewTicker(w.cfg.Poll)
 	defer tick.Stop()
@@ -36,7 +39,7 @@ func (w *Worker) pollSoon() {
 func (w *Worker) pollOnce(ctx context.Context) {
 	ask, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	most := w.Free()
+	most := max(w.Free(), pollLeast)
 	found, err := w.parts.Store.Poll(ask, most)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -51,7 +54,7 @@ func (w *Worker) pollOnce(ctx context.Context) {
 		default: // the last ones are still being restored
 		}
 	}
-	w.saturated.Store(most > 0 && len(found.Due) >= most)
+	w.saturated.Store(len(found.Due) >= most)
 	sortDue(found.Due)
 	w.lanes.found(found.Due)
 }

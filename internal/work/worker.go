@@ -28,6 +28,12 @@ type wakes interface {
 	Run(ctx context.Context, pass func(ctx context.Context, m operation.Message, ack, nak func())) error
 }
 
+// attempter makes the one call that a lease stands for and says what came of it. A
+// zero outcome means that the call was not made: the lease is given back.
+type attempter interface {
+	Attempt(ctx context.Context, lease redisstore.Lease) redisstore.Outcome
+}
+
 // wake is a message that waits for a slot.
 type wake struct {
 	operation.Message
@@ -40,7 +46,8 @@ type Worker struct {
 	parts    Parts
 	cfg      Config
 	acks     *Acker
-	attempt  *Attempter
+	attempt  attempter
+	limits   func(lane uuid.UUID) redisstore.Limits
 	recorder *recorder
 	restore  restorer
 	metrics  metrics
@@ -52,15 +59,39 @@ type Worker struct {
 	lost  chan lost
 	// saturated: the last poll found as many lanes as it asked for.
 	saturated atomic.Bool
+	// waiting is 1 while the dispatcher holds a slot for which there is no work.
+	waiting atomic.Int32
 }
 
 // NewWorker makes a worker.
 func NewWorker(parts Parts, cfg Config, acks *Acker, restore restorer) *Worker {
-	cfg = cfg.withDefaults()
 	attempt := NewAttempter(parts, cfg)
+	w := newWorker(parts, cfg, acks, restore, attempt, attempt.metrics)
+	w.limits = w.connectionLimits
+	return w
+}
+
+// Lanes is what a worker needs to know when its lanes are not connections.
+type Lanes struct {
+	// Name starts the names of its metrics.
+	Name    string
+	Attempt attempter
+	Limits  func(lane uuid.UUID) redisstore.Limits
+}
+
+// NewLaneWorker makes a worker for other lanes than connections. Of the parts it
+// uses the store, the publisher and the log.
+func NewLaneWorker(parts Parts, cfg Config, acks *Acker, restore restorer, lanes Lanes) *Worker {
+	w := newWorker(parts, cfg, acks, restore, lanes.Attempt, newMetrics(lanes.Name))
+	w.limits = lanes.Limits
+	return w
+}
+
+func newWorker(parts Parts, cfg Config, acks *Acker, restore restorer, attempt attempter, m metrics) *Worker {
+	cfg = cfg.withDefaults()
 	w := &Worker{
-		parts: parts, cfg: cfg, acks: acks, attempt: attempt, restore: restore, metrics: attempt.metrics,
-		recorder: &recorder{parts: parts, acks: acks, metrics: attempt.metrics},
+		parts: parts, cfg: cfg, acks: acks, attempt: attempt, restore: restore, metrics: m,
+		recorder: &recorder{parts: parts, acks: acks, metrics: m},
 		slots:    make(chan struct{}, cfg.Concurrency),
 		quiet:    make(chan wake),
 		lanes:    newLanes(),
@@ -74,7 +105,11 @@ func NewWorker(parts Parts, cfg Config, acks *Acker, restore restorer) *Worker {
 }
 
 // Free gives the number of free slots.
-func (w *Worker) Free() int { return len(w.slots) }
+func (w *Worker) Free() int { return len(w.slots) + int(w.waiting.Load()) }
+
+// Look asks for a look at a lane that may have work, before a poll finds it. It
+// never blocks. Safe for concurrent use.
+func (w *Worker) Look(lane uuid.UUID) { w.lanes.more(lane) }
 
 // DeadLetter counts a message that was put away.
 func (w *Worker) DeadLetter() { w.metrics.repaired(context.Background(), "dead_letter", 1) }
@@ -101,8 +136,17 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	return err
 }
 
-// woken holds a message until a slot takes it.
+// woken holds a message until a slot takes it. A full worker that has looked at the
+// lane since the operation was accepted knows what the message says: the lane gets
+// its turn, but not before those that nobody has looked at.
 func (w *Worker) woken(ctx context.Context, m operation.Message, ack, nak func()) {
+	if w.Free() == 0 && w.lanes.lookedSince(m.ConnectionID, m.CreatedAt()) {
+		msg := &wake{Message: m, ack: ack, nak: nak}
+		if out, err := w.look(ctx, ctx, msg, m.ConnectionID, 0); err == nil && out.More {
+			w.lanes.more(m.ConnectionID)
+		}
+		return
+	}
 	select {
 	case w.quiet <- wake{Message: m, ack: ack, nak: nak}:
 	case <-ctx.Done():
@@ -133,6 +177,8 @@ func (w *Worker) dispatch(ctx, calls context.Context, serving *sync.WaitGroup) e
 }
 
 func (w *Worker) nextWake(ctx context.Context) (*wake, uuid.UUID, bool) {
+	w.waiting.Store(1)
+	defer w.waiting.Store(0)
 	for {
 		select {
 		case m := <-w.quiet:
@@ -173,6 +219,7 @@ func (w *Worker) giveBack(n int) {
 // serve looks at a lane with n slots and runs what it is handed.
 func (w *Worker) serve(calls, fetching context.Context, msg *wake, lane uuid.UUID, n int, serving *sync.WaitGroup) {
 	handed := time.Now()
+	w.lanes.looking(lane, handed)
 	out, err := w.look(calls, fetching, msg, lane, n)
 	if err != nil {
 		w.giveBack(n)
@@ -230,7 +277,7 @@ func (w *Worker) look(ctx, fetching context.Context, msg *wake, lane uuid.UUID, 
 	return out, nil
 }
 
-func (w *Worker) limits(lane uuid.UUID) redisstore.Limits {
+func (w *Worker) connectionLimits(lane uuid.UUID) redisstore.Limits {
 	conn, ok := w.parts.Directory.ConnectionByID(lane)
 	if ok {
 		if p, ok := w.parts.Providers.Get(conn.Provider); ok {
@@ -251,6 +298,10 @@ func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, ha
 		w.metrics.delay.Record(calls, time.Since(lease.CreatedAt()).Seconds())
 	}
 	outcome := w.attempt.Attempt(calls, lease)
+	if outcome.Attempt.ID == uuid.Nil {
+		w.release(calls, lease)
+		return
+	}
 	// After a broken-off call there is still time to say what is known.
 	record, cancel := context.WithTimeout(context.WithoutCancel(calls), recordFor)
 	defer cancel()

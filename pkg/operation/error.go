@@ -36,7 +36,7 @@ type Error struct {
 
 // Fault is one thing that is wrong with the input.
 type Fault struct {
-	// Path is dotted and starts with "body.", "query." or "path.".
+	// Path is dotted and starts with "body.", "query.", "path." or "header.".
 	Path string
 	// Input is the offending value as a string.
 	Input string

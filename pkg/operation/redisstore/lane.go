@@ -63,7 +63,7 @@ const laneCalls = 100
 // for it, ErrStale while its shard has no data.
 func (s *Store) Lane(ctx context.Context, connection uuid.UUID) (Lane, error) {
 	shard := operation.ShardOf(connection)
-	v, err := laneScript.Run(ctx, s.rdb, []string{prefix(shard)}, "", connection.String(), laneCalls).Slice()
+	v, err := laneScript.Run(ctx, s.rdb, s.keys(shard), "", connection.String(), laneCalls).Slice()
 	switch {
 	case err != nil:
 		return Lane{}, err
@@ -111,7 +111,7 @@ func decodeCall(v []any) (Call, error) {
 func (s *Store) Withdraw(ctx context.Context, shards []int) error {
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for _, shard := range shards {
-			pipe.Del(ctx, prefix(shard)+"gen", prefix(shard)+"beat")
+			pipe.Del(ctx, s.prefix(shard)+"gen", s.prefix(shard)+"beat")
 		}
 		return nil
 	})

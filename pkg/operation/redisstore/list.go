@@ -84,8 +84,8 @@ func (s *Store) readable(ctx context.Context, q operation.Query) ([]int, error) 
 	histories := make([]*redis.IntCmd, len(shards))
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, shard := range shards {
-			gens[i] = pipe.Exists(ctx, prefix(shard)+"gen")
-			histories[i] = pipe.Exists(ctx, prefix(shard)+"history")
+			gens[i] = pipe.Exists(ctx, s.prefix(shard)+"gen")
+			histories[i] = pipe.Exists(ctx, s.prefix(shard)+"history")
 		}
 		return nil
 	})
@@ -182,7 +182,7 @@ func (w *walk) indexes(ctx context.Context, d, from, to int64, offsets []int64, 
 			if done[i] {
 				continue
 			}
-			key := fmt.Sprintf("%sday:%s:%d", prefix(shard), w.query.PartnerID, d)
+			key := fmt.Sprintf("%sday:%s:%d", w.store.prefix(shard), w.query.PartnerID, d)
 			window := &redis.ZRangeBy{
 				Min: strconv.FormatInt(from, 10), Max: strconv.FormatInt(to, 10), Offset: offsets[i], Count: chunk,
 			}
@@ -222,7 +222,7 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 		cmds := make([]*redis.MapStringStringCmd, len(part))
 		_, err := w.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			for i, e := range part {
-				cmds[i] = pipe.HGetAll(ctx, prefix(e.shard)+"op:"+e.ID.String())
+				cmds[i] = pipe.HGetAll(ctx, w.store.prefix(e.shard)+"op:"+e.ID.String())
 			}
 			return nil
 		})

@@ -63,6 +63,7 @@ func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attemp
 		}
 		args = append(args, accepted.ID.String(), UserOf(accepted.Accepted), accepted.PartnerID.String(), doc,
 			accepted.Seq, accepted.Deadline.UnixMilli(), maxAttempts(accepted.Accepted))
+		args = append(args, s.keyArgs(accepted.Accepted, accepted.Place)...)
 	}
 	r, err := s.run(ctx, nextScript, operation.ShardOf(connection), args...)
 	if err != nil {
@@ -77,6 +78,15 @@ func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attemp
 		h.Leases = append(h.Leases, lease)
 	}
 	return h, nil
+}
+
+// keyArgs are the idempotency key with what is left of its time, for a record that
+// is put back.
+func (s *Store) keyArgs(a operation.Accepted, p operation.Place) []any {
+	if a.Key == nil {
+		return []any{"", "", 0}
+	}
+	return []any{a.Key.Scope, a.Key.Fingerprint, (s.cfg.KeyTTL - time.Since(p.CreatedAt())).Milliseconds()}
 }
 
 func decodeLease(v []any) (Lease, error) {

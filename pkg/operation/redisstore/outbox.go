@@ -34,7 +34,7 @@ func (s *Store) Acked(ctx context.Context, acks []Ack) error {
 			if version == "" {
 				version = "0"
 			}
-			pipe.EvalSha(ctx, ackedScript.Hash(), []string{prefix(shard)}, s.gen(shard),
+			pipe.EvalSha(ctx, ackedScript.Hash(), s.keys(shard), s.gen(shard),
 				a.ID.String(), flag(a.Accepted), a.Rows, version, flag(a.Final), int64(s.cfg.RecordTTL/time.Second))
 		}
 	})
@@ -48,7 +48,7 @@ func (s *Store) Claim(ctx context.Context, most int, hold time.Duration) ([]Reco
 	cmds := make([]*redis.Cmd, operation.Shards)
 	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for shard := range cmds {
-			cmds[shard] = pipe.EvalSha(ctx, claimScript.Hash(), []string{prefix(shard)}, s.gen(shard), most, hold.Milliseconds())
+			cmds[shard] = pipe.EvalSha(ctx, claimScript.Hash(), s.keys(shard), s.gen(shard), most, hold.Milliseconds())
 		}
 	})
 	if err != nil {

@@ -46,8 +46,15 @@ func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 			if b := s.beats[shard].Load(); b != nil {
 				seen = *b
 			}
+			var noted int64
+			if m := s.noted[shard].Load(); m != nil && m.gen >= seen.gen {
+				if m.gen > seen.gen {
+					seen = beat{gen: m.gen}
+				}
+				noted = m.n
+			}
 			raise := time.Since(milli(seen.at)) >= beatEvery
-			cmds[shard] = pipe.EvalSha(ctx, pollScript.Hash(), []string{prefix(shard)}, seen.gen, seen.at, s.process, flag(raise), most)
+			cmds[shard] = pipe.EvalSha(ctx, pollScript.Hash(), s.keys(shard), seen.gen, seen.at, s.process, flag(raise), most, noted)
 		}
 	})
 	if err != nil {
@@ -86,7 +93,7 @@ func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 func (s *Store) Begin(ctx context.Context, shards []int) error {
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for _, shard := range shards {
-			pipe.SetNX(ctx, prefix(shard)+"gen", newIDs(1)[0].String(), 0)
+			pipe.SetNX(ctx, s.prefix(shard)+"gen", newIDs(1)[0].String(), 0)
 		}
 		return nil
 	})
@@ -98,7 +105,7 @@ func (s *Store) Missing(ctx context.Context) ([]int, error) {
 	cmds := make([]*redis.IntCmd, operation.Shards)
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for shard := range cmds {
-			cmds[shard] = pipe.Exists(ctx, prefix(shard)+"gen")
+			cmds[shard] = pipe.Exists(ctx, s.prefix(shard)+"gen")
 		}
 		return nil
 	})

@@ -11,24 +11,30 @@ import (
 // Get reads one operation, with the reason why it waits. Errors: ErrMissing, and
 // ErrStale while it cannot be known whether there is such an operation.
 func (s *Store) Get(ctx context.Context, connection, id uuid.UUID) (operation.Operation, error) {
+	rec, err := s.GetRecord(ctx, connection, id)
+	return rec.Operation, err
+}
+
+// GetRecord is Get, with what the streams have confirmed of the operation.
+func (s *Store) GetRecord(ctx context.Context, connection, id uuid.UUID) (Record, error) {
 	r, err := s.run(ctx, getScript, operation.ShardOf(connection), id.String())
 	if err != nil {
-		return operation.Operation{}, err
+		return Record{}, err
 	}
 	if r.word() == "missing" {
-		return operation.Operation{}, ErrMissing
+		return Record{}, ErrMissing
 	}
 	rec, err := decodeRecord(pairs(r[1]))
 	if err != nil {
-		return operation.Operation{}, err
+		return Record{}, err
 	}
 	if rec.Operation.ConnectionID != connection {
-		return operation.Operation{}, ErrMissing
+		return Record{}, ErrMissing
 	}
 	if len(r) > 2 {
 		rec.Operation.Wait = waitOf(rec.Operation, array(r[2]))
 	}
-	return rec.Operation, nil
+	return rec, nil
 }
 
 // waitOf says why an operation that is neither ended nor being called waits. Of

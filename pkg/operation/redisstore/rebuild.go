@@ -28,6 +28,8 @@ type Rebuild struct {
 	Shards []int
 	mine   [operation.Shards]bool
 	lanes  [operation.Shards]map[uuid.UUID]bool
+	// touched is when all tokens were last shown to be in use.
+	touched time.Time
 }
 
 // TakeRebuild takes the shards that have no generation and that nobody fills.
@@ -36,7 +38,7 @@ func (s *Store) TakeRebuild(ctx context.Context, shards []int) (*Rebuild, error)
 	cmds := make([]*redis.BoolCmd, len(shards))
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, shard := range shards {
-			cmds[i] = pipe.SetNX(ctx, prefix(shard)+"rebuild", b.token, tokenFor)
+			cmds[i] = pipe.SetNX(ctx, s.prefix(shard)+"rebuild", b.token, tokenFor)
 		}
 		return nil
 	})
@@ -62,7 +64,7 @@ func (b *Rebuild) Since(ctx context.Context) (time.Time, error) {
 	cmds := make([]*redis.StringSliceCmd, len(b.Shards))
 	_, err := b.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, shard := range b.Shards {
-			cmds[i] = pipe.HVals(ctx, prefix(shard)+"beat")
+			cmds[i] = pipe.HVals(ctx, b.store.prefix(shard)+"beat")
 		}
 		return nil
 	})
@@ -111,14 +113,21 @@ func (b *Rebuild) Put(ctx context.Context, facts []Fact) (int, error) {
 		b.lanes[shard][f.Operation.ConnectionID] = true
 		args, shards = append(args, a), append(shards, shard)
 	}
+	// Shards without facts must not lose their token while others are read.
+	if len(args) == 0 || time.Since(b.touched) > tokenFor/6 {
+		if err := b.touch(ctx); err != nil {
+			return 0, err
+		}
+		b.touched = time.Now()
+	}
 	if len(args) == 0 {
-		return 0, b.touch(ctx)
+		return 0, nil
 	}
 	var cmds []*redis.Cmd
 	err := b.store.pipelined(ctx, func(pipe redis.Pipeliner) {
 		cmds = cmds[:0]
 		for i := range args {
-			cmds = append(cmds, pipe.EvalSha(ctx, restoreScript.Hash(), []string{prefix(shards[i])}, args[i]...))
+			cmds = append(cmds, pipe.EvalSha(ctx, restoreScript.Hash(), b.store.keys(shards[i]), args[i]...))
 		}
 	})
 	if err != nil {
@@ -148,17 +157,13 @@ func (b *Rebuild) restoreArgs(f Fact) ([]any, error) {
 	if f.Final {
 		status = string(op.Status)
 	}
-	scope, fingerprint, keyLeft := "", "", int64(0)
-	if op.Key != nil {
-		scope, fingerprint = op.Key.Scope, op.Key.Fingerprint
-		keyLeft = (b.store.cfg.KeyTTL - time.Since(op.CreatedAt())).Milliseconds()
-	}
 	args := []any{
 		"", b.token, tokenFor.Milliseconds(), op.ID.String(), op.ConnectionID.String(), UserOf(op.Accepted),
 		op.PartnerID.String(), doc, op.Seq, op.Deadline.UnixMilli(), maxAttempts(op.Accepted), flag(op.Sync),
 		status, op.UpdatedAt.UnixMicro(), op.Attempted, millisOf(f.Blocked), millisOf(f.NextAt),
-		scope, fingerprint, keyLeft, int64(b.store.cfg.RecordTTL / time.Second), len(op.Attempts),
 	}
+	args = append(args, b.store.keyArgs(op.Accepted, op.Place)...)
+	args = append(args, int64(b.store.cfg.RecordTTL/time.Second), len(op.Attempts))
 	for _, a := range op.Attempts {
 		row, err := encodeRow(a)
 		if err != nil {
@@ -181,7 +186,7 @@ func (b *Rebuild) touch(ctx context.Context) error {
 	cmds := make([]*redis.StringCmd, len(b.Shards))
 	_, err := b.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, shard := range b.Shards {
-			cmds[i] = pipe.GetEx(ctx, prefix(shard)+"rebuild", tokenFor)
+			cmds[i] = pipe.GetEx(ctx, b.store.prefix(shard)+"rebuild", tokenFor)
 		}
 		return nil
 	})
@@ -199,13 +204,13 @@ func (b *Rebuild) touch(ctx context.Context) error {
 // Older ends what is still pending of a user below seq: a newer write has already
 // gone to the provider. It gives how many it ended.
 func (b *Rebuild) Older(ctx context.Context, connection uuid.UUID, user string, seq int64) (int, error) {
-	args := []any{"", b.token, connection.String(), user, strconv.FormatInt(seq, 10), repairs}
-	for _, id := range newIDs(repairs) {
-		args = append(args, id.String())
-	}
 	total := 0
 	for {
-		v, err := olderScript.Run(ctx, b.store.rdb, []string{prefix(operation.ShardOf(connection))}, args...).Slice()
+		args := []any{"", b.token, connection.String(), user, strconv.FormatInt(seq, 10), repairs}
+		for _, id := range newIDs(repairs) {
+			args = append(args, id.String())
+		}
+		v, err := olderScript.Run(ctx, b.store.rdb, b.store.keys(operation.ShardOf(connection)), args...).Slice()
 		if err != nil {
 			return total, err
 		}
@@ -229,7 +234,7 @@ func (b *Rebuild) Commit(ctx context.Context, quarantine func(shard int) time.Du
 		for lane := range b.lanes[shard] {
 			args = append(args, lane.String())
 		}
-		v, err := commitScript.Run(ctx, b.store.rdb, []string{prefix(shard)}, args...).Slice()
+		v, err := commitScript.Run(ctx, b.store.rdb, b.store.keys(shard), args...).Slice()
 		if err != nil {
 			return err
 		}
@@ -248,7 +253,7 @@ func (b *Rebuild) Done(ctx context.Context) error {
 	}
 	_, err := b.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for _, shard := range b.Shards {
-			pipe.Del(ctx, prefix(shard)+"history", prefix(shard)+"rebuild")
+			pipe.Del(ctx, b.store.prefix(shard)+"history", b.store.prefix(shard)+"rebuild")
 		}
 		return nil
 	})

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -71,9 +72,12 @@ func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 	return Recorded{Record: rec, Late: text(r[1]) != "held", More: number(r[2]) == 1}, err
 }
 
+// ErrEnded says that the operation had ended before.
+var ErrEnded = errors.New("redisstore: the operation has ended")
+
 // Cancel ends a pending operation as failed. One that is being called is marked:
-// the end of the call decides. The record shows which; a terminal one is returned
-// as it is. Errors: ErrStale, ErrMissing.
+// the end of the call decides. The record shows which. Errors: ErrStale, ErrMissing,
+// and ErrEnded, with the record of an operation that had ended before.
 func (s *Store) Cancel(ctx context.Context, connection, id uuid.UUID) (Record, error) {
 	r, err := s.run(ctx, cancelScript, operation.ShardOf(connection), id.String(), newIDs(1)[0].String())
 	if err != nil {
@@ -82,5 +86,9 @@ func (s *Store) Cancel(ctx context.Context, connection, id uuid.UUID) (Record, e
 	if r.word() == "missing" {
 		return Record{}, ErrMissing
 	}
-	return decodeRecord(pairs(r[1]))
+	rec, err := decodeRecord(pairs(r[1]))
+	if err == nil && r.word() == "ended" {
+		err = ErrEnded
+	}
+	return rec, err
 }

@@ -33,6 +33,11 @@ var ErrMissing = errors.New("redisstore: no such operation")
 
 // Config of a Store. Every zero field takes the default given with it.
 type Config struct {
+	// Prefix of every key, so that stores for different things share a Redis.
+	// Default "wb".
+	Prefix string
+	// Unlisted stores keep no day indexes: List gives nothing.
+	Unlisted bool
 	// StartWindow is how soon after a hand-out a call starts, or is given back.
 	// Default 1 s.
 	StartWindow time.Duration
@@ -68,6 +73,9 @@ func (c Config) withDefaults() Config {
 		if *d <= 0 {
 			*d = v
 		}
+	}
+	if c.Prefix == "" {
+		c.Prefix = "wb"
 	}
 	set(&c.StartWindow, time.Second)
 	set(&c.Margin, 4*time.Second)
@@ -108,6 +116,8 @@ type Store struct {
 	process string
 	gens    [operation.Shards]atomic.Pointer[string]
 	beats   [operation.Shards]atomic.Pointer[beat]
+	asked   [operation.Shards]atomic.Int64
+	noted   [operation.Shards]atomic.Pointer[mark]
 }
 
 // New makes a store on a client that the caller owns and closes.
@@ -126,7 +136,16 @@ func (s *Store) Ping(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }
 // LeaseFor gives the length of a lease: start window, call deadline and margin.
 func (s *Store) LeaseFor(l Limits) time.Duration { return s.cfg.StartWindow + l.Call + s.cfg.Margin }
 
-func prefix(shard int) string { return fmt.Sprintf("wb:{%02d}:", shard) }
+func (s *Store) prefix(shard int) string { return fmt.Sprintf("%s:{%02d}:", s.cfg.Prefix, shard) }
+
+// keys are what every script gets: the shard's prefix, and a second one, in the
+// same slot, when no lists are kept.
+func (s *Store) keys(shard int) []string {
+	if s.cfg.Unlisted {
+		return []string{s.prefix(shard), s.prefix(shard) + "unlisted"}
+	}
+	return []string{s.prefix(shard)}
+}
 
 func (s *Store) gen(shard int) string {
 	if g := s.gens[shard].Load(); g != nil {
@@ -145,7 +164,7 @@ func (s *Store) run(ctx context.Context, script *redis.Script, shard int, args .
 		if err != nil || r.word() != "stale" {
 			return r, err
 		}
-		g, err := s.rdb.Get(ctx, prefix(shard)+"gen").Result()
+		g, err := s.rdb.Get(ctx, s.prefix(shard)+"gen").Result()
 		switch {
 		case errors.Is(err, redis.Nil):
 			return nil, ErrStale
@@ -158,9 +177,38 @@ func (s *Store) run(ctx context.Context, script *redis.Script, shard int, args .
 }
 
 func (s *Store) runOnce(ctx context.Context, script *redis.Script, shard int, args []any) (reply, error) {
-	argv := append([]any{s.gen(shard)}, args...)
-	v, err := script.Run(ctx, s.rdb, []string{prefix(shard)}, argv...).Slice()
-	return reply(v), err
+	m := mark{gen: s.gen(shard), n: s.asked[shard].Add(1)}
+	first := m.gen
+	if script != getScript && m.gen != "" {
+		first = fmt.Sprintf("%s %s %d", m.gen, s.process, m.n)
+	}
+	argv := append([]any{first}, args...)
+	v, err := script.Run(ctx, s.rdb, s.keys(shard), argv...).Slice()
+	if r := reply(v); script == getScript || err != nil || r.word() == "stale" {
+		return r, err
+	}
+	s.note(shard, m)
+	return v, nil
+}
+
+// mark numbers what this process asks of a shard under a generation. The shard keeps
+// the highest; one that knows less than was answered has gone back.
+type mark struct {
+	gen string
+	n   int64
+}
+
+// note remembers the highest mark that was answered.
+func (s *Store) note(shard int, m mark) {
+	for {
+		was := s.noted[shard].Load()
+		if was != nil && (was.gen > m.gen || (was.gen == m.gen && was.n >= m.n)) {
+			return
+		}
+		if s.noted[shard].CompareAndSwap(was, &m) {
+			return
+		}
+	}
 }
 
 // reply is a script's answer: a word, then values.

@@ -1,9 +1,12 @@
 package httpcall
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -41,20 +44,45 @@ func draftOf(ctx context.Context) *Draft {
 	return d
 }
 
+// Drafting reports whether ctx is a dry run, and if so collects the write. It is
+// for a provider without HTTP: Client.Do does this itself.
+func Drafting(ctx context.Context, r Request) bool {
+	d := draftOf(ctx)
+	if d != nil {
+		d.add(r)
+	}
+	return d != nil
+}
+
 func (d *Draft) add(r Request) {
 	path := r.URL
 	if u, err := url.Parse(r.URL); err == nil {
 		path = u.RequestURI()
 	}
-	d.Calls = append(d.Calls, DraftCall{Method: r.Method, Path: d.mask(path), Body: d.mask(string(r.Body))})
+	hidden := forms(slices.Concat(d.Hidden, r.Hidden))
+	d.Calls = append(d.Calls, DraftCall{Method: r.Method, Path: mask(path, hidden), Body: mask(string(r.Body), hidden)})
 }
 
-func (d *Draft) mask(s string) string {
-	for _, secret := range d.Hidden {
-		if secret != "" {
-			s = strings.ReplaceAll(s, secret, hiddenMask)
-			s = strings.ReplaceAll(s, url.QueryEscape(secret), hiddenMask)
+// forms are the ways in which secrets may be written in a call, longest first,
+// since one may hold another.
+func forms(secrets []string) []string {
+	var out []string
+	for _, s := range secrets {
+		if s == "" {
+			continue
 		}
+		out = append(out, s, url.QueryEscape(s), url.PathEscape(s))
+		if quoted, err := json.Marshal(s); err == nil {
+			out = append(out, string(quoted[1:len(quoted)-1]))
+		}
+	}
+	slices.SortFunc(out, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	return slices.Compact(out)
+}
+
+func mask(s string, hidden []string) string {
+	for _, secret := range hidden {
+		s = strings.ReplaceAll(s, secret, hiddenMask)
 	}
 	return s
 }

@@ -78,10 +78,13 @@ func spent(h http.Header, now time.Time) time.Duration {
 		if reset > unixAfter {
 			reset -= float64(now.UnixMilli()) / 1000
 		}
-		if reset <= 0 {
+		switch {
+		case reset <= 0:
 			return 0
+		case reset >= MaxRetryAfter.Seconds():
+			return MaxRetryAfter
 		}
-		return min(time.Duration(reset*float64(time.Second)), MaxRetryAfter)
+		return time.Duration(reset * float64(time.Second))
 	}
 	return 0
 }

@@ -88,6 +88,9 @@ type Request struct {
 	// Write says that the call changes something at the provider. A dry run
 	// collects it instead of sending it; see WithDraft.
 	Write bool
+	// Hidden are values that a dry run masks in this call beside the credentials: a
+	// password that was made for a new user.
+	Hidden []string
 }
 
 // Answer is what the provider said. A status that is not 2xx is an answer too.
@@ -108,11 +111,8 @@ type Answer struct {
 // for a redirect or an answer over the cap. In a dry run a write is not sent, and
 // the error is ErrDraft.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
-	if r.Write {
-		if d := draftOf(ctx); d != nil {
-			d.add(r)
-			return Answer{}, ErrDraft
-		}
+	if r.Write && Drafting(ctx, r) {
+		return Answer{}, ErrDraft
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(r.Body))
 	if err != nil {

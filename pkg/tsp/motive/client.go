@@ -1,82 +1,124 @@
 package motive
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/httpcall"
 )
 
-// client makes the calls about one user of one connection.
+// client makes the calls of one connection.
 type client struct {
 	call   *httpcall.Client
-	url    string
-	id     string
+	base   string
 	header http.Header
 	// hidden must not be repeated from a provider's error text.
-	hidden []string
+	hidden httpcall.Hidden
 }
 
 // client needs an api_key or an access_token; the first wins.
-func (p *Provider) client(conn tsp.Connection, u tsp.UserUpdate) (client, *operation.Failure) {
+func (p *Provider) client(conn tsp.Connection, changes operation.Changes, secrets ...string) (client, *operation.Failure) {
 	header := http.Header{"Accept": {"application/json"}}
-	switch key, token := conn.Credentials["api_key"], conn.Credentials["access_token"]; {
+	switch key, token := conn.Credentials[credKey], conn.Credentials[credToken]; {
 	case key != "":
 		header.Set("X-Api-Key", key)
 	case token != "":
 		header.Set("Authorization", "Bearer "+token)
 	default:
 		return client{}, &operation.Failure{
-			Type: operation.ErrorAuth, Detail: "motive: the connection has neither an api_key nor an access_token",
+			Type: operation.ErrorAuth, Refresh: renewable(conn.Credentials),
+			Detail: "motive: the connection has neither an api_key nor an access_token",
 		}
 	}
-	if id := u.SourceID; id == "" || id == "." || id == ".." {
-		return client{}, operation.Refuse("not sent to motive: the user has no id there")
+	if national, _, err := splitPhone(changes[operation.FieldPhoneNumber].Text(), changes[operation.FieldPhoneCountryCode].Text()); err == nil {
+		secrets = append(secrets, national)
 	}
 	return client{
-		call: p.call, url: p.base + "/v1/users/" + url.PathEscape(u.SourceID), id: u.SourceID,
-		header: header, hidden: hidden(conn.Credentials, u.Changes),
+		call: p.call, base: p.base, header: header, hidden: httpcall.Hide(conn.Credentials, changes, secrets...),
 	}, nil
 }
 
-// getUser reads the user: https://developer.gomotive.com/reference/users-overview.
-func (c client) getUser(ctx context.Context) (map[string]any, error) {
-	user, _, err := c.do(ctx, httpcall.Request{What: "motive: read user", Method: http.MethodGet})
+// userPath is where one user is. A dot segment would be resolved away by the
+// server and name another resource.
+func userPath(id string) (string, *operation.Failure) {
+	if id == "" || id == "." || id == ".." {
+		return "", operation.Refuse("not sent to motive: the user has no id there")
+	}
+	return "/v1/users/" + url.PathEscape(id), nil
+}
+
+// getUser reads one user: https://developer.gomotive.com/reference/users-overview.
+func (c client) getUser(ctx context.Context, id string) (map[string]any, error) {
+	path, failure := userPath(id)
+	if failure != nil {
+		return nil, failure
+	}
+	user, _, err := c.user(ctx, httpcall.Request{What: "motive: read user", Method: http.MethodGet, URL: path}, id)
 	return user, err
 }
 
 // putUser writes the keys of body:
 // https://developer.gomotive.com/reference/update-an-existing-user.
-func (c client) putUser(ctx context.Context, body map[string]any) (map[string]any, httpcall.Answer, error) {
-	raw, err := json.Marshal(body)
-	if err != nil {
-		f := operation.Refuse("motive: update user: the request could not be built")
-		f.Err = err
-		return nil, httpcall.Answer{}, f
+func (c client) putUser(ctx context.Context, id string, body map[string]any) (map[string]any, httpcall.Answer, error) {
+	path, failure := userPath(id)
+	if failure != nil {
+		return nil, httpcall.Answer{}, failure
 	}
-	return c.do(ctx, httpcall.Request{What: "motive: update user", Method: http.MethodPut, Body: raw})
+	r := httpcall.Request{What: "motive: update user", Method: http.MethodPut, URL: path, Write: true}
+	if failure := setBody(&r, body); failure != nil {
+		return nil, httpcall.Answer{}, failure
+	}
+	return c.user(ctx, r, id)
 }
 
-func (c client) do(ctx context.Context, r httpcall.Request) (map[string]any, httpcall.Answer, error) {
-	r.URL, r.Header = c.url, c.header.Clone()
-	if r.Body != nil {
-		r.Header.Set("Content-Type", "application/json")
+// postUser makes a user: https://developer.gomotive.com/reference/create-a-new-user.
+// The password is masked in a dry run; empty: the body has none.
+func (c client) postUser(ctx context.Context, body map[string]any, password string) (map[string]any, httpcall.Answer, error) {
+	r := httpcall.Request{
+		What: "motive: create user", Method: http.MethodPost, URL: "/v1/users", Write: true, Hidden: []string{password},
 	}
-	answer, err := c.call.Do(ctx, r)
+	if failure := setBody(&r, body); failure != nil {
+		return nil, httpcall.Answer{}, failure
+	}
+	return c.user(ctx, r, "")
+}
+
+// lookUp finds the user with a login; nil: there is none.
+// https://developer.gomotive.com/reference/search-for-a-specific-user
+func (c client) lookUp(ctx context.Context, key, login string) (map[string]any, httpcall.Answer, error) {
+	user, answer, err := c.user(ctx, httpcall.Request{
+		What: "motive: look up user", Method: http.MethodGet,
+		URL: "/v1/users/lookup?" + url.Values{key: {login}}.Encode(),
+	}, "")
+	if answer.Status == http.StatusNotFound {
+		return nil, answer, nil
+	}
+	return user, answer, err
+}
+
+func setBody(r *httpcall.Request, body map[string]any) *operation.Failure {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		f := operation.Refuse("%s: the request could not be built", r.What)
+		f.Err = err
+		return f
+	}
+	r.Body = raw
+	return nil
+}
+
+// user makes a call that answers with the user of the id, or if that is empty with
+// any user.
+func (c client) user(ctx context.Context, r httpcall.Request, id string) (map[string]any, httpcall.Answer, error) {
+	answer, err := c.do(ctx, r)
 	if err != nil {
 		return nil, answer, err
 	}
-	if !answer.OK() {
-		return nil, answer, answer.Classify(r.What, hide(errorMessage(answer.Body), c.hidden))
-	}
-	user, err := decodeUser(answer.Body, c.id)
+	user, err := decodeUser(answer.Body, id)
 	if err != nil {
 		f := answer.Garbled(r.What)
 		f.Err = err
@@ -85,38 +127,22 @@ func (c client) do(ctx context.Context, r httpcall.Request) (map[string]any, htt
 	return user, answer, nil
 }
 
-// hidden collects what a provider's text may not repeat: credentials and the
-// personal data of this write.
-func hidden(credentials tsp.Credentials, changes operation.Changes) []string {
-	var out []string
-	add := func(s string) {
-		if len(s) >= 4 { // shorter ones would blank out ordinary words
-			out = append(out, s)
-		}
+// do makes a call; the URL of the request is the path.
+func (c client) do(ctx context.Context, r httpcall.Request) (httpcall.Answer, error) {
+	r.URL, r.Header = c.base+r.URL, c.header.Clone()
+	if r.Body != nil {
+		r.Header.Set("Content-Type", "application/json")
 	}
-	for _, v := range credentials {
-		add(v)
+	answer, err := c.call.Do(ctx, r)
+	if err != nil {
+		return answer, err
 	}
-	for f, v := range changes {
-		if spec, _ := operation.SpecOf(f); !spec.Personal {
-			continue
-		}
-		add(v.Text())
-		if f == operation.FieldPhoneNumber {
-			add(digits(v.Text()))
-			if national, _, err := splitPhone(v.Text(), changes[operation.FieldPhoneCountryCode].Text()); err == nil {
-				add(national)
-			}
-		}
+	if !answer.OK() {
+		return answer, answer.Classify(r.What, c.hidden.In(errorMessage(answer.Body)))
 	}
-	slices.SortFunc(out, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	return out
+	return answer, nil
 }
 
-func hide(message string, hidden []string) string {
-	for _, s := range hidden {
-		message = strings.ReplaceAll(message, s, "[hidden]")
-		message = strings.ReplaceAll(message, strings.ToLower(s), "[hidden]")
-	}
-	return message
+func resultOf(a httpcall.Answer) tsp.Result {
+	return tsp.Result{StatusCode: a.Status, Header: a.Header, RetryAfter: a.Spent}
 }

@@ -14,16 +14,18 @@ var rulesetTable []byte
 // ruleset is Motive's counterpart of a contract ruleset: the first cycle with
 // every exception that belongs to it, so that no old exception stays on.
 type ruleset struct {
-	Value struct {
-		Cycle           string `json:"cycle"`
-		Restart24Hour   bool   `json:"exception_24_hour_restart"`
-		Break8Hour      bool   `json:"exception_8_hour_break"`
-		WaitTime        bool   `json:"exception_wait_time"`
-		ShortHaul       bool   `json:"exception_short_haul"`
-		CAFarmSchoolBus bool   `json:"exception_ca_farm_school_bus"`
-	} `json:"value"`
+	Value rulesetValue `json:"value"`
 	// Weak marks a counterpart that is likely but not certain.
 	Weak bool `json:"weak"`
+}
+
+type rulesetValue struct {
+	Cycle           string `json:"cycle"`
+	Restart24Hour   bool   `json:"exception_24_hour_restart"`
+	Break8Hour      bool   `json:"exception_8_hour_break"`
+	WaitTime        bool   `json:"exception_wait_time"`
+	ShortHaul       bool   `json:"exception_short_haul"`
+	CAFarmSchoolBus bool   `json:"exception_ca_farm_school_bus"`
 }
 
 // exceptionKeys go with keyCycle. The adverse driving exception is a field of its
@@ -51,6 +53,33 @@ func loadRulesets() map[string]ruleset {
 		return nil
 	}
 	return table
+}
+
+// codesOf turns the table around. Each value is that of one ruleset.
+func codesOf(table map[string]ruleset) map[rulesetValue]string {
+	codes := make(map[rulesetValue]string, len(table))
+	for code, rules := range table {
+		codes[rules.Value] = code
+	}
+	return codes
+}
+
+// rulesetOf is the ruleset that a user has, if all of its keys are shown and they
+// are those of one.
+func (p *Provider) rulesetOf(user map[string]any) (string, bool) {
+	v := rulesetValue{Cycle: text(user, keyCycle)}
+	for key, into := range map[string]*bool{
+		"exception_24_hour_restart": &v.Restart24Hour, "exception_8_hour_break": &v.Break8Hour,
+		"exception_wait_time": &v.WaitTime, "exception_short_haul": &v.ShortHaul,
+		"exception_ca_farm_school_bus": &v.CAFarmSchoolBus,
+	} {
+		shown := false
+		if *into, shown = user[key].(bool); !shown {
+			return "", false
+		}
+	}
+	code, ok := p.codes[v]
+	return code, ok
 }
 
 func (p *Provider) ruleset(code string, settings map[string]string) (ruleset, error) {

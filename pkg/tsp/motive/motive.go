@@ -1,10 +1,14 @@
-// Package motive writes users to Motive by its public API: PUT /v1/users/{id}
-// with the changed keys only.
+// Package motive reads and writes users at Motive by its public API: an update is
+// a PUT of the changed keys only.
 //
 // It refuses what Motive cannot hold, or would drop in silence, before any call
 // that changes something; and it compares the answer with what was sent, since
-// Motive ignores what it does not know. It never creates a user, never sets a
-// duty status and never touches the second cycle.
+// Motive ignores what it does not know. It never sets a duty status, never touches
+// the second cycle and never changes the password of a user that is there.
+//
+// A connection has an api_key, or an access_token with what its renewal needs:
+// refresh_token, or at first auth_code, and client_id, client_secret and
+// redirect_uri. A refresh replaces the refresh token and sets expires_at.
 //
 // Settings of a connection:
 //
@@ -34,21 +38,42 @@ const DefaultBaseURL = "https://api.gomotive.com"
 type Config struct {
 	// BaseURL of the API, without /v1. Empty: DefaultBaseURL.
 	BaseURL string
+	// Now is the clock of the tokens. Nil: time.Now.
+	Now func() time.Time
 }
 
-// Provider is the adapter. Safe for concurrent use.
+// Provider is the adapter. Safe for concurrent use. Besides updates it creates,
+// reads and lists users, and it is a tsp.Refresher.
 type Provider struct {
 	call     *httpcall.Client
 	base     string
+	now      func() time.Time
 	rulesets map[string]ruleset
+	// codes are the rulesets by what they become.
+	codes map[rulesetValue]string
 }
+
+var (
+	_ tsp.Provider  = (*Provider)(nil)
+	_ tsp.Creator   = (*Provider)(nil)
+	_ tsp.Reader    = (*Provider)(nil)
+	_ tsp.Lister    = (*Provider)(nil)
+	_ tsp.Refresher = (*Provider)(nil)
+)
 
 // New makes the adapter.
 func New(call *httpcall.Client, cfg Config) *Provider {
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = DefaultBaseURL
 	}
-	return &Provider{call: call, base: strings.TrimRight(cfg.BaseURL, "/"), rulesets: loadRulesets()}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	rulesets := loadRulesets()
+	return &Provider{
+		call: call, base: strings.TrimRight(cfg.BaseURL, "/"), now: cfg.Now,
+		rulesets: rulesets, codes: codesOf(rulesets),
+	}
 }
 
 // Describe gives the limits and the field table. Motive publishes no numbers: the
@@ -58,6 +83,11 @@ func (p *Provider) Describe() tsp.Description {
 		Name:   Name,
 		Limits: tsp.Limits{PerSecond: 5, Burst: 5, InFlight: 5, Call: 60 * time.Second},
 		Users:  p.table(nil),
+		Create: &tsp.CreateRules{
+			Required: []operation.Field{operation.FieldUserEmail, operation.FieldFirstName, operation.FieldLastName},
+			Note: "A driver may have a username instead of user_email; it then gets a generated password. " +
+				"The user is a driver unless is_driver is false.",
+		},
 	}
 }
 
@@ -65,22 +95,27 @@ func (p *Provider) Describe() tsp.Description {
 // driver's role or present hours-of-service modes decide what may be sent.
 // Repeating it is harmless: all values are absolute.
 func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, u tsp.UserUpdate) (tsp.Result, error) {
-	c, failure := p.client(conn, u)
+	c, failure := p.client(conn, u.Changes)
 	if failure != nil {
 		return tsp.Result{}, failure
 	}
-	plan := p.plan(conn.Settings, u)
-	if err := plan.settle(ctx, c); err != nil {
+	plan := p.plan(conn.Settings, u.Changes)
+	if err := plan.settle(ctx, c, u.SourceID); err != nil {
 		return tsp.Result{}, err
 	}
-	user, answer, err := c.putUser(ctx, plan.body)
+	user, answer, err := c.putUser(ctx, u.SourceID, plan.body)
 	if err != nil {
 		return tsp.Result{}, err
 	}
 	if missed := plan.notApplied(user); len(missed) > 0 {
-		f := operation.Refuse("motive: update user: the provider did not apply %s", strings.Join(missed, ", "))
-		f.StatusCode, f.Header = answer.Status, answer.Header
-		return tsp.Result{}, f
+		return tsp.Result{}, refuseAfter(answer, "motive: update user: the provider did not apply %s", strings.Join(missed, ", "))
 	}
-	return tsp.Result{StatusCode: answer.Status, Header: answer.Header}, nil
+	return resultOf(answer), nil
+}
+
+// refuseAfter is a refusal that was found out by an answer.
+func refuseAfter(answer httpcall.Answer, format string, args ...any) *operation.Failure {
+	f := operation.Refuse(format, args...)
+	f.StatusCode, f.Header = answer.Status, answer.Header
+	return f
 }

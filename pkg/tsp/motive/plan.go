@@ -23,34 +23,34 @@ type plan struct {
 }
 
 // plan maps the changes as far as they can be mapped without reading the user.
-func (p *Provider) plan(settings map[string]string, u tsp.UserUpdate) *plan {
+func (p *Provider) plan(settings map[string]string, changes operation.Changes) *plan {
 	pl := &plan{
-		changes: u.Changes,
+		changes: changes,
 		table:   p.table(settings),
 		refused: tsp.NewRefusals(Name),
 		extra:   map[operation.Field][]string{},
 	}
-	pl.body = pl.table.Apply(u.Changes, pl.refused)
+	pl.body = pl.table.Apply(changes, pl.refused)
 	pl.checkStatus()
 	pl.joinPhone()
 	pl.checkLicenseCountry()
-	if v, ok := u.Changes.Get(operation.FieldHOSRulesetCode); ok && !v.IsNull() {
+	if v, ok := changes.Get(operation.FieldHOSRulesetCode); ok && !v.IsNull() {
 		if rules, err := p.ruleset(v.Text(), settings); err == nil {
 			maps.Copy(pl.body, rules.keys())
 			pl.extra[operation.FieldHOSRulesetCode] = exceptionKeys
 		}
 	}
-	pl.hos = newHOSModes(u.Changes, settings)
+	pl.hos = newHOSModes(changes, settings)
 	return pl
 }
 
 // settle reads the user if a rule depends on it, applies those rules and reports
 // everything that was refused. It changes nothing at the provider.
-func (p *plan) settle(ctx context.Context, c client) error {
+func (p *plan) settle(ctx context.Context, c client, id string) error {
 	role, _ := p.body[keyRole].(string)
 	var current map[string]any
 	if p.hos.needsUser() || (role == "" && p.writesDriverFields()) {
-		user, err := c.getUser(ctx)
+		user, err := c.getUser(ctx, id)
 		if err != nil {
 			if f := p.refused.Failure(); f != nil {
 				return f

@@ -38,7 +38,7 @@ func (p *Provider) table(settings map[string]string) tsp.Table {
 		{Field: operation.FieldAllowYardMove, Target: "yard_moves_enabled", Clear: tsp.ClearFalse, Note: "Drivers only."},
 		{Field: operation.FieldAllowPersonalConveyance, Target: "personal_conveyance_enabled", Clear: tsp.ClearFalse, Note: "Drivers only."},
 		{Field: operation.FieldAllowAdverseDriving, Target: "exception_adverse_driving", Clear: tsp.ClearFalse, Note: "Drivers only."},
-		{Field: operation.FieldDefaultTimeZone, Target: "time_zone", Convert: timeZoneBy(settings)},
+		{Field: operation.FieldDefaultTimeZone, Target: keyTimeZone, Convert: timeZoneBy(settings)},
 		{Field: operation.FieldDOTID, Target: "dot_id", Clear: tsp.ClearNull},
 		{Field: operation.FieldPhoneCountryCode, Target: keyPhoneCountry, Clear: tsp.ClearNull, Convert: dialCode},
 		{Field: operation.FieldHOSComplianceType, Target: keyELDMode, Joint: true, Note: "Drivers only. Written with time_tracking_mode."},
@@ -48,9 +48,9 @@ func (p *Provider) table(settings map[string]string) tsp.Table {
 
 func activeStatus(v operation.Value) (any, error) {
 	if v.Flag() || v.Text() == operation.StatusActive {
-		return "active", nil
+		return statusActive, nil
 	}
-	return "deactivated", nil
+	return statusDeactivated, nil
 }
 
 func roleBy(settings map[string]string) func(operation.Value) (any, error) {

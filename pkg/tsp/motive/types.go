@@ -21,6 +21,13 @@ const (
 	keyCycle        = "cycle"
 	keyELDMode      = "eld_mode"
 	keyTimeTracking = "time_tracking_mode"
+	keyTimeZone     = "time_zone"
+)
+
+// States of a Motive user.
+const (
+	statusActive      = "active"
+	statusDeactivated = "deactivated"
 )
 
 // Roles of a Motive user.
@@ -29,23 +36,73 @@ const (
 	roleFleetUser = "fleet_user"
 )
 
-// decodeUser reads {"user":{...}} and checks that it is the user with the id.
+// decodeUser reads {"user":{...}} and checks that it is the user with the id, or
+// if that is empty that it is a user at all.
 func decodeUser(body []byte, id string) (map[string]any, error) {
-	var answer struct {
-		User map[string]any `json:"user"`
+	var answer wrapped
+	if err := decode(body, &answer); err != nil {
+		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber() // an id may not fit a float
-	if err := dec.Decode(&answer); err != nil {
-		return nil, fmt.Errorf("motive: decode user: %w", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("motive: decode user: text after the answer")
-	}
-	if got := fmt.Sprint(answer.User["id"]); answer.User["id"] == nil || got != id {
+	got := idOf(answer.User)
+	if got == "" || id != "" && got != id {
 		return nil, errors.New("motive: decode user: the answer does not name the user")
 	}
 	return answer.User, nil
+}
+
+// wrapped is a user as single answers and lists hold it.
+type wrapped struct {
+	User map[string]any `json:"user"`
+}
+
+// userList is a page of users.
+type userList struct {
+	Users      []wrapped `json:"users"`
+	Pagination struct {
+		PerPage int `json:"per_page"`
+		Total   int `json:"total"`
+	} `json:"pagination"`
+}
+
+// decodeList reads a page and checks that each item is a user.
+func decodeList(body []byte) (userList, error) {
+	var list userList
+	if err := decode(body, &list); err != nil {
+		return userList{}, err
+	}
+	if list.Users == nil {
+		return userList{}, errors.New("motive: decode users: the answer has no list")
+	}
+	for _, item := range list.Users {
+		if idOf(item.User) == "" {
+			return userList{}, errors.New("motive: decode users: an item does not name its user")
+		}
+	}
+	return list, nil
+}
+
+// decode reads exactly one JSON value.
+func decode(body []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber() // an id may not fit a float
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("motive: decode: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("motive: decode: text after the answer")
+	}
+	return nil
+}
+
+// idOf is the user's id, or "" if there is none.
+func idOf(user map[string]any) string {
+	switch id := user["id"].(type) {
+	case json.Number:
+		return id.String()
+	case string:
+		return id
+	}
+	return ""
 }
 
 // text is the string at a key, or "" for anything else.

@@ -20,7 +20,7 @@ func FuzzErrorBody(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte, status int) {
 		failure := httpcall.Answer{Status: status, Body: body}.Classify("motive: update user",
-			hide(errorMessage(body), []string{"secret", "\xff"}))
+			httpcall.Hidden{"secret", "\xff"}.In(errorMessage(body)))
 		if !failure.Type.Valid() {
 			t.Errorf("type %q is not published", failure.Type)
 		}
@@ -74,8 +74,14 @@ func TestTables(t *testing.T) {
 	require.Equal(t, 17, strong)
 	for zone := range zones {
 		require.True(t, slices.Contains(operation.TimeZones, zone), zone)
+		require.Contains(t, ianaZones, zones[zone])
 	}
 	for zone := range extraZones {
 		require.True(t, slices.Contains(operation.TimeZones, zone), zone)
+		require.Equal(t, zone, ianaZones[extraZones[zone]])
 	}
+	for name, zone := range ianaZones {
+		require.Contains(t, []string{zones[zone], extraZones[zone]}, name, "each way leads back")
+	}
+	require.Len(t, codesOf(table), len(table), "each value is that of one ruleset")
 }

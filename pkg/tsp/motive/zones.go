@@ -56,3 +56,29 @@ var extraZones = map[string]string{
 	"Pacific/Honolulu": "Hawaii",
 	"America/St_Johns": "Newfoundland",
 }
+
+// ianaZones are the zones that Motive's names stand for.
+var ianaZones = map[string]string{
+	"Atlantic Time (Canada)":      "America/Halifax",
+	"Eastern Time (US & Canada)":  "America/New_York",
+	"Indiana (East)":              "America/Indiana/Indianapolis",
+	"Central Time (US & Canada)":  "America/Chicago",
+	"Saskatchewan":                "America/Regina",
+	"Mountain Time (US & Canada)": "America/Denver",
+	"Arizona":                     "America/Phoenix",
+	"Pacific Time (US & Canada)":  "America/Los_Angeles",
+	"Alaska":                      "America/Juneau",
+	"Hawaii":                      "Pacific/Honolulu",
+	"Newfoundland":                "America/St_Johns",
+}
+
+// oneZone reports whether only one of our zones becomes the name.
+func oneZone(name string) bool {
+	n := 0
+	for _, z := range zones {
+		if z == name {
+			n++
+		}
+	}
+	return n <= 1
+}

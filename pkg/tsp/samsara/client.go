@@ -19,88 +19,138 @@ type client struct {
 	base string
 }
 
-// session is one write for one connection.
+// session is one write or read for one connection.
 type session struct {
 	client
 	conn tsp.Connection
-	user tsp.UserUpdate
+	// private are values that the provider may repeat and that no text may show.
+	private []string
 }
 
-const tokenKey = "access_token"
+// Credentials of a connection. All but the access token are for connections that
+// were made with OAuth.
+const (
+	credToken   = "access_token"
+	credRefresh = "refresh_token"
+	credClient  = "client_id"
+	credSecret  = "client_secret"
+	credExpires = "expires_at" // RFC 3339
+)
+
+// hiddenCredentials must be in no text.
+var hiddenCredentials = []string{credToken, credRefresh, credSecret}
+
+// minPrivate is the shortest personal value that is looked for: a shorter one says
+// nothing about a person and would tear holes into ordinary words.
+const minPrivate = 4
+
+func (p *Provider) session(conn tsp.Connection, changes operation.Changes) session {
+	s := session{client: p.client, conn: conn}
+	for _, name := range hiddenCredentials {
+		if v := conn.Credentials[name]; v != "" {
+			s.private = append(s.private, v)
+		}
+	}
+	for field, v := range changes {
+		spec, _ := operation.SpecOf(field)
+		if spec.Personal && len(v.Text()) >= minPrivate {
+			s.private = append(s.private, v.Text())
+		}
+	}
+	return s
+}
 
 // check refuses what cannot be turned into a call.
 func (s session) check() *operation.Failure {
-	if s.conn.Credentials[tokenKey] == "" {
+	if s.conn.Credentials[credToken] == "" {
 		return &operation.Failure{Type: operation.ErrorAuth, Detail: "samsara: the connection has no access token"}
-	}
-	// A dot segment would be resolved away by the server and name another resource.
-	switch s.user.SourceID {
-	case "", ".", "..":
-		return operation.Refuse("samsara: the user has no usable id at the provider")
 	}
 	return nil
 }
 
-// get reads the driver.
-func (s session) get(ctx context.Context) (driver, tsp.Result, error) {
-	return s.driver(ctx, httpcall.Request{What: "samsara: get driver", Method: http.MethodGet})
+// checkUser refuses a user that cannot be named in a call as well.
+func (s session) checkUser(sourceID string) *operation.Failure {
+	// A dot segment would be resolved away by the server and name another resource.
+	switch sourceID {
+	case "", ".", "..":
+		return operation.Refuse("samsara: the user has no usable id at the provider")
+	}
+	return s.check()
 }
 
-// patch writes the keys of the driver; others are kept by the provider.
-func (s session) patch(ctx context.Context, keys map[string]any) (tsp.Result, error) {
-	const what = "samsara: patch driver"
-	body, err := json.Marshal(keys)
-	if err != nil {
-		return tsp.Result{}, &operation.Failure{
-			Type: operation.ErrorValidation, Detail: what + ": the request could not be built", Err: err,
-		}
+func driverPath(sourceID string) string { return "/fleet/drivers/" + url.PathEscape(sourceID) }
+
+// get reads a driver.
+func (s session) get(ctx context.Context, sourceID string) (driver, tsp.Result, error) {
+	return s.driver(ctx, httpcall.Request{What: "samsara: get driver", Method: http.MethodGet, URL: driverPath(sourceID)},
+		func(d driver) bool { return d.is(sourceID) })
+}
+
+// patch writes the keys of a driver; others are kept by the provider.
+func (s session) patch(ctx context.Context, sourceID string, keys map[string]any) (tsp.Result, error) {
+	r := httpcall.Request{What: "samsara: patch driver", Method: http.MethodPatch, URL: driverPath(sourceID), Write: true}
+	if f := setBody(&r, keys); f != nil {
+		return tsp.Result{}, f
 	}
-	_, result, err := s.driver(ctx, httpcall.Request{What: what, Method: http.MethodPatch, Body: body})
+	_, result, err := s.driver(ctx, r, func(d driver) bool { return d.is(sourceID) })
 	return result, err
 }
 
-// driver makes one call on the driver; both calls answer with the whole of it.
-func (s session) driver(ctx context.Context, r httpcall.Request) (driver, tsp.Result, error) {
-	r.URL = s.base + "/fleet/drivers/" + url.PathEscape(s.user.SourceID)
+func setBody(r *httpcall.Request, keys map[string]any) *operation.Failure {
+	body, err := json.Marshal(keys)
+	if err != nil {
+		return &operation.Failure{Type: operation.ErrorValidation, Detail: r.What + ": the request could not be built", Err: err}
+	}
+	r.Body = body
+	return nil
+}
+
+// driver makes one call that answers with the whole driver; right tells whether it
+// is the one that was meant.
+func (s session) driver(ctx context.Context, r httpcall.Request, right func(driver) bool) (driver, tsp.Result, error) {
+	answer, err := s.do(ctx, r)
+	if err != nil {
+		return driver{}, tsp.Result{}, err
+	}
+	var a driverAnswer
+	if err := json.Unmarshal(answer.Body, &a); err != nil || !right(a.Data) {
+		f := answer.Garbled(r.What)
+		f.Err = err
+		return driver{}, tsp.Result{}, f
+	}
+	return a.Data, resultOf(answer), nil
+}
+
+// do makes one call below the base URL with the connection's token.
+func (s session) do(ctx context.Context, r httpcall.Request) (httpcall.Answer, error) {
+	r.URL = s.base + r.URL
 	r.Header = http.Header{
 		"Accept":        {"application/json"},
-		"Authorization": {"Bearer " + s.conn.Credentials[tokenKey]},
+		"Authorization": {"Bearer " + s.conn.Credentials[credToken]},
 	}
 	if r.Body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	answer, err := s.call.Do(ctx, r)
 	if err != nil {
-		return driver{}, tsp.Result{}, err
+		return httpcall.Answer{}, err
 	}
 	if !answer.OK() {
-		return driver{}, tsp.Result{}, answer.Classify(r.What, s.hide(message(answer.Body)))
+		return httpcall.Answer{}, answer.Classify(r.What, s.hide(message(answer.Body)))
 	}
-	var a driverAnswer
-	if err := json.Unmarshal(answer.Body, &a); err != nil || !a.Data.is(s.user.SourceID) {
-		f := answer.Garbled(r.What)
-		f.Err = err
-		return driver{}, tsp.Result{}, f
-	}
-	return a.Data, tsp.Result{StatusCode: answer.Status, Header: answer.Header}, nil
+	return answer, nil
+}
+
+func resultOf(a httpcall.Answer) tsp.Result {
+	return tsp.Result{StatusCode: a.Status, Header: a.Header, RetryAfter: a.Spent}
 }
 
 const hidden = "[hidden]"
 
-// minHidden is the shortest value that is looked for: a shorter one says nothing
-// about a person and would tear holes into ordinary words.
-const minHidden = 4
-
-// hide takes out of the provider's text what it may repeat of the request: the
-// token, and personal values. Long values go first, since one may hold another.
+// hide takes out of the provider's text what it may repeat of the request. Long
+// values go first, since one may hold another.
 func (s session) hide(text string) string {
-	values := []string{s.conn.Credentials[tokenKey]}
-	for field, v := range s.user.Changes {
-		spec, _ := operation.SpecOf(field)
-		if spec.Personal && len(v.Text()) >= minHidden {
-			values = append(values, v.Text())
-		}
-	}
+	values := slices.Clone(s.private)
 	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
 	for _, value := range values {
 		text = strings.ReplaceAll(text, value, hidden)

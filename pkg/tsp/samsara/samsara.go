@@ -1,12 +1,27 @@
-// Package samsara writes drivers to Samsara.
+// Package samsara creates, writes, lists and reads drivers at Samsara.
 //
-// A write is one PATCH of the driver with only the changed keys. It is preceded
+// An update is one PATCH of the driver with only the changed keys. It is preceded
 // by one GET where a change cannot be told from the change alone: half a name, a
 // country code without its number, a key inside an object. What Samsara cannot
-// hold is refused before any call, all fields at once.
+// hold is refused before any call, all fields at once. Whether the provider has
+// kept what it took is for a later read to find out: older tenants drop the
+// e-mail address in silence.
 //
-// It refuses to convert drivers to office users, to guess rulesets, and to decide
+// A create is one POST with a generated password that nobody learns: the fleet
+// gives the driver another. It carries the operation's id, as 32 hex digits, in
+// the external id "writeback", so that a repeat finds the driver that an earlier
+// attempt made.
+//
+// A list walks the active drivers and then the deactivated ones, which Samsara
+// never gives together.
+//
+// It refuses to make or change office users, to guess rulesets, and to decide
 // anything on the text of an error, which Samsara changes at will.
+//
+// Credentials of a connection are an access_token alone (an API token, which does
+// not expire), or what OAuth gave: access_token, refresh_token, client_id,
+// client_secret and expires_at (RFC 3339). A refresh token works once, so that
+// nobody else may use it beside Writeback.
 //
 // Settings of a connection:
 //
@@ -15,10 +30,12 @@
 //	write_locale          "true": country_code is written; it changes units and rules
 //	weak_rulesets         "true": rulesets whose match is plausible but not certain are written
 //	tag_scoped            "true": the token is scoped by tags, so the driver's tags are sent along
+//	create_tags           ids of the tags of a new driver, with commas; tag_scoped tokens need it
 package samsara
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"writeback/pkg/operation"
@@ -36,6 +53,8 @@ const DefaultURL = "https://api.samsara.com"
 type Config struct {
 	// BaseURL of the API, without a trailing slash. Empty: DefaultURL.
 	BaseURL string
+	// Now is the clock from which a new token's end is counted. Nil: time.Now.
+	Now func() time.Time
 }
 
 // Provider is the adapter. Safe for concurrent use.
@@ -43,6 +62,7 @@ type Provider struct {
 	client client
 	table  tsp.Table
 	rules  rulesets
+	now    func() time.Time
 }
 
 // New makes the adapter.
@@ -50,8 +70,11 @@ func New(call *httpcall.Client, cfg Config) *Provider {
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = DefaultURL
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	rules := loadRulesets()
-	return &Provider{client: client{call: call, base: cfg.BaseURL}, table: table(rules), rules: rules}
+	return &Provider{client: client{call: call, base: cfg.BaseURL}, table: table(rules), rules: rules, now: cfg.Now}
 }
 
 // Describe gives the limits and the field table. Samsara publishes classes of
@@ -62,25 +85,28 @@ func (p *Provider) Describe() tsp.Description {
 		Name:   Name,
 		Limits: tsp.Limits{InFlight: 8, PerSecond: 1.6, Burst: 10, Call: 30 * time.Second},
 		Users:  p.table,
+		Create: &tsp.CreateRules{
+			Required: slices.Clone(requiredToCreate),
+			Note:     "makes an active driver with a password that nobody learns; office users and inactive drivers cannot be created",
+		},
 	}
 }
 
 // UpdateUser writes the changes to the driver. Every error is an
 // *operation.Failure.
 func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, user tsp.UserUpdate) (tsp.Result, error) {
-	s := session{client: p.client, conn: conn, user: user}
-	if f := s.check(); f != nil {
+	s := p.session(conn, user.Changes)
+	if f := s.checkUser(user.SourceID); f != nil {
 		return tsp.Result{}, f
 	}
 	refused := tsp.NewRefusals(Name)
-	w := &write{changes: user.Changes, settings: conn.Settings, refused: refused, rules: p.rules}
-	w.patch = p.table.Apply(user.Changes, refused)
+	w := p.write(conn, user.Changes, refused)
 	w.beforeRead()
 	if f := refused.Failure(); f != nil {
 		return tsp.Result{}, f
 	}
 	if w.needsRead() {
-		d, result, err := s.get(ctx)
+		d, result, err := s.get(ctx, user.SourceID)
 		if err != nil {
 			return tsp.Result{}, err
 		}
@@ -92,10 +118,24 @@ func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, user tsp
 			return result, nil
 		}
 	}
-	return s.patch(ctx, w.patch)
+	return s.patch(ctx, user.SourceID, w.patch)
 }
 
-var _ tsp.Provider = (*Provider)(nil)
+func (p *Provider) write(conn tsp.Connection, changes operation.Changes, refused *tsp.Refusals) *write {
+	return &write{
+		changes: changes, settings: conn.Settings, refused: refused, rules: p.rules,
+		patch: p.table.Apply(changes, refused),
+	}
+}
+
+// The whole port: Samsara can do everything that it asks.
+var (
+	_ tsp.Provider  = (*Provider)(nil)
+	_ tsp.Creator   = (*Provider)(nil)
+	_ tsp.Lister    = (*Provider)(nil)
+	_ tsp.Reader    = (*Provider)(nil)
+	_ tsp.Refresher = (*Provider)(nil)
+)
 
 // on reports whether a switch of the connection is on.
 func on(settings map[string]string, name string) bool { return settings[name] == "true" }

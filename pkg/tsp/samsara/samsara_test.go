@@ -3,7 +3,6 @@ package samsara_test
 import (
 	"encoding/json"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,40 +54,6 @@ func update(t *testing.T, s settings, c changes, exchanges ...tsptest.Exchange) 
 	server := tsptest.NewServer(t, exchanges...)
 	p := samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{BaseURL: server.URL})
 	return p.UpdateUser(t.Context(), connection(s), tsp.UserUpdate{SourceID: userID, Changes: c})
-}
-
-func TestConformance(t *testing.T) {
-	t.Parallel()
-	driver := tsptest.File(t, "testdata/driver.json")
-	suite := tsptest.Suite{
-		New: func(call *httpcall.Client, url string) tsp.Provider {
-			return samsara.New(call, samsara.Config{BaseURL: url})
-		},
-		Connection: connection(settings{
-			"employee_external_id": "payrollId", "write_locale": "true", "weak_rulesets": "true",
-		}),
-		SourceID: userID,
-		Changes:  changes{operation.FieldFirstName: text("Ann"), operation.FieldNotes: text("night shift")},
-		Healthy: func() func(tsptest.Call) tsptest.Reply {
-			return func(tsptest.Call) tsptest.Reply { return tsptest.Reply{Body: driver} }
-		},
-		ErrorBody: func(m string) string { return `{"message":"` + m + `","requestId":"8916e1c1"}` },
-		Answer: func(o tsptest.Outcome) (tsptest.Reply, bool) {
-			return tsptest.Reply{Body: strings.Replace(driver, userID, "494124", 1)}, o == tsptest.OtherUser
-		},
-		Values: map[operation.Field][]operation.Value{
-			operation.FieldUsername:      {text("dana.w"), text("dana w"), text("dana@example.com"), text(strings.Repeat("d", 190))},
-			operation.FieldDOTID:         {text("77123"), text("0077123"), text("US77123"), text("-1"), text("99999999999999999999")},
-			operation.FieldNotes:         {text("short"), text(strings.Repeat("n", 4097))},
-			operation.FieldFirstName:     {text("Ann"), text(strings.Repeat("a", 256))},
-			operation.FieldPhoneNumber:   {text("+1 555 010 0144"), text("5550100144"), text(strings.Repeat("5", 256))},
-			operation.FieldLicenseRegion: {text("PA"), text("US-PA"), text("ca-on"), text("Ohio")},
-		},
-		Also: map[operation.Field][]string{
-			operation.FieldHOSRulesetCode: {"eldBigDayExemptionEnabled", "waitingTimeDutyStatusEnabled"},
-		},
-	}
-	tsptest.Run(t, suite)
 }
 
 const keep = `"carrierName":"Acme Inc.","homeTerminalAddress":"","homeTerminalName":"","mainOfficeAddress":""`

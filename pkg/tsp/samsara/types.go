@@ -2,6 +2,7 @@ package samsara
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 )
 
@@ -10,8 +11,23 @@ import (
 type driver struct {
 	ID           string `json:"id"`
 	Name         string `json:"name"`
+	Username     string `json:"username"`
+	Email        string `json:"email"`
 	Phone        string `json:"phone"`
+	Notes        string `json:"notes"`
+	License      string `json:"licenseNumber"`
 	LicenseState string `json:"licenseState"`
+	Timezone     string `json:"timezone"`
+	Locale       string `json:"locale"`
+	Activation   string `json:"driverActivationStatus"`
+	Exempt       *bool  `json:"eldExempt"`
+	Conveyance   *bool  `json:"eldPcEnabled"`
+	YardMove     *bool  `json:"eldYmEnabled"`
+	Adverse      *bool  `json:"eldAdverseWeatherExemptionEnabled"`
+	// What a ruleset is made of; compared with the table as it is.
+	Ruleset json.RawMessage `json:"usDriverRulesetOverride"`
+	BigDay  json.RawMessage `json:"eldBigDayExemptionEnabled"`
+	Waiting json.RawMessage `json:"waitingTimeDutyStatusEnabled"`
 	// CarrierSettings stays raw, so that members that we do not know survive.
 	CarrierSettings map[string]json.RawMessage `json:"carrierSettings"`
 	ExternalIDs     map[string]string          `json:"externalIds"`
@@ -36,6 +52,35 @@ func (d driver) is(sourceID string) bool {
 // driverAnswer is the envelope of a driver.
 type driverAnswer struct {
 	Data driver `json:"data"`
+}
+
+// listAnswer is the envelope of a page of drivers.
+type listAnswer struct {
+	Data       []driver `json:"data"`
+	Pagination *struct {
+		EndCursor   string `json:"endCursor"`
+		HasNextPage bool   `json:"hasNextPage"`
+	} `json:"pagination"`
+}
+
+// tokenAnswer is what the OAuth token endpoint gives.
+type tokenAnswer struct {
+	AccessToken  string  `json:"access_token"`
+	RefreshToken string  `json:"refresh_token"`
+	ExpiresIn    seconds `json:"expires_in"`
+}
+
+// seconds reads a number, also one in quotes. Anything else is zero: an odd end is
+// no reason to lose tokens that replace a used one.
+type seconds float64
+
+// UnmarshalJSON never fails.
+func (s *seconds) UnmarshalJSON(b []byte) error {
+	n, err := strconv.ParseFloat(strings.Trim(string(b), `"`), 64)
+	if err == nil && n > 0 {
+		*s = seconds(n)
+	}
+	return nil
 }
 
 // errorBody is an error of the API. 5xx answers are plain text instead.

@@ -29,7 +29,7 @@ func (w *write) beforeRead() {
 		w.refused.Add(operation.FieldCountryCode, "writing it changes units and rules; switch it on with the setting write_locale")
 	}
 	if key := w.settings["employee_external_id"]; w.changes.Has(operation.FieldEmployeeNumber) &&
-		(key == "" || strings.HasPrefix(key, ownExternals)) {
+		(key == "" || key == referenceKey || strings.HasPrefix(key, ownExternals)) {
 		w.refused.Add(operation.FieldEmployeeNumber, "the setting employee_external_id names no external id for it")
 	}
 	first, hasFirst := given(w.changes, operation.FieldFirstName)

@@ -9,159 +9,65 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"writeback/pkg/operation"
-	"writeback/pkg/tsp/httpcall"
+	"writeback/pkg/tsp"
 )
 
-// Outcome is a class of provider answers that an adapter must tell apart.
-type Outcome string
-
-// The outcomes that a provider may have an answer of its own for.
-const (
-	// Unauthorized: the credential is refused; a fresh one may help.
-	Unauthorized Outcome = "unauthorized"
-	// Forbidden: the credential may not do this.
-	Forbidden Outcome = "forbidden"
-	// BadRequest: the provider does not take the write as it is.
-	BadRequest Outcome = "bad request"
-	// NotFound: the provider does not know the user.
-	NotFound Outcome = "not found"
-	// Conflict: the write collides with another object.
-	Conflict Outcome = "conflict"
-	// RateLimited: too many calls.
-	RateLimited Outcome = "rate limited"
-	// ServerFault: the provider failed.
-	ServerFault Outcome = "server fault"
-	// OtherUser: a success that names another user.
-	OtherUser Outcome = "other user"
-)
-
-// want is what a failure must say.
-type want struct {
-	kind       operation.ErrorType
-	retryable  bool
-	refresh    bool
-	retryAfter [2]time.Duration // at least, at most
+// trip is one way into an adapter, against one provider.
+type trip struct {
+	// healthy makes the provider. Nil: Suite.Healthy.
+	healthy makeProvider
+	act     func(ctx context.Context, b *bench) (tsp.Result, error)
+	// fine reports that a row at a call is no failure but a right answer. Nil: none.
+	fine func(step int, row string) bool
+	// adjust changes what a failure must say. Nil: nothing.
+	adjust func(want) want
+	// bare trips give no header and status with their success.
+	bare bool
 }
 
-var (
-	again   = want{kind: operation.ErrorTSP, retryable: true}
-	refused = want{kind: operation.ErrorValidation}
-	denied  = want{kind: operation.ErrorAuth}
-	renew   = want{kind: operation.ErrorAuth, refresh: true}
-	lost    = want{kind: operation.ErrorNetwork, retryable: true}
-)
-
-// byOutcome is what each outcome of a provider's own answer must become.
-var byOutcome = map[Outcome]want{
-	Unauthorized: renew, Forbidden: denied, BadRequest: refused, NotFound: refused,
-	Conflict: refused, RateLimited: again, ServerFault: again, OtherUser: again,
+// updating is the trip of the suite's update.
+func (s Suite) updating() trip {
+	return trip{act: func(ctx context.Context, b *bench) (tsp.Result, error) { return b.update(ctx, s, s.Changes) }}
 }
 
-func waits(d time.Duration) want {
-	w := again
-	w.retryAfter = [2]time.Duration{d, d}
-	return w
-}
-
-type row struct {
-	name  string
-	reply Reply
-	want  want
-	// message must be in the detail, page must not.
-	message, page string
-}
-
-const page = "planted page of a proxy"
-
-func (s Suite) rows() []row {
-	after := func(v string) map[string]string { return map[string]string{"Retry-After": v} }
-	soon := again
-	soon.retryAfter = [2]time.Duration{90 * time.Second, 120 * time.Second}
-	date := time.Now().Add(2 * time.Minute).UTC().Format(http.TimeFormat)
-	rows := []row{
-		{name: "200 empty", want: again},
-		{name: "200 not JSON", reply: Reply{Body: page}, want: again, page: page},
-		{name: "200 empty object", reply: Reply{Body: `{}`}, want: again},
-		{name: "200 null", reply: Reply{Body: `null`}, want: again},
-		{name: "200 list", reply: Reply{Body: `[]`}, want: again},
-		{name: "200 cut off", reply: Reply{Body: `{"data":{"id":`}, want: again},
-		{name: "503 with wait", reply: Reply{Status: 503, Header: after("3"), Body: page}, want: waits(3 * time.Second), page: page},
-		{name: "429 whole", reply: Reply{Status: 429, Header: after("58")}, want: waits(58 * time.Second)},
-		{name: "429 fractional", reply: Reply{Status: 429, Header: after("0.5")}, want: waits(500 * time.Millisecond)},
-		{name: "429 date", reply: Reply{Status: 429, Header: after(date)}, want: soon},
-		{name: "429 garbage", reply: Reply{Status: 429, Header: after("soon")}, want: again},
-		{name: "429 without wait", reply: Reply{Status: 429}, want: again},
-	}
-	for _, status := range []int{500, 502, 503, 504, 408, 425} {
-		rows = append(rows, row{name: fmt.Sprint(status), reply: Reply{Status: status, Body: page}, want: again, page: page})
-	}
-	for status, w := range map[int]want{401: renew, 403: denied, 400: refused, 404: refused, 409: refused, 422: refused} {
-		rows = append(rows, s.clientError(status, w),
-			row{name: fmt.Sprintf("%d text", status), reply: Reply{Status: status, Body: page}, want: w, page: page})
-	}
-	return append(rows, s.ownRows()...)
-}
-
-func (s Suite) clientError(status int, w want) row {
-	r := row{name: fmt.Sprint(status), reply: Reply{Status: status}, want: w}
-	if s.ErrorBody != nil {
-		r.message = "the planted reason"
-		r.reply.Body = s.ErrorBody(r.message)
-	}
-	return r
-}
-
-func (s Suite) ownRows() []row {
-	var rows []row
-	if s.Answer == nil {
-		return nil
-	}
-	for outcome, w := range byOutcome {
-		reply, ok := s.Answer(outcome)
-		if !ok {
-			continue
-		}
-		d := httpcall.RetryAfter(reply.Header["Retry-After"], time.Now())
-		w.retryAfter = [2]time.Duration{d, d}
-		rows = append(rows, row{name: "own " + string(outcome), reply: reply, want: w})
-	}
-	return rows
-}
-
-func (s Suite) outcomes(t *testing.T) {
-	good := s.bench(t, nil)
-	result, err := good.update(t.Context(), s, s.Changes)
+// outcomes plays everything that may go wrong at each call of the trip.
+func (s Suite) outcomes(t *testing.T, tr trip) {
+	good := s.benchOn(t, tr.healthy.or(s.Healthy), nil)
+	result, err := tr.act(t.Context(), good)
 	if err != nil {
 		t.Fatalf("a healthy provider: %v", err)
 	}
-	if result.StatusCode < 200 || result.StatusCode > 299 {
-		t.Errorf("status of a success: got %d", result.StatusCode)
+	if !tr.bare {
+		if result.StatusCode < 200 || result.StatusCode > 299 {
+			t.Errorf("status of a success: got %d", result.StatusCode)
+		}
+		s.checkHeader(t, result.Header)
 	}
-	s.checkHeader(t, result.Header)
 	steps := len(good.seen())
 	if steps == 0 {
-		t.Fatal("the write made no call")
+		t.Fatal("no call was made")
 	}
 	for step := range steps {
-		for _, r := range s.rows() {
-			t.Run(fmt.Sprintf("call %d/%s", step+1, r.name), func(t *testing.T) {
-				t.Parallel()
-				s.playReply(t, r, step)
-			})
+		run := func(name string, play func(*testing.T)) {
+			if tr.fine == nil || !tr.fine(step, name) {
+				t.Run(fmt.Sprintf("call %d/%s", step+1, name), func(t *testing.T) { t.Parallel(); play(t) })
+			}
 		}
-		t.Run(fmt.Sprintf("call %d/redirect", step+1), func(t *testing.T) { t.Parallel(); s.playRedirect(t, step) })
-		t.Run(fmt.Sprintf("call %d/reset", step+1), func(t *testing.T) { t.Parallel(); s.playReset(t, step) })
-		t.Run(fmt.Sprintf("call %d/hang", step+1), func(t *testing.T) { t.Parallel(); s.playHang(t, step) })
-		t.Run(fmt.Sprintf("call %d/cancel", step+1), func(t *testing.T) { t.Parallel(); s.playCancel(t, step) })
-		t.Run(fmt.Sprintf("call %d/too large", step+1), func(t *testing.T) { t.Parallel(); s.playLarge(t, step) })
+		for _, r := range s.rows() {
+			run(r.name, func(t *testing.T) { s.playReply(t, tr, r, step) })
+		}
+		run("redirect", func(t *testing.T) { s.playRedirect(t, tr, step) })
+		run("reset", func(t *testing.T) { s.playReset(t, tr, step) })
+		run("hang", func(t *testing.T) { s.playHang(t, tr, step) })
+		run("cancel", func(t *testing.T) { s.playCancel(t, tr, step) })
+		run("too large", func(t *testing.T) { s.playLarge(t, tr, step) })
 	}
 }
 
-func (s Suite) playReply(t *testing.T, r row, step int) {
-	f := s.play(t.Context(), t, step, func(w http.ResponseWriter, _ *http.Request) { r.reply.write(w) }, r.want)
+func (s Suite) playReply(t *testing.T, tr trip, r row, step int) {
+	f := s.play(t.Context(), t, tr, step, func(w http.ResponseWriter, _ *http.Request) { r.reply.write(w) }, r.want)
 	if want := max(r.reply.Status, http.StatusOK); f.StatusCode != want {
 		t.Errorf("status: got %d, want %d", f.StatusCode, want)
 	}
@@ -174,14 +80,14 @@ func (s Suite) playReply(t *testing.T, r row, step int) {
 	}
 }
 
-func (s Suite) playRedirect(t *testing.T, step int) {
+func (s Suite) playRedirect(t *testing.T, tr trip, step int) {
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("a redirect was followed: %s %s", r.Method, r.RequestURI)
 	}))
 	t.Cleanup(other.Close)
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		reply := Reply{Status: status, Header: map[string]string{"Location": other.URL + "/moved"}}
-		f := s.play(t.Context(), t, step, func(w http.ResponseWriter, _ *http.Request) { reply.write(w) },
+		f := s.play(t.Context(), t, tr, step, func(w http.ResponseWriter, _ *http.Request) { reply.write(w) },
 			want{kind: operation.ErrorTSP})
 		if f.StatusCode != status {
 			t.Errorf("status: got %d, want %d", f.StatusCode, status)
@@ -189,23 +95,27 @@ func (s Suite) playRedirect(t *testing.T, step int) {
 	}
 }
 
-func (s Suite) playReset(t *testing.T, step int) {
-	s.play(t.Context(), t, step, func(w http.ResponseWriter, _ *http.Request) {
-		conn, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Errorf("hijack: %v", err)
-			return
-		}
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		_ = conn.Close()
-	}, lost)
+func (s Suite) playReset(t *testing.T, tr trip, step int) {
+	s.play(t.Context(), t, tr, step, func(w http.ResponseWriter, _ *http.Request) { cut(t, w) }, lost)
 }
 
-func (s Suite) playHang(t *testing.T, step int) {
+// cut resets the connection.
+func cut(t *testing.T, w http.ResponseWriter) {
+	t.Helper()
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		t.Errorf("hijack: %v", err)
+		return
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+func (s Suite) playHang(t *testing.T, tr trip, step int) {
 	ctx := &expiring{Context: t.Context(), done: make(chan struct{})}
-	f := s.play(ctx, t, step, func(_ http.ResponseWriter, r *http.Request) {
+	f := s.play(ctx, t, tr, step, func(_ http.ResponseWriter, r *http.Request) {
 		close(ctx.done)
 		<-r.Context().Done()
 	}, lost)
@@ -214,10 +124,10 @@ func (s Suite) playHang(t *testing.T, step int) {
 	}
 }
 
-func (s Suite) playCancel(t *testing.T, step int) {
+func (s Suite) playCancel(t *testing.T, tr trip, step int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	f := s.play(ctx, t, step, func(_ http.ResponseWriter, r *http.Request) {
+	f := s.play(ctx, t, tr, step, func(_ http.ResponseWriter, r *http.Request) {
 		cancel()
 		<-r.Context().Done()
 	}, lost)
@@ -226,28 +136,31 @@ func (s Suite) playCancel(t *testing.T, step int) {
 	}
 }
 
-func (s Suite) playLarge(t *testing.T, step int) {
+func (s Suite) playLarge(t *testing.T, tr trip, step int) {
 	reply := Reply{Body: `{"pad":"` + strings.Repeat("a", maxBody) + `"}`}
-	s.play(t.Context(), t, step, func(w http.ResponseWriter, _ *http.Request) { reply.write(w) }, again)
+	s.play(t.Context(), t, tr, step, func(w http.ResponseWriter, _ *http.Request) { reply.write(w) }, again)
 }
 
-// play makes the write with one call going wrong, and checks the failure and that
+// play makes the trip with one call going wrong, and checks the failure and that
 // the adapter stopped there.
-func (s Suite) play(ctx context.Context, t *testing.T, step int, wrong http.HandlerFunc, w want) *operation.Failure {
+func (s Suite) play(ctx context.Context, t *testing.T, tr trip, step int, wrong http.HandlerFunc, w want) *operation.Failure {
 	t.Helper()
-	b := s.bench(t, func(rw http.ResponseWriter, r *http.Request, at int) bool {
+	b := s.benchOn(t, tr.healthy.or(s.Healthy), func(rw http.ResponseWriter, r *http.Request, at int) bool {
 		if at != step {
 			return false
 		}
 		wrong(rw, r)
 		return true
 	})
-	_, err := b.update(ctx, s, s.Changes)
+	if tr.adjust != nil {
+		w = tr.adjust(w)
+	}
+	_, err := tr.act(ctx, b)
 	if err == nil {
 		t.Fatal("got a success, want a failure")
 	}
 	f := Failure(t, err)
-	if f.Type != w.kind || f.Retryable != w.retryable || f.Refresh != w.refresh {
+	if w.kind != "" && f.Type != w.kind || f.Retryable != w.retryable || f.Refresh != w.refresh {
 		t.Errorf("got %s retryable %t refresh %t, want %s %t %t (%s)",
 			f.Type, f.Retryable, f.Refresh, w.kind, w.retryable, w.refresh, f.Detail)
 	}

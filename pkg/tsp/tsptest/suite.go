@@ -53,6 +53,17 @@ type Suite struct {
 	Written func(calls []Call) []string
 	// Also are names that a field's write may carry beside its Rule.Target.
 	Also map[operation.Field][]string
+	// Writes reports that a call changes something at the provider; logins do not.
+	// Nil: every call that is no GET.
+	Writes func(Call) bool
+
+	// Create, List, Read and Refresh describe what an adapter can do beyond an
+	// update. Each must be set exactly for a tsp.Creator, tsp.Lister, tsp.Reader and
+	// tsp.Refresher.
+	Create  *Create
+	List    *List
+	Read    *Read
+	Refresh *Refresh
 }
 
 // Call is a request as the provider got it.
@@ -72,33 +83,83 @@ type Reply struct {
 	Body   string
 }
 
-// Run checks an adapter: what it makes of each outcome of a call, and that each
-// field is written, refused or left alone exactly as its table says.
+// Run checks an adapter: what it makes of each outcome of a call, that each field
+// is written, refused or left alone exactly as its table says, that a dry run
+// writes nothing, and whatever else the adapter can do.
 func Run(t *testing.T, s Suite) {
 	t.Helper()
+	s = s.withDefaults()
+	t.Run("outcomes", func(t *testing.T) { t.Parallel(); s.outcomes(t, s.updating()) })
+	t.Run("fields", func(t *testing.T) { t.Parallel(); s.fields(t) })
+	t.Run("dry run", func(t *testing.T) { t.Parallel(); s.dryRun(t, s.updating()) })
+	t.Run("budget", func(t *testing.T) { t.Parallel(); s.budget(t, s.updating()) })
+	t.Run("concurrent", func(t *testing.T) { t.Parallel(); s.concurrent(t) })
+	p := s.New(httpcall.New(httpcall.Config{}), "http://127.0.0.1:0")
+	_, creates := p.(tsp.Creator)
+	_, lists := p.(tsp.Lister)
+	_, reads := p.(tsp.Reader)
+	_, refreshes := p.(tsp.Refresher)
+	s.optional(t, "create", creates, s.Create != nil, s.create)
+	s.optional(t, "list", lists, s.List != nil, s.list)
+	s.optional(t, "read", reads, s.Read != nil, s.read)
+	s.optional(t, "refresh", refreshes, s.Refresh != nil, s.refresh)
+	if rules := p.Describe().Create; (rules != nil) != creates {
+		t.Error("Describe().Create must be given by a tsp.Creator, and by nobody else")
+	}
+}
+
+// optional runs the rows of an optional interface; an adapter with it must be
+// described, or its rows would be forgotten.
+func (s Suite) optional(t *testing.T, name string, implemented, described bool, rows func(*testing.T)) {
+	t.Helper()
+	if implemented != described {
+		t.Errorf("%s: implemented %t, described in the suite %t", name, implemented, described)
+		return
+	}
+	if implemented {
+		t.Run(name, func(t *testing.T) { t.Parallel(); rows(t) })
+	}
+}
+
+func (s Suite) withDefaults() Suite {
 	if s.Written == nil {
 		s.Written = topLevelKeys
 	}
 	if s.Unchanged == nil {
 		s.Unchanged = func(operation.Field, operation.Value) bool { return false }
 	}
+	if s.Writes == nil {
+		s.Writes = func(c Call) bool { return c.Method != http.MethodGet }
+	}
 	if s.Secrets == nil {
 		for _, v := range s.Connection.Credentials {
 			s.Secrets = append(s.Secrets, v)
 		}
 	}
-	t.Run("outcomes", func(t *testing.T) { t.Parallel(); s.outcomes(t) })
-	t.Run("fields", func(t *testing.T) { t.Parallel(); s.fields(t) })
+	return s
 }
 
 // maxBody is the cap of the suite's client: small, so that a row can pass it.
 const maxBody = 64 << 10
 
+// makeProvider makes a provider without faults, as Suite.Healthy.
+type makeProvider func() func(Call) Reply
+
+func (m makeProvider) or(other makeProvider) makeProvider {
+	if m == nil {
+		return other
+	}
+	return m
+}
+
 // bench is one adapter in front of one scripted provider.
 type bench struct {
 	provider tsp.Provider
-	mu       sync.Mutex
-	calls    []Call
+	// header is added to the answers of the healthy provider.
+	header map[string]string
+
+	mu    sync.Mutex
+	calls []Call
 }
 
 // fault answers a call instead of the healthy provider; false: it has not.
@@ -106,8 +167,13 @@ type fault func(w http.ResponseWriter, r *http.Request, step int) bool
 
 func (s Suite) bench(t *testing.T, f fault) *bench {
 	t.Helper()
+	return s.benchOn(t, s.Healthy, f)
+}
+
+func (s Suite) benchOn(t *testing.T, made makeProvider, f fault) *bench {
+	t.Helper()
 	b := &bench{}
-	healthy := s.Healthy()
+	healthy := made()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -123,7 +189,11 @@ func (s Suite) bench(t *testing.T, f fault) *bench {
 		}
 		b.mu.Lock()
 		reply := healthy(call)
+		header := b.header
 		b.mu.Unlock()
+		for name, value := range header {
+			w.Header().Set(name, value)
+		}
 		reply.write(w)
 	}))
 	t.Cleanup(server.Close)
@@ -138,6 +208,11 @@ func (b *bench) seen() []Call {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.calls)
+}
+
+// written are the calls seen that change something.
+func (b *bench) written(s Suite) []Call {
+	return slices.DeleteFunc(b.seen(), func(c Call) bool { return !s.Writes(c) })
 }
 
 func (b *bench) update(ctx context.Context, s Suite, changes operation.Changes) (tsp.Result, error) {

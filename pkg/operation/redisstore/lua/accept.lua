@@ -24,10 +24,12 @@ set_limits(c, ARGV[8], ARGV[9], ARGV[10])
 local l = lane(c)
 if attempt ~= '' then
   local first = call('ZRANGE', mail_key(c, user), 0, 0)[1]
-  if first then return {'conflict', first} end
   local at = gate(l, call('ZCARD', P .. 'flight:' .. c))
-  if not at then return {'later', '1000'} end
-  if at > now then return {'later', int(at - now)} end
+  if first or not at or at > now then
+    look(c) -- the limits may be new
+    if first then return {'conflict', first} end
+    return {'later', at and int(at - now) or '1000'}
+  end
 end
 
 local seq = math.max(tonumber(call('HGET', lane_hash, 'seq') or 0) + 1, us)

@@ -1,5 +1,6 @@
 -- next: ARGV gen, connection, lease_ms, breaker_ms, cap, interval_us, burst, n, n attempt ids, m, m row ids,
--- then optionally a message: id, user, partner, doc, seq, deadline, max_attempts
+-- then optionally a message: id, user, partner, doc, seq, deadline, max_attempts, key scope ('' = none),
+-- key fingerprint, key_ms
 if stale() then return {'stale'} end
 local c, lease_ms, breaker_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local i = 8
@@ -17,6 +18,7 @@ set_limits(c, ARGV[5], ARGV[6], ARGV[7])
 if ARGV[i] and call('EXISTS', op_key(ARGV[i])) == 0 then
   put(c, ARGV[i + 1], ARGV[i + 2], ARGV[i], ARGV[i + 3], tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5]), ARGV[i + 6], '0')
   call('HSET', op_key(ARGV[i]), 'acked_accepted', '1')
+  keep_key(ARGV[i + 7], ARGV[i + 8], ARGV[i + 9], ARGV[i])
   head(c, ARGV[i + 1])
   healed = 1
 end

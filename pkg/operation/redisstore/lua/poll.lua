@@ -1,11 +1,13 @@
 -- poll: ARGV generation and beat that this process last saw ('' and 0: none), process
--- id, raise (0|1), most lanes. Redis went back if a generation is older than one seen
--- before (they are UUIDv7), or if under the same one this process's own beat is lower
--- than it remembers. Then the generation is withdrawn, and the shard is rebuilt.
+-- id, raise (0|1), most lanes, mark of its that was last answered. Redis went back if a
+-- generation is older than one seen before (they are UUIDv7), or if under the same one
+-- this process's own beat or mark is lower than it remembers. Then the generation is
+-- withdrawn, and the shard is rebuilt.
 local gen, beats = call('GET', P .. 'gen') or '', P .. 'beat'
 if gen == '' then return {'', '0', {}, 0} end
 local mine = tonumber(call('HGET', beats, ARGV[3]) or 0)
-if gen < ARGV[1] or (gen == ARGV[1] and mine < tonumber(ARGV[2])) then
+local mark = tonumber(call('HGET', P .. 'marks', ARGV[3]) or 0)
+if gen < ARGV[1] or (gen == ARGV[1] and (mine < tonumber(ARGV[2]) or mark < tonumber(ARGV[6]))) then
   call('DEL', P .. 'gen')
   return {'', '0', {}, 0}
 end

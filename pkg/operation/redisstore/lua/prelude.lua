@@ -1,5 +1,6 @@
 -- Shared by every script. KEYS[1] is the shard's prefix with its hash tag, so
--- all keys derived from it live in one slot. ARGV[1] is the caller's generation.
+-- all keys derived from it live in one slot. KEYS[2] is given when no lists of
+-- operations are kept. ARGV[1] is the caller's generation.
 -- Times: us and now are Redis's clock in micro- and milliseconds; scores are ms,
 -- except seq, tat and the day index, which are us.
 local P, call = KEYS[1], redis.call
@@ -14,8 +15,15 @@ local function int(x) return string.format('%.0f', x) end
 local function op_key(id) return P .. 'op:' .. id end
 local function mail_key(c, user) return P .. 'mail:' .. c .. ':' .. user end
 
+-- stale says that the caller knows another filling of the shard. To the generation
+-- may be added a process and its mark; see poll.
 local function stale()
-  return ARGV[1] == '' or call('GET', P .. 'gen') ~= ARGV[1]
+  local gen, process, mark = string.match(ARGV[1], '^(%S+) (%S+) (%d+)$')
+  if call('GET', P .. 'gen') ~= (gen or ARGV[1]) then return true end
+  if gen and tonumber(mark) > tonumber(call('HGET', P .. 'marks', process) or 0) then
+    call('HSET', P .. 'marks', process, mark)
+  end
+  return false
 end
 
 -- lane reads what the operations of one connection share.
@@ -119,7 +127,8 @@ local function write_row(id, attempt, row, unknown)
     if unknown then call('HSET', key, 'unknown:' .. attempt, '1') end
     return true
   end
-  if call('HDEL', key, 'unknown:' .. attempt) == 0 then return false end
+  -- An unknown outcome adds nothing, and the row stays open for the known one.
+  if unknown or call('HDEL', key, 'unknown:' .. attempt) == 0 then return false end
   call('HSET', key, 'r:' .. at, row)
   -- The completed row has to go out again, and acks of its old form must not count.
   local acked = tonumber(call('HGET', key, 'acked_rows') or 0)
@@ -133,11 +142,20 @@ local function explain(id, row_id, text)
     ',"st":"failed","d":"' .. text .. '"}')
 end
 
+-- count keeps how many operations of a partner are outstanding in the shard; put and
+-- finish alone call it.
+local function count(partner, by)
+  if KEYS[2] or not partner then return end
+  local hash = P .. 'outstanding'
+  if call('HINCRBY', hash, partner, by) <= 0 then call('HDEL', hash, partner) end
+end
+
 -- finish ends an operation; it is called once, while it is pending and unleased.
 local function finish(c, user, id, status, delay)
   local key = op_key(id)
   call('HSET', key, 'st', status, 'upd', int(us))
   call('HDEL', key, 'mark', 'renew', 'nb')
+  count(call('HGET', key, 'partner'), -1)
   call('ZREM', P .. 'pend:' .. c, id)
   call('ZREM', P .. 'ready:' .. c, id)
   call('ZREM', mail_key(c, user), id)
@@ -168,11 +186,24 @@ end
 local function put(c, user, partner, id, doc, seq, deadline, max, sync)
   call('HSET', op_key(id), 'doc', doc, 'seq', int(seq), 'dl', int(deadline), 'st', 'pending',
     'upd', int(us), 'conn', c, 'user', user, 'partner', partner, 'max', max, 'sync', sync)
-  local day = P .. 'day:' .. partner .. ':' .. int(math.floor(seq / 86400000000))
-  call('ZADD', day, int(seq), id)
-  call('EXPIRE', day, 47 * 86400)
+  if not KEYS[2] then
+    local day = P .. 'day:' .. partner .. ':' .. int(math.floor(seq / 86400000000))
+    call('ZADD', day, int(seq), id)
+    call('EXPIRE', day, 47 * 86400)
+  end
+  count(partner, 1)
   call('ZADD', mail_key(c, user), int(seq), id)
   call('ZADD', P .. 'pend:' .. c, int(deadline), id)
   local last = tonumber(call('HGET', P .. 'lane:' .. c, 'seq') or 0)
   if seq > last then call('HSET', P .. 'lane:' .. c, 'seq', int(seq)) end
+end
+
+-- keep_key puts back which operation an idempotency key stands for, unless it stands
+-- for one already.
+local function keep_key(scope, fingerprint, life_ms, id)
+  if scope == '' or tonumber(life_ms) <= 0 then return end
+  local key = P .. 'key:' .. scope
+  if call('HSETNX', key, 'op', id) == 0 then return end
+  call('HSET', key, 'fingerprint', fingerprint)
+  call('PEXPIRE', key, life_ms)
 end

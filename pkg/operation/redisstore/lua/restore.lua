@@ -34,18 +34,17 @@ end
 if tonumber(ARGV[22]) > 0 then call('HSET', key, 'acked_rows', call('HGET', key, 'rows')) end
 if tonumber(ARGV[15]) > tonumber(v[3] or 0) then call('HSET', key, 'attempted', ARGV[15]) end
 if tonumber(ARGV[16]) > lane(c).blocked then call('HSET', P .. 'lane:' .. c, 'blocked', ARGV[16]) end
-if ARGV[18] ~= '' and tonumber(ARGV[20]) > 0 then
-  local scope = P .. 'key:' .. ARGV[18]
-  call('HSET', scope, 'op', id, 'fingerprint', ARGV[19])
-  call('PEXPIRE', scope, ARGV[20])
-end
+keep_key(ARGV[18], ARGV[19], ARGV[20], id)
 
 if status == 'pending' then
   if ARGV[13] ~= '' or success then
     if lease then drop(c, user, id, lease) end
     finish(c, user, id, ARGV[13] ~= '' and ARGV[13] or 'success', 0)
   else
-    if tonumber(ARGV[17]) > 0 then call('HSET', key, 'nb', ARGV[17]) end
+    if tonumber(ARGV[17]) > tonumber(call('HGET', key, 'nb') or 0) then
+      call('HSET', key, 'nb', ARGV[17])
+      call('ZREM', P .. 'ready:' .. c, id) -- its score is its turn
+    end
     head(c, user)
   end
 end

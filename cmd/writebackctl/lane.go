@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation/redisstore"
+)
+
+// laneView is a lane as it is printed.
+type laneView struct {
+	Connection   uuid.UUID  `json:"connection_id"`
+	Shard        int        `json:"shard"`
+	Seq          int64      `json:"seq"`
+	Outstanding  int        `json:"outstanding"`
+	Ready        int        `json:"ready"`
+	ReadyNow     int        `json:"ready_now"`
+	InFlight     int        `json:"in_flight"`
+	Calls        []callView `json:"calls"`
+	Room         int        `json:"in_flight_limit"`
+	PerSecond    float64    `json:"per_second_limit"`
+	Burst        int        `json:"burst_limit"`
+	Paused       bool       `json:"paused"`
+	Blocked      *time.Time `json:"blocked_until"`
+	Breaker      *time.Time `json:"breaker_open_until"`
+	Failures     int        `json:"network_failures_in_a_row"`
+	Opens        *time.Time `json:"next_call_from"`
+	Due          *time.Time `json:"due"`
+	AcceptedLast *time.Time `json:"last_accepted_at"`
+}
+
+type callView struct {
+	Operation uuid.UUID `json:"operation_id"`
+	Attempt   uuid.UUID `json:"attempt_id"`
+	Since     time.Time `json:"since"`
+	Until     time.Time `json:"lease_ends"`
+}
+
+func viewLane(l redisstore.Lane) laneView {
+	v := laneView{
+		Connection: l.Connection, Shard: l.Shard, Seq: l.Seq,
+		Outstanding: l.Outstanding, Ready: l.Ready, ReadyNow: l.ReadyNow, InFlight: l.InFlight, Calls: []callView{},
+		Room: l.Limits.InFlight, PerSecond: l.Limits.PerSecond, Burst: l.Limits.Burst,
+		Paused: l.Paused, Failures: l.Failures, Breaker: stamp(l.BreakerUntil), Opens: stamp(l.Opens), Due: stamp(l.Due),
+	}
+	if l.Blocked.After(l.Now) {
+		v.Blocked = stamp(l.Blocked)
+	}
+	if l.Seq > 0 {
+		v.AcceptedLast = stamp(time.UnixMicro(l.Seq))
+	}
+	for _, c := range l.Calls {
+		v.Calls = append(v.Calls, callView(c))
+	}
+	return v
+}
+
+func laneShow(ctx context.Context, c *ctl, args []string) error {
+	connection, err := id("connection_id", args[0])
+	if err != nil {
+		return err
+	}
+	store, err := c.store()
+	if err != nil {
+		return err
+	}
+	l, err := store.Lane(ctx, connection)
+	if err != nil {
+		return explain(ctx, err)
+	}
+	return c.print(viewLane(l), func(w io.Writer) { writeLane(w, l) })
+}
+
+func writeLane(w io.Writer, l redisstore.Lane) {
+	rate := "not limited"
+	if l.Limits.PerSecond > 0 {
+		rate = fmt.Sprintf("%.3g a second, burst %d", l.Limits.PerSecond, l.Limits.Burst)
+	}
+	breaker := "closed"
+	if !l.BreakerUntil.IsZero() {
+		breaker = "open, a probe from " + when(l.BreakerUntil)
+	}
+	blocked := "no"
+	if l.Blocked.After(l.Now) {
+		blocked = "until " + when(l.Blocked)
+	}
+	row(w, "connection", l.Connection)
+	row(w, "shard", l.Shard)
+	row(w, "seq", l.Seq)
+	row(w, "outstanding", l.Outstanding)
+	row(w, "ready", fmt.Sprintf("%d, %d of them not in backoff", l.Ready, l.ReadyNow))
+	row(w, "in flight", fmt.Sprintf("%d of %d", l.InFlight, l.Limits.InFlight))
+	row(w, "rate", rate)
+	row(w, "paused", yes(l.Paused))
+	row(w, "blocked", blocked)
+	row(w, "breaker", fmt.Sprintf("%s, %d network failures in a row", breaker, l.Failures))
+	row(w, "next call from", when(l.Opens))
+	row(w, "due", when(l.Due))
+	for _, call := range l.Calls {
+		row(w, "call", fmt.Sprintf("operation %s attempt %s since %s lease ends %s", call.Operation, call.Attempt, when(call.Since), when(call.Until)))
+	}
+	if more := l.InFlight - len(l.Calls); more > 0 {
+		row(w, "", fmt.Sprintf("and %d more", more))
+	}
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func lanePause(ctx context.Context, c *ctl, args []string) error {
+	return setPaused(ctx, c, args, true)
+}
+
+func laneResume(ctx context.Context, c *ctl, args []string) error {
+	return setPaused(ctx, c, args, false)
+}
+
+func setPaused(ctx context.Context, c *ctl, args []string, paused bool) error {
+	connection, err := id("connection_id", args[0])
+	if err != nil {
+		return err
+	}
+	store, err := c.store()
+	if err != nil {
+		return err
+	}
+	// A lane that was never used would be paused by a typing error.
+	if _, err := store.Lane(ctx, connection); err != nil {
+		return explain(ctx, err)
+	}
+	if err := store.Pause(ctx, connection, paused); err != nil {
+		return explain(ctx, err)
+	}
+	word := map[bool]string{true: "paused", false: "resumed"}[paused]
+	return c.print(map[string]any{"connection_id": connection, "paused": paused}, func(w io.Writer) { row(w, word, connection) })
+}

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"writeback/internal/natsq"
+	"writeback/internal/testenv"
+	"writeback/internal/work"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const secretName = "Persephone"
+
+// desk is a store and streams with something in them, and the tool before them.
+type desk struct {
+	t       *testing.T
+	environ []string
+	store   *redisstore.Store
+	js      jetstream.JetStream
+	conn    uuid.UUID
+	op      operation.Accepted
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	redisURL, natsURL := testenv.Redis(t), testenv.NATS(t)
+	opt, err := redis.ParseURL(redisURL)
+	require.NoError(t, err)
+	rdb := redis.NewClient(opt)
+	nc, err := nats.Connect(natsURL)
+	require.NoError(t, err)
+	t.Cleanup(func() { nc.Close(); _ = rdb.Close() })
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	require.NoError(t, natsq.Ensure(t.Context(), js, natsq.Config{OperationsMaxBytes: 64 << 20, EventsMaxBytes: 64 << 20}))
+	d := &desk{
+		t: t, store: redisstore.New(rdb, redisstore.Config{}), js: js, conn: uuid.Must(uuid.NewV7()),
+		environ: []string{"WRITEBACK_REDIS_URL=" + redisURL, "WRITEBACK_NATS_URL=" + natsURL, "WRITEBACK_ADMIN_ADDR=wrong, and not ours"},
+	}
+	require.NoError(t, d.store.Begin(t.Context(), everyShard()))
+	d.op = operation.Accepted{
+		Version: operation.Version, ID: uuid.Must(uuid.NewV7()), PartnerID: uuid.Must(uuid.NewV7()), ConnectionID: d.conn,
+		Provider: "samsara", Resource: operation.ResourceUser, ResourceID: uuid.New(), SourceID: "7", Type: operation.Update,
+		Changes: operation.Changes{operation.FieldFirstName: operation.Text(secretName)},
+	}
+	limits := redisstore.Limits{InFlight: 4, PerSecond: 5, Burst: 2, Call: time.Second, Life: time.Hour}
+	receipt, err := d.store.Accept(t.Context(), d.op, limits)
+	require.NoError(t, err)
+	pub := natsq.NewPublisher(nc, js)
+	require.NoError(t, pub.Accepted(t.Context(), operation.Message{Accepted: d.op, Place: receipt.Place}, true))
+	return d
+}
+
+func everyShard() []int {
+	out := make([]int, operation.Shards)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// ctl runs the tool and gives what it printed.
+func (d *desk) ctl(code int, args ...string) (out, errOut string) {
+	d.t.Helper()
+	var o, e bytes.Buffer
+	require.Equal(d.t, code, run(d.t.Context(), args, d.environ, &o, &e), e.String())
+	if code == 0 {
+		require.NotContains(d.t, e.String(), "writebackctl:")
+	}
+	return o.String(), e.String()
+}
+
+// asJSON runs the tool with -json.
+func asJSON[T any](d *desk, args ...string) T {
+	d.t.Helper()
+	out, _ := d.ctl(0, append(args, "-json")...)
+	var v T
+	require.NoError(d.t, json.Unmarshal([]byte(out), &v), out)
+	return v
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	environ := []string{"WRITEBACK_REDIS_URL=redis://user:hunter2@127.0.0.1:1/0", "WRITEBACK_NATS_URL=nats://user:hunter2@127.0.0.1:1"}
+	id := uuid.NewString()
+	for _, tt := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"-help"}, 0, "lane show"},
+		{[]string{"rebuild", "-help"}, 0, "-yes"},
+		{nil, 2, "a command is missing"},
+		{[]string{"lane"}, 2, "no such command"},
+		{[]string{"lane", "show"}, 2, "lane show takes <connection_id>"},
+		{[]string{"lane", "show", "c1"}, 2, "not a UUID"},
+		{[]string{"operation", "show", id}, 2, "takes"},
+		{[]string{"shards", "-verbose"}, 2, "-verbose"},
+		{[]string{"rebuild", "-yes"}, 2, "-shard or -all"},
+		{[]string{"rebuild", "-all", "-shard", "1", "-yes"}, 2, "-shard or -all"},
+		{[]string{"rebuild", "-shard", "64", "-yes"}, 2, "0 to 63"},
+		{[]string{"rebuild", "-all"}, 2, "add -yes"},
+		{[]string{"dead", "show", "x"}, 2, "not a number"},
+		{[]string{"lane", "show", id}, 1, "redis"},
+		{[]string{"dead", "list"}, 1, "NATS"},
+		{[]string{"registry", "load", "none.yaml"}, 1, "NATS"},
+	} {
+		t.Run(fmt.Sprint(tt.args), func(t *testing.T) {
+			t.Parallel()
+			var out, errOut bytes.Buffer
+			require.Equal(t, tt.code, run(t.Context(), tt.args, environ, &out, &errOut), errOut.String())
+			require.Contains(t, errOut.String(), tt.says)
+			require.NotContains(t, out.String()+errOut.String(), "hunter2")
+		})
+	}
+	var out bytes.Buffer
+	require.Equal(t, 2, run(t.Context(), []string{"shards"}, []string{"WRITEBACK_REDIS_URL=http://x"}, &out, &out))
+	require.Contains(t, out.String(), "WRITEBACK_REDIS_URL")
+}
+
+func TestLane(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	l := asJSON[laneView](d, "lane", "show", d.conn.String())
+	require.Equal(t, []int{1, 1, 1, 0, 4}, []int{l.Outstanding, l.Ready, l.ReadyNow, l.InFlight, l.Room})
+	require.InDelta(t, 5, l.PerSecond, 0.001)
+	require.NotNil(t, l.Due)
+	require.Nil(t, l.Breaker)
+
+	d.ctl(0, "lane", "pause", d.conn.String())
+	l = asJSON[laneView](d, "lane", "show", d.conn.String())
+	require.True(t, l.Paused)
+	require.Nil(t, l.Opens)
+	text, _ := d.ctl(0, "lane", "show", d.conn.String())
+	require.Regexp(t, `paused +yes`, text)
+	d.ctl(0, "lane", "resume", d.conn.String())
+	out, err := d.store.Next(t.Context(), d.conn, redisstore.Limits{InFlight: 4, Call: time.Second}, []uuid.UUID{uuid.Must(uuid.NewV7())}, nil)
+	require.NoError(t, err)
+	require.Len(t, out.Leases, 1)
+	l = asJSON[laneView](d, "lane", "show", d.conn.String())
+	require.False(t, l.Paused)
+	require.Len(t, l.Calls, 1)
+	require.Equal(t, d.op.ID, l.Calls[0].Operation)
+
+	_, errOut := d.ctl(1, "lane", "pause", uuid.NewString())
+	require.Contains(t, errOut, "not found")
+}
+
+func TestOperation(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	args := []string{"operation", "show", d.conn.String(), d.op.ID.String()}
+	v := asJSON[operationView](d, args...)
+	require.Equal(t, operation.Pending, v.Status)
+	require.Equal(t, []operation.Field{operation.FieldFirstName}, v.Fields)
+	for _, flag := range []string{"-json", "-timeout=5s"} {
+		out, _ := d.ctl(0, append(args, flag)...)
+		require.NotContains(t, out, secretName)
+		out, _ = d.ctl(0, append(args, flag, "-payload")...)
+		require.Contains(t, out, secretName)
+	}
+	_, errOut := d.ctl(1, "operation", "show", d.conn.String(), uuid.NewString())
+	require.Contains(t, errOut, "not found")
+}
+
+func TestShards(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	mine := operation.ShardOf(d.conn)
+	views := asJSON[[]shardView](d, "shards")
+	require.Len(t, views, operation.Shards)
+	require.Equal(t, []int{1, 1, 1, 1, 1}, []int{views[mine].Lanes, views[mine].LanesDue, views[mine].Outbox, views[mine].Outstanding, views[mine].Ready})
+	require.Equal(t, "open", views[mine].State)
+	require.Nil(t, views[mine].BeatAge)
+	require.NoError(t, d.store.Withdraw(t.Context(), []int{mine}))
+	require.Equal(t, "missing", asJSON[[]shardView](d, "shards")[mine].State)
+	text, _ := d.ctl(0, "shards")
+	require.Contains(t, text, "1 missing")
+	_, errOut := d.ctl(1, "lane", "show", d.conn.String())
+	require.Contains(t, errOut, "being rebuilt")
+}
+
+// TestRebuild has a process that fills shards, as a worker does.
+func TestRebuild(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	mine := operation.ShardOf(d.conn)
+	before := asJSON[[]shardView](d, "shards")[mine].Generation
+	restorer := work.NewRestorer(d.store, natsq.NewHistory(d.js), work.RestoreConfig{
+		Settle: time.Millisecond, LongestCalls: func() (none [operation.Shards]time.Duration) { return none },
+	}, slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			if missing, err := d.store.Missing(ctx); err == nil && len(missing) > 0 {
+				_ = restorer.Restore(ctx, missing) // tried again
+			}
+		}
+	}()
+	t.Cleanup(func() { stop(); <-done })
+	out, progress := d.ctl(0, "rebuild", "-shard", fmt.Sprint(mine), "-yes")
+	require.Contains(t, out, "1 shards rebuilt")
+	require.NotContains(t, progress, "writebackctl:")
+	after := asJSON[[]shardView](d, "shards")[mine]
+	require.Equal(t, "open", after.State)
+	require.NotEqual(t, before, after.Generation)
+	require.Equal(t, 1, after.Outstanding)
+	d.ctl(0, "rebuild", "-all", "-yes")
+	require.Equal(t, operation.Pending, asJSON[operationView](d, "operation", "show", d.conn.String(), d.op.ID.String()).Status)
+}
+
+func TestRebuild_GivesUpInTime(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	_, errOut := d.ctl(1, "rebuild", "-shard", "3", "-yes", "-timeout", "300ms")
+	require.Contains(t, errOut, "missing 1")
+	require.Contains(t, errOut, "not done in time")
+}
+
+func TestDead(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	out, _ := d.ctl(0, "dead", "list")
+	require.Contains(t, out, "0 of 0")
+	for i := range 3 {
+		m := nats.NewMsg(natsq.SubjectDead)
+		m.Data = []byte(secretName)
+		m.Header.Set("Writeback-Reason", fmt.Sprint("reason ", i))
+		m.Header.Set("Writeback-Subject", natsq.SubjectQuiet)
+		_, err := d.js.PublishMsg(t.Context(), m)
+		require.NoError(t, err)
+	}
+	list := asJSON[[]deadView](d, "dead", "list", "-limit", "2")
+	require.Len(t, list, 2)
+	require.Equal(t, "reason 2", list[0].Reason)
+	require.Empty(t, list[0].Payload)
+	out, _ = d.ctl(0, "dead", "show", "2")
+	require.Contains(t, out, "reason 1")
+	require.NotContains(t, out, secretName)
+	require.Equal(t, secretName, asJSON[deadView](d, "dead", "show", "2", "-payload").Payload)
+	_, errOut := d.ctl(1, "dead", "show", "99")
+	require.Contains(t, errOut, "not found")
+}
+
+func TestRegistryLoad(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	file := filepath.Join(t.TempDir(), "registry.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(`
+partners:
+  - id: 00000000-0000-7000-8000-0000000000d1
+    name: Demo
+    connections:
+      - id: 00000000-0000-7000-8000-0000000000c1
+        provider: samsara
+        credentials: {access_token: hunter2}
+        users: [{id: 00000000-0000-7000-8000-00000000a100, source_id: "7"}]
+`), 0o600))
+	counts := asJSON[map[string]countView](d, "registry", "load", file)
+	require.Equal(t, countView{Created: 1}, counts["connections"])
+	counts = asJSON[map[string]countView](d, "registry", "load", file)
+	require.Equal(t, countView{Unchanged: 1}, counts["users"])
+	require.NoError(t, os.WriteFile(file, []byte("partners:\n  - id: x\n    password: hunter2\n"), 0o600))
+	_, errOut := d.ctl(1, "registry", "load", file)
+	require.Contains(t, errOut, ":2:", "where the fault is")
+	require.NotContains(t, errOut, "hunter2")
+}

@@ -1,0 +1,196 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"writeback/pkg/operation"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// store counts what it is asked, and answers as it is told.
+type store struct {
+	mu    sync.Mutex
+	n     int
+	err   error
+	asked int
+}
+
+func (s *store) Outstanding(context.Context, uuid.UUID) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	return s.n, s.err
+}
+
+func (s *store) set(n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n, s.err = n, err
+}
+
+// clock is a time that stands until it is moved.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+func gate(cfg Config) (*Gate, *store, *clock) {
+	s, c := &store{}, &clock{at: time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)}
+	cfg.Now = c.now
+	return New(s, cfg), s, c
+}
+
+func refused(t *testing.T, err error) *operation.Error {
+	t.Helper()
+	var e *operation.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, operation.CodeRateLimited, e.Code)
+	return e
+}
+
+func TestTake_BurstThenRate(t *testing.T) {
+	t.Parallel()
+	g, _, c := gate(Config{})
+	me, other := uuid.New(), uuid.New()
+	for i := range 400 {
+		b, err := g.Take(me)
+		require.NoError(t, err)
+		require.InDelta(t, float64(i+1)*5, float64(b.Full)/1e6, 0.001)
+		b.Full = 0
+		require.Equal(t, Budget{Quota: 400, Window: 2 * time.Second, Left: 399 - i}, b)
+	}
+	b, err := g.Take(me)
+	require.Equal(t, 5*time.Millisecond, refused(t, err).RetryAfter)
+	require.Zero(t, b.Left)
+	_, err = g.Take(other)
+	require.NoError(t, err, "each partner has its own budget")
+
+	c.pass(5 * time.Millisecond)
+	_, err = g.Take(me)
+	require.NoError(t, err)
+	_, err = g.Take(me)
+	refused(t, err)
+	c.pass(time.Hour)
+	b, err = g.Take(me)
+	require.NoError(t, err)
+	require.Equal(t, 399, b.Left, "no more than the burst is saved up")
+}
+
+func TestTake_RefusalsCostNothing(t *testing.T) {
+	t.Parallel()
+	g, _, c := gate(Config{PerSecond: 1, Burst: 1})
+	me := uuid.New()
+	_, err := g.Take(me)
+	require.NoError(t, err)
+	for range 100 {
+		_, err = g.Take(me)
+		refused(t, err)
+	}
+	c.pass(time.Second)
+	_, err = g.Take(me)
+	require.NoError(t, err)
+}
+
+func TestRoom_BoundsWhatIsOutstanding(t *testing.T) {
+	t.Parallel()
+	g, s, c := gate(Config{Outstanding: 10})
+	me := uuid.New()
+	s.set(8, nil)
+	require.NoError(t, g.Room(t.Context(), me))
+	require.NoError(t, g.Room(t.Context(), me))
+	require.Positive(t, refused(t, g.Room(t.Context(), me)).RetryAfter)
+	require.Equal(t, 1, s.asked, "what was let in since the sample counts without asking again")
+	s.set(9, nil)
+	refused(t, g.Room(t.Context(), me))
+	c.pass(time.Second)
+	require.NoError(t, g.Room(t.Context(), me))
+	refused(t, g.Room(t.Context(), me))
+	require.Equal(t, 2, s.asked)
+}
+
+func TestRoom_StoreAway(t *testing.T) {
+	t.Parallel()
+	g, s, c := gate(Config{Outstanding: 10})
+	me := uuid.New()
+	s.set(0, errors.New("away"))
+	require.NoError(t, g.Room(t.Context(), me), "the store itself refuses what it cannot take")
+	require.NoError(t, g.Room(t.Context(), me))
+	require.Equal(t, 1, s.asked, "a store that is away is not asked for every write")
+	s.set(10, nil)
+	c.pass(time.Second)
+	refused(t, g.Room(t.Context(), me))
+	s.set(0, errors.New("away"))
+	c.pass(time.Second)
+	refused(t, g.Room(t.Context(), me))
+}
+
+func TestGate_ForgetsPartners(t *testing.T) {
+	t.Parallel()
+	g, _, c := gate(Config{Partners: 100, PerSecond: 1, Burst: 90})
+	first := uuid.New()
+	_, err := g.Take(first)
+	require.NoError(t, err)
+	for range 1000 {
+		_, err := g.Take(uuid.New())
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(g.partners), 100)
+		require.Equal(t, len(g.partners), g.seen.Len())
+	}
+	b, err := g.Take(first)
+	require.NoError(t, err)
+	require.Equal(t, 89, b.Left, "one that was forgotten begins anew")
+	c.pass(89 * time.Second)
+	_, _ = g.Take(uuid.New())
+	require.Len(t, g.partners, 100, "a budget that is not full yet is not forgotten")
+	c.pass(time.Second)
+	_, _ = g.Take(first)
+	require.Len(t, g.partners, 2)
+}
+
+func TestGate_Concurrent(t *testing.T) {
+	t.Parallel()
+	g, s, _ := gate(Config{Burst: 50, Outstanding: 50})
+	me := uuid.New()
+	var mu sync.Mutex
+	took, let := 0, 0
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			_, err := g.Take(me)
+			room := g.Room(context.Background(), me)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				took++
+			}
+			if room == nil {
+				let++
+			}
+		})
+	}
+	all.Wait()
+	require.Equal(t, 50, took)
+	require.Equal(t, 50, let)
+	require.Equal(t, 1, s.asked)
+}

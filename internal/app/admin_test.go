@@ -1,0 +1,133 @@
+package app_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"writeback/internal/testenv"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestPrograms_AnswerWhileTheyWait starts each program without NATS: an
+// orchestrator must see it alive and not ready, and ready once NATS is there.
+func TestPrograms_AnswerWhileTheyWait(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"worker", "api"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			binary := build(t, name)
+			redis, nats := testenv.Redis(t), testenv.StartNATS(t)
+			nats.Kill()
+			p := start(t, binary, "WRITEBACK_NATS_URL="+nats.URL(), "WRITEBACK_REDIS_URL="+redis)
+
+			status, _ := p.get("/healthz")
+			require.Equal(t, http.StatusOK, status)
+			status, body := p.get("/readyz")
+			require.Equal(t, http.StatusServiceUnavailable, status)
+			require.Equal(t, "starting", body.Status)
+			require.Empty(t, body.Checks)
+
+			require.NoError(t, nats.Restart())
+			require.Eventually(t, func() bool { status, body = p.get("/readyz"); return body.Status != "starting" },
+				30*time.Second, 20*time.Millisecond)
+			require.Equal(t, "ok", body.Checks["redis"])
+			require.Equal(t, "ok", body.Checks["directory"])
+			if name == "api" { // its token issuer does not exist
+				require.NotEqual(t, "ok", body.Checks["token keys"])
+				return
+			}
+			require.Equal(t, http.StatusOK, status)
+			nats.Kill()
+			require.Eventually(t, func() bool { status, body = p.get("/readyz"); return body.Status == "degraded" },
+				30*time.Second, 20*time.Millisecond)
+			require.Equal(t, http.StatusOK, status, "work goes on without NATS")
+			require.Contains(t, body.Checks["nats"], "degraded")
+		})
+	}
+}
+
+// TestPrograms_StopWhileTheyWait ends a program that has never been ready.
+func TestPrograms_StopWhileTheyWait(t *testing.T) {
+	t.Parallel()
+	p := start(t, build(t, "worker"), "WRITEBACK_NATS_URL=nats://127.0.0.1:1", "WRITEBACK_REDIS_URL=redis://127.0.0.1:1/0")
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, <-p.ended, "a stop that was asked for is no failure")
+}
+
+func build(t *testing.T, program string) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), program)
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "writeback/cmd/"+program).CombinedOutput()
+	require.NoError(t, err, string(out))
+	return binary
+}
+
+// program is a running binary and the address of its admin port.
+type program struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	admin string
+	ended chan error
+}
+
+func start(t *testing.T, binary string, environ ...string) *program {
+	t.Helper()
+	// Killed, with its pipe, at the end at the latest.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	p := &program{t: t, cmd: exec.CommandContext(ctx, binary), ended: make(chan error, 1)}
+	p.cmd.Env = append(os.Environ(), append(environ, "WRITEBACK_ADMIN_ADDR=127.0.0.1:0",
+		"WRITEBACK_API_ADDR=127.0.0.1:0", "WRITEBACK_OIDC_ISSUER=http://127.0.0.1:1/realm")...)
+	logs, err := p.cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	admin := make(chan string, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer close(admin)
+		for lines := bufio.NewScanner(logs); lines.Scan(); {
+			var line struct{ Msg, Admin string }
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "admin port open" {
+				admin <- line.Admin
+				_, _ = io.Copy(io.Discard, logs)
+				break
+			}
+		}
+		p.ended <- p.cmd.Wait()
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	p.admin = <-admin
+	require.NotEmpty(t, p.admin, "the program ended at its start")
+	return p
+}
+
+type readiness struct {
+	Status string
+	Checks map[string]string
+}
+
+func (p *program) get(path string) (int, readiness) {
+	p.t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.admin+path, nil)
+	require.NoError(p.t, err)
+	resp, err := client.Do(req)
+	require.NoError(p.t, err)
+	defer func() { _ = resp.Body.Close() }()
+	var body readiness
+	require.NoError(p.t, json.NewDecoder(resp.Body).Decode(&body))
+	return resp.StatusCode, body
+}

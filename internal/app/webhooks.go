@@ -1,0 +1,218 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"writeback/internal/config"
+	"writeback/internal/egress"
+	"writeback/internal/natsq"
+	"writeback/internal/seal"
+	"writeback/internal/webhook"
+	"writeback/internal/webhook/journal"
+	"writeback/internal/webhook/registry"
+	"writeback/internal/work"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+// Webhooks is what api and worker share of the webhooks.
+type Webhooks struct {
+	// Registry has the subscriptions, for partners to list and change.
+	Registry *registry.Registry
+	// Records are metrics, logs and replays.
+	Records *webhook.Records
+
+	base    *Base
+	guard   *egress.Guard
+	journal *journal.Journal
+	queue   *redisstore.Store
+	acker   *work.Acker
+	fanout  *webhook.Fanout
+	ends    webhook.Ends
+}
+
+// queuePrefix starts the keys of deliveries, as "wb" starts those of operations.
+const queuePrefix = "wh"
+
+// deliveredTTL is how long an ended delivery is remembered, so that an event that is
+// told twice is delivered once.
+const deliveredTTL = 2 * time.Hour
+
+// OpenWebhooks makes the streams and the bucket of webhooks and reads the
+// subscriptions. What is not there yet is waited for until ctx ends.
+func OpenWebhooks(ctx context.Context, b *Base, cfg config.Webhooks, replicas int) (*Webhooks, error) {
+	guard := egress.Config{Open: cfg.WebhookLocal, PerHost: webhook.DefaultInFlight}
+	if cfg.EgressProxy != "" {
+		proxy, err := url.Parse(cfg.EgressProxy)
+		if err != nil {
+			return nil, errors.New("app: WRITEBACK_EGRESS_PROXY is not a URL")
+		}
+		guard.Proxy = proxy
+	}
+	if cfg.WebhookLocal {
+		b.Log.WarnContext(ctx, "WRITEBACK_WEBHOOK_LOCAL is set: webhook endpoints may be http and have private addresses; for development only")
+	}
+	w := &Webhooks{base: b, guard: egress.New(guard)}
+	sealer, err := b.sealer(ctx, cfg.KeysetFile, replicas)
+	if err != nil {
+		return nil, err
+	}
+	err = b.await(ctx, "webhooks", func(ctx context.Context) error {
+		if err := natsq.EnsureWebhooks(ctx, b.JetStream, natsq.WebhookConfig{Replicas: replicas}); err != nil {
+			return err
+		}
+		w.Registry, err = registry.Open(ctx, b.JetStream, sealer, w.guard.CheckURL, registry.Config{Replicas: replicas, Logger: b.Log})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.join()
+	return w, nil
+}
+
+func (w *Webhooks) join() {
+	b := w.base
+	w.journal = journal.New(b.Redis, nil)
+	w.queue = redisstore.New(b.Redis, redisstore.Config{
+		Prefix: queuePrefix, Unlisted: true, RecordTTL: deliveredTTL, LaneBound: 200_000, Margin: 2 * time.Second,
+	})
+	w.acker = work.NewAcker(w.queue, b.Log)
+	w.ends = webhook.Ends{Publisher: natsq.NewDeliveries(b.publisher), Dead: w.journal}
+	w.fanout = &webhook.Fanout{
+		Subscriptions: w.Registry, Queue: w.queue, Publisher: w.ends, Note: w.acker.Note, Dead: w.journal, Log: b.Log,
+		Fleet: func(connection uuid.UUID) (uuid.UUID, string) {
+			c, _ := b.Directory.ConnectionByID(connection)
+			return c.FleetID, c.FleetRef
+		},
+	}
+	w.Records = &webhook.Records{Owned: w.Registry, Journal: w.journal, Fanout: w.fanout}
+}
+
+// Run follows the subscriptions and notes what the streams confirm, until ctx ends.
+// changed is called for every subscription that is new to this process or was
+// changed; nil is nobody.
+func (w *Webhooks) Run(ctx context.Context, changed func(webhook.Subscription)) error {
+	var g errgroup.Group
+	g.Go(func() error { return w.acker.Run(ctx) })
+	g.Go(func() error { return w.Registry.Run(ctx, changed) })
+	return g.Wait()
+}
+
+// RunWebhooks tells partners what happens until ctx ends, then lets sends under way
+// finish within the grace.
+func RunWebhooks(ctx context.Context, b *Base, cfg config.Worker) error {
+	w, err := OpenWebhooks(ctx, b, cfg.Webhooks, cfg.Streams.Replicas)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	client := w.guard.Client(webhook.SendTimeout)
+	defer client.CloseIdleConnections()
+	return w.deliver(ctx, cfg, client)
+}
+
+func (w *Webhooks) deliver(ctx context.Context, cfg config.Worker, client *http.Client) error {
+	b := w.base
+	worker := work.NewLaneWorker(
+		work.Parts{Store: w.queue, Publisher: w.ends, Log: b.Log},
+		work.Config{
+			Concurrency: cfg.Concurrency, Grace: max(cfg.ShutdownGrace-recordTime, time.Second), Poll: 200 * time.Millisecond,
+		},
+		w.acker, w.restorer(), work.Lanes{
+			Name: "writeback.webhook", Limits: w.fanout.Limits,
+			Attempt: &webhook.Attempter{
+				Endpoints: w.Registry, Operations: b.Store, Queue: w.queue, Diary: w.journal, Client: client, Log: b.Log,
+			},
+		})
+	w.fanout.Look = worker.Look
+	keeper := webhook.NewKeeper(w.Registry, w.queue, w.fanout, b.Log)
+
+	// Confirmations of the last sends are noted after the last send.
+	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	g, working := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.Run(lasting, keeper.Changed) })
+	g.Go(func() error { return keeper.Run(working) })
+	g.Go(func() error {
+		defer end()
+		return worker.Run(working, feed{natsq.NewFeed(b.JetStream, b.Log), w.fanout})
+	})
+	return g.Wait()
+}
+
+// feed is a source of a worker that wakes it by no message: fanning out does.
+type feed struct {
+	*natsq.Feed
+	fanout *webhook.Fanout
+}
+
+// Run fans events out until ctx ends.
+func (f feed) Run(ctx context.Context, _ natsq.Pass) error {
+	return f.Feed.Run(ctx, f.fanout.Created, f.fanout.Ended)
+}
+
+func (w *Webhooks) restorer() *work.Restorer {
+	return work.NewRestorer(w.queue, natsq.NewDeliveryHistory(w.base.JetStream), work.RestoreConfig{
+		Recent: webhook.QueueFor + time.Hour,
+		LongestCalls: func() (all [operation.Shards]time.Duration) {
+			for shard := range all {
+				all[shard] = webhook.Call
+			}
+			return all
+		},
+	}, w.base.Log)
+}
+
+const (
+	keyBucket  = "writeback-development-keys"
+	keysetName = "keyset"
+)
+
+// sealer reads the keyset, or shares a generated one through NATS, where it protects
+// nothing from whoever can read the bucket of the secrets.
+func (b *Base) sealer(ctx context.Context, file string, replicas int) (*seal.Sealer, error) {
+	if file != "" {
+		s, err := seal.Load(file)
+		if err != nil {
+			return nil, fmt.Errorf("app: WRITEBACK_KEYSET_FILE: %w", err)
+		}
+		return s, nil
+	}
+	b.Log.WarnContext(ctx, "WRITEBACK_KEYSET_FILE is not set: webhook secrets are sealed with a generated key that lies in NATS beside them. "+
+		"That protects nothing; it is for development only", "bucket", keyBucket)
+	var sealer *seal.Sealer
+	err := b.await(ctx, "development keyset", func(ctx context.Context) error {
+		kv, err := b.JetStream.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: keyBucket, Description: "generated key for development", Replicas: max(replicas, 1),
+		})
+		if err != nil {
+			return err
+		}
+		fresh, err := seal.Generate()
+		if err != nil {
+			return err
+		}
+		if _, err := kv.Create(ctx, keysetName, fresh); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+			return err
+		}
+		e, err := kv.Get(ctx, keysetName)
+		if err != nil {
+			return err
+		}
+		sealer, err = seal.New(e.Value())
+		return err
+	})
+	return sealer, err
+}

@@ -1,0 +1,201 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestCheckAddr(t *testing.T) {
+	t.Parallel()
+	for addr, kind := range map[string]string{
+		"127.0.0.1": "loopback", "127.255.255.254": "loopback", "::1": "loopback",
+		"0.0.0.0": "unspecified", "0.1.2.3": "unspecified", "::": "unspecified",
+		"10.0.0.1": "private", "172.16.0.1": "private", "172.31.255.255": "private", "192.168.1.1": "private",
+		"fc00::1": "private", "fd12:3456::1": "private",
+		"169.254.169.254": "link-local", "fe80::1": "link-local", "fe80::1%eth0": "link-local",
+		"100.64.0.1": "carrier", "100.127.255.255": "carrier",
+		"224.0.0.1": "multicast", "239.255.255.255": "multicast", "ff02::1": "multicast",
+		"255.255.255.255": "reserved", "240.0.0.1": "reserved", "192.0.0.170": "reserved", "192.88.99.1": "reserved",
+		"192.0.2.1": "documentation", "198.51.100.7": "documentation", "203.0.113.9": "documentation",
+		"2001:db8::1": "documentation", "3fff::1": "documentation", "198.18.0.1": "benchmark", "198.19.255.255": "benchmark",
+		"::ffff:127.0.0.1": "loopback", "::ffff:10.0.0.1": "private", "::ffff:a9fe:a9fe": "link-local",
+		"::127.0.0.1":       "reserved", // IPv4-compatible
+		"64:ff9b::7f00:1":   "translated",
+		"64:ff9b::10.0.0.1": "translated", "64:ff9b:1::1": "translated",
+		"2002:7f00:1::": "translated", "2002:a00:1::1": "translated", "2001::1": "translated", "2001:2::1": "reserved",
+		"fec0::1": "reserved", "100::1": "reserved", "4000::1": "reserved",
+		"93.184.216.34": "", "1.1.1.1": "", "172.32.0.1": "", "100.128.0.1": "", "2606:4700:4700::1111": "", "::ffff:1.1.1.1": "",
+	} {
+		err := CheckAddr(netip.MustParseAddr(addr))
+		if kind == "" {
+			require.NoError(t, err, addr)
+			continue
+		}
+		var refused *AddressError
+		require.ErrorAs(t, err, &refused, addr)
+		require.Equal(t, kind, refused.Kind, addr)
+		require.True(t, refused.Refused())
+		require.NotContains(t, err.Error(), addr)
+	}
+	require.Error(t, CheckAddr(netip.Addr{}))
+}
+
+func TestCheckURL(t *testing.T) {
+	t.Parallel()
+	guard := New(Config{})
+	for text, good := range map[string]bool{
+		"https://example.com/hook": true, "https://example.com:8443/hook?x=1": true, "https://1.1.1.1/": true,
+		"https://[2606:4700:4700::1111]/": true, "https://hooks.example.co.uk./": true,
+		"http://example.com/": false, "ftp://example.com/": false, "https:///x": false, "https:example.com": false,
+		"https://user:pass@example.com/": false, "https://example.com/#x": false, "https://example.com:22/": false,
+		"https://example.com:80/": false, "https://localhost/": false, "https://LOCALHOST./": false, "https://a.localhost/": false,
+		"https://db.internal/": false, "https://printer.local/": false, "https://redis/": false,
+		"https://127.0.0.1/": false, "https://127.1/": false, "https://2130706433/": false, "https://0x7f000001/": false,
+		"https://0x7f.0.0.1/": false, "https://0177.0.0.1/": false, "https://10.0.0.5:8443/": false,
+		"https://[::1]/": false, "https://[::ffff:127.0.0.1]/": false, "https://[fe80::1%25eth0]/": false,
+		"https://169.254.169.254/latest/meta-data": false, "https://0/": false,
+	} {
+		u, err := url.Parse(text)
+		require.NoError(t, err, text)
+		err = guard.CheckURL(u)
+		require.Equal(t, good, err == nil, "%s: %v", text, err)
+		var refused *URLError
+		require.True(t, good || errors.As(err, &refused), text)
+	}
+	open := New(Config{Open: true})
+	u, _ := url.Parse("http://127.0.0.1:9/")
+	require.NoError(t, open.CheckURL(u))
+}
+
+// names is a DNS server whose answer changes with each question.
+func names(t *testing.T, answers ...netip.Addr) *net.Resolver {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	t.Cleanup(func() { _ = conn.Close(); <-done })
+	var asked atomic.Int64
+	go func() {
+		defer close(done)
+		buf := make([]byte, 1500)
+		for {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			var m dnsmessage.Message
+			if m.Unpack(buf[:n]) != nil || len(m.Questions) == 0 {
+				continue
+			}
+			q := m.Questions[0]
+			m.Response, m.Authoritative, m.Additionals = true, true, nil
+			if q.Type == dnsmessage.TypeA {
+				i := min(int(asked.Add(1)), len(answers)) - 1
+				m.Answers = []dnsmessage.Resource{{
+					Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class},
+					Body:   &dnsmessage.AResource{A: answers[i].As4()},
+				}}
+			}
+			if out, err := m.Pack(); err == nil {
+				_, _ = conn.WriteTo(out, from)
+			}
+		}
+	}()
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "udp", conn.LocalAddr().String())
+	}}
+}
+
+// TestClient_ChecksWhatIsDialled has a name that is public when it is asked for first
+// and the machine itself when it is called.
+func TestClient_ChecksWhatIsDialled(t *testing.T) {
+	t.Parallel()
+	called := false
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
+	defer server.Close()
+	port := server.Listener.Addr().(*net.TCPAddr).Port
+	resolver := names(t, netip.MustParseAddr("93.184.216.34"), netip.MustParseAddr("127.0.0.1"))
+	guard := New(Config{Ports: []int{port}, Resolver: resolver})
+
+	first, err := resolver.LookupNetIP(t.Context(), "ip4", "rebind.example.com")
+	require.NoError(t, err)
+	require.NoError(t, CheckAddr(first[0]))
+
+	client := guard.Client(5 * time.Second)
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://rebind.example.com:"+strconv.Itoa(port)+"/", http.NoBody)
+	require.NoError(t, err)
+	resp, err := client.Do(req) //nolint:bodyclose // there is none
+	require.Nil(t, resp)
+	var refused *AddressError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "loopback", refused.Kind)
+	require.False(t, called)
+}
+
+func TestClient_RefusesPortAtDial(t *testing.T) {
+	t.Parallel()
+	require.ErrorIs(t, New(Config{}).checkDial(netip.MustParseAddrPort("1.1.1.1:6379")), ErrPort)
+	require.NoError(t, New(Config{}).checkDial(netip.MustParseAddrPort("1.1.1.1:443")))
+	require.NoError(t, New(Config{Open: true}).checkDial(netip.MustParseAddrPort("127.0.0.1:1")))
+}
+
+func TestClient_FollowsNoRedirectAndIgnoresProxyVariables(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.RedirectHandler("http://169.254.169.254/", http.StatusFound))
+	defer server.Close()
+	client := New(Config{Open: true}).Client(5 * time.Second)
+	defer client.CloseIdleConnections()
+	resp, err := client.Get(server.URL)
+	require.NoError(t, err)
+	Drain(resp.Body, 10)
+	require.Equal(t, http.StatusFound, resp.StatusCode)
+	require.Nil(t, New(Config{}).Transport().Proxy)
+}
+
+func TestClient_SendsAllToTheProxy(t *testing.T) {
+	t.Parallel()
+	asked := ""
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Method + " " + r.Host
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	defer proxy.Close()
+	u, err := url.Parse(proxy.URL)
+	require.NoError(t, err)
+	client := New(Config{Proxy: u}).Client(5 * time.Second)
+	defer client.CloseIdleConnections()
+	_, err = client.Get("https://example.com/hook")
+	require.Error(t, err)
+	require.Equal(t, "CONNECT example.com:443", asked)
+	_, err = client.Get("https://10.0.0.1/hook")
+	var refused *URLError
+	require.ErrorAs(t, err, &refused, "the proxy is not asked for what is plainly private")
+}
+
+func TestDrain_ReadsNoMoreThanItMust(t *testing.T) {
+	t.Parallel()
+	body := io.NopCloser(strings.NewReader(strings.Repeat("x", 100)))
+	Drain(body, 10)
+	left, err := io.ReadAll(body)
+	require.NoError(t, err)
+	require.Len(t, left, 90)
+}

@@ -1,0 +1,261 @@
+package history
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const ms = time.Millisecond
+
+// good is a history without a fault: A and B are writes of one user, one after the
+// other, B with a retry after a 429; C was not answered and runs all the same; D
+// was refused; E is another user's, called twice since a worker died.
+func good() History {
+	return History{
+		Limits: map[string]Limits{"c1": {InFlight: 2, PerSecond: 2, Burst: 2, Call: 2 * time.Second}},
+		Requests: []Request{
+			{Marker: "A", Connection: "c1", User: "u1", Sent: 10 * ms, Answered: 20 * ms, Status: 202, Operation: "opA"},
+			{Marker: "B", Connection: "c1", User: "u1", Sent: 30 * ms, Answered: 40 * ms, Status: 202, Operation: "opB"},
+			{Marker: "C", Connection: "c1", User: "u2", Sent: 30 * ms},
+			{Marker: "D", Connection: "c1", User: "u2", Sent: 31 * ms, Answered: 32 * ms, Status: 429},
+			{Marker: "E", Connection: "c1", User: "u3", Sent: 5000 * ms, Answered: 5001 * ms, Status: 202, Operation: "opE"},
+		},
+		Calls: []Call{
+			{ID: "1", Connection: "c1", User: "u1", Marker: "A", Start: 100 * ms, End: 200 * ms, Status: 200, Applied: true},
+			{ID: "2", Connection: "c1", User: "u1", Marker: "B", Start: 300 * ms, End: 310 * ms, Status: 429, Fault: true},
+			{ID: "3", Connection: "c1", User: "u1", Marker: "B", Start: 5400 * ms, End: 5500 * ms, Status: 200, Applied: true},
+			{ID: "4", Connection: "c1", User: "u2", Marker: "C", Start: 150 * ms, End: 250 * ms, Status: 200, Applied: true},
+			{ID: "5", Connection: "c1", User: "u3", Marker: "E", Start: 6100 * ms, End: 6110 * ms, Status: 200, Applied: true},
+			{ID: "6", Connection: "c1", User: "u3", Marker: "E", Start: 13_200 * ms, End: 13_300 * ms, Status: 200, Applied: true},
+		},
+		Operations: []Operation{
+			{ID: "opA", Marker: "A", Connection: "c1", User: "u1", Status: Success, Updated: 202 * ms, Rows: []Row{
+				{ID: "a1", Status: Success, Code: 200, Start: 99 * ms, End: 201 * ms},
+			}},
+			{ID: "opB", Marker: "B", Connection: "c1", User: "u1", Status: Success, Updated: 5502 * ms, Rows: []Row{
+				{ID: "b1", Status: Failed, ErrorType: "tsp", Code: 429, Start: 299 * ms, End: 311 * ms, RetryAfter: 5 * time.Second},
+				{ID: "b2", Status: Success, Code: 200, Start: 5399 * ms, End: 5501 * ms},
+			}},
+			{ID: "opC", Marker: "C", Connection: "c1", User: "u2", Status: Success, Updated: 252 * ms, Rows: []Row{
+				{ID: "c1", Status: Success, Code: 200, Start: 149 * ms, End: 251 * ms},
+			}},
+			{ID: "opE", Marker: "E", Connection: "c1", User: "u3", Status: Success, Updated: 13_302 * ms, Rows: []Row{
+				{ID: "e1", Status: Failed, ErrorType: Network, Start: 6099 * ms, End: 13_100 * ms},
+				{ID: "e2", Status: Success, Code: 200, Start: 13_199 * ms, End: 13_301 * ms},
+			}},
+		},
+		Events: []Event{
+			{ID: "fA", Operation: "opA", Kind: "succeeded", At: 203 * ms, Rows: []EventRow{{ID: "a1", Status: Success}}},
+			{ID: "b1", Operation: "opB", Kind: "attempted", At: 313 * ms, Blocked: 5312 * ms, Rows: []EventRow{{ID: "b1", Status: Failed}}},
+			{ID: "fB", Operation: "opB", Kind: "succeeded", At: 5503 * ms, Rows: []EventRow{{ID: "b1", Status: Failed}, {ID: "b2", Status: Success}}},
+			{ID: "fC", Operation: "opC", Kind: "succeeded", At: 253 * ms, Rows: []EventRow{{ID: "c1", Status: Success}}},
+			{ID: "fE", Operation: "opE", Kind: "succeeded", At: 13_303 * ms, Rows: []EventRow{{ID: "e1", Status: Failed, Unknown: true}, {ID: "e2", Status: Success}}},
+			{ID: "fE", Operation: "opE", Kind: "succeeded", At: 14_303 * ms, Rows: []EventRow{{ID: "e1", Status: Failed, Unknown: true}, {ID: "e2", Status: Success}}},
+		},
+		Reads: []Read{
+			{Operation: "opA", Status: Pending, At: 50 * ms},
+			{Operation: "opA", Status: Success, At: 210 * ms},
+			{Operation: "opA", Status: Success, At: 9000 * ms},
+		},
+	}
+}
+
+func (h *History) op(id string) *Operation {
+	return &h.Operations[slices.IndexFunc(h.Operations, func(o Operation) bool { return o.ID == id })]
+}
+
+func (h *History) call(id string) *Call {
+	return &h.Calls[slices.IndexFunc(h.Calls, func(c Call) bool { return c.ID == id })]
+}
+
+func TestCheck_AcceptsTheGood(t *testing.T) {
+	t.Parallel()
+	r := Check(good())
+	require.Empty(t, r.Violations)
+	require.Empty(t, r.Residue)
+	require.True(t, r.Clean())
+	require.Equal(t, Counts{
+		Requests: 5, Accepted: 3, Unanswered: 1, Refused: 1, Operations: 4, Succeeded: 4,
+		Calls: 6, Rows: 6, Events: 6, CalledAgain: 2,
+	}, r.Counts)
+	require.True(t, Check(History{}).Clean())
+}
+
+// TestCheck_RejectsTheDoctored breaks one thing each time, and wants exactly that
+// rule to be named, with the id.
+func TestCheck_RejectsTheDoctored(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rule   Rule
+		id     string
+		doctor func(h *History)
+	}{
+		"an answered operation is pending": {Lost, "opA", func(h *History) {
+			h.op("opA").Status = Pending
+			h.Reads = nil
+		}},
+		"an answered operation is gone": {Lost, "opGone", func(h *History) {
+			h.Requests = append(h.Requests, Request{Marker: "F", Connection: "c1", User: "u9", Sent: 1, Answered: 2, Status: 202, Operation: "opGone"})
+		}},
+		"an unanswered operation hangs": {Lost, "opC", func(h *History) { h.op("opC").Status = Pending }},
+		"nobody asked for it": {Unasked, "opX", func(h *History) {
+			h.Operations = append(h.Operations, Operation{ID: "opX", Marker: "X", Connection: "c1", User: "u9", Status: Failed})
+			h.Events = append(h.Events, Event{ID: "fX", Operation: "opX", Kind: "failed"})
+		}},
+		"it was refused": {Unasked, "opD", func(h *History) {
+			h.Operations = append(h.Operations, Operation{ID: "opD", Marker: "D", Connection: "c1", User: "u2", Status: Failed})
+			h.Events = append(h.Events, Event{ID: "fD", Operation: "opD", Kind: "failed"})
+		}},
+		"one request, two operations": {Doubled, "opA2", func(h *History) {
+			h.Operations = append(h.Operations, Operation{ID: "opA2", Marker: "A", Connection: "c1", User: "u1", Status: Failed})
+			h.Events = append(h.Events, Event{ID: "fA2", Operation: "opA2", Kind: "failed"})
+		}},
+		"a call without a row": {Unlogged, "1", func(h *History) { h.op("opA").Rows = nil }},
+		"a call of no operation": {Unlogged, "9", func(h *History) {
+			h.Calls = append(h.Calls, Call{ID: "9", Connection: "c1", User: "u9", Marker: "nobody", Start: 9000 * ms, End: 9001 * ms, Status: 200})
+		}},
+		"a row says another status than the call": {Unlogged, "1", func(h *History) {
+			h.call("1").Status = 500
+			h.op("opA").Rows[0] = Row{ID: "a1", Status: Failed, ErrorType: Network, Start: 300 * ms, End: 310 * ms}
+		}},
+		"a row without a call": {Uncalled, "b1", func(h *History) {
+			h.Calls = slices.DeleteFunc(h.Calls, func(c Call) bool { return c.ID == "2" })
+		}},
+		"a repeat within the lease of a success": {Repeated, "opA", func(h *History) {
+			h.Calls = append(h.Calls, Call{ID: "9", Connection: "c1", User: "u1", Marker: "A", Start: 250 * ms, End: 251 * ms, Status: 200})
+			h.op("opA").Rows = append(h.op("opA").Rows, Row{ID: "a2", Status: Success, Code: 200, Start: 249 * ms, End: 252 * ms})
+			h.op("opA").Updated = 253 * ms
+		}},
+		"a repeat after a success in the stream": {Repeated, "opE", func(h *History) {
+			h.Calls = append(h.Calls, Call{ID: "9", Connection: "c1", User: "u3", Marker: "E", Start: 30_000 * ms, End: 30_001 * ms, Status: 200})
+			h.op("opE").Rows = append(h.op("opE").Rows, Row{ID: "e3", Status: Success, Code: 200, Start: 29_999 * ms, End: 30_002 * ms})
+			h.op("opE").Updated = 30_003 * ms
+		}},
+		"the newer write goes first": {OutOfOrder, "opB", func(h *History) {
+			h.call("1").Start, h.call("1").End = 330*ms, 340*ms
+			h.op("opA").Rows[0].Start, h.op("opA").Rows[0].End = 329*ms, 341*ms
+			h.op("opA").Updated = 250 * ms
+			h.Events[0].At = 342 * ms
+		}},
+		"the older write has not ended": {StartedEarly, "opB", func(h *History) { h.op("opA").Updated = 301 * ms }},
+		"two calls of one user": {Overlap, "2", func(h *History) {
+			h.call("1").End = 305 * ms
+			h.op("opA").Rows[0].End = 306 * ms
+		}},
+		"called before Retry-After": {Early, "5", func(h *History) {
+			h.call("5").Start, h.call("5").End = 2100*ms, 2110*ms
+			h.op("opE").Rows[0].Start = 2099 * ms
+		}},
+		"called before what the event says": {Early, "5", func(h *History) {
+			h.op("opB").Rows[0].RetryAfter = 0
+			h.Events[1].Blocked = 6200 * ms
+		}},
+		"over the cap": {OverCap, "9", func(h *History) {
+			h.Limits["c1"] = Limits{InFlight: 2, Call: 2 * time.Second}
+			h.Calls = append(h.Calls, Call{ID: "9", Connection: "c1", User: "u4", Marker: "F", Start: 160 * ms, End: 170 * ms, Status: 200})
+			h.another("F", 159*ms, 171*ms)
+		}},
+		"over the rate": {OverRate, "c1", func(h *History) {
+			h.Limits["c1"] = Limits{PerSecond: 1, Burst: 1, Call: 2 * time.Second}
+			h.Calls = append(h.Calls, Call{ID: "9", Connection: "c1", User: "u4", Marker: "F", Start: 160 * ms, End: 170 * ms, Status: 200})
+			h.another("F", 159*ms, 171*ms)
+		}},
+		"an end is taken back": {Changed, "opA", func(h *History) {
+			h.Reads = append(h.Reads, Read{Operation: "opA", Status: Failed, At: 9001 * ms})
+		}},
+		"pending again": {Changed, "opA", func(h *History) {
+			h.Reads[2].Status = Pending
+		}},
+		"no final event":            {NoFinalEvent, "opA", func(h *History) { h.Events = h.Events[1:] }},
+		"the final event disagrees": {Contradiction, "opA", func(h *History) { h.Events[0].Kind = "failed" }},
+		"the event id changes":      {UnstableID, "opE", func(h *History) { h.Events[5].ID = "other" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := good()
+			c.doctor(&h)
+			r := Check(h)
+			require.NotEmpty(t, r.Violations)
+			for _, v := range r.Violations {
+				require.Equal(t, c.rule, v.Rule, r.String())
+			}
+			require.True(t, slices.ContainsFunc(r.Violations, func(v Violation) bool { return slices.Contains(v.IDs, c.id) }), r.String())
+			require.Contains(t, r.String(), string(c.rule))
+		})
+	}
+}
+
+// another adds a good operation of user u4.
+func (h *History) another(marker string, start, end time.Duration) {
+	id := "op" + marker
+	h.Requests = append(h.Requests, Request{Marker: marker, Connection: "c1", User: "u4", Sent: 1, Answered: 2, Status: 202, Operation: id})
+	h.Operations = append(h.Operations, Operation{ID: id, Marker: marker, Connection: "c1", User: "u4", Status: Success, Updated: end + ms, Rows: []Row{
+		{ID: "row" + marker, Status: Success, Code: 200, Start: start, End: end},
+	}})
+	h.Events = append(h.Events, Event{ID: "f" + marker, Operation: id, Kind: "succeeded", At: end + 2*ms, Rows: []EventRow{{ID: "row" + marker, Status: Success}}})
+}
+
+// TestCheck_CountsResidue wants what no rule prevents to be forgiven, and counted.
+func TestCheck_CountsResidue(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kind   Residue
+		doctor func(h *History)
+	}{
+		"a worker stood still before the socket": {SentLate, func(h *History) {
+			h.call("5").Start, h.call("5").End = 13_250*ms, 13_260*ms // in the middle of the repeat
+		}},
+		"a success was recorded after its lease": {RecordedLate, func(h *History) {
+			h.op("opE").Rows[0] = Row{ID: "e1", Status: Success, Code: 200, Start: 6099 * ms, End: 6111 * ms}
+		}},
+		"a call hung beyond its lease": {LeaseOverlap, func(h *History) {
+			h.call("5").End = 13_220 * ms
+			h.op("opE").Rows[0].End = 13_221 * ms
+		}},
+		"handed out before the 429 was on record": {WindowHandOuts, func(h *History) {
+			h.call("5").Start, h.call("5").End = 1100*ms, 1110*ms
+			h.op("opE").Rows[0].Start = 1099 * ms
+			h.op("opE").Rows[0].End = 8100 * ms
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := good()
+			c.doctor(&h)
+			r := Check(h)
+			require.Empty(t, r.Violations, r.String())
+			require.Len(t, r.Residue[c.kind], 1, r.String())
+			require.Contains(t, r.String(), string(c.kind))
+		})
+	}
+}
+
+// TestCheck_Transit judges by the worker's own time where the way to the provider
+// may hold a call.
+func TestCheck_Transit(t *testing.T) {
+	t.Parallel()
+	h := good()
+	h.op("opC").Rows[0] = Row{ID: "c1", Status: Success, Code: 200, Start: 149 * ms, End: 1800 * ms}
+	h.call("4").Start, h.call("4").End = 1700*ms, 1710*ms
+	h.op("opC").Updated, h.Events[3].At = 1801*ms, 1802*ms
+	h.Transit = 2 * time.Second
+	require.Empty(t, Check(h).Violations)
+	require.Empty(t, Check(h).Residue)
+	h.Transit = 0
+	require.Len(t, Check(h).Residue[SentLate], 1)
+}
+
+func TestReport_StringIsBounded(t *testing.T) {
+	t.Parallel()
+	var h History
+	for range 100 {
+		h.Operations = append(h.Operations, Operation{ID: "op", Marker: "m", Status: Pending})
+	}
+	text := Check(h).String()
+	require.Contains(t, text, "and 80 more")
+	require.Less(t, strings.Count(text, "\n"), 60)
+}

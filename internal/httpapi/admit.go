@@ -1,0 +1,40 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/internal/admission"
+)
+
+// gate says how much a partner may write. An error is an *operation.Error:
+// rate_limited.
+type gate interface {
+	// Take takes one write from the partner's rate.
+	Take(partner uuid.UUID) (admission.Budget, error)
+	// Room lets one more operation of the partner in.
+	Room(ctx context.Context, partner uuid.UUID) error
+}
+
+// admitted lets a write through that its partner's rate has room for, and tells what
+// is left with whatever the answer is. Refused writes count too: they cost as much.
+func (s *server) admitted(next handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		budget, err := s.deps.Admission.Take(principalOf(r.Context()).PartnerID)
+		// The fields of draft-ietf-httpapi-ratelimit-headers.
+		h := w.Header()
+		h.Set("RateLimit-Policy", fmt.Sprintf(`"partner";q=%d;w=%d`, budget.Quota, wholeSeconds(budget.Window)))
+		h.Set("RateLimit", fmt.Sprintf(`"partner";r=%d;t=%d`, budget.Left, wholeSeconds(budget.Full)))
+		if err != nil {
+			return err
+		}
+		return next(w, r)
+	}
+}
+
+// wholeSeconds rounds up.
+func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

@@ -1,0 +1,66 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"writeback/internal/wire"
+	"writeback/pkg/operation"
+)
+
+// canceller ends an operation that is pending, or notes the wish while it is being
+// called. An error is an *operation.Error: conflict when it has ended.
+type canceller interface {
+	Cancel(ctx context.Context, connection, id uuid.UUID) (operation.Operation, error)
+}
+
+// cancelOperation gives up a pending operation.
+func (s *server) cancelOperation(w http.ResponseWriter, r *http.Request) error {
+	op, err := s.ownOperation(r)
+	if err != nil {
+		return err
+	}
+	if op, err = s.deps.Canceller.Cancel(r.Context(), op.ConnectionID, op.ID); err != nil {
+		return err
+	}
+	if op.Status == operation.Pending {
+		w.Header().Set("Retry-After", "1")
+	}
+	s.write(w, r, http.StatusOK, wire.CancelView(op))
+	return nil
+}
+
+// retryOperation accepts a failed operation's changes once more, as a new operation
+// behind what the user has outstanding. It is queued even if the failed one was not.
+func (s *server) retryOperation(w http.ResponseWriter, r *http.Request) error {
+	failed, err := s.ownOperation(r)
+	if err != nil {
+		return err
+	}
+	switch {
+	case failed.Status == operation.Pending:
+		return &operation.Error{Code: operation.CodeConflict, Message: "the operation is pending; only a failed one can be retried"}
+	case failed.Status != operation.Failed:
+		return &operation.Error{
+			Code: operation.CodeConflict, Message: "the operation has ended as " + string(failed.Status) + "; only a failed one can be retried",
+		}
+	case failed.Resource != operation.ResourceUser || failed.Type != operation.Update:
+		return &operation.Error{Code: operation.CodeNotImplemented, Message: "only updates of users can be retried"}
+	}
+	a, limits, err := s.resolve(failed.PartnerID, update{
+		user:       failed.ResourceID,
+		UserUpdate: wire.UserUpdate{ConnectionID: failed.ConnectionID, Changes: failed.Changes},
+	})
+	if err != nil {
+		return err
+	}
+	a.RetryOf = &failed.ID
+	op, err := s.submit(w, r, a, limits, placeURL(failed)+"/retry", nil)
+	if err != nil {
+		return err
+	}
+	s.answerWrite(w, r, op, false)
+	return nil
+}

@@ -1,0 +1,150 @@
+package httpapi
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/pkg/operation"
+)
+
+func (a *api) post(connection, op uuid.UUID, verb string, header http.Header) response {
+	a.t.Helper()
+	return a.send(request{
+		method: http.MethodPost, header: header,
+		path: connectionsPath + connection.String() + "/resource-operations/" + op.String() + "/" + verb,
+	})
+}
+
+func TestCancel_Pending(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	op := api.seedAs(partnerOne, connOne, operation.Pending)
+	got := api.post(connOne, op, "cancel", nil)
+	require.Equal(t, 200, got.status, got.text)
+	require.Equal(t, "failed", got.body["status"])
+	require.Equal(t, op.String(), got.body["id"])
+	require.Contains(t, got.body, "fleet_ref", "the read view")
+	require.NotContains(t, got.body, "cancel_requested")
+	require.Len(t, got.body["logs"], 1)
+
+	again := api.post(connOne, op, "cancel", nil)
+	require.Equal(t, 409, again.status, again.text)
+	require.Contains(t, again.body["detail"], "failed")
+}
+
+func TestCancel_DuringACall(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	op := api.seedAs(partnerOne, connOne, operation.Pending)
+	api.memory.calling = op
+	for range 2 {
+		got := api.post(connOne, op, "cancel", nil)
+		require.Equal(t, 200, got.status, got.text)
+		require.Equal(t, "pending", got.body["status"])
+		require.Equal(t, true, got.body["cancel_requested"])
+		require.Equal(t, "1", got.header.Get("Retry-After"))
+	}
+}
+
+func TestControl_WrongState(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	for _, row := range []struct {
+		verb   string
+		status operation.Status
+	}{
+		{"cancel", operation.Succeeded}, {"cancel", operation.Failed},
+		{"retry", operation.Pending}, {"retry", operation.Succeeded},
+	} {
+		op := api.seedAs(partnerOne, connOne, row.status)
+		before := api.memory.all()
+		got := api.post(connOne, op, row.verb, nil)
+		require.Equal(t, 409, got.status, got.text)
+		require.Contains(t, got.body["detail"], string(row.status), "the refusal names the status")
+		require.Equal(t, before, api.memory.all())
+	}
+	bad := api.send(request{method: http.MethodPost, path: connectionsPath + "x/resource-operations/y/cancel"})
+	require.Equal(t, 422, bad.status)
+	require.Len(t, bad.body["detail"], 2)
+	wrong := api.send(request{path: connectionsPath + connOne.String() + "/resource-operations/" + uuid.NewString() + "/retry"})
+	require.Equal(t, 405, wrong.status)
+	require.Equal(t, "POST", wrong.header.Get("Allow"))
+}
+
+func TestRetry_AcceptsTheChangesAnew(t *testing.T) {
+	t.Parallel()
+	for _, sync := range []bool{false, true} {
+		api := newAPI(t, Config{})
+		failed := api.seedAs(partnerOne, connOne, operation.Failed)
+		api.memory.set(func(op *operation.Operation) { op.Sync = sync })
+		got := api.post(connOne, failed, "retry", nil)
+		require.Equal(t, 202, got.status, got.text)
+		require.Equal(t, "pending", got.body["status"])
+		require.NotEqual(t, failed.String(), got.body["id"])
+		require.Equal(t, map[string]any{"first_name": "Ada"}, got.body["payload"])
+		require.Contains(t, got.header.Get("Location"), got.body["id"])
+		require.Equal(t, "1", got.header.Get("Retry-After"))
+
+		op := api.memory.all()[1]
+		require.Equal(t, failed, *op.RetryOf)
+		require.Equal(t, userOne, op.ResourceID)
+		require.Equal(t, sourceOf(userOne), op.SourceID, "as the directory knows the user now")
+		require.False(t, op.Sync, "a retry is queued")
+		require.Equal(t, 5, op.MaxAttempts)
+		read := api.get(got.header.Get("Location"))
+		require.Equal(t, failed.String(), read.body["retry_of"])
+
+		second := api.post(connOne, failed, "retry", nil)
+		require.Equal(t, 202, second.status)
+		require.NotEqual(t, got.body["id"], second.body["id"], "without a key each is its own")
+	}
+}
+
+func TestRetry_IdempotencyKey(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	failed, other := api.seedAs(partnerOne, connOne, operation.Failed), api.seedAs(partnerOne, connOne, operation.Failed)
+	key := http.Header{"Idempotency-Key": {"k"}}
+	one, again := api.post(connOne, failed, "retry", key), api.post(connOne, failed, "retry", key)
+	require.Equal(t, 202, again.status, again.text)
+	require.Equal(t, one.body["id"], again.body["id"])
+	require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
+	require.NotEqual(t, one.body["id"], api.post(connOne, other, "retry", key).body["id"], "another path")
+	require.NotEqual(t, one.body["id"], api.keyed("", "k").body["id"], "another method")
+}
+
+// A retry is a write: what refuses a write refuses it.
+func TestRetry_ChecksWhatAWriteChecks(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name             string
+		connection, user uuid.UUID
+		change           func(op *operation.Operation)
+		status           int
+	}{
+		{"user gone", connOne, uuid.New(), nil, 404},
+		{"connection deleted", connDeleted, userDeleted, nil, 404},
+		{"connection paused", connPaused, userPaused, nil, 409},
+		{"share level read", connReadOnly, userReadOnly, nil, 403},
+		{"no adapter", connNoAdapter, userNoAdapter, nil, 501},
+		{"a create", connOne, userOne, func(op *operation.Operation) { op.Type = operation.Create }, 501},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			api := newAPI(t, Config{})
+			failed := api.seedAs(partnerOne, row.connection, operation.Failed)
+			api.memory.set(func(op *operation.Operation) {
+				op.ResourceID = row.user
+				if row.change != nil {
+					row.change(op)
+				}
+			})
+			got := api.post(row.connection, failed, "retry", nil)
+			require.Equal(t, row.status, got.status, got.text)
+			require.Len(t, api.memory.all(), 1)
+		})
+	}
+}

@@ -1,0 +1,92 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"writeback/pkg/operation"
+)
+
+func (a *api) keyed(query, key string) response {
+	a.t.Helper()
+	return a.send(request{
+		method: http.MethodPatch, path: usersPath + userOne.String() + query,
+		body:   `{"connection_id":"` + connOne.String() + `","first_name":"Ada"}`,
+		header: http.Header{"Idempotency-Key": {key}},
+	})
+}
+
+// set changes the stored operations.
+func (m *memory) set(change func(op *operation.Operation)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.ops {
+		change(&m.ops[i])
+	}
+}
+
+// TestReplay_ShowsThePresentState has one row for each state in which a repeated
+// request may find its operation.
+func TestReplay_ShowsThePresentState(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, query  string
+		now          operation.Status
+		first, again int
+	}{
+		{"queued, pending", "", operation.Pending, 202, 202},
+		{"queued, succeeded", "", operation.Succeeded, 202, 202},
+		{"queued, failed", "", operation.Failed, 202, 202},
+		{"sync, succeeded", "?is_sync=true", operation.Succeeded, 200, 200},
+		{"sync, failed", "?is_sync=true", operation.Failed, 200, 502},
+		{"sync, still being called", "?is_sync=true", operation.Pending, 200, 409},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			api := newAPI(t, Config{})
+			one := api.keyed(row.query, "k")
+			require.Equal(t, row.first, one.status, one.text)
+			api.memory.set(func(op *operation.Operation) { op.Status = row.now })
+			again := api.keyed(row.query, "k")
+			require.Equal(t, row.again, again.status, again.text)
+			require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
+			require.Equal(t, one.header.Get("Location"), again.header.Get("Location"))
+			require.Len(t, api.memory.all(), 1)
+			if row.again == 409 {
+				require.Contains(t, again.body["detail"], one.body["id"])
+				return
+			}
+			require.Equal(t, string(row.now), again.body["status"])
+			require.Equal(t, one.body["id"], again.body["id"])
+			require.Equal(t, row.now == operation.Pending, again.header.Get("Retry-After") != "")
+		})
+	}
+}
+
+func TestUnquoted(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"bare": "bare", `ba"re`: `ba"re`, `"quoted"`: "quoted", `"a\"b"`: `a"b`, `"a\\b"`: `a\b`,
+		`"`: "", `""`: "", `"open`: "", `"a"b`: "", `"a\b"`: "", `"a\"`: "", `"a\`: "", "": "",
+	} {
+		require.Equal(t, want, unquoted(in), in)
+	}
+}
+
+func FuzzUnquoted(f *testing.F) {
+	for _, seed := range []string{"k", `"k"`, `"a\"b\\"`, `"\`, ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+		if got := unquoted(quoted); got != s {
+			t.Fatalf("%q came back as %q", s, got)
+		}
+		if len(unquoted(s)) > len(s) {
+			t.Fatal("a key grew")
+		}
+	})
+}

@@ -1,0 +1,151 @@
+package natsq_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/natsq"
+	"writeback/internal/testenv"
+	"writeback/pkg/operation"
+)
+
+func TestHistory_Ends(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testenv.NATS(t))
+	h := natsq.NewHistory(c.js)
+	ends := func() [2]uint64 {
+		operations, events, err := h.Ends(t.Context())
+		require.NoError(t, err)
+		return [2]uint64{operations, events}
+	}
+	require.Equal(t, [2]uint64{0, 0}, ends(), "no streams")
+	require.NoError(t, natsq.Ensure(t.Context(), c.js, small))
+	require.Equal(t, [2]uint64{0, 0}, ends(), "empty streams")
+	require.NoError(t, c.pub.Accepted(t.Context(), message(1), false))
+	require.Equal(t, [2]uint64{1, 0}, ends())
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventAttempted, 1)))
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventFailed, 1)))
+	require.Equal(t, [2]uint64{1, 2}, ends())
+
+	// What grew too old was still written: the installation is not new.
+	s, err := c.js.Stream(t.Context(), natsq.StreamOperations)
+	require.NoError(t, err)
+	require.NoError(t, s.Purge(t.Context()))
+	require.Equal(t, [2]uint64{1, 2}, ends())
+}
+
+func TestHistory_EndsWithoutAServer(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartNATS(t)
+	c := ready(t, server.URL())
+	server.Kill()
+	require.Eventually(t, func() bool { return !c.pub.Connected() }, within, every)
+	_, _, err := natsq.NewHistory(c.js).Ends(t.Context())
+	require.Error(t, err, "an absent server is not a new installation")
+}
+
+// TestHistory_ReadsAllInOrder: more than a few batches, quiet and busy, with what
+// is not understood left out.
+func TestHistory_ReadsAllInOrder(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	h := natsq.NewHistory(c.js)
+	const n = 700
+	want := make([]operation.Message, 0, n)
+	for i := range n {
+		if i%100 == 50 {
+			_, err := c.js.Publish(t.Context(), natsq.SubjectQuiet, []byte("poison"))
+			require.NoError(t, err)
+			_, err = c.js.Publish(t.Context(), natsq.SubjectFailed, []byte("poison"))
+			require.NoError(t, err)
+		}
+		want = append(want, message(i))
+		require.NoError(t, c.pub.Accepted(t.Context(), message(i), i%3 == 0))
+		require.NoError(t, c.pub.Event(t.Context(), event(operation.EventFailed, i)))
+	}
+	operations, events, err := h.Ends(t.Context())
+	require.NoError(t, err)
+
+	var got []operation.Message
+	require.NoError(t, h.Operations(t.Context(), time.Time{}, operations, func(m []operation.Message) error {
+		got = append(got, m...)
+		return nil
+	}))
+	require.Equal(t, want, got)
+
+	i := 0
+	require.NoError(t, h.Events(t.Context(), time.Time{}, events, func(batch []operation.Event) error {
+		for _, e := range batch {
+			require.Equal(t, event(operation.EventFailed, i), e)
+			i++
+		}
+		return nil
+	}))
+	require.Equal(t, n, i)
+}
+
+func TestHistory_Window(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	h := natsq.NewHistory(c.js)
+	for i := range 10 {
+		require.NoError(t, c.pub.Accepted(t.Context(), message(i), true))
+	}
+	s, err := c.js.Stream(t.Context(), natsq.StreamOperations)
+	require.NoError(t, err)
+	sixth, err := s.GetMsg(t.Context(), 6)
+	require.NoError(t, err)
+	for _, tc := range []struct {
+		name  string
+		since time.Time
+		upTo  uint64
+		first int // number of the first message that must come
+		none  bool
+	}{
+		{name: "everything", upTo: 10, first: 0},
+		{name: "nothing was there", upTo: 0, none: true},
+		{name: "from a moment on", since: sixth.Time, upTo: 10, first: 5},
+		{name: "later than everything", since: time.Now().Add(time.Hour), upTo: 10, none: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var got []operation.Message
+			require.NoError(t, h.Operations(t.Context(), tc.since, tc.upTo, func(m []operation.Message) error {
+				got = append(got, m...)
+				return nil
+			}))
+			if tc.none {
+				require.Empty(t, got)
+				return
+			}
+			require.Len(t, got, 10-tc.first)
+			require.Equal(t, message(tc.first), got[0])
+			require.Equal(t, message(9), got[len(got)-1])
+		})
+	}
+}
+
+func TestHistory_StopsAtTheCallersError(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	for i := range 300 {
+		require.NoError(t, c.pub.Accepted(t.Context(), message(i), true))
+	}
+	full := errors.New("no room")
+	calls := 0
+	err := natsq.NewHistory(c.js).Operations(t.Context(), time.Time{}, 300, func([]operation.Message) error {
+		calls++
+		return full
+	})
+	require.ErrorIs(t, err, full)
+	require.Equal(t, 1, calls)
+}
+
+func TestHistory_NoStream(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testenv.NATS(t))
+	pass := func([]operation.Message) error { return nil }
+	require.Error(t, natsq.NewHistory(c.js).Operations(t.Context(), time.Time{}, 1, pass))
+}

@@ -1,0 +1,255 @@
+package natsq_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/natsq"
+	"writeback/internal/testenv"
+	"writeback/pkg/operation"
+)
+
+// worker runs a puller until stop, or the end of the test, and counts what it put away.
+type worker struct {
+	dead atomic.Int64
+	stop func()
+}
+
+func work(t *testing.T, c client, free int, pass natsq.Pass) *worker {
+	t.Helper()
+	w := &worker{}
+	wakes := natsq.NewWakes(c.js, c.pub, func() int { return free }, func() { w.dead.Add(1) }, quiet)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- wakes.Run(ctx, pass) }()
+	stopped := false
+	w.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		require.NoError(t, <-ended)
+	}
+	t.Cleanup(w.stop)
+	return w
+}
+
+// acking passes what comes to the channel and acks it.
+func acking(got chan<- operation.Message) natsq.Pass {
+	return func(ctx context.Context, m operation.Message, ack, _ func()) {
+		ack()
+		select {
+		case got <- m:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// receive takes one message; the test's own deadline bounds the wait.
+func receive(t *testing.T, got <-chan operation.Message) operation.Message {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	select {
+	case m := <-got:
+		return m
+	case <-ctx.Done():
+		require.Fail(t, "no message came")
+		return operation.Message{}
+	}
+}
+
+func TestWakes_PassesQuietMessagesOn(t *testing.T) {
+	t.Parallel()
+	for name, free := range map[string]int{"slots free": 8, "no slot free: one is prefetched": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := ready(t, testenv.NATS(t))
+			const n = 20
+			for i := range n {
+				require.NoError(t, c.pub.Accepted(t.Context(), message(2*i), true))
+				require.NoError(t, c.pub.Accepted(t.Context(), message(2*i+1), false))
+			}
+			got := make(chan operation.Message, 2*n)
+			w := work(t, c, free, acking(got))
+			for i := range n {
+				require.Equal(t, message(2*i), receive(t, got))
+			}
+			c.settled(t)
+			w.stop()
+			require.Empty(t, got, "a busy message wakes nobody, and nothing comes twice")
+			require.Zero(t, w.dead.Load())
+			require.EqualValues(t, 2*n, c.messages(t, natsq.StreamOperations), "what was acked stays to be remembered")
+		})
+	}
+}
+
+// TestWakes_PullsNoMoreThanItCanUse: the rest stays for the other workers.
+func TestWakes_PullsNoMoreThanItCanUse(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ free, want int }{"three slots": {3, 3}, "none": {0, 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := ready(t, testenv.NATS(t))
+			for i := range 10 {
+				require.NoError(t, c.pub.Accepted(t.Context(), message(i), true))
+			}
+			held := make(chan struct{}, 10)
+			work(t, c, tc.free, func(ctx context.Context, _ operation.Message, _, nak func()) {
+				held <- struct{}{}
+				<-ctx.Done()
+				nak()
+			})
+			<-held
+			require.Eventually(t, func() bool { return c.consumer(t).NumAckPending == tc.want }, within, every)
+			require.EqualValues(t, 10-tc.want, c.consumer(t).NumPending)
+		})
+	}
+}
+
+func TestWakes_NakGoesToAnother(t *testing.T) {
+	t.Parallel()
+	url := testenv.NATS(t)
+	c := ready(t, url)
+	require.NoError(t, c.pub.Accepted(t.Context(), message(1), true))
+	// The first worker gives its message back and then is busy for ever.
+	nakked := make(chan struct{}, 1)
+	first := work(t, c, 1, func(ctx context.Context, _ operation.Message, _, nak func()) {
+		nak()
+		nakked <- struct{}{}
+		<-ctx.Done()
+	})
+	<-nakked
+	got := make(chan operation.Message, 1)
+	work(t, connect(t, url), 1, acking(got))
+	require.Equal(t, message(1), receive(t, got))
+	c.settled(t)
+	require.Zero(t, first.dead.Load())
+}
+
+// TestWakes_UnackedComesBack: a worker that died held its messages; AckWait gives
+// them to another.
+func TestWakes_UnackedComesBack(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testenv.NATS(t))
+	cfg := small
+	cfg.AckWait = 100e6 // 100 ms
+	require.NoError(t, natsq.Ensure(t.Context(), c.js, cfg))
+	require.NoError(t, c.pub.Accepted(t.Context(), message(1), true))
+	var times atomic.Int64
+	got := make(chan operation.Message, 1)
+	work(t, c, 1, func(ctx context.Context, m operation.Message, ack, nak func()) {
+		if times.Add(1) > 1 {
+			acking(got)(ctx, m, ack, nak)
+		}
+	})
+	require.Equal(t, message(1), receive(t, got))
+	c.settled(t)
+}
+
+func TestWakes_PutsAwayWhatItDoesNotUnderstand(t *testing.T) {
+	t.Parallel()
+	url := testenv.NATS(t)
+	c := ready(t, url)
+	newer, previous := message(1), message(2)
+	newer.Version, previous.Version = operation.Version+1, operation.Version-1
+	poison := [][]byte{[]byte("poison"), {}, encode(t, newer), []byte("poison")}
+	for _, data := range poison {
+		_, err := c.js.Publish(t.Context(), natsq.SubjectQuiet, data)
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.pub.Accepted(t.Context(), previous, true))
+	require.NoError(t, c.pub.Accepted(t.Context(), message(3), true))
+
+	got := make(chan operation.Message, 10)
+	workers := []*worker{work(t, c, 2, acking(got)), work(t, connect(t, url), 2, acking(got))}
+	understood := []operation.Message{receive(t, got), receive(t, got)}
+	require.ElementsMatch(t, []operation.Message{previous, message(3)}, understood)
+	c.settled(t)
+	var dead int64
+	for _, w := range workers {
+		w.stop()
+		dead += w.dead.Load()
+	}
+	require.EqualValues(t, len(poison), dead)
+	require.Empty(t, got)
+
+	s, err := c.js.Stream(t.Context(), natsq.StreamDead)
+	require.NoError(t, err)
+	require.EqualValues(t, len(poison), s.CachedInfo().State.Msgs)
+	var kept [][]byte
+	for seq := range poison {
+		raw, err := s.GetMsg(t.Context(), uint64(seq+1))
+		require.NoError(t, err)
+		require.Equal(t, natsq.SubjectDead, raw.Subject)
+		require.Equal(t, natsq.SubjectQuiet, raw.Header.Get("Writeback-Subject"))
+		require.Contains(t, raw.Header.Get("Writeback-Reason"), natsq.ErrNotUnderstood.Error())
+		kept = append(kept, append([]byte{}, raw.Data...))
+	}
+	require.ElementsMatch(t, poison, kept)
+}
+
+// TestWakes_PoisonStaysUntilItIsKept: with no dead-letter stream the message is
+// neither lost nor passed on, and what follows it is.
+func TestWakes_PoisonStaysUntilItIsKept(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	require.NoError(t, c.js.DeleteStream(t.Context(), natsq.StreamDead))
+	_, err := c.js.Publish(t.Context(), natsq.SubjectQuiet, []byte("poison"))
+	require.NoError(t, err)
+	require.NoError(t, c.pub.Accepted(t.Context(), message(1), true))
+	got := make(chan operation.Message, 10)
+	w := work(t, c, 1, acking(got))
+	require.Equal(t, message(1), receive(t, got))
+	require.Eventually(t, func() bool {
+		info := c.consumer(t)
+		return info.NumAckPending == 1 && info.NumPending == 0
+	}, within, every)
+	require.Zero(t, w.dead.Load())
+
+	require.NoError(t, natsq.Ensure(t.Context(), c.js, small))
+	c.settled(t)
+	require.Eventually(t, func() bool { return w.dead.Load() == 1 }, within, every)
+	require.EqualValues(t, 1, c.messages(t, natsq.StreamDead))
+}
+
+// TestWakes_GoesOnAfterAServerRestart: the worker is left alone while its server
+// is killed and comes back; it misses nothing.
+func TestWakes_GoesOnAfterAServerRestart(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartNATS(t)
+	c := ready(t, server.URL())
+	got := make(chan operation.Message, 10)
+	work(t, c, 4, acking(got))
+	for n := range 3 {
+		require.NoError(t, c.pub.Accepted(t.Context(), message(n), true))
+		require.Equal(t, message(n), receive(t, got))
+		server.Kill()
+		require.Eventually(t, func() bool { return !c.pub.Connected() }, within, every)
+		require.NoError(t, server.Restart())
+		require.Eventually(t, c.pub.Connected, within, every)
+	}
+	require.NoError(t, c.pub.Accepted(t.Context(), message(9), true))
+	// An ack that died with the server brings its message again.
+	for receive(t, got).ID != message(9).ID {
+	}
+	require.EqualValues(t, 4, c.messages(t, natsq.StreamOperations))
+}
+
+// TestWakes_ConsumerComesLater: a worker may start before the streams are made.
+func TestWakes_ConsumerComesLater(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testenv.NATS(t))
+	got := make(chan operation.Message, 1)
+	work(t, c, 1, acking(got))
+	_, err := c.js.Stream(t.Context(), natsq.StreamOperations)
+	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	require.NoError(t, natsq.Ensure(t.Context(), c.js, small))
+	require.NoError(t, c.pub.Accepted(t.Context(), message(1), true))
+	require.Equal(t, message(1), receive(t, got))
+}

@@ -1,0 +1,227 @@
+package natsq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"writeback/pkg/operation"
+)
+
+// Names of what webhook deliveries use.
+const (
+	StreamDeliveries     = "WEBHOOK_DELIVERIES"
+	StreamDeliveryEvents = "WEBHOOK_EVENTS"
+
+	SubjectDelivery          = "webhook.accepted"
+	SubjectDeliverySucceeded = "webhook.succeeded"
+	SubjectDeliveryFailed    = "webhook.failed"
+
+	ConsumerCreated = "webhooks-created"
+	ConsumerEnded   = "webhooks-ended"
+)
+
+// WebhookConfig of the streams. Every zero field takes the default given with it.
+type WebhookConfig struct {
+	// Replicas of each stream. Default 1.
+	Replicas int
+	// MaxAge is how long deliveries are remembered; it must exceed the time that one
+	// may wait. Default 96 h.
+	MaxAge time.Duration
+	// MaxBytes bounds each stream; a full stream forgets its oldest. Default 1 GiB.
+	MaxBytes int64
+	// AckWait is when an event that nobody acked is given out again. Default 30 s.
+	AckWait time.Duration
+}
+
+func (c WebhookConfig) withDefaults() WebhookConfig {
+	if c.Replicas <= 0 {
+		c.Replicas = 1
+	}
+	if c.MaxAge <= 0 {
+		c.MaxAge = 96 * time.Hour
+	}
+	if c.MaxBytes <= 0 {
+		c.MaxBytes = 1 << 30
+	}
+	if c.AckWait <= 0 {
+		c.AckWait = 30 * time.Second
+	}
+	return c
+}
+
+// EnsureWebhooks creates the streams of deliveries and the consumers that feed
+// them; Ensure comes first. A new consumer starts with what happens from then on.
+func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConfig) error {
+	cfg = cfg.withDefaults()
+	for _, s := range []jetstream.StreamConfig{
+		{Name: StreamDeliveries, Subjects: []string{SubjectDelivery}, Description: "webhook deliveries to make"},
+		{
+			Name: StreamDeliveryEvents, Subjects: []string{SubjectDeliverySucceeded, SubjectDeliveryFailed},
+			Description: "how webhook deliveries ended",
+		},
+	} {
+		s.MaxAge, s.MaxBytes, s.Replicas = cfg.MaxAge, cfg.MaxBytes, cfg.Replicas
+		s.Storage, s.Compression = jetstream.FileStorage, jetstream.S2Compression
+		// A delivery whose message is forgotten early is still made; only a loss of
+		// Redis would lose it.
+		s.Discard = jetstream.DiscardOld
+		s.Duplicates = time.Second
+		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
+			return fmt.Errorf("natsq: stream %s: %w", s.Name, err)
+		}
+	}
+	for stream, c := range map[string]jetstream.ConsumerConfig{
+		StreamOperations: {Durable: ConsumerCreated, FilterSubjects: []string{SubjectQuiet, SubjectBusy}},
+		StreamEvents:     {Durable: ConsumerEnded, FilterSubjects: []string{SubjectSucceeded, SubjectFailed}},
+	} {
+		c.Description = "feeds webhooks"
+		c.AckPolicy, c.AckWait = jetstream.AckExplicitPolicy, cfg.AckWait
+		c.MaxDeliver, c.MaxAckPending = -1, 4096
+		c.DeliverPolicy = jetstream.DeliverNewPolicy
+		if _, err := js.CreateOrUpdateConsumer(ctx, stream, c); err != nil {
+			return fmt.Errorf("natsq: consumer %s: %w", c.Durable, err)
+		}
+	}
+	return nil
+}
+
+// Deliveries publishes what happens to webhook deliveries, which have the form of
+// operations. Safe for concurrent use.
+type Deliveries struct{ pub *Publisher }
+
+// NewDeliveries makes a publisher of deliveries.
+func NewDeliveries(pub *Publisher) *Deliveries { return &Deliveries{pub: pub} }
+
+// Connected reports whether a publish can go out now.
+func (d *Deliveries) Connected() bool { return d.pub.Connected() }
+
+// Accepted publishes a delivery that is to be made. Nobody is woken by it.
+func (d *Deliveries) Accepted(ctx context.Context, m operation.Message, _ bool) error {
+	return d.pub.publish(ctx, SubjectDelivery, m, m.Accepted)
+}
+
+// Event publishes how a delivery ended. That an attempt was made is not published:
+// after a loss the delivery starts its attempts again.
+func (d *Deliveries) Event(ctx context.Context, e operation.Event) error {
+	switch e.Kind {
+	case operation.EventSucceeded:
+		return d.pub.publish(ctx, SubjectDeliverySucceeded, e, e.Operation.Accepted)
+	case operation.EventFailed:
+		return d.pub.publish(ctx, SubjectDeliveryFailed, e, e.Operation.Accepted)
+	}
+	return nil
+}
+
+// DeliveryHistory reads what the streams remember of deliveries. Those that ended
+// long ago are of no use to anybody and are not read.
+type DeliveryHistory struct{ *History }
+
+// NewDeliveryHistory makes a reader of the streams of deliveries.
+func NewDeliveryHistory(js jetstream.JetStream) DeliveryHistory {
+	return DeliveryHistory{&History{js: js, operations: StreamDeliveries, events: StreamDeliveryEvents}}
+}
+
+// Events passes on the events since the given time; since the beginning, none.
+func (h DeliveryHistory) Events(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Event) error) error {
+	if since.IsZero() {
+		return nil
+	}
+	return h.History.Events(ctx, since, upTo, pass)
+}
+
+// Feed gives webhooks the events of operations. Safe for one Run.
+type Feed struct {
+	js  jetstream.JetStream
+	log *slog.Logger
+}
+
+// NewFeed makes a feed.
+func NewFeed(js jetstream.JetStream, log *slog.Logger) *Feed { return &Feed{js: js, log: log} }
+
+const (
+	feedBatch = 64
+	feedPause = 2 * time.Second
+)
+
+// Run passes on accepted operations and final events until ctx ends, several at a
+// time and in no order. What a function has taken without an error is acked;
+// everything else comes again.
+func (f *Feed) Run(ctx context.Context, created func(context.Context, operation.Message) error,
+	ended func(context.Context, operation.Event) error,
+) error {
+	var g errgroup.Group
+	g.Go(func() error {
+		return feed(ctx, f, StreamOperations, ConsumerCreated, DecodeMessage, created)
+	})
+	g.Go(func() error {
+		return feed(ctx, f, StreamEvents, ConsumerEnded, DecodeEvent, ended)
+	})
+	return g.Wait()
+}
+
+func feed[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) (T, error), take func(context.Context, T) error) error {
+	for ctx.Err() == nil {
+		if err := feedOnce(ctx, f, stream, name, decode, take); err != nil && ctx.Err() == nil {
+			f.log.WarnContext(ctx, "feeding webhooks", "consumer", name, "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	return nil
+}
+
+// feedOnce pulls until something fails.
+func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) (T, error), take func(context.Context, T) error) error {
+	setup, cancel := context.WithTimeout(ctx, 5*time.Second)
+	consumer, err := f.js.Consumer(setup, stream, name)
+	cancel()
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		once, cancel := context.WithTimeout(ctx, pullFor)
+		batch, err := consumer.Fetch(feedBatch, jetstream.FetchContext(once))
+		if err != nil {
+			cancel()
+			return err
+		}
+		var g errgroup.Group
+		g.SetLimit(feedBatch / 2)
+		for msg := range batch.Messages() {
+			g.Go(func() error { return feedOne(ctx, f, msg, decode, take) })
+		}
+		cancel()
+		failed := g.Wait()
+		err = batch.Error()
+		if err != nil && !errors.Is(err, jetstream.ErrNoMessages) && !errors.Is(err, nats.ErrTimeout) &&
+			!errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			return err
+		}
+		if failed != nil {
+			return failed
+		}
+	}
+	return nil
+}
+
+func feedOne[T any](ctx context.Context, f *Feed, msg jetstream.Msg, decode func([]byte) (T, error), take func(context.Context, T) error) error {
+	v, err := decode(msg.Data())
+	if err != nil {
+		f.log.ErrorContext(ctx, "event not understood; no webhook is told of it", "subject", msg.Subject(), "error", err)
+		return msg.Term()
+	}
+	if err := take(ctx, v); err != nil {
+		_ = msg.NakWithDelay(feedPause)
+		return err
+	}
+	return msg.Ack()
+}

@@ -1,0 +1,260 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+// endpoints is what an attempt needs of the subscriptions; see registry.Registry.
+type endpoints interface {
+	// Find gives a subscription, also one that this process has not heard of yet. An
+	// error means that it cannot be known now.
+	Find(ctx context.Context, id uuid.UUID) (Subscription, bool, error)
+	// Secrets gives the secrets to sign with, the present one first.
+	Secrets(s Subscription, now time.Time) ([]string, error)
+	// Stale gives an active subscription up. It does nothing to any other.
+	Stale(ctx context.Context, s Subscription, reason string) error
+}
+
+// operations reads what an event is about.
+type operations interface {
+	Get(ctx context.Context, connection, id uuid.UUID) (operation.Operation, error)
+}
+
+// diary counts and logs sends; see journal.Journal.
+type diary interface {
+	Sent(ctx context.Context, s Sent) error
+	Observe(ctx context.Context, s Subscription, success bool) (Health, error)
+}
+
+// Sent is one send, for metrics and logs.
+type Sent struct {
+	Webhook   uuid.UUID
+	Reference Reference
+	At        time.Time
+	// Code is the endpoint's HTTP status. Zero: there was no answer.
+	Code    int
+	Success bool
+	// Problem is a sentence for the partner. Empty for a success.
+	Problem string
+	Took    time.Duration
+}
+
+// Attempter makes one send. Safe for concurrent use.
+type Attempter struct {
+	Endpoints  endpoints
+	Operations operations
+	Queue      *redisstore.Store
+	Diary      diary
+	Client     httpClient
+	Log        *slog.Logger
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Attempt makes the send that the lease stands for. A zero outcome means that it was
+// not made, and costs the delivery nothing.
+func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisstore.Outcome {
+	began := a.now()
+	r, err := referenceOf(lease.Accepted)
+	if err != nil {
+		return a.unsendable(lease, began, "the delivery is not understood")
+	}
+	s, found, err := a.Endpoints.Find(ctx, lease.ConnectionID)
+	switch {
+	case err != nil:
+		a.warn(ctx, "webhook not made: its subscription cannot be read", lease, err)
+		wait(ctx, time.Second)
+		return redisstore.Outcome{}
+	case !found || s.Status == Deleted:
+		return a.unsendable(lease, began, "the webhook was deleted")
+	case s.Status != Active:
+		// Its lane should be paused; a loss of Redis has forgotten that.
+		if err := a.Queue.Pause(ctx, s.ID, true); err != nil {
+			a.warn(ctx, "pausing a webhook's lane", lease, err)
+			wait(ctx, time.Second)
+		}
+		return redisstore.Outcome{}
+	}
+	about, err := a.about(ctx, r)
+	switch {
+	case errors.Is(err, redisstore.ErrMissing):
+		out := a.unsendable(lease, began, "what the event is about is not known any more")
+		out.Attempt.ErrorType = operation.ErrorTSP // no refusal: it may be replayed
+		return out
+	case err != nil:
+		a.warn(ctx, "webhook not made: its operation cannot be read now", lease, err)
+		return redisstore.Outcome{}
+	}
+	return a.send(ctx, lease, s, r, about, began)
+}
+
+// send is the attempt once everything for it is there.
+func (a *Attempter) send(ctx context.Context, lease redisstore.Lease, s Subscription, r Reference, about subject, began time.Time) redisstore.Outcome {
+	l := letter{subscription: s, reference: r, attempt: lease.Number, request: lease.AttemptID}
+	var err error
+	if l.secrets, err = a.Endpoints.Secrets(s, began); err != nil || len(l.secrets) == 0 {
+		a.warn(ctx, "webhook not made: its secret cannot be opened", lease, err)
+		wait(ctx, time.Second)
+		return redisstore.Outcome{}
+	}
+	if l.body, err = envelope(s, r, about, lease.Number); err != nil {
+		a.warn(ctx, "webhook body", lease, err)
+		return a.unsendable(lease, began, "the event could not be written")
+	}
+	ctx, span := start(ctx, lease, s)
+	defer span.End()
+	got := post(ctx, a.Client, l, a.now)
+	ended := a.now()
+	if got.code == 0 && ctx.Err() != nil {
+		// We are stopping: it may have arrived. It is sent again at once, by another
+		// worker, and nobody's fault.
+		return outcome(lease, began, ended, verdict{
+			Decision: operation.Decision{Verdict: operation.Again},
+			failure:  &operation.Failure{Type: operation.ErrorNetwork, Detail: "the worker stopped during the send"},
+		})
+	}
+	v := decide(got, lease.Number, s.Schedule, lease.Left-ended.Sub(began))
+	a.remember(context.WithoutCancel(ctx), s, r, got, v, ended)
+	a.tell(ctx, span, lease, r, got, v)
+	return outcome(lease, began, ended, v)
+}
+
+const (
+	// readFor is how long an attempt waits for what it is about.
+	readFor   = Call - SendTimeout - time.Second
+	readPause = 250 * time.Millisecond
+)
+
+// about reads what the event is about. While the store is being rebuilt, or has gone
+// back in time and nobody has noticed yet, it waits: to give the lease back at once
+// would only make it come again at once.
+func (a *Attempter) about(ctx context.Context, r Reference) (subject, error) {
+	if r.Event == EventStaled {
+		s, found, err := a.Endpoints.Find(ctx, r.Webhook)
+		if err == nil && !found {
+			err = redisstore.ErrMissing
+		}
+		return subject{webhook: s}, err
+	}
+	until := a.now().Add(readFor)
+	for {
+		once, cancel := context.WithTimeout(ctx, time.Second)
+		op, err := a.Operations.Get(once, r.Connection, r.Operation)
+		cancel()
+		if err == nil && r.Event != EventCreated && !op.Status.Terminal() {
+			err = redisstore.ErrStale // it went back in time, and its end is on its way back
+		}
+		if err == nil || ctx.Err() != nil || !a.now().Before(until) {
+			return subject{operation: op}, err
+		}
+		wait(ctx, readPause)
+	}
+}
+
+// remember counts and logs the send, and gives the endpoint up if it has to be. None
+// of it can fail the delivery.
+func (a *Attempter) remember(ctx context.Context, s Subscription, r Reference, got answer, v verdict, at time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	sent := Sent{Webhook: s.ID, Reference: r, At: at, Code: got.code, Success: v.failure == nil, Took: got.took}
+	if v.failure != nil {
+		sent.Problem = v.failure.Detail
+	}
+	if err := a.Diary.Sent(ctx, sent); err != nil {
+		a.Log.WarnContext(ctx, "webhook log", "webhook_id", s.ID, "error", err)
+	}
+	reason, trips := "the endpoint answered 410: it is gone", v.gone
+	if v.message {
+		health, err := a.Diary.Observe(ctx, s, v.failure == nil)
+		if err != nil {
+			a.Log.WarnContext(ctx, "webhook health", "webhook_id", s.ID, "error", err)
+		} else if !trips && v.failure != nil && !graced(s, at) {
+			reason, trips = health.Trips()
+		}
+	}
+	if trips {
+		if err := a.Endpoints.Stale(ctx, s, reason); err != nil {
+			a.Log.ErrorContext(ctx, "giving a webhook up", "webhook_id", s.ID, "error", err)
+		}
+	}
+}
+
+func (a *Attempter) unsendable(lease redisstore.Lease, at time.Time, why string) redisstore.Outcome {
+	return outcome(lease, at, at, verdict{
+		Decision: operation.Decision{Verdict: operation.Fail},
+		failure:  &operation.Failure{Type: operation.ErrorValidation, Detail: why},
+	})
+}
+
+// outcome is what is recorded. The lane's own breaker is left out of it: endpoints
+// have the contract's.
+func outcome(l redisstore.Lease, began, ended time.Time, v verdict) redisstore.Outcome {
+	row := operation.Attempt{
+		ID: l.AttemptID, OperationID: l.ID, StartedAt: began.UTC(), EndedAt: ended.UTC(), Status: operation.AttemptSucceeded,
+	}
+	if f := v.failure; f != nil {
+		row.Status, row.ErrorType, row.Detail, row.StatusCode = operation.AttemptFailed, f.Type, f.Detail, f.StatusCode
+		if v.GaveUp != "" {
+			row.Detail += "; " + v.GaveUp
+		}
+	}
+	return redisstore.Outcome{Connection: l.ConnectionID, Attempt: row, Decision: v.Decision, Reach: redisstore.Uncalled}
+}
+
+// start continues the trace of the operation's request.
+func start(ctx context.Context, lease redisstore.Lease, s Subscription) (context.Context, trace.Span) {
+	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{
+		"traceparent": lease.TraceParent, "tracestate": lease.TraceState,
+	})
+	return otel.Tracer("writeback/webhook").Start(ctx, "webhook send", trace.WithAttributes( //nolint:spancheck // the caller ends it
+		attribute.String("writeback.webhook_id", s.ID.String()),
+		attribute.String("writeback.partner_id", s.PartnerID.String()),
+		attribute.Int("writeback.attempt", lease.Number),
+	))
+}
+
+// tell writes the send's one log line and its span's end.
+func (a *Attempter) tell(ctx context.Context, span trace.Span, l redisstore.Lease, r Reference, got answer, v verdict) {
+	result := "success"
+	if v.failure != nil {
+		result = string(v.failure.Type)
+		span.SetStatus(codes.Error, result)
+	}
+	span.SetAttributes(attribute.String("writeback.outcome", result), attribute.Int("http.response.status_code", got.code))
+	a.Log.InfoContext(ctx, "webhook send", "webhook_id", l.ConnectionID, "partner_id", l.PartnerID, "message_id", r.Message,
+		"event_name", r.Event, "attempt", l.Number, "status_code", got.code, "outcome", result, "problem", got.problem,
+		"duration_ms", got.took.Milliseconds(), "retry", v.Verdict == operation.Again)
+}
+
+func (a *Attempter) warn(ctx context.Context, what string, l redisstore.Lease, err error) {
+	a.Log.WarnContext(ctx, what, "webhook_id", l.ConnectionID, "delivery_id", l.ID, "error", err) //nolint:sloglint // what is one of a few constants
+}
+
+func (a *Attempter) now() time.Time {
+	if a.Now != nil {
+		return a.Now()
+	}
+	return time.Now()
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

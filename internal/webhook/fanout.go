@@ -1,0 +1,147 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+// subscriptions finds subscriptions; see registry.Registry.
+type subscriptions interface {
+	// Matching gives a partner's subscriptions to an event, but for deleted ones.
+	Matching(partner uuid.UUID, event string) []Subscription
+}
+
+// publisher writes deliveries to their streams; see natsq.Deliveries.
+type publisher interface {
+	Accepted(ctx context.Context, m operation.Message, quiet bool) error
+	Event(ctx context.Context, e operation.Event) error
+	Connected() bool
+}
+
+// deadLetters keeps what could not be delivered; see journal.Journal.
+type deadLetters interface {
+	Ended(ctx context.Context, e Ended) error
+}
+
+// QueueFor is how long a delivery may wait, behind others or for its endpoint to be
+// made active again. Then it is a dead letter.
+const QueueFor = 72 * time.Hour
+
+// Call bounds one attempt: reading what it is about, then SendTimeout.
+const Call = 7 * time.Second
+
+// Fanout makes one delivery for each subscription that an event concerns. Safe for
+// concurrent use.
+type Fanout struct {
+	Subscriptions subscriptions
+	// Fleet gives the fleet of a connection and its present reference.
+	Fleet     func(connection uuid.UUID) (id uuid.UUID, ref string)
+	Queue     *redisstore.Store
+	Publisher publisher
+	// Note takes what a stream has confirmed; see work.Acker.
+	Note func(redisstore.Ack)
+	Dead deadLetters
+	// Look is called for a lane that has new work. Nil: a poll finds it.
+	Look func(lane uuid.UUID)
+	// InFlight bounds the concurrent sends to one endpoint. Zero: DefaultInFlight.
+	InFlight int
+	Log      *slog.Logger
+}
+
+// DefaultInFlight is how many sends to one endpoint run at once.
+const DefaultInFlight = 8
+
+// Limits are those of an endpoint's lane.
+func (f *Fanout) Limits(uuid.UUID) redisstore.Limits {
+	n := f.InFlight
+	if n <= 0 {
+		n = DefaultInFlight
+	}
+	return redisstore.Limits{InFlight: n, Call: Call, Life: QueueFor}
+}
+
+// slack covers the difference between the clocks of those who create subscriptions
+// and those who date events.
+const slack = time.Minute
+
+// Created makes the deliveries that say that an operation was accepted. An error
+// means that it has to be called again.
+func (f *Fanout) Created(ctx context.Context, m operation.Message) error {
+	if m.Sync {
+		return nil
+	}
+	return f.tell(ctx, m.Accepted, createdReference(m))
+}
+
+// Ended makes the deliveries that say how an operation ended. An error means that it
+// has to be called again.
+func (f *Fanout) Ended(ctx context.Context, e operation.Event) error {
+	if e.Operation.Sync || !e.Operation.Status.Terminal() {
+		return nil
+	}
+	return f.tell(ctx, e.Operation.Accepted, endedReference(e.Operation))
+}
+
+// Staled makes the deliveries that say that a subscription was given up.
+func (f *Fanout) Staled(ctx context.Context, s Subscription) error {
+	var all error
+	for _, to := range f.Subscriptions.Matching(s.PartnerID, EventStaled) {
+		if to.ID != s.ID {
+			all = errors.Join(all, f.put(ctx, to, staledReference(s), operation.Accepted{}, ""))
+		}
+	}
+	return all
+}
+
+func (f *Fanout) tell(ctx context.Context, about operation.Accepted, r Reference) error {
+	subs := f.Subscriptions.Matching(about.PartnerID, r.Event)
+	if len(subs) == 0 {
+		return nil
+	}
+	fleet, ref := f.Fleet(about.ConnectionID)
+	for _, s := range subs {
+		if r.At.Before(s.CreatedAt.Add(-slack)) || !s.Filters.Match(fleet, about.FleetRef, ref) {
+			continue
+		}
+		if err := f.put(ctx, s, r, about, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Replay makes a delivery once more. replay distinguishes it from those before.
+func (f *Fanout) Replay(ctx context.Context, s Subscription, r Reference, replay uuid.UUID) error {
+	return f.put(ctx, s, r, operation.Accepted{}, " "+replay.String())
+}
+
+func (f *Fanout) put(ctx context.Context, s Subscription, r Reference, about operation.Accepted, replay string) error {
+	a, err := r.delivery(s, replay)
+	if err != nil {
+		return err
+	}
+	a.TraceParent, a.TraceState = about.TraceParent, about.TraceState
+	receipt, err := f.Queue.Accept(ctx, a, f.Limits(s.ID))
+	switch {
+	case errors.Is(err, redisstore.ErrLaneFull):
+		f.Log.WarnContext(ctx, "webhook queue is full; the event is a dead letter", "webhook_id", s.ID, "message_id", r.Message)
+		return f.Dead.Ended(ctx, Ended{Webhook: s.ID, Delivery: a.ID, Reference: r, Dead: true})
+	case err != nil:
+		return err
+	}
+	if f.Look != nil && s.Status == Active {
+		f.Look(s.ID)
+	}
+	// What is not published here is left to the outbox.
+	if f.Publisher.Accepted(ctx, operation.Message{Accepted: a, Place: receipt.Place}, false) == nil {
+		f.Note(redisstore.Ack{Connection: s.ID, ID: a.ID, Accepted: true})
+	}
+	return nil
+}

@@ -1,0 +1,352 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"writeback/internal/webhook"
+	"writeback/pkg/operation"
+)
+
+// Create makes a subscription, or one for each event of a family. Either all are
+// made or none. Errors, all *operation.Error: invalid, conflict for one that exists,
+// unavailable.
+func (r *Registry) Create(ctx context.Context, partner uuid.UUID, n webhook.New) ([]webhook.Created, error) {
+	names := webhook.Expand(n.EventName)
+	if n.Schedule == "" {
+		n.Schedule = webhook.Short
+	}
+	faults := r.faults(&n.URL, &n.Schedule, n.Secret)
+	if len(names) == 0 {
+		faults = append(faults, operation.Fault{
+			Path: "body.event_name", Input: n.EventName, Type: "enum",
+			Message: fmt.Sprintf("no event of this name is sent; there are %v, and resource_operation.*", webhook.Events()),
+		})
+	}
+	if len(faults) > 0 {
+		return nil, invalid(faults)
+	}
+	if open, _, _ := r.List(ctx, partner, webhook.Query{Limit: r.cfg.Most}); len(open)+len(names) > r.cfg.Most {
+		return nil, &operation.Error{Code: operation.CodeConflict, Message: fmt.Sprintf("there may be %d webhooks at most", r.cfg.Most)}
+	}
+	var out []webhook.Created
+	for _, name := range names {
+		c, err := r.create(ctx, partner, name, n)
+		if err != nil {
+			r.undo(ctx, out)
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// undo takes back what was made of a family of which one could not be made.
+func (r *Registry) undo(ctx context.Context, made []webhook.Created) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	for _, c := range made {
+		if err := r.Delete(ctx, c.PartnerID, c.ID); err != nil {
+			r.log.WarnContext(ctx, "taking back a webhook", "webhook_id", c.ID, "error", err)
+		}
+	}
+}
+
+func (r *Registry) create(ctx context.Context, partner uuid.UUID, name string, n webhook.New) (webhook.Created, error) {
+	now := r.cfg.Now().UTC()
+	s := webhook.Subscription{
+		ID: uuid.Must(uuid.NewV7()), PartnerID: partner, EventName: name, URL: n.URL, Filters: n.Filters.Canonical(),
+		Status: webhook.Active, Schedule: n.Schedule, CreatedAt: now, UpdatedAt: now, ChangedAt: now, ActivatedAt: now,
+	}
+	secret := n.Secret
+	if secret == "" {
+		secret = newSecret()
+	}
+	sealed, err := r.sealer.Seal([]byte(secret), []byte(s.ID.String()))
+	if err != nil {
+		return webhook.Created{}, unavailable(err)
+	}
+	s.Secrets = []webhook.SealedSecret{{Sealed: sealed}}
+	if err := r.claim(ctx, s); err != nil {
+		return webhook.Created{}, err
+	}
+	if s, err = r.write(ctx, s); err != nil {
+		r.unclaim(ctx, s)
+		return webhook.Created{}, unavailable(err)
+	}
+	return webhook.Created{Subscription: s, Secret: secret}, nil
+}
+
+// newSecret makes a secret in the form that the libraries of Standard Webhooks take.
+func newSecret() string {
+	var b [24]byte
+	_, _ = rand.Read(b[:])
+	return "whsec_" + base64.StdEncoding.EncodeToString(b[:])
+}
+
+// write stores a subscription on top of the revision that it has, and takes it into
+// the copy.
+func (r *Registry) write(ctx context.Context, s webhook.Subscription) (webhook.Subscription, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	value, err := json.Marshal(s)
+	if err != nil {
+		return s, fmt.Errorf("registry: %w", err)
+	}
+	revision := s.Revision
+	if revision == 0 {
+		revision, err = r.kv.Create(ctx, keyOf(s.ID), value)
+	} else {
+		revision, err = r.kv.Update(ctx, keyOf(s.ID), value, revision)
+	}
+	if err != nil {
+		return s, fmt.Errorf("registry: write: %w", err)
+	}
+	s.Revision = revision
+	r.put(s)
+	return s, nil
+}
+
+// Update changes a subscription. A new secret signs at once; the one before still
+// signs as well until the overlap ends. Errors, all *operation.Error: invalid,
+// conflict, not_found, unavailable.
+func (r *Registry) Update(ctx context.Context, partner, id uuid.UUID, c webhook.Change) (webhook.Subscription, error) {
+	secret := ""
+	if c.Secret != nil {
+		if secret = *c.Secret; secret == "" {
+			secret = " " // too short, as it should be
+		}
+	}
+	if faults := r.faults(c.URL, c.Schedule, secret); len(faults) > 0 {
+		return webhook.Subscription{}, invalid(faults)
+	}
+	return r.change(ctx, partner, id, func(s *webhook.Subscription, now time.Time) error {
+		if c.URL != nil {
+			s.URL = *c.URL
+		}
+		if c.Filters != nil {
+			s.Filters = c.Filters.Canonical()
+		}
+		if c.Schedule != nil {
+			s.Schedule = *c.Schedule
+		}
+		s.ChangedAt = now
+		if c.Secret == nil {
+			return nil
+		}
+		sealed, err := r.sealer.Seal([]byte(secret), []byte(s.ID.String()))
+		if err != nil {
+			return err
+		}
+		s.Secrets = rotate(s.Secrets, sealed, now, r.cfg.Overlap)
+		return nil
+	})
+}
+
+// rotate puts a new secret before the others. Of those only the present one goes on,
+// for the overlap: two changes in a row leave two secrets, not three.
+func rotate(old []webhook.SealedSecret, sealed []byte, now time.Time, overlap time.Duration) []webhook.SealedSecret {
+	out := []webhook.SealedSecret{{Sealed: sealed}}
+	for _, s := range old {
+		if s.Until.IsZero() {
+			out = append(out, webhook.SealedSecret{Sealed: s.Sealed, Until: now.Add(overlap)})
+		}
+	}
+	return out
+}
+
+// Activate makes a paused or stale subscription active; what waits is delivered.
+func (r *Registry) Activate(ctx context.Context, partner, id uuid.UUID) (webhook.Subscription, error) {
+	return r.change(ctx, partner, id, func(s *webhook.Subscription, now time.Time) error {
+		if s.Status == webhook.Active {
+			return errUnchanged
+		}
+		s.Status, s.ActivatedAt, s.StaledAt, s.StaleReason = webhook.Active, now, time.Time{}, ""
+		return nil
+	})
+}
+
+// Pause stops deliveries; events wait. A stale subscription stays stale.
+func (r *Registry) Pause(ctx context.Context, partner, id uuid.UUID) (webhook.Subscription, error) {
+	return r.change(ctx, partner, id, func(s *webhook.Subscription, _ time.Time) error {
+		if s.Status != webhook.Active {
+			return errUnchanged
+		}
+		s.Status = webhook.Paused
+		return nil
+	})
+}
+
+// Delete ends a subscription. Nothing more is sent, not even what waits.
+func (r *Registry) Delete(ctx context.Context, partner, id uuid.UUID) error {
+	s, err := r.change(ctx, partner, id, func(s *webhook.Subscription, _ time.Time) error {
+		s.Status, s.Secrets = webhook.Deleted, nil
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.unclaim(ctx, s)
+	return nil
+}
+
+// Stale gives an active subscription up. It does nothing to any other, nor to one
+// that was changed since s was read and made healthy again.
+func (r *Registry) Stale(ctx context.Context, s webhook.Subscription, reason string) error {
+	_, err := r.change(ctx, s.PartnerID, s.ID, func(now *webhook.Subscription, at time.Time) error {
+		if now.Status != webhook.Active || !now.ActivatedAt.Equal(s.ActivatedAt) || !now.ChangedAt.Equal(s.ChangedAt) {
+			return errUnchanged
+		}
+		now.Status, now.StaledAt, now.StaleReason = webhook.Stale, at, reason
+		r.log.WarnContext(ctx, "webhook given up; its events wait until it is activated",
+			"webhook_id", s.ID, "partner_id", s.PartnerID, "reason", reason)
+		return nil
+	})
+	return err
+}
+
+// tombstone is how long a deleted subscription is remembered, so that every worker
+// learns of it and lists can show it.
+const tombstone = 14 * 24 * time.Hour
+
+// Sweep forgets what was deleted long ago, and seals secrets anew that are under an
+// older key.
+func (r *Registry) Sweep(ctx context.Context) error {
+	var all error
+	for _, s := range r.All() {
+		switch {
+		case s.Status == webhook.Deleted && r.cfg.Now().Sub(s.UpdatedAt) > tombstone:
+			all = errors.Join(all, r.kv.Purge(ctx, keyOf(s.ID), jetstream.LastRevision(s.Revision)))
+		case s.Status != webhook.Deleted:
+			all = errors.Join(all, r.reseal(ctx, s))
+		}
+	}
+	return all
+}
+
+func (r *Registry) reseal(ctx context.Context, s webhook.Subscription) error {
+	secrets, any := slices.Clone(s.Secrets), false
+	for i := range secrets {
+		value, changed, err := r.sealer.Reseal(secrets[i].Sealed, []byte(s.ID.String()))
+		if err != nil {
+			return fmt.Errorf("registry: secret of %s: %w", s.ID, err)
+		}
+		secrets[i].Sealed, any = value, any || changed
+	}
+	if !any {
+		return nil
+	}
+	s.Secrets = secrets
+	_, err := r.write(ctx, s)
+	return err
+}
+
+// errUnchanged says that there is nothing to write.
+var errUnchanged = errors.New("registry: unchanged")
+
+// changeTries bounds how often a change is tried on top of others'.
+const changeTries = 8
+
+// change reads the newest form, lets edit change it and writes it, again while others
+// write at the same time. What makes a subscription unique moves with it.
+func (r *Registry) change(ctx context.Context, partner, id uuid.UUID, edit func(s *webhook.Subscription, now time.Time) error) (webhook.Subscription, error) {
+	var last error
+	for range changeTries {
+		s, err := r.fetch(ctx, id)
+		switch {
+		case errors.Is(err, jetstream.ErrKeyNotFound):
+			return s, notFound()
+		case err != nil:
+			return s, unavailable(err)
+		case s.PartnerID != partner || s.Status == webhook.Deleted:
+			return webhook.Subscription{}, notFound()
+		}
+		before, now := s, r.cfg.Now().UTC()
+		switch err := edit(&s, now); {
+		case errors.Is(err, errUnchanged):
+			return s, nil
+		case err != nil:
+			return before, unavailable(err)
+		}
+		s.UpdatedAt = now
+		moved := claimKey(s) != claimKey(before)
+		if moved {
+			if err := r.claim(ctx, s); err != nil {
+				return before, err
+			}
+		}
+		after, err := r.write(ctx, s)
+		switch {
+		case err == nil:
+			if moved {
+				r.unclaim(ctx, before)
+			}
+			return after, nil
+		case moved:
+			r.unclaim(ctx, s)
+		}
+		if last = err; !conflict(err) {
+			break
+		}
+	}
+	return webhook.Subscription{}, unavailable(last)
+}
+
+func conflict(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) &&
+		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+			api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
+
+const mostURL = 2083
+
+func (r *Registry) faults(address *string, schedule *webhook.Schedule, secret string) []operation.Fault {
+	var out []operation.Fault
+	if address != nil {
+		if why := r.badURL(*address); why != "" {
+			out = append(out, operation.Fault{Path: "body.url", Message: why, Type: "url_parsing"})
+		}
+	}
+	if schedule != nil && !schedule.Valid() {
+		out = append(out, operation.Fault{Path: "body.schedule", Input: string(*schedule), Message: "must be short or long", Type: "enum"})
+	}
+	if secret != "" && len(secret) < webhook.MinSecret {
+		out = append(out, operation.Fault{
+			Path: "body.secret", Message: fmt.Sprintf("must have at least %d characters", webhook.MinSecret), Type: "string_too_short",
+		})
+	}
+	return out
+}
+
+func (r *Registry) badURL(text string) string {
+	if text == "" || len(text) > mostURL {
+		return fmt.Sprintf("must have 1 to %d characters", mostURL)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return "must be a URL"
+	}
+	if err := r.checkURL(u); err != nil {
+		var reasoned interface{ URLReason() string }
+		if errors.As(err, &reasoned) {
+			return reasoned.URLReason()
+		}
+		return "must be a URL that may be called"
+	}
+	return ""
+}
+
+func invalid(faults []operation.Fault) *operation.Error {
+	return &operation.Error{Code: operation.CodeInvalid, Message: "the webhook is not valid", Faults: faults}
+}

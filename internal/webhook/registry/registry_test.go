@@ -1,0 +1,394 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"writeback/internal/egress"
+	"writeback/internal/seal"
+	"writeback/internal/testenv"
+	"writeback/internal/webhook"
+	"writeback/pkg/operation"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const soon = 20 * time.Second
+
+var partner, stranger = uuid.MustParse("00000000-0000-7000-8000-0000000000b1"), uuid.MustParse("00000000-0000-7000-8000-0000000000b2")
+
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// process is a registry of a process of its own, which follows the bucket.
+func process(t *testing.T, natsURL string, keyset []byte, c *clock) *Registry {
+	t.Helper()
+	nc, err := nats.Connect(natsURL, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	require.NoError(t, err)
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	s, err := seal.New(keyset)
+	require.NoError(t, err)
+	r, err := Open(t.Context(), js, s, egress.New(egress.Config{}).CheckURL, Config{Now: c.now, Most: 20})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx, nil) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-done); nc.Close() })
+	return r
+}
+
+type rig struct {
+	url    string
+	keyset []byte
+	clock  *clock
+	*Registry
+}
+
+func newRig(t *testing.T) rig {
+	t.Helper()
+	keyset, err := seal.Generate()
+	require.NoError(t, err)
+	r := rig{url: testenv.NATS(t), keyset: keyset, clock: &clock{at: time.Now().UTC()}}
+	r.Registry = process(t, r.url, keyset, r.clock)
+	return r
+}
+
+func (r rig) create(t *testing.T, n webhook.New) webhook.Created {
+	t.Helper()
+	if n.EventName == "" {
+		n.EventName = webhook.EventFailed
+	}
+	made, err := r.Create(t.Context(), partner, n)
+	require.NoError(t, err)
+	require.Len(t, made, 1)
+	return made[0]
+}
+
+func code(t *testing.T, err error) operation.Code {
+	t.Helper()
+	var e *operation.Error
+	require.ErrorAs(t, err, &e)
+	return e.Code
+}
+
+func TestCreate_SealsAndReachesEveryProcess(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other := process(t, r.url, r.keyset, r.clock)
+	c := r.create(t, webhook.New{URL: "https://example.com/hook", Secret: "my-own-secret"})
+	require.Equal(t, "my-own-secret", c.Secret)
+	require.Equal(t, webhook.Active, c.Status)
+	require.Equal(t, webhook.Short, c.Schedule)
+	require.Eventually(t, func() bool { return len(other.Matching(partner, webhook.EventFailed)) == 1 }, soon, time.Millisecond)
+	require.Empty(t, other.Matching(partner, webhook.EventCreated))
+	require.Empty(t, other.Matching(stranger, webhook.EventFailed))
+	secrets, err := other.Secrets(other.Matching(partner, webhook.EventFailed)[0], r.clock.now())
+	require.NoError(t, err)
+	require.Equal(t, []string{"my-own-secret"}, secrets)
+
+	e, err := r.kv.Get(t.Context(), keyOf(c.ID))
+	require.NoError(t, err)
+	require.NotContains(t, string(e.Value()), "my-own-secret")
+	moved := c.Subscription
+	moved.ID = uuid.New()
+	_, err = r.Secrets(moved, r.clock.now())
+	require.ErrorIs(t, err, seal.ErrOpen, "a sealed secret belongs to one subscription")
+
+	require.NoError(t, r.Delete(t.Context(), partner, c.ID))
+	require.Eventually(t, func() bool { return len(other.Matching(partner, webhook.EventFailed)) == 0 }, soon, time.Millisecond)
+}
+
+func TestCreate_FamilyAndDuplicates(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	n := webhook.New{URL: "https://example.com/hook", EventName: "resource_operation.*"}
+	r.create(t, webhook.New{URL: n.URL, EventName: webhook.EventFailed})
+	_, err := r.Create(t.Context(), partner, n)
+	require.Equal(t, operation.CodeConflict, code(t, err))
+	all, _, err := r.List(t.Context(), partner, webhook.Query{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, all, 1, "none of a family is left when one could not be made")
+
+	n.Filters = webhook.Filters{FleetRefs: []string{"b", "a"}}
+	made, err := r.Create(t.Context(), partner, n)
+	require.NoError(t, err)
+	require.Len(t, made, 3)
+	require.NotEqual(t, made[0].Secret, made[1].Secret)
+	require.Regexp(t, `^whsec_[A-Za-z0-9+/]{32}$`, made[0].Secret)
+	n.EventName, n.Filters = webhook.EventCreated, webhook.Filters{FleetRefs: []string{"a", "b", "a"}}
+	_, err = r.Create(t.Context(), partner, n)
+	require.Equal(t, operation.CodeConflict, code(t, err), "the order of filters is no difference")
+	_, err = r.Create(t.Context(), stranger, n)
+	require.NoError(t, err, "another partner's is no duplicate")
+	require.NoError(t, r.Delete(t.Context(), partner, made[0].ID))
+	r.create(t, n)
+}
+
+func TestCreate_OnceAmongMany(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other := process(t, r.url, r.keyset, r.clock)
+	var mu sync.Mutex
+	made := 0
+	var wg sync.WaitGroup
+	for i := range 24 {
+		wg.Go(func() {
+			from := r.Registry
+			if i%2 == 0 {
+				from = other
+			}
+			_, err := from.Create(context.Background(), partner, webhook.New{URL: "https://example.com/", EventName: webhook.EventFailed})
+			mu.Lock()
+			defer mu.Unlock()
+			var e *operation.Error
+			if err == nil {
+				made++
+			} else if !errors.As(err, &e) || e.Code != operation.CodeConflict {
+				t.Errorf("unexpected: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, 1, made)
+}
+
+func TestCreate_Refuses(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	good := webhook.New{URL: "https://example.com/", EventName: webhook.EventFailed}
+	for path, edit := range map[string]func(*webhook.New){
+		"body.url":        func(n *webhook.New) { n.URL = "https://127.0.0.1/" },
+		"body.event_name": func(n *webhook.New) { n.EventName = "user.added" },
+		"body.secret":     func(n *webhook.New) { n.Secret = "elevenchars" },
+		"body.schedule":   func(n *webhook.New) { n.Schedule = "forever" },
+	} {
+		n := good
+		edit(&n)
+		_, err := r.Create(t.Context(), partner, n)
+		var e *operation.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, operation.CodeInvalid, e.Code)
+		require.Len(t, e.Faults, 1)
+		require.Equal(t, path, e.Faults[0].Path)
+		require.NotContains(t, fmt.Sprint(e.Faults), "elevenchars")
+	}
+	for i := range 20 {
+		r.create(t, webhook.New{URL: fmt.Sprintf("https://example.com/%d", i)})
+	}
+	_, err := r.Create(t.Context(), partner, good)
+	require.Equal(t, operation.CodeConflict, code(t, err))
+}
+
+func TestTenants_SeeTheirOwn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.create(t, webhook.New{URL: "https://example.com/"}).ID
+	u := "https://example.com/other"
+	calls := map[string]func(partner uuid.UUID) error{
+		"get":      func(p uuid.UUID) error { _, err := r.Get(t.Context(), p, id); return err },
+		"update":   func(p uuid.UUID) error { _, err := r.Update(t.Context(), p, id, webhook.Change{URL: &u}); return err },
+		"pause":    func(p uuid.UUID) error { _, err := r.Pause(t.Context(), p, id); return err },
+		"activate": func(p uuid.UUID) error { _, err := r.Activate(t.Context(), p, id); return err },
+		"delete":   func(p uuid.UUID) error { return r.Delete(t.Context(), p, id) },
+	}
+	for name, call := range calls {
+		require.Equal(t, operation.CodeNotFound, code(t, call(stranger)), name)
+	}
+	list, _, err := r.List(t.Context(), stranger, webhook.Query{Limit: 10})
+	require.NoError(t, err)
+	require.Empty(t, list)
+	require.NoError(t, calls["delete"](partner))
+	for name, call := range calls {
+		require.Equal(t, operation.CodeNotFound, code(t, call(partner)), name)
+	}
+	list, _, err = r.List(t.Context(), partner, webhook.Query{Status: webhook.Deleted, Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.Empty(t, list[0].Secrets)
+}
+
+func TestUpdate_MovesTheClaimAndRotatesTheSecret(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := r.create(t, webhook.New{URL: "https://example.com/a", Secret: "the-first-secret"})
+	b := r.create(t, webhook.New{URL: "https://example.com/b"})
+	_, err := r.Update(t.Context(), partner, a.ID, webhook.Change{URL: &b.URL})
+	require.Equal(t, operation.CodeConflict, code(t, err))
+	u := "https://example.com/c"
+	r.clock.pass(time.Minute)
+	got, err := r.Update(t.Context(), partner, a.ID, webhook.Change{URL: &u})
+	require.NoError(t, err)
+	require.Equal(t, r.clock.now(), got.ChangedAt)
+	r.create(t, webhook.New{URL: "https://example.com/a"})
+	_, err = r.Create(t.Context(), partner, webhook.New{URL: u, EventName: webhook.EventFailed})
+	require.Equal(t, operation.CodeConflict, code(t, err))
+
+	secrets := func() []string {
+		s, err := r.Get(t.Context(), partner, a.ID)
+		require.NoError(t, err)
+		out, err := r.Secrets(s, r.clock.now())
+		require.NoError(t, err)
+		return out
+	}
+	for _, bad := range []string{"", "short"} {
+		_, err = r.Update(t.Context(), partner, a.ID, webhook.Change{Secret: &bad})
+		require.Equal(t, operation.CodeInvalid, code(t, err))
+	}
+	second, third := "the-second-secret", "the-third-secret"
+	_, err = r.Update(t.Context(), partner, a.ID, webhook.Change{Secret: &second})
+	require.NoError(t, err)
+	require.Equal(t, []string{second, "the-first-secret"}, secrets())
+	r.clock.pass(24*time.Hour - time.Second)
+	require.Len(t, secrets(), 2)
+	r.clock.pass(time.Second)
+	require.Equal(t, []string{second}, secrets())
+	_, err = r.Update(t.Context(), partner, a.ID, webhook.Change{Secret: &third})
+	require.NoError(t, err)
+	require.Equal(t, []string{third, second}, secrets())
+}
+
+func TestStatus_Changes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.create(t, webhook.New{URL: "https://example.com/"}).Subscription
+	require.NoError(t, r.Stale(t.Context(), s, "it failed"))
+	got, err := r.Pause(t.Context(), partner, s.ID)
+	require.NoError(t, err)
+	require.Equal(t, webhook.Stale, got.Status, "pausing hides nothing")
+	require.Equal(t, "it failed", got.StaleReason)
+	r.clock.pass(time.Minute)
+	got, err = r.Activate(t.Context(), partner, s.ID)
+	require.NoError(t, err)
+	require.Equal(t, webhook.Active, got.Status)
+	require.Zero(t, got.StaledAt)
+	require.NoError(t, r.Stale(t.Context(), s, "a late verdict on what it was before"))
+	got, err = r.Get(t.Context(), partner, s.ID)
+	require.NoError(t, err)
+	require.Equal(t, webhook.Active, got.Status)
+	got, err = r.Pause(t.Context(), partner, s.ID)
+	require.NoError(t, err)
+	require.Equal(t, webhook.Paused, got.Status)
+}
+
+func TestList_Pages(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var ids []uuid.UUID
+	for i := range 7 {
+		ids = append(ids, r.create(t, webhook.New{URL: fmt.Sprintf("https://example.com/%d", i)}).ID)
+	}
+	page := func(q webhook.Query) (out []uuid.UUID, more bool) {
+		list, more, err := r.List(t.Context(), partner, q)
+		require.NoError(t, err)
+		for _, s := range list {
+			out = append(out, s.ID)
+		}
+		return out, more
+	}
+	got, more := page(webhook.Query{Limit: 3})
+	require.Equal(t, ids[:3], got)
+	require.True(t, more)
+	got, more = page(webhook.Query{Limit: 4, Position: ids[2]})
+	require.Equal(t, ids[3:], got)
+	require.False(t, more)
+	got, more = page(webhook.Query{Limit: 2, Position: ids[4], Backwards: true})
+	require.Equal(t, ids[2:4], got)
+	require.True(t, more)
+	got, _ = page(webhook.Query{Limit: 9, EventName: webhook.EventCreated})
+	require.Empty(t, got)
+	got, _ = page(webhook.Query{Limit: 9, Status: webhook.Paused})
+	require.Empty(t, got)
+}
+
+func TestClaim_AbandonedIsTakenOver(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := webhook.Subscription{ID: uuid.New(), PartnerID: partner, EventName: webhook.EventFailed, URL: "https://example.com/"}
+	_, err := r.kv.Create(t.Context(), claimKey(s), []byte(uuid.NewString()))
+	require.NoError(t, err)
+	e, err := r.kv.Get(t.Context(), claimKey(s))
+	require.NoError(t, err)
+	free, err := r.abandoned(t.Context(), e, claimKey(s))
+	require.NoError(t, err)
+	require.False(t, free, "its maker may be about to write the subscription")
+	free, err = r.abandoned(t.Context(), aged{e}, claimKey(s))
+	require.NoError(t, err)
+	require.True(t, free)
+	_, err = r.kv.Put(t.Context(), claimKey(s), []byte("garbage"))
+	require.NoError(t, err)
+	r.create(t, webhook.New{URL: s.URL})
+}
+
+// aged is an entry of long ago.
+type aged struct{ jetstream.KeyValueEntry }
+
+func (aged) Created() time.Time { return time.Now().Add(-time.Hour) }
+
+func TestSweep_ForgetsAndReseals(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	gone := r.create(t, webhook.New{URL: "https://example.com/gone"})
+	kept := r.create(t, webhook.New{URL: "https://example.com/kept", Secret: "a-secret-to-keep"})
+	require.NoError(t, r.Delete(t.Context(), partner, gone.ID))
+	require.NoError(t, r.Sweep(t.Context()))
+	_, err := r.kv.Get(t.Context(), keyOf(gone.ID))
+	require.NoError(t, err)
+	r.clock.pass(15 * 24 * time.Hour)
+
+	added, err := seal.AddKey(r.keyset)
+	require.NoError(t, err)
+	promoted, err := seal.Promote(added)
+	require.NoError(t, err)
+	next := process(t, r.url, promoted, r.clock)
+	require.NoError(t, next.Sweep(t.Context()))
+	_, err = r.kv.Get(t.Context(), keyOf(gone.ID))
+	require.ErrorIs(t, err, jetstream.ErrKeyNotFound)
+	s, err := next.Get(t.Context(), partner, kept.ID)
+	require.NoError(t, err)
+	require.NotEqual(t, kept.Secrets, s.Secrets)
+	secrets, err := next.Secrets(s, r.clock.now())
+	require.NoError(t, err)
+	require.Equal(t, []string{"a-secret-to-keep"}, secrets)
+	require.Eventually(t, func() bool { _, ok, err := r.Find(t.Context(), gone.ID); return err == nil && !ok }, soon, time.Millisecond)
+}
+
+func TestRun_IgnoresWhatItDoesNotUnderstand(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, key := range []string{"subscription.nonsense", keyOf(uuid.New()), "other.key"} {
+		_, err := r.kv.Put(t.Context(), key, []byte("{"))
+		require.NoError(t, err)
+	}
+	text, err := json.Marshal(webhook.Subscription{ID: uuid.New(), PartnerID: partner, Status: webhook.Active, EventName: webhook.EventFailed})
+	require.NoError(t, err)
+	_, err = r.kv.Put(t.Context(), keyOf(uuid.New()), text)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(r.All()) == 1 }, soon, time.Millisecond)
+}

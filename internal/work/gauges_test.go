@@ -1,0 +1,78 @@
+package work_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"writeback/pkg/tsp"
+)
+
+// TestGauges_ShowTheStore is not parallel: OpenTelemetry has one meter provider per
+// process.
+func TestGauges_ShowTheStore(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	before := otel.GetMeterProvider()
+	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+	t.Cleanup(func() { otel.SetMeterProvider(before) })
+
+	release := make(chan struct{})
+	p := &provider{limits: tsp.Limits{InFlight: 2}, answer: func(ctx context.Context, _ int, _ tsp.UserUpdate) error {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return nil
+	}}
+	r := rigOn(t, p)
+	for range 5 {
+		r.accept(r.change(uuid.New(), "x"))
+	}
+	stopAcks, err := r.acker.Observe(r.pub.Connected)
+	require.NoError(t, err)
+	stop := r.worker()
+	var got map[string]float64
+	require.Eventually(t, func() bool { got = gaugesOf(t, reader); return got["writeback.operations.in_flight"] == 2 },
+		20*time.Second, 50*time.Millisecond)
+	require.EqualValues(t, 8, got["writeback.slots"])
+	require.EqualValues(t, 6, got["writeback.slots.free"])
+	require.EqualValues(t, 5, got["writeback.operations.outstanding"])
+	require.EqualValues(t, 0, got["writeback.operations.ready"], "three more are ready, but the lane has no room")
+	require.EqualValues(t, 1, got["writeback.lanes"])
+	require.EqualValues(t, 1, got["writeback.lanes.read"])
+	require.EqualValues(t, 0, got["writeback.shards.missing"])
+	require.EqualValues(t, 1, got["writeback.nats.connected"])
+	require.Contains(t, got, "writeback.acks.queued")
+	close(release)
+	stop()
+	stopAcks()
+	require.Empty(t, gaugesOf(t, reader), "what has stopped shows nothing")
+}
+
+func gaugesOf(t *testing.T, reader sdkmetric.Reader) map[string]float64 {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &all))
+	out := map[string]float64{}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			switch data := m.Data.(type) {
+			case metricdata.Gauge[float64]:
+				for _, p := range data.DataPoints {
+					out[m.Name] = p.Value
+				}
+			case metricdata.Gauge[int64]:
+				for _, p := range data.DataPoints {
+					out[m.Name] = float64(p.Value)
+				}
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,309 @@
+package redisstore_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"writeback/internal/testenv"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+// machine does random things to a real store and to the model, and compares them
+// after each. Time is the test's own.
+type machine struct {
+	*model
+	ctx     context.Context
+	rdb     *redis.Client
+	store   *redisstore.Store
+	partner uuid.UUID
+	calls   []*mcall
+	nexts   []asked
+	acks    []redisstore.Ack
+	before  map[uuid.UUID]seen
+}
+
+// asked is a next that was sent.
+type asked struct {
+	lane *mlane
+	ids  []uuid.UUID
+}
+
+// GoString keeps rapid's reports short.
+func (a asked) GoString() string { return fmt.Sprintf("%d ids of %#v", len(a.ids), a.lane) }
+
+// long runs many more histories.
+func long() bool { return os.Getenv("REVIEW_LONG") != "" }
+
+// TestModel_RandomHistories compares the scripts with the model under random
+// operations, duplicates, late and reordered messages, and lapses of time.
+func TestModel_RandomHistories(t *testing.T) {
+	opt, err := redis.ParseURL(testenv.Redis(t))
+	require.NoError(t, err)
+	rdb := redis.NewClient(opt)
+	t.Cleanup(func() { _ = rdb.Close() })
+	a := alter(rdb, virtualTime)
+	if long() {
+		require.NoError(t, flag.Set("rapid.checks", "3000"))
+		require.NoError(t, flag.Set("rapid.steps", "100"))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMachine(t, rdb)
+		t.Repeat(map[string]func(*rapid.T){
+			"":          m.check,
+			"accept":    m.acceptNew,
+			"acceptBy":  m.acceptKeyed,
+			"acceptTwo": m.acceptAgain,
+			"sync":      m.acceptSync,
+			"next":      m.next,
+			"nextMore":  m.next,
+			"nextTwice": m.nextAgain,
+			"nextHeal":  m.nextMessage,
+			"record":    m.recordHeld,
+			"recordAny": m.recordAny,
+			"release":   m.releaseAny,
+			"cancel":    m.cancelAny,
+			"pause":     m.pauseAny,
+			"cap":       m.newCap,
+			"pass":      m.passShort,
+			"passLong":  m.passLong,
+			"publish":   m.publish,
+			"acked":     m.acked,
+			"poll":      m.poll,
+		})
+	})
+	a.requireFound(t)
+}
+
+func newMachine(t *rapid.T, rdb *redis.Client) *machine {
+	cfg := redisstore.Config{
+		StartWindow: 10 * time.Millisecond, Margin: 10 * time.Millisecond,
+		BreakerThreshold: 2, BreakerOpen: 60 * time.Millisecond, LaneBound: 6, OutboxBound: 9,
+	}
+	m := &machine{
+		model: &model{now: time.Now().UnixMicro(), cfg: cfg, keys: map[string]operation.Key{}, owner: map[string]*mop{}},
+		ctx:   context.Background(), rdb: rdb, store: redisstore.New(rdb, cfg), partner: uuid.New(),
+		before: map[uuid.UUID]seen{},
+	}
+	require.NoError(t, rdb.FlushAll(m.ctx).Err())
+	// Both lanes in one shard: what they share is shared in earnest.
+	first := uuid.New()
+	second := uuid.New()
+	for operation.ShardOf(second) != operation.ShardOf(first) {
+		second = uuid.New()
+	}
+	for _, id := range []uuid.UUID{first, second} {
+		l := &mlane{id: id, users: []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}}
+		l.has = redisstore.Limits{InFlight: 8, Burst: 1}
+		l.want = redisstore.Limits{
+			InFlight: rapid.IntRange(1, 3).Draw(t, "cap"), Call: 20 * time.Millisecond,
+			PerSecond: rapid.SampledFrom([]float64{0, 0, 40, 200}).Draw(t, "rate"),
+			Burst:     rapid.IntRange(1, 2).Draw(t, "burst"),
+		}
+		m.lanes = append(m.lanes, l)
+	}
+	require.NoError(t, setClock(m.ctx, rdb, m.now))
+	require.NoError(t, m.store.Begin(m.ctx, []int{m.shard()}))
+	return m
+}
+
+func (m *machine) shard() int { return operation.ShardOf(m.lanes[0].id) }
+
+func (m *machine) lane(t *rapid.T) *mlane { return rapid.SampledFrom(m.lanes).Draw(t, "lane") }
+
+// lives are how long operations may be pending: some end soon.
+var lives = rapid.SampledFrom([]time.Duration{25 * time.Millisecond, 120 * time.Millisecond, time.Hour, time.Hour})
+
+func (m *machine) draw(t *rapid.T, l *mlane) operation.Accepted {
+	return operation.Accepted{
+		Version: operation.Version, ID: uuid.Must(uuid.NewV7()), PartnerID: m.partner, ConnectionID: l.id,
+		Provider: "catena_simulator", Resource: operation.ResourceUser,
+		ResourceID: rapid.SampledFrom(l.users).Draw(t, "user"), SourceID: "7", Type: operation.Update,
+		MaxAttempts: rapid.IntRange(1, 4).Draw(t, "max"),
+		Changes:     operation.Changes{operation.FieldNotes: operation.Text("x")},
+	}
+}
+
+func (m *machine) acceptNew(t *rapid.T) {
+	l := m.lane(t)
+	m.accept(t, l, m.draw(t, l), nil)
+}
+
+func (m *machine) acceptKeyed(t *rapid.T) {
+	l := m.lane(t)
+	a := m.draw(t, l)
+	a.Key = &operation.Key{
+		Scope:       rapid.SampledFrom([]string{"k1", "k2"}).Draw(t, "scope"),
+		Fingerprint: rapid.SampledFrom([]string{"f1", "f1", "f2"}).Draw(t, "fingerprint"),
+	}
+	m.accept(t, l, a, nil)
+}
+
+func (m *machine) acceptSync(t *rapid.T) {
+	l := m.lane(t)
+	a := m.draw(t, l)
+	a.Sync = true
+	attempt := uuid.Must(uuid.NewV7())
+	m.accept(t, l, a, &attempt)
+}
+
+// accept asks the store, and requires what the model says.
+func (m *machine) accept(t *rapid.T, l *mlane, a operation.Accepted, attempt *uuid.UUID) {
+	limits := l.want
+	limits.Life = lives.Draw(t, "life")
+	var r redisstore.Receipt
+	var err error
+	if attempt != nil {
+		r, err = m.store.AcceptSync(m.ctx, a, limits, *attempt)
+	} else {
+		r, err = m.store.Accept(m.ctx, a, limits)
+	}
+	if a.Key != nil {
+		if owner := m.owner[a.Key.Scope]; owner != nil {
+			if m.keys[a.Key.Scope] != *a.Key {
+				require.ErrorIs(t, err, redisstore.ErrMismatch)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, owner.ID, r.Replay, "the same key is the same operation")
+			return
+		}
+	}
+	switch {
+	case len(m.pending(l)) >= m.cfg.LaneBound:
+		require.ErrorIs(t, err, redisstore.ErrLaneFull)
+		return
+	case len(m.unsaid()) >= m.cfg.OutboxBound:
+		require.ErrorIs(t, err, redisstore.ErrOutboxFull)
+		return
+	}
+	l.has = l.want
+	if attempt != nil && m.refused(t, l, a, err) {
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, max(l.seq+1, m.now), r.Seq, "the place is behind the lane's last, and not before the clock")
+	require.Equal(t, m.ms()+limits.Life.Milliseconds(), r.Deadline.UnixMilli())
+	op := m.insert(l, a, r.Place)
+	require.Equal(t, len(m.pending(l)), r.Outstanding)
+	if a.Key != nil {
+		m.keys[a.Key.Scope], m.owner[a.Key.Scope] = *a.Key, op
+	}
+	if attempt != nil {
+		m.handed(t, op, redisstore.Lease{Accepted: a, Place: r.Place, AttemptID: *attempt, Number: 1})
+	}
+}
+
+// refused requires the refusal of a sync accept that the model sees.
+func (m *machine) refused(t *rapid.T, l *mlane, a operation.Accepted, err error) bool {
+	if box := m.mailbox(l, a.ResourceID); len(box) > 0 {
+		var conflict *redisstore.ConflictError
+		require.ErrorAs(t, err, &conflict)
+		require.Equal(t, box[0].ID, conflict.Behind)
+		return true
+	}
+	if at, ok := m.gate(l); !ok || at > m.ms() {
+		var later *redisstore.LaterError
+		require.ErrorAs(t, err, &later)
+		require.Positive(t, later.Wait)
+		return true
+	}
+	return false
+}
+
+func (m *machine) acceptAgain(t *rapid.T) {
+	op := m.any(t)
+	r, err := m.store.Accept(m.ctx, op.Accepted, op.lane.want)
+	require.NoError(t, err)
+	require.Equal(t, op.Place, r.Place, "the same id twice is one accept")
+}
+
+func (m *machine) any(t *rapid.T) *mop {
+	if len(m.ops) == 0 {
+		t.Skip("nothing accepted yet")
+	}
+	return rapid.SampledFrom(m.ops).Draw(t, "operation")
+}
+
+func (m *machine) passShort(t *rapid.T) {
+	m.advance(t, rapid.SampledFrom([]int64{1, 400, 1000, 5000, 11_000}).Draw(t, "us"))
+}
+
+func (m *machine) passLong(t *rapid.T) {
+	m.advance(t, rapid.SampledFrom([]int64{20_000, 41_000, 100_000, 400_000}).Draw(t, "us"))
+}
+
+func (m *machine) advance(t *rapid.T, us int64) {
+	m.now += us
+	require.NoError(t, setClock(m.ctx, m.rdb, m.now))
+}
+
+func (m *machine) newCap(t *rapid.T) {
+	m.lane(t).want.InFlight = rapid.IntRange(1, 3).Draw(t, "cap")
+}
+
+func (m *machine) pauseAny(t *rapid.T) {
+	l := m.lane(t)
+	l.paused = rapid.Bool().Draw(t, "paused") && rapid.Bool().Draw(t, "really")
+	require.NoError(t, m.store.Pause(m.ctx, l.id, l.paused))
+}
+
+func (m *machine) cancelAny(t *rapid.T) {
+	op := m.any(t)
+	ended := op.status.Terminal()
+	m.cancel(op)
+	rec, err := m.store.Cancel(m.ctx, op.ConnectionID, op.ID)
+	if ended {
+		require.ErrorIs(t, err, redisstore.ErrEnded)
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, op.status, rec.Operation.Status)
+}
+
+// publish is somebody reading what is to be published; the ack comes later, or
+// never, or twice.
+func (m *machine) publish(t *rapid.T) {
+	op := m.any(t)
+	ack := redisstore.Ack{Connection: op.ConnectionID, ID: op.ID, Accepted: true, RowVersion: strconv.Itoa(op.version)}
+	if rapid.Bool().Draw(t, "rows too") {
+		ack.Rows, ack.Final = len(op.rows), op.status.Terminal()
+	}
+	m.acks = append(m.acks, ack)
+}
+
+func (m *machine) acked(t *rapid.T) {
+	if len(m.acks) == 0 {
+		t.Skip("nothing published yet")
+	}
+	ack := rapid.SampledFrom(m.acks).Draw(t, "ack")
+	version, err := strconv.Atoi(ack.RowVersion)
+	require.NoError(t, err)
+	m.ack(ack, version)
+	require.NoError(t, m.store.Acked(m.ctx, []redisstore.Ack{ack}))
+}
+
+func (m *machine) poll(t *rapid.T) {
+	p, err := m.store.Poll(m.ctx, 10)
+	require.NoError(t, err)
+	require.Len(t, p.Missing, operation.Shards-1)
+	due := map[uuid.UUID]bool{}
+	for _, d := range p.Due {
+		due[d.Connection] = true
+	}
+	index := m.dump(t)["due"].fields // which check compares with the model
+	for _, l := range m.lanes {
+		score := index[l.id.String()]
+		require.Equal(t, score != "" && number(t, score) <= m.ms(), due[l.id])
+	}
+}

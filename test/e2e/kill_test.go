@@ -1,0 +1,40 @@
+package e2e_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/history"
+	"writeback/test/e2e/stack"
+)
+
+// fast are limits that let a load through in seconds, and still bind.
+var fast = history.Limits{InFlight: 8, PerSecond: 100, Burst: 20, Call: 3 * time.Second}
+
+// TestKill_NothingIsLost kills an api and a worker under load and starts neither
+// again: every answered write ends, in order, logged, within the limits.
+func TestKill_NothingIsLost(t *testing.T) {
+	s := stack.Start(t, stack.Options{APIs: 2, Workers: 2, Registry: stack.Registry{Limits: fast}})
+	var killWorker, killAPI sync.Once
+	requests := s.Run(t.Context(), stack.Load{
+		Name: "kill", Operations: 2000, Clients: 32, Users: 25, SyncShare: 0.05, Seed: 1,
+		Sent: func(n int) {
+			switch {
+			case n >= 1000:
+				killAPI.Do(s.APIs[0].Kill)
+			case n >= 700:
+				killWorker.Do(s.Workers[0].Kill)
+			}
+		},
+	})
+	h, err := s.Collect(t.Context(), requests, 90*time.Second)
+	require.NoError(t, err)
+	report := history.Check(h)
+	t.Logf("\n%s", report)
+	require.True(t, report.Clean(), report.String())
+	require.GreaterOrEqual(t, report.Counts.Accepted, 2000)
+	require.NotZero(t, report.Counts.CalledAgain, "the killed worker had no call under way: the test proves nothing")
+}

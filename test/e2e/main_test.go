@@ -1,0 +1,10 @@
+package e2e_test
+
+import (
+	"os"
+	"testing"
+
+	"writeback/test/e2e/stack"
+)
+
+func TestMain(m *testing.M) { os.Exit(stack.Main(m)) }
