@@ -190,10 +190,11 @@ func (a *Attempter) readBack(ctx context.Context, t target, lease redisstore.Lea
 		a.parts.Log.WarnContext(ctx, "reading back after a write", "operation_id", lease.ID, "provider", lease.Provider, "error", err)
 		return nil
 	}
+	rules := t.provider.Describe().Users
 	var missed []operation.Field
 	for _, f := range lease.Changes.Fields() {
 		sent, _ := lease.Changes.Get(f)
-		if has, known := held.Get(f); known && has != sent {
+		if has, known := held.Get(f); known && !rules.Rule(f).Same(sent, has) {
 			missed = append(missed, f)
 		}
 	}

@@ -302,8 +302,8 @@ func (tr *trial) play(wiped bool) {
 		tr.beat() // what the workers remember is newer than what is left
 	}
 	tr.someWrites()
-	calls, _ := tr.judge.so()
 	told := tr.told()
+	calls, _ := tr.judge.so()
 	if wiped {
 		require.NoError(t, tr.rdb.FlushAll(t.Context()).Err())
 	} else {

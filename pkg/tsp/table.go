@@ -2,6 +2,7 @@ package tsp
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"writeback/pkg/operation"
@@ -46,6 +47,24 @@ func (r Rule) Writable() bool { return r.Target != "" }
 
 // Clearable reports whether a null can be written.
 func (r Rule) Clearable() bool { return r.Target != "" && r.Clear != ClearRefused }
+
+// Same reports whether the value that was read back is the one that was sent, as
+// the provider writes it: "US-PA" and "PA" may be one.
+func (r Rule) Same(sent, held operation.Value) bool {
+	switch {
+	case sent == held:
+		return true
+	case held.IsNull():
+		return sent == operation.Text("")
+	case sent.IsNull():
+		return r.Clear == ClearFalse && held == operation.Flag(false) || r.Clear == ClearEmpty && held == operation.Text("")
+	case r.Convert == nil:
+		return false
+	}
+	a, errA := r.Convert(sent)
+	b, errB := r.Convert(held)
+	return errA == nil && errB == nil && reflect.DeepEqual(a, b)
+}
 
 // Table is a provider's rules, one per field of operation.UserFields.
 type Table []Rule

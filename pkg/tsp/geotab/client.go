@@ -2,11 +2,9 @@ package geotab
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +13,7 @@ import (
 	"writeback/pkg/tsp/httpcall"
 )
 
-// client makes the calls of one write.
+// client makes the calls of one connection.
 type client struct {
 	call        *httpcall.Client
 	url         string
@@ -23,10 +21,10 @@ type client struct {
 	// login marks the login call, at which a refusal is final.
 	login bool
 	// hidden must not be repeated from a provider's error text.
-	hidden []string
+	hidden httpcall.Hidden
 }
 
-func (p *Provider) client(conn tsp.Connection, changes operation.Changes) (client, *operation.Failure) {
+func (p *Provider) client(conn tsp.Connection, changes operation.Changes, secrets ...string) (client, *operation.Failure) {
 	creds := conn.Credentials
 	if creds[credSession] == "" {
 		return client{}, &operation.Failure{
@@ -35,23 +33,64 @@ func (p *Provider) client(conn tsp.Connection, changes operation.Changes) (clien
 	}
 	url, ok := p.server.at(creds[credHost])
 	if !ok {
-		return client{}, foreignHost("geotab: update user")
+		return client{}, foreignHost("geotab")
 	}
 	return client{
 		call: p.call, url: url,
 		credentials: map[string]string{
 			"database": creds[credDatabase], "userName": creds[credUsername], "sessionId": creds[credSession],
 		},
-		hidden: hidden(creds, changes),
+		hidden: httpcall.Hide(creds, changes, append(nationals(changes), secrets...)...),
 	}, nil
+}
+
+// nationals are the forms in which the provider gets a number without its code.
+func nationals(changes operation.Changes) []string {
+	number, err := parsePhone(changes[operation.FieldPhoneNumber].Text())
+	if err != nil {
+		return nil
+	}
+	code := digits(changes[operation.FieldPhoneCountryCode].Text())
+	return []string{number.national(number.code), number.national(code)}
 }
 
 // getUser reads one user. An unknown id gives an empty list, not an error.
 func (c client) getUser(ctx context.Context, id string) (entity, httpcall.Answer, error) {
 	const what = "geotab: read user"
-	result, answer, err := c.do(ctx, what, "Get", map[string]any{
-		"typeName": "User", "search": map[string]string{"id": id}, "credentials": c.credentials,
-	})
+	users, answer, err := c.getUsers(ctx, what, map[string]any{"search": map[string]string{"id": id}})
+	switch {
+	case err != nil:
+		return nil, answer, err
+	case len(users) == 0:
+		f := operation.Refuse("%s: user not found at the provider", what)
+		f.StatusCode, f.Header = answer.Status, answer.Header
+		return nil, answer, f
+	case len(users) > 1 || users[0].text("id") != id:
+		return nil, answer, answer.Garbled(what)
+	}
+	return users[0], answer, nil
+}
+
+// findUser finds the user with a login name; nil: there is none. The provider may
+// take the name as a pattern.
+func (c client) findUser(ctx context.Context, name string) (entity, httpcall.Answer, error) {
+	const what = "geotab: find user"
+	users, answer, err := c.getUsers(ctx, what, map[string]any{"search": map[string]string{"name": name}})
+	if err != nil {
+		return nil, answer, err
+	}
+	for _, user := range users {
+		if strings.EqualFold(user.text(keyName), name) {
+			return user, answer, nil
+		}
+	}
+	return nil, answer, nil
+}
+
+// getUsers makes a Get of users; each has an id.
+func (c client) getUsers(ctx context.Context, what string, params map[string]any) ([]entity, httpcall.Answer, error) {
+	params["typeName"], params["credentials"] = "User", c.credentials
+	result, answer, err := c.do(ctx, what, "Get", params)
 	if err != nil {
 		return nil, answer, err
 	}
@@ -59,15 +98,12 @@ func (c client) getUser(ctx context.Context, id string) (entity, httpcall.Answer
 	if json.Unmarshal(result, &users) != nil || users == nil {
 		return nil, answer, answer.Garbled(what)
 	}
-	if len(users) == 0 {
-		f := operation.Refuse("%s: user not found at the provider", what)
-		f.StatusCode, f.Header = answer.Status, answer.Header
-		return nil, answer, f
+	for _, user := range users {
+		if user.text("id") == "" {
+			return nil, answer, answer.Garbled(what)
+		}
 	}
-	if len(users) > 1 || users[0].text("id") != id {
-		return nil, answer, answer.Garbled(what)
-	}
-	return users[0], answer, nil
+	return users, answer, nil
 }
 
 // setUser replaces the user. The result of a success is null.
@@ -78,10 +114,16 @@ func (c client) setUser(ctx context.Context, user map[string]any) (httpcall.Answ
 	return answer, err
 }
 
-// addRuleset adds the user's ruleset from now on. The result is the new id.
+// addUser adds a user and gives its id. The password is masked in a dry run.
+func (c client) addUser(ctx context.Context, user map[string]any, password string) (string, httpcall.Answer, error) {
+	return c.add(ctx, "geotab: add user", map[string]any{
+		"typeName": "User", "entity": user, "credentials": c.credentials,
+	}, password)
+}
+
+// addRuleset adds the user's ruleset from now on.
 func (c client) addRuleset(ctx context.Context, id, name string, now time.Time) (httpcall.Answer, error) {
-	const what = "geotab: add ruleset"
-	result, answer, err := c.do(ctx, what, "Add", map[string]any{
+	_, answer, err := c.add(ctx, "geotab: add ruleset", map[string]any{
 		"typeName": "UserHosRuleSet",
 		"entity": map[string]any{
 			"dateTime":   wireTime(now),
@@ -90,18 +132,27 @@ func (c client) addRuleset(ctx context.Context, id, name string, now time.Time) 
 		},
 		"credentials": c.credentials,
 	})
+	return answer, err
+}
+
+// add makes an Add. The result is the new id.
+func (c client) add(ctx context.Context, what string, params map[string]any, secrets ...string) (string, httpcall.Answer, error) {
+	result, answer, err := c.do(ctx, what, "Add", params, secrets...)
 	if err != nil {
-		return answer, err
+		return "", answer, err
 	}
 	var added string
 	if json.Unmarshal(result, &added) != nil || added == "" {
-		return answer, answer.Garbled(what)
+		return "", answer, answer.Garbled(what)
 	}
-	return answer, nil
+	return added, answer, nil
 }
 
 // do makes one JSON-RPC call: https://developers.geotab.com/myGeotab/introduction.
-func (c client) do(ctx context.Context, what, method string, params map[string]any) (json.RawMessage, httpcall.Answer, error) {
+// A dry run masks the secrets.
+func (c client) do(
+	ctx context.Context, what, method string, params map[string]any, secrets ...string,
+) (json.RawMessage, httpcall.Answer, error) {
 	body, err := encode(map[string]any{"method": method, "params": params})
 	if err != nil {
 		f := operation.Refuse("%s: the request could not be built", what)
@@ -111,13 +162,14 @@ func (c client) do(ctx context.Context, what, method string, params map[string]a
 	answer, err := c.call.Do(ctx, httpcall.Request{
 		What: what, Method: http.MethodPost, URL: c.url, Body: body,
 		Header: http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}},
+		Write:  method == "Set" || method == "Add", Hidden: secrets,
 	})
 	if err != nil {
 		return nil, answer, err
 	}
 	reply, ok := decodeReply(answer.Body)
 	if !answer.OK() {
-		f := answer.Classify(what, hide(reply.message(), c.hidden))
+		f := answer.Classify(what, c.hidden.In(reply.message()))
 		f.Refresh = f.Refresh && !c.login
 		return nil, answer, f
 	}
@@ -139,39 +191,6 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// hidden collects what a provider's text may not repeat: credentials and the
-// personal data of this write.
-func hidden(credentials tsp.Credentials, changes operation.Changes) []string {
-	var out []string
-	add := func(s string) {
-		if len(s) >= 4 { // shorter ones would blank out ordinary words
-			out = append(out, s)
-		}
-	}
-	for _, v := range credentials {
-		add(v)
-	}
-	for f, v := range changes {
-		if spec, _ := operation.SpecOf(f); !spec.Personal {
-			continue
-		}
-		add(v.Text())
-		if f == operation.FieldPhoneNumber {
-			add(digits(v.Text()))
-			if number, err := parsePhone(v.Text()); err == nil {
-				add(number.national(number.code))
-				add(number.national(digits(changes[operation.FieldPhoneCountryCode].Text())))
-			}
-		}
-	}
-	slices.SortFunc(out, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	return out
-}
-
-func hide(message string, hidden []string) string {
-	for _, s := range hidden {
-		message = strings.ReplaceAll(message, s, "[hidden]")
-		message = strings.ReplaceAll(message, strings.ToLower(s), "[hidden]")
-	}
-	return message
+func resultOf(a httpcall.Answer) tsp.Result {
+	return tsp.Result{StatusCode: a.Status, Header: a.Header, RetryAfter: a.Spent}
 }

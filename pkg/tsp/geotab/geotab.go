@@ -1,15 +1,16 @@
-// Package geotab writes users to MyGeotab by its JSON-RPC interface: the user is
-// read, changed and set back as a whole, and the ruleset is added as a dated
-// entry of its own.
+// Package geotab reads and writes users at MyGeotab by its JSON-RPC interface: for
+// an update the user is read, changed and set back as a whole, and the ruleset is
+// added as a dated entry of its own.
 //
 // It refuses what MyGeotab cannot hold before any call that changes something.
-// It never adds or removes a user, never turns a driver into an office user and
-// never touches a password. MyGeotab has no optimistic lock: an edit by somebody
+// It never removes a user, never turns a driver into an office user and never
+// touches the password of a user that is there. MyGeotab has no optimistic lock: an edit by somebody
 // else between the read and the write is lost, so the two are made back to back.
 //
 // Settings of a connection:
 //
 //	weak_rulesets  "true": rulesets whose match is plausible but not certain are written
+//	company_group  id of the group that new users belong to, instead of the whole company
 package geotab
 
 import (
@@ -38,14 +39,25 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Provider is the adapter. Safe for concurrent use. It is a tsp.Refresher: a
-// login gives a session_id and the host that serves the database.
+// Provider is the adapter. Safe for concurrent use. Besides updates it creates,
+// reads and lists users, and it is a tsp.Refresher: a login gives a session_id and
+// the host that serves the database.
 type Provider struct {
 	call     *httpcall.Client
 	server   server
 	now      func() time.Time
 	rulesets map[string]rulesetName
+	// codes are the rulesets by the provider's name.
+	codes map[string]string
 }
+
+var (
+	_ tsp.Provider  = (*Provider)(nil)
+	_ tsp.Creator   = (*Provider)(nil)
+	_ tsp.Reader    = (*Provider)(nil)
+	_ tsp.Lister    = (*Provider)(nil)
+	_ tsp.Refresher = (*Provider)(nil)
+)
 
 // New makes the adapter.
 func New(call *httpcall.Client, cfg Config) *Provider {
@@ -55,7 +67,10 @@ func New(call *httpcall.Client, cfg Config) *Provider {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Provider{call: call, server: newServer(cfg.Server), now: cfg.Now, rulesets: loadRulesets()}
+	rulesets := loadRulesets()
+	return &Provider{
+		call: call, server: newServer(cfg.Server), now: cfg.Now, rulesets: rulesets, codes: codesOf(rulesets),
+	}
 }
 
 // Describe gives the limits and the field table. The rate of writes is not
@@ -65,6 +80,11 @@ func (p *Provider) Describe() tsp.Description {
 		Name:   Name,
 		Limits: tsp.Limits{PerSecond: 1.6, Burst: 10, InFlight: 4, Call: 60 * time.Second},
 		Users:  p.table(nil),
+		Create: &tsp.CreateRules{
+			Required: []operation.Field{operation.FieldUsername, operation.FieldFirstName, operation.FieldLastName},
+			Note: "user_email may stand for username. The user is a driver unless is_driver is false, " +
+				"and gets a generated password that must be changed.",
+		},
 	}
 }
 
@@ -90,27 +110,43 @@ func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, u tsp.Us
 	if failure = plan.settle(user, p.now()); failure != nil {
 		return tsp.Result{}, failure
 	}
+	return p.write(ctx, c, plan, user, answer)
+}
+
+// write makes the calls that change something. answer is that of the read. A dry
+// run goes through both of them.
+func (p *Provider) write(ctx context.Context, c client, plan *plan, user entity, answer httpcall.Answer) (tsp.Result, error) {
+	var drafted, err error
+	written := ""
 	if len(plan.patch) > 0 {
-		if answer, err = c.setUser(ctx, user.with(plan.patch)); err != nil {
+		written = "the other fields were"
+		answer, err = c.setUser(ctx, user.with(plan.patch))
+		switch {
+		case errors.Is(err, httpcall.ErrDraft):
+			drafted = err
+		case err != nil:
 			return tsp.Result{}, err
 		}
 	}
 	if plan.ruleset != "" {
-		if answer, err = c.addRuleset(ctx, u.SourceID, plan.ruleset, p.now()); err != nil {
-			return tsp.Result{}, partial(err, len(plan.patch) > 0)
+		if answer, err = c.addRuleset(ctx, user.text("id"), plan.ruleset, p.now()); err != nil {
+			return tsp.Result{}, partial(err, written)
 		}
 	}
-	return tsp.Result{StatusCode: answer.Status, Header: answer.Header}, nil
+	if drafted != nil {
+		return tsp.Result{}, drafted
+	}
+	return resultOf(answer), nil
 }
 
-// partial says in the failure of the ruleset that the rest has been written.
-func partial(err error, written bool) error {
+// partial says in the failure of the ruleset what has been written. Empty: nothing.
+func partial(err error, written string) error {
 	var f *operation.Failure
-	if !written || !errors.As(err, &f) {
+	if written == "" || !errors.As(err, &f) {
 		return err
 	}
 	out := *f
-	out.Detail = "partly written: the other fields were, hos_ruleset_code is not confirmed: " + f.Detail
+	out.Detail = "partly written: " + written + ", hos_ruleset_code is not confirmed: " + f.Detail
 	return &out
 }
 

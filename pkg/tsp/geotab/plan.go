@@ -17,6 +17,7 @@ func wireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.0
 // plan is what will be written, and what stands against it.
 type plan struct {
 	changes operation.Changes
+	table   tsp.Table
 	refused *tsp.Refusals
 	// patch are the keys of the user that change.
 	patch map[string]any
@@ -33,8 +34,8 @@ func (p *Provider) plan(settings map[string]string, changes operation.Changes) *
 		// Number and country code are one text there, which is cleared as a whole.
 		changes = withoutNullCode(changes)
 	}
-	pl := &plan{changes: changes, refused: tsp.NewRefusals(Name)}
-	pl.patch = p.table(settings).Apply(changes, pl.refused)
+	pl := &plan{changes: changes, table: p.table(settings), refused: tsp.NewRefusals(Name)}
+	pl.patch = pl.table.Apply(changes, pl.refused)
 	if v, ok := changes.Get(operation.FieldHOSRulesetCode); ok && !v.IsNull() {
 		if name, err := p.ruleset(v.Text(), settings); err == nil {
 			pl.ruleset = name
@@ -93,7 +94,7 @@ func (p *plan) settle(user entity, now time.Time) *operation.Failure {
 	p.writeEmail(user)
 	p.writePhone(user)
 	p.activity(user, now)
-	if p.ruleset == user.text("hosRuleSet") {
+	if p.ruleset == user.text(keyRuleset) {
 		p.ruleset = ""
 	}
 	return p.refused.Failure()
@@ -148,8 +149,8 @@ func (p *plan) checkEmail() {
 func (p *plan) writeEmail(user entity) {
 	switch {
 	case p.email == "":
-	case isEmail(user.text("name")):
-		p.patch["name"] = p.email
+	case isEmail(user.text(keyName)):
+		p.patch[keyName] = p.email
 	default:
 		p.refused.Add(operation.FieldUserEmail, "the user's login name is no e-mail, and the provider has no other place for one")
 	}
@@ -178,16 +179,16 @@ func (p *plan) activity(user entity, now time.Time) {
 		return
 	}
 	from, hasFrom := user.moment("activeFrom")
-	to, hasTo := user.moment("activeTo")
+	to, hasTo := user.moment(keyActiveTo)
 	begun := !hasFrom || !from.After(now)
 	ended := hasTo && !to.After(now)
 	switch {
 	case active && !begun:
-		p.patch["activeFrom"], p.patch["activeTo"] = wireTime(now), never
+		p.patch["activeFrom"], p.patch[keyActiveTo] = wireTime(now), never
 	case active && ended:
-		p.patch["activeTo"] = never
+		p.patch[keyActiveTo] = never
 	case !active && !ended:
-		p.patch["activeTo"] = wireTime(now)
+		p.patch[keyActiveTo] = wireTime(now)
 	}
 }
 

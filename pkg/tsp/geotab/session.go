@@ -11,6 +11,7 @@ import (
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
+	"writeback/pkg/tsp/httpcall"
 )
 
 // Credentials of a connection.
@@ -24,8 +25,6 @@ const (
 
 // thisServer is a login's answer that the called server serves the database.
 const thisServer = "ThisServer"
-
-var _ tsp.Refresher = (*Provider)(nil)
 
 // Fresh reports whether there is a session. Its end is not known in advance: a
 // dead one is refused at the next call.
@@ -41,7 +40,7 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 			return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "geotab: the connection has no " + name}
 		}
 	}
-	c := client{call: p.call, url: p.server.endpoint(), login: true, hidden: hidden(conn.Credentials, nil)}
+	c := client{call: p.call, url: p.server.endpoint(), login: true, hidden: httpcall.Hide(conn.Credentials, nil)}
 	result, answer, err := c.do(ctx, "geotab: log in", "Authenticate", map[string]any{
 		"database": conn.Credentials[credDatabase],
 		"userName": conn.Credentials[credUsername],

@@ -18,40 +18,51 @@ import (
 // are taken depend on them. Texts are cleared with "": the provider knows no null.
 func (p *Provider) table(settings map[string]string) tsp.Table {
 	return tsp.Table{
-		{Field: operation.FieldUsername, Target: "name", Convert: loginName},
-		{Field: operation.FieldIsActive, Target: "activeTo", Joint: true, Note: "The end is set to now or to 2050."},
-		{Field: operation.FieldStatus, Target: "activeTo", Joint: true, Note: "The end is set to now or to 2050."},
+		{Field: operation.FieldUsername, Target: keyName, Convert: loginName},
+		{Field: operation.FieldIsActive, Target: keyActiveTo, Joint: true, Note: "The end is set to now or to 2050."},
+		{Field: operation.FieldStatus, Target: keyActiveTo, Joint: true, Note: "The end is set to now or to 2050."},
 		{Field: operation.FieldIsDriver, Target: "isDriver", Joint: true, Note: "A driver is not made an office user."},
 		{Field: operation.FieldUserDesignation, Target: "designation", Clear: tsp.ClearEmpty, Convert: atMost(50)},
-		{Field: operation.FieldUserEmail, Target: "name", Joint: true, Convert: emailName,
+		{Field: operation.FieldUserEmail, Target: keyName, Joint: true, Convert: emailName,
 			Note: "The login name, where that is an e-mail."},
 		{Field: operation.FieldFirstName, Target: "firstName", Convert: atMost(255)},
 		{Field: operation.FieldLastName, Target: "lastName", Convert: atMost(255)},
 		{Field: operation.FieldPhoneNumber, Target: keyPhone, Clear: tsp.ClearEmpty, Convert: phoneText,
 			Note: "One text with the country code, at most 20 characters."},
-		{Field: operation.FieldCountryCode, Target: "countryCode", Clear: tsp.ClearEmpty, Convert: alpha2},
+		{Field: operation.FieldCountryCode, Target: keyCountry, Clear: tsp.ClearEmpty, Convert: alpha2},
 		{Field: operation.FieldLicenseCountry},
 		{Field: operation.FieldLicenseRegion, Target: keyLicenseRegion, Clear: tsp.ClearEmpty, Note: "Drivers only."},
 		{Field: operation.FieldLicenseNumber, Target: keyLicenseNumber, Clear: tsp.ClearEmpty, Note: "Drivers only."},
 		{Field: operation.FieldLicenseExpiration},
 		{Field: operation.FieldEmployeeNumber, Target: "employeeNo", Clear: tsp.ClearEmpty, Convert: atMost(50)},
-		{Field: operation.FieldCarrierNumber, Target: "carrierNumber", Clear: tsp.ClearEmpty},
+		{Field: operation.FieldCarrierNumber, Target: keyCarrier, Clear: tsp.ClearEmpty},
 		{Field: operation.FieldNotes, Target: "comment", Clear: tsp.ClearEmpty},
-		{Field: operation.FieldHOSRulesetCode, Target: "hosRuleSet", Joint: true, Convert: p.rulesetBy(settings),
+		{Field: operation.FieldHOSRulesetCode, Target: keyRuleset, Joint: true, Convert: p.rulesetBy(settings),
 			Note: "Added as a dated entry of its own, after the other fields."},
 		{Field: operation.FieldAllowYardMove, Target: "isYardMoveEnabled", Clear: tsp.ClearFalse},
 		{Field: operation.FieldAllowPersonalConveyance, Target: "isPersonalConveyanceEnabled", Clear: tsp.ClearFalse},
 		{Field: operation.FieldAllowAdverseDriving, Target: "isAdverseDrivingEnabled", Clear: tsp.ClearFalse},
-		{Field: operation.FieldDefaultTimeZone, Target: "timeZoneId"},
-		{Field: operation.FieldDOTID, Target: "carrierNumber", Clear: tsp.ClearEmpty, Note: "The same place as carrier_number."},
+		{Field: operation.FieldDefaultTimeZone, Target: keyZone},
+		{Field: operation.FieldDOTID, Target: keyCarrier, Clear: tsp.ClearEmpty, Note: "The same place as carrier_number."},
 		{Field: operation.FieldPhoneCountryCode, Target: keyPhone, Joint: true, Convert: dialDigits,
 			Note: "One text with the number; cleared only together with it."},
-		{Field: operation.FieldHOSComplianceType, Target: "isExemptHOSEnabled", Clear: tsp.ClearFalse, Convert: exempt,
+		{Field: operation.FieldHOSComplianceType, Target: keyExempt, Clear: tsp.ClearFalse, Convert: exempt,
 			Note: "Whether the driver may select exempt, the nearest that the provider has."},
 		{Field: operation.FieldHOSTrackingMethod, Convert: automatic,
 			Note: "the provider records hours of service automatically only"},
 	}
 }
+
+// Keys of a user that more than one rule speaks about.
+const (
+	keyName     = "name"
+	keyActiveTo = "activeTo"
+	keyRuleset  = "hosRuleSet"
+	keyCarrier  = "carrierNumber"
+	keyCountry  = "countryCode"
+	keyZone     = "timeZoneId"
+	keyExempt   = "isExemptHOSEnabled"
+)
 
 // Keys of the driver block.
 const (
@@ -142,6 +153,15 @@ func loadRulesets() map[string]rulesetName {
 		return nil
 	}
 	return table
+}
+
+// codesOf turns the table around. Each name is that of one ruleset.
+func codesOf(table map[string]rulesetName) map[string]string {
+	codes := make(map[string]string, len(table))
+	for code, name := range table {
+		codes[name.Value] = code
+	}
+	return codes
 }
 
 func (p *Provider) ruleset(code string, settings map[string]string) (string, error) {

@@ -77,7 +77,7 @@ func (c client) classify(what string, answer httpcall.Answer, r reply) *operatio
 	f := &operation.Failure{
 		Type: operation.ErrorTSP, StatusCode: answer.Status, Header: answer.Header, Detail: what + ": " + name,
 	}
-	if m := httpcall.Short(hide(r.message(), c.hidden)); m != "" {
+	if m := httpcall.Short(c.hidden.In(r.message())); m != "" {
 		f.Detail += ": " + m
 	}
 	switch name {

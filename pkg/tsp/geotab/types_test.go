@@ -22,7 +22,7 @@ func FuzzErrorBody(f *testing.F) {
 		if !ok || !r.failed() {
 			return
 		}
-		failure := client{hidden: []string{"secret"}}.classify("geotab: set user", httpcall.Answer{Status: 200}, r)
+		failure := client{hidden: httpcall.Hidden{"secret"}}.classify("geotab: set user", httpcall.Answer{Status: 200}, r)
 		if !failure.Type.Valid() {
 			t.Errorf("type %q is not published", failure.Type)
 		}
@@ -57,4 +57,5 @@ func TestRulesetTable(t *testing.T) {
 		}
 	}
 	require.Equal(t, 9, weak)
+	require.Len(t, codesOf(table), len(table), "each name is that of one ruleset")
 }

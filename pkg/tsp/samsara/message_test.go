@@ -1,9 +1,13 @@
 package samsara
 
 import (
+	"encoding/json"
 	"testing"
+	"time"
 	"unicode/utf8"
 
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/httpcall"
 )
 
@@ -38,4 +42,54 @@ func TestMessage(t *testing.T) {
 			t.Errorf("message of %s: got %q, want %q", body, got, want)
 		}
 	}
+}
+
+func FuzzDriver(f *testing.F) {
+	for _, seed := range []string{
+		`{"id":"1","name":"Ann Lee","phone":"+1 555","carrierSettings":{"dotNumber":7},"usDriverRulesetOverride":{"cycle":"x"}}`,
+		`{"name":" ","phone":"+1 ","carrierSettings":{"dotNumber":"7"},"usDriverRulesetOverride":null}`, `{"phone":"+1  "}`, `null`,
+	} {
+		f.Add([]byte(seed))
+	}
+	p := New(nil, Config{})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var d driver
+		if json.Unmarshal(body, &d) != nil {
+			return
+		}
+		fields := p.fields(d, map[string]string{"employee_external_id": "k", "write_locale": "true", "weak_rulesets": "true"})
+		for name, v := range fields {
+			spec, ok := operation.SpecOf(name)
+			if !ok || !v.IsNull() && spec.Kind != operation.KindBool && v.Text() == "" {
+				t.Errorf("%s: %v is no value of a field", name, v.Any())
+			}
+		}
+	})
+}
+
+func FuzzToken(f *testing.F) {
+	for _, seed := range []string{
+		`{"access_token":"a","refresh_token":"r","expires_in":3600}`, `{"expires_in":"1e999"}`, `{"expires_in":NaN}`, `[]`, ``,
+	} {
+		f.Add([]byte(seed))
+	}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var a tokenAnswer
+		if json.Unmarshal(body, &a) != nil {
+			return
+		}
+		fresh := a.into(tsp.Credentials{credRefresh: "old"}, now)
+		if fresh[credRefresh] == "" {
+			t.Error("the refresh token is lost")
+		}
+		if end, said := fresh[credExpires]; said {
+			if at, err := time.Parse(time.RFC3339, end); err != nil || at.Before(now) || at.Sub(now) > maxLife {
+				t.Errorf("end %q of %s", end, body)
+			}
+		}
+		if code := oauthError(body); code != "" && !oauthCode.MatchString(code) {
+			t.Errorf("code %q", code)
+		}
+	})
 }

@@ -43,6 +43,15 @@ func (r *recent[K, V]) put(key K, value V, cost int) {
 	}
 }
 
+// each calls f for every entry, in no order that means anything.
+func (r *recent[K, V]) each(f func(K, V)) {
+	for key, e := range r.entries {
+		if held, ok := e.Value.(*entry[K, V]); ok {
+			f(key, held.value)
+		}
+	}
+}
+
 func (r *recent[K, V]) remove(e *list.Element) {
 	if old, ok := r.order.Remove(e).(*entry[K, V]); ok {
 		delete(r.entries, old.key)

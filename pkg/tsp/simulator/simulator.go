@@ -1,7 +1,7 @@
 // Package simulator is a provider for try-outs: it lives in this process, holds
 // every field of a user, and lets a partner see each outcome on demand.
 //
-// The value of user_designation in a write chooses the outcome:
+// The value of user_designation in an update or a create chooses the outcome:
 //
 //	simulate:tsp         the provider fails (503); tried again until the limit
 //	simulate:network     the provider is not reached; tried again until the limit
@@ -15,16 +15,18 @@
 // more often than N times.
 //
 // Any other write succeeds. What it holds is lost with the process and belongs to
-// that process: it is for looking at operations, not for keeping users.
+// that process: it is for looking at operations, not for keeping users. So a list
+// is never all of a connection's users, and who reads one must not take those
+// that are missing for gone.
 package simulator
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"maps"
 	"net/http"
-	"strconv"
-	"strings"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +34,7 @@ import (
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
+	"writeback/pkg/tsp/httpcall"
 )
 
 // Name is the contract's source_name.
@@ -86,23 +89,51 @@ func New(cfg Config) *Provider {
 
 // Describe gives a table in which every field can be written and cleared.
 func (p *Provider) Describe() tsp.Description {
-	return tsp.Description{Name: Name, Limits: tsp.Limits{InFlight: 8, Call: 10 * time.Second}, Users: p.table}
+	return tsp.Description{
+		Name: Name, Limits: tsp.Limits{InFlight: 8, Call: 10 * time.Second}, Users: p.table,
+		Create: &tsp.CreateRules{Required: slices.Clone(requiredToCreate)},
+	}
 }
 
 // UpdateUser keeps the changes, or fails as the user_designation asks. Every
-// error is an *operation.Failure.
+// error is an *operation.Failure, or httpcall.ErrDraft in a dry run.
 func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, user tsp.UserUpdate) (tsp.Result, error) {
-	if err := p.wait(ctx); err != nil {
+	return p.apply(ctx, write{
+		method: http.MethodPatch, path: "/users/" + url.PathEscape(user.SourceID), operation: user.OperationID,
+		key: userKey{connection: conn.ID, sourceID: user.SourceID}, changes: user.Changes,
+	})
+}
+
+// write is one update or create.
+type write struct {
+	method, path string
+	operation    uuid.UUID
+	key          userKey
+	changes      operation.Changes
+}
+
+func (p *Provider) apply(ctx context.Context, w write) (tsp.Result, error) {
+	designation, _ := w.changes.Get(operation.FieldUserDesignation)
+	sim, f := parse(designation.Text())
+	if f != nil {
+		return tsp.Result{}, f
+	}
+	body, err := json.Marshal(w.changes)
+	if err != nil {
 		return tsp.Result{}, &operation.Failure{
-			Type: operation.ErrorNetwork, Retryable: true, Detail: "simulator: no answer in time", Err: err,
+			Type: operation.ErrorValidation, Detail: "simulator: the request could not be built", Err: err,
 		}
 	}
-	if designation, ok := user.Changes.Get(operation.FieldUserDesignation); ok {
-		if f := p.simulate(designation.Text(), user.OperationID); f != nil {
-			return tsp.Result{}, f
-		}
+	if httpcall.Drafting(ctx, httpcall.Request{Method: w.method, URL: w.path, Body: body, Write: true}) {
+		return tsp.Result{}, httpcall.ErrDraft
 	}
-	p.keep(userKey{connection: conn.ID, sourceID: user.SourceID}, user.Changes)
+	if f := p.wait(ctx); f != nil {
+		return tsp.Result{}, f
+	}
+	if f := p.simulate(sim, w.operation); f != nil {
+		return tsp.Result{}, f
+	}
+	p.keep(w.key, w.changes)
 	return tsp.Result{StatusCode: http.StatusOK}, nil
 }
 
@@ -114,18 +145,23 @@ func (p *Provider) User(connection uuid.UUID, sourceID string) operation.Changes
 	return maps.Clone(held)
 }
 
-func (p *Provider) wait(ctx context.Context) error {
-	if p.latency <= 0 {
-		return ctx.Err()
+func (p *Provider) wait(ctx context.Context) *operation.Failure {
+	err := ctx.Err()
+	if p.latency > 0 {
+		timer := time.NewTimer(p.latency)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
-	timer := time.NewTimer(p.latency)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	if err != nil {
+		return &operation.Failure{
+			Type: operation.ErrorNetwork, Retryable: true, Detail: "simulator: no answer in time", Err: err,
+		}
 	}
+	return nil
 }
 
 // keep merges the changes into what is held of the user.
@@ -151,66 +187,10 @@ func (p *Provider) keep(key userKey, changes operation.Changes) {
 	p.users.put(key, held, cost)
 }
 
-// How long a simulated rate limit asks to wait.
-const rateLimitWait = 2 * time.Second
-
-const magic = "simulate:"
-
-// simulate gives the failure that the designation asks for, or nil.
-func (p *Provider) simulate(designation string, id uuid.UUID) *operation.Failure {
-	name, ok := strings.CutPrefix(designation, magic)
-	if !ok {
-		return nil
-	}
-	kind, count, _ := strings.Cut(name, ":")
-	switch kind {
-	case "tsp":
-		return failure(operation.ErrorTSP, true, http.StatusServiceUnavailable)
-	case "network":
-		return failure(operation.ErrorNetwork, true, 0)
-	case "validation":
-		return failure(operation.ErrorValidation, false, http.StatusUnprocessableEntity)
-	case "auth":
-		return failure(operation.ErrorAuth, false, http.StatusForbidden)
-	case "rate_limit":
-		f := failure(operation.ErrorTSP, true, http.StatusTooManyRequests)
-		f.RetryAfter = rateLimitWait
-		return f
-	case "flaky":
-		return p.flakyAttempt(count, id)
-	default:
-		return operation.Refuse("simulator: user_designation: the simulation is not known")
-	}
-}
-
-func (p *Provider) flakyAttempt(count string, id uuid.UUID) *operation.Failure {
-	n, err := times(count)
-	if err != nil {
-		return operation.Refuse("simulator: user_designation: %s", err)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	failed, _ := p.flaky.get(id)
-	if failed >= n {
-		return nil
-	}
-	p.flaky.put(id, failed+1, 1)
-	return failure(operation.ErrorTSP, true, http.StatusServiceUnavailable)
-}
-
-func times(count string) (int, error) {
-	n, err := strconv.Atoi(count)
-	if err != nil || n < 1 || n > 100 {
-		return 0, errors.New("simulate:flaky takes a number from 1 to 100")
-	}
-	return n, nil
-}
-
-func failure(t operation.ErrorType, retryable bool, status int) *operation.Failure {
-	return &operation.Failure{
-		Type: t, Retryable: retryable, StatusCode: status,
-		Detail: "simulator: a simulated " + string(t) + " failure",
-	}
-}
-
-var _ tsp.Provider = (*Provider)(nil)
+// What the simulator can do.
+var (
+	_ tsp.Provider = (*Provider)(nil)
+	_ tsp.Creator  = (*Provider)(nil)
+	_ tsp.Lister   = (*Provider)(nil)
+	_ tsp.Reader   = (*Provider)(nil)
+)

@@ -21,10 +21,9 @@ const draftMask = "*****"
 // dryRun checks that a dry run of the trip sends no write, and that it shows those
 // of a real run, in order and without secrets.
 func (s Suite) dryRun(t *testing.T, tr trip) {
-	t.Helper()
 	made := tr.healthy.or(s.Healthy)
-	real := s.benchOn(t, made, nil)
-	if _, err := tr.act(t.Context(), real); err != nil {
+	sending := s.benchOn(t, made, nil)
+	if _, err := tr.act(t.Context(), sending); err != nil {
 		t.Fatalf("a healthy provider: %v", err)
 	}
 	dry := s.benchOn(t, made, nil)
@@ -35,7 +34,7 @@ func (s Suite) dryRun(t *testing.T, tr trip) {
 	if n := len(dry.written(s)); n != 0 {
 		t.Errorf("a dry run sent %d writes", n)
 	}
-	want := real.written(s)
+	want := sending.written(s)
 	if len(want) == 0 {
 		t.Fatal("the real run wrote nothing")
 	}
@@ -79,7 +78,6 @@ func shows(shown, sent string) bool {
 // budget checks that the adapter hands on what the rate headers of its last answer
 // say.
 func (s Suite) budget(t *testing.T, tr trip) {
-	t.Helper()
 	for left, want := range map[string]time.Duration{"0": 30 * time.Second, "7": 0} {
 		b := s.benchOn(t, tr.healthy.or(s.Healthy), nil)
 		b.header = map[string]string{"X-RateLimit-Remaining": left, "X-RateLimit-Reset": "30"}

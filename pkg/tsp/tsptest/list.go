@@ -171,8 +171,8 @@ func suits(spec operation.Spec, v operation.Value) bool {
 	}
 }
 
-// Pages is a provider for a list test: it gives the bodies in the order of the
-// keys that key finds in the calls, and 404 for others.
+// Pages makes a provider for a list: it gives the body that key names for a call,
+// and 404 where there is none.
 func Pages(key func(Call) string, bodies map[string]string) func() func(Call) Reply {
 	return func() func(Call) Reply {
 		return func(c Call) Reply {
