@@ -14,6 +14,7 @@ TEST_PARALLEL ?= 2
 TEST_TIMEOUT  ?= 12m
 FUZZ_TIME     ?= 30s
 BENCH         ?= .
+BENCH_FLAGS   ?=
 
 .DEFAULT_GOAL := help
 
@@ -57,9 +58,16 @@ cover: tools ## Test coverage by function (coverage.out)
 	$(GO) test -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) -coverpkg=./pkg/...,./internal/... -coverprofile=coverage.out ./...
 	$(GO) tool cover -func=coverage.out | tail -n 1
 
+CHAOS_OPS  ?= 10000
+CHAOS_SEED ?= 1
+
+.PHONY: chaos
+chaos: tools ## Random kills and faults, the long form (CHAOS_OPS, CHAOS_SEED)
+	$(GO) test ./test/chaos -run Chaos -count=1 -v -timeout 40m -chaos.long -chaos.ops=$(CHAOS_OPS) -chaos.seed=$(CHAOS_SEED)
+
 .PHONY: bench
-bench: tools ## Benchmarks (BENCH=regexp selects)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 60m ./...
+bench: tools ## Measure what docs/performance.md reports (BENCH=regexp selects, BENCH_FLAGS=-short is quick)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 1x -v -timeout 15m $(BENCH_FLAGS) ./bench
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZ_TIME (30s)

@@ -21,7 +21,7 @@ func flow() int {
 	if testing.Short() {
 		return 2_000
 	}
-	return 20_000
+	return 10_000
 }
 
 // BenchmarkThroughput measures how fast operations are accepted with no worker

@@ -3,10 +3,13 @@ package bench
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,8 +18,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -248,15 +249,16 @@ func (s *waiting) usage() usage {
 		resp := s.read(p.Admin + "/debug/pprof/heap?gc=1&debug=1")
 		_ = resp.Body.Close()
 		resp = s.read(p.Admin + "/metrics")
-		parser := expfmt.NewTextParser(model.UTF8Validation)
-		families, err := parser.TextToMetricFamilies(resp.Body)
+		page, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 		require.NoError(s.b, err)
 		for short, metric := range map[string]string{
 			"heap": "go_memstats_heap_alloc_bytes", "resident": "process_resident_memory_bytes", "goroutines": "go_goroutines",
 		} {
-			require.Contains(s.b, families, metric)
-			u[name+" "+short] = families[metric].GetMetric()[0].GetGauge().GetValue()
+			found := regexp.MustCompile(`(?m)^` + metric + ` (\S+)$`).FindSubmatch(page)
+			require.Len(s.b, found, 2, metric)
+			u[name+" "+short], err = strconv.ParseFloat(string(found[1]), 64)
+			require.NoError(s.b, err)
 		}
 	}
 	return u

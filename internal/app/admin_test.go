@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"testing"
 	"time"
@@ -50,6 +51,7 @@ func TestPrograms_AnswerWhileTheyWait(t *testing.T) {
 				return
 			}
 			require.Equal(t, http.StatusOK, status)
+			p.metricsAreDocumented()
 			nats.Kill()
 			require.Eventually(t, func() bool { status, body = p.get("/readyz"); return body.Status == "degraded" },
 				30*time.Second, 20*time.Millisecond)
@@ -114,6 +116,36 @@ func start(t *testing.T, binary string, environ ...string) *program {
 	return p
 }
 
+// metricsAreDocumented compares the worker's own metrics with the operators' page.
+func (p *program) metricsAreDocumented() {
+	p.t.Helper()
+	page, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(p.t, err)
+	name := regexp.MustCompile(`(?m)^# TYPE (writeback_\w+) `)
+	names := map[string]bool{}
+	require.Eventually(p.t, func() bool {
+		for _, m := range name.FindAllSubmatch(p.read("/metrics"), -1) {
+			names[string(m[1])] = true
+		}
+		return names["writeback_operations_ready"]
+	}, 20*time.Second, 100*time.Millisecond)
+	for n := range names {
+		require.Contains(p.t, string(page), "`"+n+"`", "docs/operations.md explains every metric")
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(writeback_(?:slots|lanes|due|outbox|operations_(?:ready|in|out)|shards|nats|acks)\\w*)`").FindAllSubmatch(page, -1) {
+		require.Contains(p.t, names, string(m[1]), "docs/operations.md knows only what there is")
+	}
+}
+
+func (p *program) read(path string) []byte {
+	p.t.Helper()
+	resp := p.ask(path)
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(p.t, err)
+	return body
+}
+
 type readiness struct {
 	Status string
 	Checks map[string]string
@@ -121,13 +153,20 @@ type readiness struct {
 
 func (p *program) get(path string) (int, readiness) {
 	p.t.Helper()
+	resp := p.ask(path)
+	defer func() { _ = resp.Body.Close() }()
+	var body readiness
+	require.NoError(p.t, json.NewDecoder(resp.Body).Decode(&body))
+	return resp.StatusCode, body
+}
+
+// ask is answered with an open body.
+func (p *program) ask(path string) *http.Response {
+	p.t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.admin+path, nil)
 	require.NoError(p.t, err)
 	resp, err := client.Do(req)
 	require.NoError(p.t, err)
-	defer func() { _ = resp.Body.Close() }()
-	var body readiness
-	require.NoError(p.t, json.NewDecoder(resp.Body).Decode(&body))
-	return resp.StatusCode, body
+	return resp
 }

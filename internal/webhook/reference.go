@@ -68,10 +68,12 @@ func (r Reference) delivery(s Subscription, replay string) (operation.Accepted, 
 	if err != nil {
 		return operation.Accepted{}, fmt.Errorf("webhook: reference: %w", err)
 	}
+	// Without a user each delivery has a mailbox of its own, so none waits for another.
+	// It is no create: there is nobody to learn of.
 	return operation.Accepted{
 		Version: operation.Version, ID: operation.EventID(r.Message, operation.EventKind("delivery "+s.ID.String()+replay)),
 		PartnerID: s.PartnerID, ConnectionID: s.ID, Provider: "webhook", Resource: r.Event,
-		SourceID: string(text), Type: operation.Create, MaxAttempts: sends,
+		SourceID: string(text), Type: operation.Update, MaxAttempts: sends,
 	}, nil
 }
 

@@ -40,6 +40,11 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 	began := time.Now()
 	result, reach, failure := a.call(ctx, lease)
 	ended := time.Now()
+	if failure != nil && errors.Is(failure, errNotMade) && !lease.Sync {
+		a.parts.Log.WarnContext(ctx, "attempt not made", "operation_id", lease.ID, "connection_id", lease.ConnectionID,
+			"provider", lease.Provider, "cause", failure.Err)
+		return redisstore.Outcome{}
+	}
 
 	decision := operation.Decide(failure, operation.Situation{
 		Number: lease.Number, MaxAttempts: lease.MaxAttempts, Left: lease.Left - ended.Sub(began),
@@ -138,13 +143,29 @@ func (a *Attempter) freshen(ctx context.Context, p tsp.Provider, conn *tsp.Conne
 	if !ok || (!renew && refresher.Fresh(conn.Credentials, time.Now())) {
 		return nil
 	}
-	fresh, err := a.parts.Directory.Credentials(ctx, conn.ID, conn.Credentials, refresher)
-	if err != nil {
-		return asFailure(err)
+	short, cancel := context.WithTimeout(ctx, refreshWait)
+	defer cancel()
+	fresh, err := a.parts.Directory.Credentials(short, conn.ID, conn.Credentials, refresher)
+	var refused *operation.Failure
+	switch {
+	case errors.As(err, &refused):
+		return refused
+	case err != nil:
+		return &operation.Failure{
+			Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, err),
+			Detail: "the call was not made: the connection's credential is being renewed",
+		}
 	}
 	conn.Credentials = fresh
 	return nil
 }
+
+// refreshWait bounds the wait for a credential that somebody else renews; a slot
+// must not stand still for long.
+const refreshWait = 5 * time.Second
+
+// errNotMade says that nothing went out and nothing is known: it is no attempt.
+var errNotMade = errors.New("work: the call was not made")
 
 // write calls the adapter. A panic in one fails this attempt only.
 func write(ctx context.Context, t target, op operation.Accepted, repeat bool) (w written, failure *operation.Failure) {

@@ -2,8 +2,10 @@ package work_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -104,4 +106,41 @@ func TestProviderBudget_BlocksAfterASuccess(t *testing.T) {
 	op, err := r.store.Get(t.Context(), r.conn, waiting.ID)
 	require.NoError(t, err)
 	require.Equal(t, operation.WaitProviderBackoff, op.Wait.Reason)
+}
+
+// renewing is a directory in which somebody else renews the credential for a while.
+type renewing struct {
+	connections
+	busy atomic.Int32
+}
+
+func (r *renewing) Credentials(context.Context, uuid.UUID, tsp.Credentials, tsp.Refresher) (tsp.Credentials, error) {
+	if r.busy.Add(-1) >= 0 {
+		return nil, errors.New("another process renews it")
+	}
+	return tsp.Credentials{"session_id": "s"}, nil
+}
+
+// login is a provider whose credential is never fresh.
+type login struct{ *provider }
+
+func (login) Fresh(tsp.Credentials, time.Time) bool { return false }
+
+func (login) Refresh(context.Context, tsp.Connection) (tsp.Credentials, error) { return nil, nil }
+
+func TestCredential_WaitingForItIsNoAttempt(t *testing.T) {
+	t.Parallel()
+	p := login{&provider{}}
+	r := rigOn(t, p.provider)
+	registry, err := tsp.NewRegistry(p)
+	require.NoError(t, err)
+	dir := &renewing{}
+	dir.busy.Store(2)
+	r.parts.Providers, r.parts.Directory = registry, dir
+	r.worker()
+	a := r.change(uuid.New(), "x")
+	a.MaxAttempts = 1
+	done := r.ended(r.accept(a).ID)
+	require.Equal(t, operation.Succeeded, done.Status)
+	require.Len(t, done.Attempts, 1)
 }

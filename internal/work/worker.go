@@ -291,7 +291,7 @@ func (w *Worker) connectionLimits(lane uuid.UUID) redisstore.Limits {
 func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, handed time.Time) {
 	// Between here and the socket nothing waits: a late start would break order.
 	if fetching.Err() != nil || time.Since(handed) > w.parts.Store.Config().StartWindow {
-		w.release(calls, lease)
+		w.release(calls, lease, 0)
 		return
 	}
 	if lease.Number == 1 {
@@ -299,7 +299,7 @@ func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, ha
 	}
 	outcome := w.attempt.Attempt(calls, lease)
 	if outcome.Attempt.ID == uuid.Nil {
-		w.release(calls, lease)
+		w.release(calls, lease, notMadePause)
 		return
 	}
 	// After a broken-off call there is still time to say what is known.
@@ -338,10 +338,14 @@ func (w *Worker) recordAnew(ctx context.Context, lease redisstore.Lease, o redis
 // recordFor bounds how long an outcome is kept for a store that is away.
 const recordFor = 10 * time.Minute
 
-func (w *Worker) release(ctx context.Context, lease redisstore.Lease) {
+// notMadePause keeps an operation whose call cannot be made from coming straight
+// back.
+const notMadePause = time.Second
+
+func (w *Worker) release(ctx context.Context, lease redisstore.Lease, after time.Duration) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
-	if err := w.parts.Store.Release(ctx, lease); err != nil {
+	if err := w.parts.Store.Release(ctx, lease, after); err != nil {
 		w.parts.Log.WarnContext(ctx, "giving a lease back", "operation_id", lease.ID, "error", err)
 	}
 }

@@ -48,19 +48,15 @@ func full() operation.Operation {
 	}
 }
 
-// requireNoZero fails for a field that the sample leaves at its zero value, so
-// that a new field cannot escape the round trip.
-func requireNoZero(t *testing.T, v any, except ...string) {
+// requireNoZero fails for a stored field that the sample leaves at its zero value,
+// so that a new field cannot escape the round trip.
+func requireNoZero(t *testing.T, v any) {
 	t.Helper()
 	value := reflect.ValueOf(v)
 	for i := range value.NumField() {
-		name := value.Type().Field(i).Name
-		skipped := false
-		for _, e := range except {
-			skipped = skipped || e == name
-		}
-		if !skipped {
-			require.False(t, value.Field(i).IsZero(), "%T.%s is not set in the sample", v, name)
+		field := value.Type().Field(i)
+		if field.Tag.Get("json") != "-" {
+			require.False(t, value.Field(i).IsZero(), "%T.%s is not set in the sample", v, field.Name)
 		}
 	}
 }
@@ -87,7 +83,7 @@ func TestMessage_RoundTrip(t *testing.T) {
 func TestEvent_RoundTrip(t *testing.T) {
 	t.Parallel()
 	op := full()
-	requireNoZero(t, op, "Wait")
+	requireNoZero(t, op)
 	requireNoZero(t, op.Attempts[0])
 	e := operation.Event{
 		Version: operation.Version, ID: operation.EventID(op.ID, operation.EventAttempted), Kind: operation.EventAttempted,

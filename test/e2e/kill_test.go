@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/history"
+	"writeback/internal/sandbox"
 	"writeback/test/e2e/stack"
 )
 
@@ -17,7 +18,13 @@ var fast = history.Limits{InFlight: 8, PerSecond: 100, Burst: 20, Call: 3 * time
 // TestKill_NothingIsLost kills an api and a worker under load and starts neither
 // again: every answered write ends, in order, logged, within the limits.
 func TestKill_NothingIsLost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs a load")
+	}
 	s := stack.Start(t, stack.Options{APIs: 2, Workers: 2, Registry: stack.Registry{Limits: fast}})
+	for _, provider := range []string{sandbox.Samsara, sandbox.Motive, sandbox.Geotab} {
+		require.NoError(t, s.Fault(sandbox.Fault{Provider: provider, LatencyMS: 50})) // so that calls are under way
+	}
 	var killWorker, killAPI sync.Once
 	requests := s.Run(t.Context(), stack.Load{
 		Name: "kill", Operations: 2000, Clients: 32, Users: 25, SyncShare: 0.05, Seed: 1,

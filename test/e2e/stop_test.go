@@ -18,6 +18,9 @@ const grace = 30 * time.Second
 // TestStop_IsGraceful stops a worker and an api under load: both end with 0, no
 // call is broken off and nothing is done twice.
 func TestStop_IsGraceful(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs a load")
+	}
 	s := stack.Start(t, stack.Options{APIs: 2, Workers: 2, Registry: stack.Registry{Limits: fast}})
 	for _, provider := range []string{sandbox.Samsara, sandbox.Motive, sandbox.Geotab} {
 		require.NoError(t, s.Fault(sandbox.Fault{Provider: provider, LatencyMS: 150})) // so that calls are under way

@@ -75,8 +75,9 @@ func TestDepth_ReadyIsWhatCouldBeCalled(t *testing.T) {
 				}
 				d := f.depth(8)
 				require.Equal(t, tt.ready, d.Ready)
-				tt.counts.Outstanding, tt.counts.InFlight = 5, tt.flight
-				require.Equal(t, tt.counts, d.LaneCounts)
+				want := tt.counts
+				want.Outstanding, want.InFlight = 5, tt.flight
+				require.Equal(t, want, d.LaneCounts)
 				require.Equal(t, 1, d.Lanes)
 				require.Equal(t, 5, d.Outbox)
 			})

@@ -199,12 +199,12 @@ func TestRelease_CostsNothing(t *testing.T) {
 		a := f.accepted(uuid.New())
 		f.accept(a)
 		l := f.next(1).Leases[0]
-		require.NoError(t, f.store.Release(t.Context(), l))
+		require.NoError(t, f.store.Release(t.Context(), l, 0))
 		h := f.next(1)
 		require.Len(t, h.Leases, 1, "its place in the rate is given back")
 		require.Equal(t, 1, h.Leases[0].Number)
 		require.Empty(t, f.get(a.ID).Attempts)
-		require.NoError(t, f.store.Release(t.Context(), l), "an old lease releases nothing")
+		require.NoError(t, f.store.Release(t.Context(), l, 0), "an old lease releases nothing")
 		require.Empty(t, f.next(1).Leases)
 	})
 }

@@ -199,7 +199,7 @@ func TestStale_WritesNothing(t *testing.T) {
 		require.ErrorIs(t, err, redisstore.ErrStale)
 		_, err = f.store.Record(ctx, f.outcome(l, succeed))
 		require.ErrorIs(t, err, redisstore.ErrStale)
-		require.ErrorIs(t, f.store.Release(ctx, l), redisstore.ErrStale)
+		require.ErrorIs(t, f.store.Release(ctx, l, 0), redisstore.ErrStale)
 		_, err = f.store.Cancel(ctx, f.conn, l.ID)
 		require.ErrorIs(t, err, redisstore.ErrStale)
 		_, err = f.store.Get(ctx, f.conn, l.ID)
@@ -231,7 +231,7 @@ func TestPoll_FindsDueLanesAndNoticesLoss(t *testing.T) {
 		require.Equal(t, f.conn, p.Due[0].Connection)
 
 		shard := operation.ShardOf(f.conn)
-		require.NoError(t, f.rdb.Del(ctx, f.key("beat")).Err()) // as after a roll-back to before the first poll
+		require.NoError(t, f.rdb.Del(ctx, f.key("beat"), f.key("marks")).Err()) // as after a roll-back to before the first poll
 		p, err = f.store.Poll(ctx, 10)
 		require.NoError(t, err)
 		require.Equal(t, []int{shard}, p.Missing)

@@ -44,6 +44,9 @@ func (m *machine) nextMessage(t *rapid.T) {
 	}
 	back := rapid.SampledFrom([]time.Duration{0, time.Millisecond, 100 * time.Millisecond, time.Second}).Draw(t, "back")
 	msg := &operation.Message{Accepted: m.draw(t, l), Place: m.late(back, lives.Draw(t, "life"))}
+	if rapid.Bool().Draw(t, "keyed") {
+		msg.Key = &operation.Key{Scope: "k1", Fingerprint: "f1"}
+	}
 	m.look(t, asked{l, ids(1)}, msg)
 }
 
@@ -55,7 +58,11 @@ func (m *machine) look(t *rapid.T, q asked, msg *operation.Message) {
 	l.has = l.want
 	healed := 0
 	if msg != nil && m.find(msg.ID) == nil {
-		m.insert(l, msg.Accepted, msg.Place).accepted = true
+		op := m.insert(l, msg.Accepted, msg.Place)
+		op.accepted = true
+		if op.Key != nil && m.owner[op.Key.Scope] == nil {
+			m.keys[op.Key.Scope], m.owner[op.Key.Scope] = *op.Key, op
+		}
 		healed = 1
 	}
 	expired, ended := m.expire(l)
@@ -102,7 +109,7 @@ func (m *machine) handed(t *rapid.T, op *mop, lease redisstore.Lease) {
 	}
 	if op.granted == 0 {
 		for _, o := range m.of(l, func(o *mop) bool { return o.ResourceID == op.ResourceID && o.granted > op.put }) {
-			require.Less(t, o.Seq, op.Seq, "first hand-outs are in accept order")
+			require.LessOrEqual(t, o.Seq, op.Seq, "first hand-outs are in accept order")
 		}
 	}
 	if lease.Number > 1 || lease.Left != 0 {
@@ -195,5 +202,5 @@ func (m *machine) releaseAny(t *rapid.T) {
 		t.Skip("a sync call is never given back")
 	}
 	m.release(c)
-	require.NoError(t, m.store.Release(m.ctx, c.lease))
+	require.NoError(t, m.store.Release(m.ctx, c.lease, 0))
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -48,15 +49,105 @@ func long() bool { return os.Getenv("REVIEW_LONG") != "" }
 // TestModel_RandomHistories compares the scripts with the model under random
 // operations, duplicates, late and reordered messages, and lapses of time.
 func TestModel_RandomHistories(t *testing.T) {
+	if long() {
+		setFlags(t, "3000", "100", "30s")
+	}
+	play(t, client(t), virtualTime)
+}
+
+// TestModel_FindsMissingRules takes rules out of the scripts, and requires that the
+// random histories find each.
+func TestModel_FindsMissingRules(t *testing.T) {
+	setFlags(t, "2000", "60", "0s")
+	for _, tt := range []struct {
+		name string
+		edit edit
+		rare bool // it takes long to find
+	}{
+		{"only the head of a mailbox", edit{"if first[2] then call('ZREM', P .. 'ready:' .. c, first[2]) end", ""}, true},
+		{"one call of a user", edit{"if call('HEXISTS', P .. 'held:' .. c, 'u:' .. user) == 1 then return end", ""}, false},
+		{"the cap", edit{"inflight >= cap", "inflight > cap"}, false},
+		{"one probe", edit{"if l.open > 0 then cap = 1 end", ""}, true},
+		{"the rate", edit{"l.tat = math.max(l.tat, us) + l.interval", "l.tat = us + l.interval"}, true},
+		{"given back by time", edit{"local back = l.interval - (us - tonumber(v[4]))", "local back = l.interval"}, true},
+		{"due for what is ready", edit{"if at then candidate(math.max(at, ready)) end", ""}, false},
+		{"due for deadlines", edit{"candidate(tonumber(call('ZRANGE', P .. 'pend:' .. c, 0, 0, 'WITHSCORES')[2]))", ""}, false},
+		{"due after new limits", edit{"look(c) -- the limits may be new", ""}, true},
+		{"sole final state", edit{"verdict == 'success' and status == 'pending'", "verdict == 'success'"}, true},
+		{"acks of an old row", edit{"if acked >= tonumber(at) then", "if false then"}, true},
+		{"the version of rows", edit{"if ARGV[5] == (v[3] or '0') and", "if"}, true},
+		{"sync is never repeated", edit{"elseif v[5] == '1' then", "elseif false then"}, false},
+		{"the last attempt", edit{"elseif made >= tonumber(v[7]) then", "elseif false then"}, false},
+		{"marks", edit{"if settle(c, user, id, v[4], row_id, 0) then", "if false then"}, true},
+		{"seq of a message", edit{"if seq > last then", "if false then"}, false},
+		{"order of sync", edit{"if first or not at or at > now then", "if not at or at > now then"}, false},
+		{"lost replies", edit{"local id = call('HGET', held, 'a:' .. attempt)", "local id = nil"}, false},
+	} {
+		if tt.rare && !long() {
+			continue
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			rdb := client(t)
+			found := &quiet{TB: t}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				play(found, rdb, virtualTime, tt.edit)
+			}()
+			<-done
+			require.True(t, found.failed, "no history needs this rule")
+		})
+	}
+}
+
+// quiet keeps to itself that a history failed.
+type quiet struct {
+	testing.TB
+	failed bool
+}
+
+func (q *quiet) Errorf(string, ...any) { q.failed = true }
+func (q *quiet) Error(...any)          { q.failed = true }
+func (q *quiet) Fail()                 { q.failed = true }
+func (q *quiet) Failed() bool          { return q.failed }
+func (q *quiet) Logf(string, ...any)   {}
+func (q *quiet) Log(...any)            {}
+
+// FailNow ends the goroutine, as a test's does.
+func (q *quiet) FailNow() {
+	q.failed = true
+	runtime.Goexit()
+}
+
+// Fatalf fails for good.
+func (q *quiet) Fatalf(string, ...any) { q.FailNow() }
+
+// Fatal fails for good.
+func (q *quiet) Fatal(...any) { q.FailNow() }
+
+// setFlags sets how long rapid works, until the test ends.
+func setFlags(t *testing.T, checks, steps, shrink string) {
+	t.Helper()
+	for name, value := range map[string]string{"checks": checks, "steps": steps, "shrinktime": shrink, "nofailfile": "true"} {
+		f := flag.Lookup("rapid." + name)
+		was := f.Value.String()
+		require.NoError(t, f.Value.Set(value))
+		t.Cleanup(func() { _ = f.Value.Set(was) })
+	}
+}
+
+func client(t *testing.T) *redis.Client {
+	t.Helper()
 	opt, err := redis.ParseURL(testenv.Redis(t))
 	require.NoError(t, err)
 	rdb := redis.NewClient(opt)
 	t.Cleanup(func() { _ = rdb.Close() })
-	a := alter(rdb, virtualTime)
-	if long() {
-		require.NoError(t, flag.Set("rapid.checks", "3000"))
-		require.NoError(t, flag.Set("rapid.steps", "100"))
-	}
+	return rdb
+}
+
+// play runs random histories on altered scripts.
+func play(t testing.TB, rdb *redis.Client, edits ...edit) {
+	a := alter(rdb, edits...)
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine(t, rdb)
 		t.Repeat(map[string]func(*rapid.T){

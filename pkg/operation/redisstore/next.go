@@ -119,10 +119,11 @@ func (s *Store) Spend(ctx context.Context, connection uuid.UUID, l Limits) (time
 	return time.Duration(number(r[1])) * time.Millisecond, nil
 }
 
-// Release gives a lease back whose call was not made. It writes no row and costs
-// no attempt. A lease that has already ended is left as it is.
-func (s *Store) Release(ctx context.Context, lease Lease) error {
+// Release gives a lease back whose call was not made; it is ready again after the
+// pause. It writes no row and costs no attempt. A lease that has already ended is
+// left as it is.
+func (s *Store) Release(ctx context.Context, lease Lease, pause time.Duration) error {
 	_, err := s.run(ctx, releaseScript, operation.ShardOf(lease.ConnectionID),
-		lease.ConnectionID.String(), lease.ID.String(), lease.AttemptID.String(), newIDs(1)[0].String())
+		lease.ConnectionID.String(), lease.ID.String(), lease.AttemptID.String(), newIDs(1)[0].String(), pause.Milliseconds())
 	return err
 }

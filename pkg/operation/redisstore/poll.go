@@ -26,7 +26,8 @@ type Polled struct {
 	Unfinished []int
 }
 
-// beat is what a process last wrote into a shard, and under which generation.
+// beat is when a process last wrote its beat into a shard, in ms, and under which
+// generation.
 type beat struct {
 	gen string
 	at  int64
@@ -36,25 +37,22 @@ type beat struct {
 const beatEvery = 500 * time.Millisecond
 
 // Poll asks every shard for due lanes, at most the given number each, in one
-// pipeline. It notices a shard whose data is gone or has gone back. Not for
-// concurrent use on one Store.
+// pipeline. It notices a shard whose data is gone or has gone back.
 func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 	cmds := make([]*redis.Cmd, operation.Shards)
+	marks := make([]int64, operation.Shards)
 	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for shard := range cmds {
-			var seen beat
+			m := mark{gen: s.newest(shard)}
+			var last beat
 			if b := s.beats[shard].Load(); b != nil {
-				seen = *b
+				last = *b
 			}
-			var noted int64
-			if m := s.noted[shard].Load(); m != nil && m.gen >= seen.gen {
-				if m.gen > seen.gen {
-					seen = beat{gen: m.gen}
-				}
-				noted = m.n
+			if last.gen != m.gen || time.Since(milli(last.at)) >= beatEvery {
+				m.n = s.asked[shard].Add(1)
 			}
-			raise := time.Since(milli(seen.at)) >= beatEvery
-			cmds[shard] = pipe.EvalSha(ctx, pollScript.Hash(), s.keys(shard), seen.gen, seen.at, s.process, flag(raise), most, noted)
+			marks[shard] = m.n
+			cmds[shard] = pipe.EvalSha(ctx, pollScript.Hash(), s.keys(shard), s.caller(shard, m), most)
 		}
 	})
 	if err != nil {
@@ -72,6 +70,7 @@ func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 			continue
 		}
 		s.setGen(shard, gen)
+		s.note(shard, mark{gen: gen, n: marks[shard]})
 		s.beats[shard].Store(&beat{gen: gen, at: number(v[1])})
 		if number(v[3]) == 1 {
 			p.Unfinished = append(p.Unfinished, shard)

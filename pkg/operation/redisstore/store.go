@@ -171,31 +171,52 @@ func (s *Store) run(ctx context.Context, script *redis.Script, shard int, args .
 		case err != nil:
 			return nil, err
 		}
+		if g < s.newest(shard) {
+			return nil, ErrStale // it went back; the next poll withdraws it
+		}
 		s.setGen(shard, g)
 	}
 	return nil, ErrStale
 }
 
 func (s *Store) runOnce(ctx context.Context, script *redis.Script, shard int, args []any) (reply, error) {
-	m := mark{gen: s.gen(shard), n: s.asked[shard].Add(1)}
-	first := m.gen
-	if script != getScript && m.gen != "" {
-		first = fmt.Sprintf("%s %s %d", m.gen, s.process, m.n)
+	m := mark{gen: s.gen(shard)}
+	if script != getScript { // reading leaves no mark
+		m.n = s.asked[shard].Add(1)
 	}
-	argv := append([]any{first}, args...)
+	argv := append([]any{s.caller(shard, m)}, args...)
 	v, err := script.Run(ctx, s.rdb, s.keys(shard), argv...).Slice()
-	if r := reply(v); script == getScript || err != nil || r.word() == "stale" {
-		return r, err
+	if r := reply(v); err == nil && r.word() != "stale" {
+		s.note(shard, m)
 	}
-	s.note(shard, m)
-	return v, nil
+	return v, err
 }
 
 // mark numbers what this process asks of a shard under a generation. The shard keeps
-// the highest; one that knows less than was answered has gone back.
+// the highest; one that has a lower than it has answered went back in time.
 type mark struct {
 	gen string
 	n   int64
+}
+
+// caller is what a script is told of the process that runs it.
+func (s *Store) caller(shard int, m mark) string {
+	var noted int64
+	if was := s.noted[shard].Load(); was != nil && was.gen == m.gen {
+		noted = was.n
+	}
+	if m.gen == "" {
+		m.gen = "-"
+	}
+	return fmt.Sprintf("%s %s %d %d", m.gen, s.process, m.n, noted)
+}
+
+// newest gives the newest generation of the shard that has ever answered.
+func (s *Store) newest(shard int) string {
+	if m := s.noted[shard].Load(); m != nil {
+		return max(m.gen, s.gen(shard))
+	}
+	return s.gen(shard)
 }
 
 // note remembers the highest mark that was answered.

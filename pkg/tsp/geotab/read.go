@@ -12,7 +12,9 @@ import (
 )
 
 // ReadUser gives what MyGeotab holds of the user. The licence is there for drivers
-// only, and the tracking method for nobody. Every error is an *operation.Failure.
+// only, and the tracking method for nobody; that a driver may not select exempt is
+// left out, since it stands for both non_exempt and null. Every error is an
+// *operation.Failure.
 func (p *Provider) ReadUser(ctx context.Context, conn tsp.Connection, sourceID string) (operation.Changes, error) {
 	c, failure := p.client(conn, nil)
 	if failure != nil {
@@ -25,7 +27,11 @@ func (p *Provider) ReadUser(ctx context.Context, conn tsp.Connection, sourceID s
 	if err != nil {
 		return nil, err
 	}
-	return p.fields(user), nil
+	fields := p.fields(user)
+	if fields[operation.FieldHOSComplianceType].Text() == operation.NonExempt {
+		delete(fields, operation.FieldHOSComplianceType)
+	}
+	return fields, nil
 }
 
 // shownTexts are the fields whose value is a text as ours. The provider leaves out

@@ -15,14 +15,26 @@ local function int(x) return string.format('%.0f', x) end
 local function op_key(id) return P .. 'op:' .. id end
 local function mail_key(c, user) return P .. 'mail:' .. c .. ':' .. user end
 
--- stale says that the caller knows another filling of the shard. To the generation
--- may be added a process and its mark; see poll.
+-- caller splits ARGV[1]: the generation that the caller knows, and mostly the process,
+-- a number for this question (its mark, 0 for none) and the highest mark of the
+-- process that was answered under this generation.
+local function caller()
+  local gen, process, mark, noted = string.match(ARGV[1], '^(%S+) (%S+) (%d+) (%d+)$')
+  return gen or ARGV[1], process, tonumber(mark or 0), tonumber(noted or 0)
+end
+
+-- stale says that the caller knows another filling of the shard, or that this one went
+-- back: it does not remember what it has answered. Then it is withdrawn.
 local function stale()
-  local gen, process, mark = string.match(ARGV[1], '^(%S+) (%S+) (%d+)$')
-  if call('GET', P .. 'gen') ~= (gen or ARGV[1]) then return true end
-  if gen and tonumber(mark) > tonumber(call('HGET', P .. 'marks', process) or 0) then
-    call('HSET', P .. 'marks', process, mark)
+  local gen, process, mark, noted = caller()
+  if call('GET', P .. 'gen') ~= gen then return true end
+  if not process then return false end
+  local kept = tonumber(call('HGET', P .. 'marks', process) or 0)
+  if kept < noted then
+    call('DEL', P .. 'gen')
+    return true
   end
+  if mark > kept then call('HSET', P .. 'marks', process, int(mark)) end
   return false
 end
 
