@@ -44,3 +44,7 @@ func (m metrics) repaired(ctx context.Context, kind string, n int) {
 		m.repairs.Add(ctx, int64(n), metric.WithAttributes(attribute.String("kind", kind)))
 	}
 }
+
+func (m metrics) first(ctx context.Context, provider string, d time.Duration) {
+	m.delay.Record(ctx, d.Seconds(), metric.WithAttributes(attribute.String("provider", provider)))
+}

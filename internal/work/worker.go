@@ -295,7 +295,7 @@ func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, ha
 		return
 	}
 	if lease.Number == 1 {
-		w.metrics.delay.Record(calls, time.Since(lease.CreatedAt()).Seconds())
+		w.metrics.first(calls, lease.Provider, time.Since(lease.CreatedAt()))
 	}
 	outcome := w.attempt.Attempt(calls, lease)
 	if outcome.Attempt.ID == uuid.Nil {

@@ -100,11 +100,17 @@ func isEmail(s string) bool {
 	return ok && local != "" && domain != "" && !strings.Contains(domain, "@")
 }
 
+// phoneText gives the national digits, as far as they can be told without the
+// country code, for comparing; writePhone writes the number.
 func phoneText(v operation.Value) (any, error) {
-	if _, err := parsePhone(v.Text()); err != nil {
+	number, err := parsePhone(v.Text())
+	switch {
+	case err != nil:
 		return nil, err
+	case number.international:
+		return number.national(number.code), nil
 	}
-	return v.Text(), nil
+	return number.national("1"), nil
 }
 
 func dialDigits(v operation.Value) (any, error) { return dialCode(v) }

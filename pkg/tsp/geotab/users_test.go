@@ -304,3 +304,16 @@ func TestListUsers_Refused(t *testing.T) {
 	_, err = provider(t, getting(tsptest.File(t, "testdata/users_none.json"))).ReadUser(t.Context(), connection(nil), userID)
 	require.Contains(t, refusal(t, err).Detail, "user not found")
 }
+
+// TestRules_Same are the ways of writing a number that are one at the provider, so
+// that a read back does not report them.
+func TestRules_Same(t *testing.T) {
+	t.Parallel()
+	rule := provider(t).Describe().Users.Rule(operation.FieldPhoneNumber)
+	for sent, want := range map[string]bool{
+		"+1 (555) 010-0144": true, "1-555-010-0144": true, "555.010.0144": true, "+52 5550100144": true,
+		"5550100145": false, "555 CALL ME": false,
+	} {
+		require.Equal(t, want, rule.Same(text(sent), text("5550100144")), sent)
+	}
+}

@@ -31,6 +31,11 @@ func (p *Provider) plan(settings map[string]string, changes operation.Changes) *
 		extra:   map[operation.Field][]string{},
 	}
 	pl.body = pl.table.Apply(changes, pl.refused)
+	for _, f := range []operation.Field{operation.FieldUsername, operation.FieldUserEmail} {
+		if v, ok := changes.Get(f); ok {
+			pl.body[pl.table.Rule(f).Target] = v.Any()
+		}
+	}
 	pl.checkStatus()
 	pl.joinPhone()
 	pl.checkLicenseCountry()

@@ -12,16 +12,16 @@ import (
 // are taken depend on them.
 func (p *Provider) table(settings map[string]string) tsp.Table {
 	return tsp.Table{
-		{Field: operation.FieldUsername, Target: keyUsername, Clear: tsp.ClearNull, Note: "Drivers only."},
+		{Field: operation.FieldUsername, Target: keyUsername, Clear: tsp.ClearNull, Joint: true, Convert: folded, Note: "Drivers only."},
 		{Field: operation.FieldIsActive, Target: keyStatus, Convert: activeStatus},
 		{Field: operation.FieldStatus, Target: keyStatus, Convert: activeStatus},
 		{Field: operation.FieldIsDriver, Target: keyRole, Convert: roleBy(settings),
 			Note: "False needs the connection's setting non_driver_role."},
 		{Field: operation.FieldUserDesignation},
-		{Field: operation.FieldUserEmail, Target: keyEmail, Clear: tsp.ClearNull},
+		{Field: operation.FieldUserEmail, Target: keyEmail, Clear: tsp.ClearNull, Joint: true, Convert: folded},
 		{Field: operation.FieldFirstName, Target: "first_name"},
 		{Field: operation.FieldLastName, Target: "last_name"},
-		{Field: operation.FieldPhoneNumber, Target: keyPhone, Clear: tsp.ClearNull,
+		{Field: operation.FieldPhoneNumber, Target: keyPhone, Clear: tsp.ClearNull, Joint: true, Convert: nationalDigits,
 			Note: "Sent as national digits; a leading country code is taken off."},
 		{Field: operation.FieldCountryCode},
 		{Field: operation.FieldLicenseCountry, Convert: northAmerican,
@@ -44,6 +44,18 @@ func (p *Provider) table(settings map[string]string) tsp.Table {
 		{Field: operation.FieldHOSComplianceType, Target: keyELDMode, Joint: true, Note: "Drivers only. Written with time_tracking_mode."},
 		{Field: operation.FieldHOSTrackingMethod, Target: keyELDMode, Joint: true, Note: "Drivers only. Written with time_tracking_mode."},
 	}
+}
+
+// folded is how Motive keeps a login. It is sent as it is given.
+func folded(v operation.Value) (any, error) { return strings.ToLower(v.Text()), nil }
+
+// nationalDigits is how Motive keeps a number, as far as that can be told without
+// its country code. What cannot be sent is refused by joinPhone.
+func nationalDigits(v operation.Value) (any, error) {
+	if national, _, err := splitPhone(v.Text(), ""); err == nil {
+		return national, nil
+	}
+	return v.Text(), nil
 }
 
 func activeStatus(v operation.Value) (any, error) {
@@ -115,7 +127,11 @@ func dialCode(v operation.Value) (any, error) {
 // joinPhone brings the number to national digits, which needs the country code.
 func (p *plan) joinPhone() {
 	v, ok := p.changes.Get(operation.FieldPhoneNumber)
-	if !ok || v.IsNull() {
+	switch {
+	case !ok:
+		return
+	case v.IsNull():
+		p.body[keyPhone] = nil
 		return
 	}
 	code, given := p.changes.Get(operation.FieldPhoneCountryCode)
@@ -138,6 +154,9 @@ func (p *plan) joinPhone() {
 	}
 }
 
+// knownCodes are the country codes that are told from the number itself.
+var knownCodes = []string{"1", "52"}
+
 // splitPhone gives the national digits, and the country code if the number
 // itself has one. code is the country code of the same write, or "".
 func splitPhone(number, code string) (national, found string, err error) {
@@ -153,7 +172,7 @@ func splitPhone(number, code string) (national, found string, err error) {
 	if !international {
 		return d, "", nil
 	}
-	codes := []string{"1", "52"}
+	codes := knownCodes
 	if code != "" {
 		codes = []string{digits(code)}
 	}

@@ -426,3 +426,32 @@ func TestFresh(t *testing.T) {
 	_, err = p.UpdateUser(t.Context(), tsp.Connection{}, tsp.UserUpdate{SourceID: userID})
 	require.False(t, tsptest.Failure(t, err).Refresh)
 }
+
+// TestRules_Same are the ways of writing a value that are one at the provider, so
+// that a read back does not report them.
+func TestRules_Same(t *testing.T) {
+	t.Parallel()
+	rules := provider(t).Describe().Users
+	for _, c := range []struct {
+		field      operation.Field
+		sent, held string
+		want       bool
+	}{
+		{operation.FieldPhoneNumber, "+1 (555) 010-0144", "5550100144", true},
+		{operation.FieldPhoneNumber, "1-555-010-0144", "5550100144", true},
+		{operation.FieldPhoneNumber, "5550100145", "5550100144", false},
+		{operation.FieldPhoneNumber, "555 CALL ME", "5550100144", false},
+		{operation.FieldUserEmail, "Ann@Example.com", "ann@example.com", true},
+		{operation.FieldUsername, "Ann", "anna", false},
+		{operation.FieldLicenseRegion, "US-OH", "OH", true},
+		{operation.FieldDefaultTimeZone, "America/Detroit", "America/New_York", true},
+	} {
+		require.Equal(t, c.want, rules.Rule(c.field).Same(text(c.sent), text(c.held)), c.sent)
+	}
+	p := provider(t, getUser(`{"user":{"id":800001,"phone":"301234567","phone_country_code":"+49","time_zone":"Arizona"}}`))
+	fields, err := p.ReadUser(t.Context(), connection(nil), userID)
+	require.NoError(t, err)
+	require.Equal(t, changes{
+		operation.FieldPhoneCountryCode: text("+49"), operation.FieldDefaultTimeZone: text("America/Phoenix"),
+	}, fields)
+}
