@@ -79,9 +79,9 @@ func (b *Base) WatchShards(ctx context.Context) error {
 func (b *Base) startShards(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	missing, err := b.Store.Missing(ctx)
-	if err != nil || len(missing) == 0 {
+	found, err := b.Store.Poll(ctx, 0) // it also notices a shard that went back in time
+	if err != nil || len(found.Missing) == 0 {
 		return err
 	}
-	return b.Restorer.Restore(ctx, missing)
+	return b.Restorer.Restore(ctx, found.Missing)
 }

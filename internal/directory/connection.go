@@ -80,11 +80,17 @@ type Connection struct {
 	Provider    string
 	Description string
 	Status      ConnectionStatus
-	Share       ShareLevel
+	// StatusReason says why the connection is failed: what the provider answered to
+	// a refresh. Empty: somebody said so in the registry file, or it is not failed.
+	StatusReason string
+	Share        ShareLevel
 	// Credentials are what the store holds now; a worker asks
 	// Directory.Credentials for a set that can be used. They are never written as
 	// JSON: MaskedCredentials is for the API.
 	Credentials tsp.Credentials `json:"-"`
+	// Locked says that the credentials are sealed and this process cannot open them:
+	// nothing can be called with the connection here.
+	Locked bool `json:"-"`
 	Settings    map[string]string
 	Limits      LimitsOverride
 	CreatedAt   time.Time
@@ -104,7 +110,8 @@ func (c Connection) GoString() string { return c.String() }
 func (c Connection) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("connection_id", c.ID.String()), slog.String("partner_id", c.PartnerID.String()),
-		slog.String("provider", c.Provider), slog.String("status", string(c.Status)))
+		slog.String("provider", c.Provider), slog.String("status", string(c.Status)),
+		slog.String("status_reason", c.StatusReason))
 }
 
 // TSP is the connection as an adapter sees it.

@@ -11,6 +11,7 @@ import (
 // table is the copy in memory. Entries are replaced, never changed, so a reader
 // may keep what it got. The Directory's lock guards it.
 type table struct {
+	box         box
 	partners    map[uuid.UUID]Partner
 	fleets      map[uuid.UUID]Fleet
 	connections map[uuid.UUID]*held
@@ -23,8 +24,9 @@ type table struct {
 	sorted map[uuid.UUID][]uuid.UUID
 }
 
-func newTable() *table {
+func newTable(b box) *table {
 	return &table{
+		box:          b,
 		partners:     make(map[uuid.UUID]Partner),
 		fleets:       make(map[uuid.UUID]Fleet),
 		connections:  make(map[uuid.UUID]*held),
@@ -79,7 +81,7 @@ func (t *table) put(key string, value []byte, revision uint64) error {
 		}
 	case kindConnection:
 		var c *held
-		if c, err = decodeConnection(value, revision); err == nil {
+		if c, err = t.box.decode(value, revision); err == nil {
 			t.putConnection(c)
 		}
 	case kindUser:

@@ -37,6 +37,9 @@ const openTimeout = 30 * time.Second
 type Config struct {
 	// Replicas is how many NATS servers hold the bucket. Default 1.
 	Replicas int
+	// Sealer seals credentials in the bucket. Nil: they are stored in clear, and
+	// connections with sealed ones are locked.
+	Sealer Sealer
 	// Providers are source names known besides the contract's.
 	Providers []string
 	// Logger gets what Run has to say. Default: nothing is logged.
@@ -49,6 +52,7 @@ type Directory struct {
 	kv       jetstream.KeyValue
 	replicas int
 	tsps     []TSP
+	box      box
 	log      *slog.Logger
 	now      func() time.Time
 	// owner names this process in renewals.
@@ -79,9 +83,9 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, 
 		defer cancel()
 	}
 	d := &Directory{
-		js: js, replicas: max(1, cfg.Replicas), tsps: listTSPs(cfg.Providers), log: cfg.Logger,
+		js: js, replicas: max(1, cfg.Replicas), tsps: listTSPs(cfg.Providers), box: box{cfg.Sealer}, log: cfg.Logger,
 		now: time.Now, owner: uuid.New(),
-		copy: newTable(), changed: make(chan struct{}),
+		copy: newTable(box{cfg.Sealer}), changed: make(chan struct{}),
 		renewals: renewals{refused: make(map[uuid.UUID]refusal), unsaved: make(map[uuid.UUID]unsaved)},
 	}
 	if d.log == nil {
@@ -195,7 +199,10 @@ func (d *Directory) put(key string, value []byte, revision uint64) {
 		d.log.Error("directory entry ignored", "error", err)
 		return
 	}
-	if kind, _, _ := splitKey(key); kind == kindConnection {
+	if kind, id, _ := splitKey(key); kind == kindConnection {
+		if c := d.copy.connections[id]; c != nil && c.Locked && c.Revision == revision {
+			d.log.Error("connection cannot be used", "connection_id", id, "error", d.box.locked(id))
+		}
 		close(d.changed)
 		d.changed = make(chan struct{})
 	}

@@ -2,7 +2,6 @@ package directory
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 
@@ -47,6 +46,8 @@ type held struct {
 	given tsp.Credentials
 	// renewal is set while a process refreshes the credentials.
 	renewal *renewal
+	// sealed are the credentials as they are stored. Nil: they are stored in clear.
+	sealed []byte
 }
 
 // renewal says who refreshes a connection's credentials, and until when the
@@ -78,6 +79,7 @@ type userRecord struct {
 	CreatedAt    time.Time         `json:"created_at"`
 	UpdatedAt    time.Time         `json:"updated_at"`
 	DeletedAt    *time.Time        `json:"deleted_at,omitempty"`
+	Given        string            `json:"given,omitempty"`
 	revision     uint64
 }
 
@@ -89,6 +91,7 @@ type connectionRecord struct {
 	Provider    string            `json:"provider"`
 	Description string            `json:"description,omitempty"`
 	Status      ConnectionStatus  `json:"status"`
+	Reason      string            `json:"status_reason,omitempty"`
 	Share       ShareLevel        `json:"share"`
 	Settings    map[string]string `json:"settings,omitempty"`
 	Limits      limitsRecord      `json:"limits"`
@@ -107,7 +110,7 @@ type limitsRecord struct {
 	Deadline    time.Duration `json:"deadline_ns,omitempty"`
 }
 
-// credentialSets is the form in which credentials are stored.
+// credentialSets is what is stored of the credentials; box says in which form.
 type credentialSets struct {
 	Current tsp.Credentials `json:"current"`
 	Given   tsp.Credentials `json:"given"`
@@ -117,48 +120,36 @@ func encodePartner(p Partner) ([]byte, error) { return json.Marshal(partnerRecor
 func encodeFleet(f Fleet) ([]byte, error)     { return json.Marshal(fleetRecord(f)) }
 func encodeUser(u User) ([]byte, error)       { return json.Marshal(userRecord(u)) }
 
-func encodeConnection(c held) ([]byte, error) {
-	secret, err := encodeCredentials(credentialSets{Current: c.Credentials, Given: c.given})
+// connection gives the stored form of a connection.
+func (b box) connection(c held) ([]byte, error) {
+	secret, err := b.put(c)
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(connectionRecord{
 		ID: c.ID, PartnerID: c.PartnerID, FleetID: c.FleetID, FleetRef: c.FleetRef,
-		Provider: c.Provider, Description: c.Description, Status: c.Status, Share: c.Share,
+		Provider: c.Provider, Description: c.Description, Status: c.Status, Reason: c.StatusReason, Share: c.Share,
 		Settings: c.Settings, Limits: limitsRecord(c.Limits), CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
 		Credentials: secret, Renewal: c.renewal,
 	})
 }
 
-func decodeConnection(value []byte, revision uint64) (*held, error) {
+func (b box) decode(value []byte, revision uint64) (*held, error) {
 	var r connectionRecord
 	if err := json.Unmarshal(value, &r); err != nil {
 		return nil, err
 	}
-	sets, err := decodeCredentials(r.Credentials)
-	if err != nil {
-		return nil, err
-	}
-	return &held{
+	c := &held{
 		Connection: Connection{
 			ID: r.ID, PartnerID: r.PartnerID, FleetID: r.FleetID, FleetRef: r.FleetRef,
 			TSPID: TSPID(r.Provider), Provider: r.Provider, Description: r.Description,
-			Status: r.Status, Share: r.Share, Credentials: sets.Current, Settings: r.Settings,
+			Status: r.Status, StatusReason: r.Reason, Share: r.Share, Settings: r.Settings,
 			Limits: LimitsOverride(r.Limits), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Revision: revision,
 		},
-		given: sets.Given, renewal: r.Renewal,
-	}, nil
-}
-
-// encodeCredentials and decodeCredentials are the only two places that know how
-// credentials are stored.
-func encodeCredentials(s credentialSets) (json.RawMessage, error) { return json.Marshal(s) }
-
-func decodeCredentials(raw json.RawMessage) (credentialSets, error) {
-	var s credentialSets
-	if err := json.Unmarshal(raw, &s); err != nil {
-		// The cause may quote what it could not read.
-		return credentialSets{}, fmt.Errorf("credentials cannot be read")
+		renewal: r.Renewal,
 	}
-	return s, nil
+	if err := b.get(c, r.Credentials); err != nil {
+		return nil, err
+	}
+	return c, nil
 }

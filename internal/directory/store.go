@@ -22,7 +22,7 @@ var errConflict = errors.New("directory: changed meanwhile")
 
 // write stores a connection on top of the revision that the copy holds.
 func (d *Directory) write(ctx context.Context, c held) error {
-	value, err := encodeConnection(c)
+	value, err := d.box.connection(c)
 	if err != nil {
 		return fmt.Errorf("directory: %s: %w", c.Connection, err)
 	}

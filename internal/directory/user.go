@@ -26,6 +26,9 @@ type User struct {
 	// DeletedAt is when the user was found to be gone. Look-ups do not give such a
 	// user.
 	DeletedAt *time.Time
+	// Given is the mark of what the registry file said last; the same said again
+	// changes nothing. Empty: no file names the user.
+	Given string
 
 	revision uint64
 }

@@ -44,7 +44,11 @@ func newAccount(seed Seed, now time.Time) *account {
 	case Geotab:
 		record, claims = geotabRecord, geotabClaims
 	default:
-		return nil
+		p, ok := partOf(seed.Provider)
+		if !ok {
+			return nil
+		}
+		record, claims = p.record, p.claims
 	}
 	a := &account{
 		connection: seed.Connection, provider: seed.Provider, credentials: seed.Credentials,

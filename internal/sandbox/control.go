@@ -174,6 +174,12 @@ func (s *Sandbox) deleteSessions(w http.ResponseWriter, r *http.Request) {
 	}
 	s.geotab.sessions.end(q.Get("connection"))
 	s.samsara.tokens.end(q.Get("connection"))
+	for _, w := range s.wires {
+		if sessions, ok := w.(ender); ok {
+			sessions.end(q.Get("connection"))
+		}
+	}
+	s.motive.tokens.end(q.Get("connection"))
 	w.WriteHeader(http.StatusNoContent)
 }
 

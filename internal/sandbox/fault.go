@@ -39,7 +39,7 @@ type Fault struct {
 	Count int `json:"count,omitempty"`
 	// Reads extends it to read calls.
 	Reads bool `json:"reads,omitempty"`
-	// Logins extends it to Geotab's Authenticate and Samsara's token endpoint.
+	// Logins extends it to Geotab's Authenticate and the token endpoints of the others.
 	Logins bool `json:"logins,omitempty"`
 	// Apply carries the call out first: the write happens, its answer is lost.
 	Apply bool `json:"apply,omitempty"`
@@ -50,8 +50,8 @@ type Fault struct {
 // validate gives an error that names the wrong field.
 func (f Fault) validate() error {
 	switch {
-	case !slices.Contains([]string{Samsara, Motive, Geotab}, f.Provider):
-		return errors.New("provider: must be samsara, motive or geotab")
+	case !slices.Contains(wireNames(), f.Provider):
+		return fmt.Errorf("provider: must be one of %v", wireNames())
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return errors.New("status: must be 200 to 599")
 	case f.LatencyMS < 0:

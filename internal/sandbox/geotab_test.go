@@ -294,12 +294,25 @@ func TestGeotab_AddUser(t *testing.T) {
 		"companyGroups":[{"id":"GroupCompanyId"}],"securityGroups":[{"id":"GroupDriveUserSecurityId"}],
 		"driverGroups":[{"id":"GroupCompanyId"}],"keys":[],"userAuthenticationType":"BasicAuthentication","sendWelcomeEmail":false}`
 	add := func(entity string) result { return b.geotab(session, "Add", `"typeName":"User","entity":`+entity) }
-	for want, broken := range map[string]string{
-		"ArgumentNullException": strings.Replace(entity, `"password":"secret1",`, "", 1),
-		"ArgumentException":     strings.Replace(entity, "secret1", "abc", 1),
-		"DuplicateException":    strings.Replace(entity, "new@", "dana.whitfield.300@", 1),
+	for _, tt := range []struct{ name, from, to, want string }{
+		{"no password", `"password":"secret1",`, "", "ArgumentNullException"},
+		{"short password", "secret1", "abc", "ArgumentException"},
+		{"name taken", "new@", "dana.whitfield.300@", "DuplicateException"},
+		{"no first name", `"firstName":"N",`, "", "ArgumentNullException"},
+		{"no company groups", `"companyGroups":[{"id":"GroupCompanyId"}],`, "", "ArgumentNullException"},
+		{"empty company groups", `"companyGroups":[{"id":"GroupCompanyId"}]`, `"companyGroups":[]`, "ArgumentNullException"},
+		{"no authentication type", `"userAuthenticationType":"BasicAuthentication",`, "", "ArgumentNullException"},
+		{"unknown authentication type", "BasicAuthentication", "Basic", "ArgumentException"},
+		{"unknown rights", "GroupDriveUserSecurityId", "GroupDriversId", "RelationViolatedException"},
+		{"driver without groups", `"driverGroups":[{"id":"GroupCompanyId"}],`, "", "ArgumentNullException"},
+		{"driver without keys", `"keys":[],`, "", "ArgumentNullException"},
+		{"driver's keys of an office user", `"isDriver":true`, `"isDriver":false`, "ArgumentException"},
+		{"null", `"firstName":"N"`, `"firstName":null`, "ArgumentNullException"},
+		{"phone without space", `"firstName":"N"`, `"firstName":"N","phoneNumber":"+15550100"`, "ArgumentException"},
 	} {
-		require.Equal(t, want, exception(t, add(broken)))
+		broken := strings.Replace(entity, tt.from, tt.to, 1)
+		require.NotEqual(t, entity, broken, tt.name)
+		require.Equal(t, tt.want, exception(t, add(broken)), tt.name)
 	}
 	require.Equal(t, "ArgumentException", exception(t, add(strings.Replace(entity, `{"name"`, `{"id":"b1","name"`, 1))))
 	require.Equal(t, "ArgumentException", exception(t, add(strings.Replace(entity, `{"name"`, `{"nickName":"b1","name"`, 1))))

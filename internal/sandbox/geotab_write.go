@@ -140,13 +140,8 @@ func (g *geotab) add(x *exchange, params map[string]any) answer {
 	if kind, message := g.checkEntity(entity, nil); message != "" {
 		return geotabFailure(kind, message)
 	}
-	switch {
-	case entity["id"] != nil:
-		return geotabFailure(excArgument, "id must not be given")
-	case len(text(entity, "password")) < 6:
-		return geotabFailure(excArgument, "password is too short")
-	case len(refs(entity, "companyGroups")) == 0 || len(refs(entity, "securityGroups")) == 0:
-		return geotabFailure(excArgumentNull, "companyGroups and securityGroups must not be empty")
+	if kind, message := addable(entity); message != "" {
+		return geotabFailure(kind, message)
 	}
 	u := &user{applied: 1}
 	u.mu.Lock()
@@ -166,6 +161,42 @@ func (g *geotab) add(x *exchange, params map[string]any) answer {
 	}
 	x.applied = 1
 	return geotabResult(u.sourceID)
+}
+
+// geotabRights are the security groups that every database has.
+var geotabRights = []string{
+	"GroupEverythingSecurityId", "GroupSupervisorSecurityId", "GroupViewOnlySecurityId", "GroupNothingSecurityId",
+	"GroupDriveUserSecurityId",
+}
+
+// addable gives what stands against a new user, or "".
+func addable(entity map[string]any) (kind, message string) {
+	switch {
+	case entity["id"] != nil:
+		return excArgument, "id must not be given"
+	case len(text(entity, "password")) < 6:
+		return excArgument, "password is too short"
+	case len(refs(entity, "companyGroups")) == 0 || len(refs(entity, "securityGroups")) == 0:
+		return excArgumentNull, "companyGroups and securityGroups must not be empty"
+	}
+	for _, group := range refs(entity, "securityGroups") {
+		ref, _ := group.(map[string]any)
+		if !slices.Contains(geotabRights, text(ref, "id")) {
+			return excRelation, "A security group was not found"
+		}
+	}
+	if entity["isDriver"] != true {
+		for _, key := range []string{"licenseNumber", "licenseProvince", "driverGroups", "keys", "viewDriversOwnDataOnly"} {
+			if _, sent := entity[key]; sent {
+				return excArgument, key + " needs isDriver"
+			}
+		}
+		return "", ""
+	}
+	if _, sent := entity["keys"]; !sent || len(refs(entity, "driverGroups")) == 0 {
+		return excArgumentNull, "driverGroups and keys are required of a driver"
+	}
+	return "", ""
 }
 
 // addRuleset answers Add UserHosRuleSet: a dated row, shown on the user without

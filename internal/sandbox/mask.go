@@ -17,7 +17,8 @@ const (
 func isSecret(key string) bool {
 	switch strings.ToLower(key) {
 	case "password", "sessionid", "session_id", "access_token", "refresh_token", "token",
-		"client_secret", "auth_code", "code", "api_key", "apikey", "authorization":
+		"client_secret", "auth_code", "code", "api_key", "apikey", "authorization",
+		"sid", "eid", "session_token", "app_token", "pwd", "pin":
 		return true
 	}
 	return false
@@ -74,7 +75,7 @@ func maskPlain(contentType string, body []byte) json.RawMessage {
 
 func mayHoldSecret(s string) bool {
 	s = strings.ToLower(s)
-	for _, word := range []string{"password", "session", "token", "secret", "code", "key", `\u`} {
+	for _, word := range []string{"password", "session", "token", "secret", "code", "key", "pwd", "sid", "pin", `\u`} {
 		if strings.Contains(s, word) {
 			return true
 		}
@@ -89,10 +90,21 @@ func maskQuery(query string) string {
 		return mask
 	}
 	found := false
-	for key := range values {
+	for key, given := range values {
 		if isSecret(key) {
 			values[key] = []string{mask}
 			found = true
+			continue
+		}
+		for i, v := range given {
+			// A form may hold JSON, and that a credential.
+			var inner map[string]any
+			if decodeJSON([]byte(v), &inner) != nil || !mayHoldSecret(v) {
+				continue
+			}
+			if b, err := json.Marshal(maskValue(inner)); err == nil {
+				given[i], found = string(b), true
+			}
 		}
 	}
 	if !found {

@@ -11,22 +11,38 @@ import (
 
 // motive speaks the users part of the Motive API.
 type motive struct {
-	tokens map[string]*account
+	tokens *motiveTokens
+	apps   map[string]string // client secrets by client id
 	fields map[string]motiveField
 	block  map[string]any // read only
 	now    func() time.Time
 }
 
-func newMotive(accounts []*account, now func() time.Time) *motive {
-	return &motive{tokens: tokensOf(Motive, accounts), fields: motiveFields(), block: motiveDriverBlock(), now: now}
+func newMotive(accounts []*account, life time.Duration, now func() time.Time) *motive {
+	m := &motive{
+		tokens: newMotiveTokens(accounts, life, now), apps: make(map[string]string),
+		fields: motiveFields(), block: motiveDriverBlock(), now: now,
+	}
+	for _, a := range accounts {
+		if id := a.credentials["client_id"]; a.provider == Motive && id != "" {
+			m.apps[id] = a.credentials["client_secret"]
+		}
+	}
+	return m
 }
 
 func (m *motive) accept(x *exchange) action {
+	if x.path == "/oauth/token" {
+		if act := m.token(x); act != nil {
+			return act
+		}
+		return func() answer { return m.fail(http.StatusMethodNotAllowed, "method not allowed") }
+	}
 	token := bearer(x.r)
 	if token == "" {
 		token = x.r.Header.Get("X-Api-Key")
 	}
-	x.account = m.tokens[token]
+	x.account = m.tokens.account(token)
 	act, found := m.find(x)
 	switch {
 	case !found:

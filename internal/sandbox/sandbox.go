@@ -1,6 +1,6 @@
 // Package sandbox stands in for the telematics providers: an HTTP handler that
-// speaks the wire contracts of Samsara, Motive and Geotab below /samsara, /motive
-// and /geotab, so that Writeback can be tried and tested without them.
+// speaks the wire contracts of Samsara, Motive, Geotab and the providers of parts.go
+// below /samsara, /motive, /geotab and so on, so that Writeback can be tried and tested without them.
 //
 // It is strict: a wrong path, method, token, content type, key, type, enum member
 // or length is answered as the provider answers it. Where a provider's behaviour
@@ -37,6 +37,7 @@ const (
 	DefaultGeotabAuthPerMin = 10
 	DefaultGeotabSession    = 14 * 24 * time.Hour
 	DefaultSamsaraToken     = time.Hour
+	DefaultMotiveToken      = 2 * time.Hour
 
 	maxBody = 4 << 20
 )
@@ -60,6 +61,12 @@ type Config struct {
 	// SamsaraTokenLife is how long an access token that can be refreshed lives. Zero:
 	// DefaultSamsaraToken.
 	SamsaraTokenLife time.Duration
+	// MotiveOAuth gives the seeded Motive connection OAuth credentials, as OAuthSeeds
+	// has them, instead of a token that does not end.
+	MotiveOAuth bool
+	// MotiveTokenLife is how long an access token that can be refreshed lives. Zero:
+	// DefaultMotiveToken.
+	MotiveTokenLife time.Duration
 	// GeotabAuthPerMinute is the login limit of a user and database. Zero:
 	// DefaultGeotabAuthPerMin; negative: not limited.
 	GeotabAuthPerMinute int
@@ -81,6 +88,7 @@ type Sandbox struct {
 	wires    map[string]wire
 	geotab   *geotab
 	samsara  *samsara
+	motive   *motive
 	faults   *faultList
 	journal  *journal
 	control  http.Handler
@@ -99,17 +107,21 @@ func New(cfg Config) *Sandbox {
 		journal: newJournal(cfg.MaxRequests, cfg.MaxRequestBytes, cfg.Now),
 		closing: make(chan struct{}),
 	}
-	for _, seed := range append(seeds(cfg.UsersPerConnection, cfg.SamsaraOAuth), cfg.Extra...) {
+	for _, seed := range append(seeds(cfg.UsersPerConnection, cfg.SamsaraOAuth, cfg.MotiveOAuth), cfg.Extra...) {
 		if a := newAccount(seed, cfg.Now()); a != nil {
 			s.accounts = append(s.accounts, a)
 		}
 	}
 	s.geotab = newGeotab(s.accounts, cfg)
 	s.samsara = newSamsara(s.accounts, cfg.SamsaraTokenLife, cfg.Now)
+	s.motive = newMotive(s.accounts, cfg.MotiveTokenLife, cfg.Now)
 	s.wires = map[string]wire{
 		Samsara: s.samsara,
-		Motive:  newMotive(s.accounts, cfg.Now),
+		Motive:  s.motive,
 		Geotab:  s.geotab,
+	}
+	for _, p := range parts() {
+		s.wires[p.name] = p.make(s.accounts, cfg)
 	}
 	s.control = s.controlRoutes()
 	return s
@@ -125,6 +137,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.GeotabAuthPerMinute == 0 {
 		c.GeotabAuthPerMinute = DefaultGeotabAuthPerMin
+	}
+	if c.MotiveTokenLife <= 0 {
+		c.MotiveTokenLife = DefaultMotiveToken
 	}
 	if c.GeotabSessionLife <= 0 {
 		c.GeotabSessionLife = DefaultGeotabSession
@@ -157,7 +172,7 @@ func (s *Sandbox) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if first != "_control" {
-		refuse(w, http.StatusNotFound, "no such path; the providers are at /samsara, /motive and /geotab, control at /_control")
+		refuse(w, http.StatusNotFound, "no such path; a provider is at its name, for example /samsara, control at /_control")
 		return
 	}
 	s.control.ServeHTTP(w, r)

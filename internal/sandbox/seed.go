@@ -13,7 +13,9 @@ type Seed struct {
 	// Credentials by the contract's names: access_token, or database, username and
 	// password. Empty for the simulator.
 	Credentials map[string]string
-	Users       []SeedUser
+	// Settings of the connection. Nil: none.
+	Settings map[string]string
+	Users    []SeedUser
 }
 
 // SeedUser is one made-up person.
@@ -72,24 +74,29 @@ func GeotabUserID(n int) string { return fmt.Sprintf("b%X", n+1) }
 func SimulatorUserID(n int) string { return fmt.Sprintf("sim-%02d", n) }
 
 // Seeds are the dev connections c1 (Samsara), c2 (Motive), c3 (Geotab), c4 (the
-// simulator) and c9 (Samsara, of the other partner), with 100 users each. It is
-// the same in every process.
-func Seeds() []Seed { return seeds(DefaultUsers, false) }
+// simulator), those of the parts, and c9 (Samsara, of the other partner), with 100
+// users each. It is the same in every process.
+func Seeds() []Seed { return seeds(DefaultUsers, false, false) }
 
-// OAuthSeeds are the same with Samsara connections that have OAuth credentials:
-// access_token, refresh_token, client_id and client_secret. They go with
-// Config.SamsaraOAuth.
-func OAuthSeeds() []Seed { return seeds(DefaultUsers, true) }
+// OAuthSeeds are the same with Samsara and Motive connections that have OAuth
+// credentials: access_token, refresh_token, client_id and client_secret, and at
+// Motive redirect_uri. They go with Config.SamsaraOAuth and Config.MotiveOAuth.
+func OAuthSeeds() []Seed { return seeds(DefaultUsers, true, true) }
 
-func seeds(users int, oauth bool) []Seed {
+func seeds(users int, samsaraOAuth, motiveOAuth bool) []Seed {
 	token := func(t string) map[string]string { return map[string]string{"access_token": t} }
 	samsara := func(connection string) map[string]string {
 		c := token("sandbox-samsara-" + connection)
-		if oauth {
+		if samsaraOAuth {
 			c["refresh_token"] = "sandbox-samsara-refresh-" + connection
 			c["client_id"], c["client_secret"] = "sandbox-samsara-app", "sandbox-samsara-secret"
 		}
 		return c
+	}
+	motive := token("sandbox-motive-c2")
+	if motiveOAuth {
+		motive["refresh_token"], motive["redirect_uri"] = "sandbox-motive-refresh-c2", "https://partner.example/motive"
+		motive["client_id"], motive["client_secret"] = "sandbox-motive-app", "sandbox-motive-secret"
 	}
 	list := []struct {
 		digit       int
@@ -98,25 +105,33 @@ func seeds(users int, oauth bool) []Seed {
 		sourceID    func(n int) string
 	}{
 		{1, Samsara, samsara("c1"), func(n int) string { return SamsaraUserID(1, n) }},
-		{2, Motive, token("sandbox-motive-c2"), MotiveUserID},
+		{2, Motive, motive, MotiveUserID},
 		{3, Geotab, map[string]string{
 			"database": "sandbox_c3", "username": "service@northwind.example", "password": "sandbox-geotab-c3",
 		}, GeotabUserID},
 		{4, Simulator, map[string]string{}, SimulatorUserID},
 		{9, Samsara, samsara("c9"), func(n int) string { return SamsaraUserID(9, n) }},
 	}
-	out := make([]Seed, 0, len(list))
+	out := make([]Seed, 0, len(list)+len(parts()))
 	for _, c := range list {
 		seed := Seed{Connection: ConnectionID(c.digit), Provider: c.provider, Credentials: c.credentials}
-		for n := range users {
-			u := person(c.digit, n)
-			u.SourceID = c.sourceID(n)
-			u.Role = role(c.provider, n)
-			seed.Users = append(seed.Users, u)
-		}
-		out = append(out, seed)
+		out = append(out, seed.with(users, c.digit, c.sourceID))
+	}
+	for _, p := range parts() {
+		out = append(out, p.seed().with(users, p.digit, p.sourceID))
 	}
 	return out
+}
+
+// with gives the seed with its users.
+func (s Seed) with(users, digit int, sourceID func(n int) string) Seed {
+	for n := range users {
+		u := person(digit, n)
+		u.SourceID = sourceID(n)
+		u.Role = role(s.Provider, n)
+		s.Users = append(s.Users, u)
+	}
+	return s
 }
 
 // role gives Motive one admin and one fleet user, since its records differ.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -62,6 +64,27 @@ type Attempter struct {
 	Log        *slog.Logger
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
+
+	once    sync.Once
+	metrics metrics
+}
+
+// metrics of sends. The label is a closed set: success, or a category of failure.
+type metrics struct {
+	sends    metric.Int64Counter
+	duration metric.Float64Histogram
+}
+
+// counted counts a send. An instrument that cannot be made records nothing.
+func (a *Attempter) counted(ctx context.Context, outcome string, took time.Duration) {
+	a.once.Do(func() {
+		m := otel.Meter("writeback/webhook")
+		a.metrics.sends, _ = m.Int64Counter("writeback.webhook.sends", metric.WithDescription("Webhook sends by outcome."))
+		a.metrics.duration, _ = m.Float64Histogram("writeback.webhook.send.duration", metric.WithUnit("s"),
+			metric.WithDescription("Duration of webhook sends."))
+	})
+	a.metrics.sends.Add(ctx, 1, metric.WithAttributes(attribute.String("outcome", outcome)))
+	a.metrics.duration.Record(ctx, took.Seconds())
 }
 
 // Attempt makes the send that the lease stands for. A zero outcome means that it was
@@ -233,6 +256,7 @@ func (a *Attempter) tell(ctx context.Context, span trace.Span, l redisstore.Leas
 		result = string(v.failure.Type)
 		span.SetStatus(codes.Error, result)
 	}
+	a.counted(ctx, result, got.took)
 	span.SetAttributes(attribute.String("writeback.outcome", result), attribute.Int("http.response.status_code", got.code))
 	a.Log.InfoContext(ctx, "webhook send", "webhook_id", l.ConnectionID, "partner_id", l.PartnerID, "message_id", r.Message,
 		"event_name", r.Event, "attempt", l.Number, "status_code", got.code, "outcome", result, "problem", got.problem,

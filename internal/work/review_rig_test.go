@@ -24,7 +24,7 @@ func (tr *trial) wakes(w *work.Worker) *natsq.Wakes {
 // slow holds back the first answer of the next script that has a lease in it.
 type slow struct {
 	hold time.Duration
-	held chan struct{}
+	held chan any // the attempt id that it handed out
 }
 
 // DialHook changes nothing.
@@ -49,7 +49,7 @@ func (s slow) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		}
 		if leases, ok := v[5].([]any); ok && len(leases) > 0 {
 			select {
-			case s.held <- struct{}{}:
+			case s.held <- leases[0].([]any)[1]:
 				time.Sleep(s.hold) // the network
 			default:
 			}
@@ -67,13 +67,14 @@ func TestReview_F21_ALateHandOutIsGivenBack(t *testing.T) {
 	r.store = redisstore.New(r.rdb, cfg)
 	r.parts.Store = r.store
 	r.accepter = work.NewAccepter(r.parts, r.cfg, r.acker)
-	hook := slow{hold: 300 * time.Millisecond, held: make(chan struct{}, 1)}
+	hook := slow{hold: 300 * time.Millisecond, held: make(chan any, 1)}
 	op := r.accept(r.change(uuid.New(), "x"))
 	r.rdb.AddHook(hook)
 	r.worker()
 	done := r.ended(op.ID)
 	require.Equal(t, operation.Succeeded, done.Status)
 	require.Len(t, hook.held, 1, "one answer was late")
+	require.NotEqual(t, <-hook.held, done.Attempts[0].ID.String(), "the call is of a later hand-out")
 	require.Len(t, done.Attempts, 1, "a call that was not made has no row")
 	require.Equal(t, 1, done.Attempted)
 	calls := r.provider.received()

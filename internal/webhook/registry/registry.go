@@ -206,12 +206,13 @@ func decode(value []byte, revision uint64) (webhook.Subscription, error) {
 	return s, nil
 }
 
-// put takes a subscription into the copy unless that holds a newer form. It reports
-// whether it did.
+// put takes a subscription into the copy unless that holds a newer form, and reports
+// whether this is the newest one. What this process wrote itself comes again from the
+// bucket and is reported then.
 func (r *Registry) put(s webhook.Subscription) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if old, ok := r.byID[s.ID]; ok && old.Revision >= s.Revision {
+	if old, ok := r.byID[s.ID]; ok && old.Revision > s.Revision {
 		return false
 	}
 	r.byID[s.ID] = s

@@ -48,6 +48,11 @@ func (c *clock) pass(d time.Duration) {
 // process is a registry of a process of its own, which follows the bucket.
 func process(t *testing.T, natsURL string, keyset []byte, c *clock) *Registry {
 	t.Helper()
+	return watched(t, natsURL, keyset, c, nil)
+}
+
+func watched(t *testing.T, natsURL string, keyset []byte, c *clock, changed func(webhook.Subscription)) *Registry {
+	t.Helper()
 	nc, err := nats.Connect(natsURL, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
 	require.NoError(t, err)
 	js, err := jetstream.New(nc)
@@ -58,7 +63,7 @@ func process(t *testing.T, natsURL string, keyset []byte, c *clock) *Registry {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx, nil) }()
+	go func() { done <- r.Run(ctx, changed) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done); nc.Close() })
 	return r
 }
@@ -390,4 +395,23 @@ func TestRun_IgnoresWhatItDoesNotUnderstand(t *testing.T) {
 	_, err = r.kv.Put(t.Context(), keyOf(uuid.New()), text)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return len(r.All()) == 1 }, soon, time.Millisecond)
+}
+
+// TestRun_TellsOfOwnChangesToo has the process that gave a subscription up hear of it
+// like all others.
+func TestRun_TellsOfOwnChangesToo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	heard := make(chan webhook.Status, 100)
+	other := watched(t, r.url, r.keyset, r.clock, func(s webhook.Subscription) { heard <- s.Status })
+	made, err := other.Create(t.Context(), partner, webhook.New{URL: "https://example.com/", EventName: webhook.EventFailed})
+	require.NoError(t, err)
+	require.NoError(t, other.Stale(t.Context(), made[0].Subscription, "it failed"))
+	for status := webhook.Active; status != webhook.Stale; {
+		select {
+		case status = <-heard:
+		case <-time.After(soon):
+			t.Fatal("not heard")
+		}
+	}
 }

@@ -40,6 +40,20 @@ func allowed(h http.Header) map[string]string {
 	return out
 }
 
+// wanted gives the named headers that are there.
+func wanted(h http.Header, names []string) map[string]string {
+	var out map[string]string
+	for _, name := range names {
+		if v := h.Get(name); v != "" {
+			if out == nil {
+				out = make(map[string]string, len(names))
+			}
+			out[name] = v
+		}
+	}
+	return out
+}
+
 // RetryAfter parses the header: whole or fractional seconds, or an HTTP date.
 // Past, negative and unreadable values give zero; long ones MaxRetryAfter.
 func RetryAfter(v string, now time.Time) time.Duration {

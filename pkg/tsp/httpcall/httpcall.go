@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-
 	"writeback/pkg/operation"
 )
 
@@ -55,7 +53,7 @@ func New(cfg Config) *Client {
 	}
 	return &Client{
 		http: &http.Client{
-			Transport:     otelhttp.NewTransport(cfg.Transport),
+			Transport:     traced(cfg.Transport),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		maxBody: cfg.MaxBody,
@@ -91,6 +89,9 @@ type Request struct {
 	// Hidden are values that a dry run masks in this call beside the credentials: a
 	// password that was made for a new user.
 	Hidden []string
+	// Want names response headers that the adapter itself decides by; they are given
+	// as Answer.Wanted and reach no log.
+	Want []string
 }
 
 // Answer is what the provider said. A status that is not 2xx is an answer too.
@@ -98,6 +99,8 @@ type Answer struct {
 	Status int
 	// Header holds the allow-listed headers, by canonical name.
 	Header map[string]string
+	// Wanted holds the headers of Request.Want that the answer has.
+	Wanted map[string]string
 	// RetryAfter is the parsed Retry-After. Zero: none, past or garbage.
 	RetryAfter time.Duration
 	// Spent is how long the rate headers of the answer ask to wait because the
@@ -124,6 +127,11 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		req.Header[name] = values
 	}
 	req.Header.Set("User-Agent", c.agent)
+	if r.Write && r.Method == http.MethodGet && len(r.Body) == 0 {
+		// The transport would repeat a GET that has no body on its own. A body that
+		// turns out to be empty is sent as none and cannot be had again.
+		req.Body, req.GetBody = io.NopCloser(strings.NewReader("")), nil
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return Answer{}, networkFailure(r.What, err)
@@ -132,6 +140,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	answer := Answer{
 		Status:     resp.StatusCode,
 		Header:     allowed(resp.Header),
+		Wanted:     wanted(resp.Header, r.Want),
 		RetryAfter: RetryAfter(resp.Header.Get("Retry-After"), time.Now()),
 		Spent:      spent(resp.Header, time.Now()),
 	}

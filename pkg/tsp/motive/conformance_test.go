@@ -86,14 +86,14 @@ func read(t *testing.T) *tsptest.Read {
 			operation.FieldEmployeeNumber: text("10442"), operation.FieldHOSRulesetCode: text("US_INT_PROP_70_8"),
 			operation.FieldAllowYardMove: flag(true), operation.FieldAllowPersonalConveyance: flag(true),
 			operation.FieldAllowAdverseDriving: flag(true), operation.FieldHOSComplianceType: text(operation.NonExempt),
-			operation.FieldHOSTrackingMethod: text(operation.Automatic),
+			operation.FieldHOSTrackingMethod: text(operation.Automatic), operation.FieldDefaultTimeZone: text("America/New_York"),
 		},
 		Fields: []operation.Field{
 			operation.FieldUsername, operation.FieldIsActive, operation.FieldStatus, operation.FieldIsDriver, operation.FieldUserEmail,
 			operation.FieldFirstName, operation.FieldLastName, operation.FieldPhoneNumber, operation.FieldPhoneCountryCode,
 			operation.FieldLicenseRegion, operation.FieldLicenseNumber, operation.FieldEmployeeNumber, operation.FieldHOSRulesetCode,
 			operation.FieldAllowYardMove, operation.FieldAllowPersonalConveyance, operation.FieldAllowAdverseDriving,
-			operation.FieldHOSComplianceType, operation.FieldHOSTrackingMethod,
+			operation.FieldHOSComplianceType, operation.FieldHOSTrackingMethod, operation.FieldDefaultTimeZone,
 		},
 		// An answer that shows nothing tells nothing; the read does.
 		Drops: func() func(tsptest.Call) tsptest.Reply {

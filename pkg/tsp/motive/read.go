@@ -9,10 +9,9 @@ import (
 )
 
 // ReadUser gives what Motive shows of the user. Drivers show more than others; the
-// DOT id and the time tracking mode are shown for nobody. Left out is what does not
-// show which of several ways of writing it was sent: a time zone that stands for
-// several of ours, a number with another country's code. Every error is an
-// *operation.Failure.
+// DOT id and the time tracking mode are shown for nobody. Of a number with a country
+// code that is not told from the number only the code is given: in what form it was
+// sent cannot be known. Every error is an *operation.Failure.
 func (p *Provider) ReadUser(ctx context.Context, conn tsp.Connection, sourceID string) (operation.Changes, error) {
 	c, failure := p.client(conn, nil)
 	if failure != nil {
@@ -23,9 +22,6 @@ func (p *Provider) ReadUser(ctx context.Context, conn tsp.Connection, sourceID s
 		return nil, err
 	}
 	fields := p.fields(user)
-	if zone, ok := user[keyTimeZone].(string); ok && !oneZone(zone) {
-		delete(fields, operation.FieldDefaultTimeZone)
-	}
 	if code := fields[operation.FieldPhoneCountryCode].Text(); code != "" && !slices.Contains(knownCodes, digits(code)) {
 		delete(fields, operation.FieldPhoneNumber)
 	}

@@ -57,7 +57,8 @@ var extraZones = map[string]string{
 	"America/St_Johns": "Newfoundland",
 }
 
-// ianaZones are the zones that Motive's names stand for.
+// ianaZones are the zones that Motive's names stand for; others of ours become the
+// same name.
 var ianaZones = map[string]string{
 	"Atlantic Time (Canada)":      "America/Halifax",
 	"Eastern Time (US & Canada)":  "America/New_York",
@@ -70,15 +71,4 @@ var ianaZones = map[string]string{
 	"Alaska":                      "America/Juneau",
 	"Hawaii":                      "Pacific/Honolulu",
 	"Newfoundland":                "America/St_Johns",
-}
-
-// oneZone reports whether only one of our zones becomes the name.
-func oneZone(name string) bool {
-	n := 0
-	for _, z := range zones {
-		if z == name {
-			n++
-		}
-	}
-	return n <= 1
 }

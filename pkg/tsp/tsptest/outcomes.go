@@ -45,13 +45,16 @@ func (s Suite) outcomes(t *testing.T, tr trip) {
 		}
 		s.checkHeader(t, result.Header)
 	}
-	steps := len(good.seen())
-	if steps == 0 {
+	calls := good.seen()
+	if len(calls) == 0 {
 		t.Fatal("no call was made")
 	}
-	for step := range steps {
+	fine := func(step int, row string) bool {
+		return tr.fine != nil && tr.fine(step, row) || s.Fine != nil && s.Fine(calls[step], row)
+	}
+	for step := range calls {
 		run := func(name string, play func(*testing.T)) {
-			if tr.fine == nil || !tr.fine(step, name) {
+			if !fine(step, name) {
 				t.Run(fmt.Sprintf("call %d/%s", step+1, name), func(t *testing.T) { t.Parallel(); play(t) })
 			}
 		}

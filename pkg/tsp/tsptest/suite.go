@@ -40,6 +40,10 @@ type Suite struct {
 	// Nil: none.
 	Answer func(Outcome) (Reply, bool)
 
+	// Fine reports that a row of outcomes is no failure but a right answer to the
+	// call, for a provider whose success says less than a user. Nil: none is.
+	Fine func(c Call, row string) bool
+
 	// Values are the values to try of a field, instead of the usual ones: at least
 	// one that the provider takes, if it can hold the field.
 	Values map[operation.Field][]operation.Value

@@ -1,0 +1,108 @@
+package app
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/config"
+	"writeback/internal/testenv"
+	"writeback/internal/webhook"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+	receive "writeback/pkg/webhook"
+)
+
+// workerSettings are those of a worker for a NATS and a Redis of the test's own.
+func workerSettings(t *testing.T, more ...string) config.Worker {
+	t.Helper()
+	cfg, _, err := config.Load[config.Worker](append([]string{
+		"WRITEBACK_NATS_URL=" + testenv.NATS(t), "WRITEBACK_REDIS_URL=" + testenv.Redis(t), "WRITEBACK_ADMIN_ADDR=127.0.0.1:0",
+		"WRITEBACK_OPERATIONS_MAX_BYTES=64MiB", "WRITEBACK_EVENTS_MAX_BYTES=64MiB",
+	}, more...))
+	require.NoError(t, err)
+	return cfg
+}
+
+func openBase(t *testing.T, cfg config.Worker, out io.Writer) *Base {
+	t.Helper()
+	b, err := Open(t.Context(), Settings{
+		Name: "test", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers, Log: slog.New(slog.NewTextHandler(out, nil)),
+	})
+	require.NoError(t, err)
+	t.Cleanup(b.Close)
+	return b
+}
+
+// TestRunWebhooks_DeliversWhatAnotherProcessSubscribed joins everything as the
+// programs do: one process serves partners, the other delivers.
+func TestRunWebhooks_DeliversWhatAnotherProcessSubscribed(t *testing.T) {
+	t.Parallel()
+	cfg := workerSettings(t, "WRITEBACK_WEBHOOK_LOCAL=true", "WRITEBACK_ROLES=webhooks")
+	var log strings.Builder
+	front := openBase(t, cfg, &log)
+	api, err := OpenWebhooks(t.Context(), front, cfg.Webhooks, 1)
+	require.NoError(t, err)
+	require.Contains(t, log.String(), "WRITEBACK_KEYSET_FILE is not set")
+
+	worker := openBase(t, cfg, io.Discard)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- RunWorker(ctx, worker, cfg) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-ended) })
+
+	partner := uuid.Must(uuid.NewV7())
+	bodies := make(chan []byte, 10)
+	var secret atomic.Pointer[string]
+	e := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := receive.ReadBody(r, 1<<20)
+		if _, bad := receive.Verify([]string{*secret.Load()}, r.Header, body, time.Now()); err != nil || bad != nil {
+			t.Errorf("body: %v, signature: %v", err, bad)
+		}
+		bodies <- body
+	}))
+	t.Cleanup(e.Close)
+	made, err := api.Registry.Create(t.Context(), partner, webhook.New{URL: e.URL, EventName: webhook.EventCreated})
+	require.NoError(t, err)
+	secret.Store(&made[0].Secret)
+
+	require.NoError(t, front.startShards(t.Context()))
+	// The worker subscribes to what happens from its start on, so one of these is the
+	// first that it hears of.
+	require.Eventually(t, func() bool {
+		a := operation.Accepted{
+			Version: operation.Version, ID: uuid.Must(uuid.NewV7()), PartnerID: partner, ConnectionID: uuid.New(), Provider: "samsara",
+			Resource: operation.ResourceUser, ResourceID: uuid.New(), Type: operation.Update,
+			Changes: operation.Changes{operation.FieldNotes: operation.Text("x")},
+		}
+		receipt, err := front.Store.Accept(t.Context(), a, redisstore.Limits{InFlight: 1, Call: time.Second, Life: time.Hour})
+		require.NoError(t, err)
+		require.NoError(t, front.publisher.Accepted(t.Context(), operation.Message{Accepted: a, Place: receipt.Place}, true))
+		return len(bodies) > 0
+	}, 30*time.Second, 100*time.Millisecond)
+	require.Contains(t, string(<-bodies), made[0].ID.String())
+	require.Eventually(t, func() bool {
+		m, err := api.Records.Metrics(t.Context(), partner, made[0].ID)
+		return err == nil && m.Hours6.Delivered > 0
+	}, 30*time.Second, 10*time.Millisecond)
+}
+
+func TestOpenWebhooks_BadKeysetIsAnErrorAtOnce(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "keyset.json")
+	require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
+	cfg := workerSettings(t, "WRITEBACK_KEYSET_FILE="+file)
+	_, err := OpenWebhooks(t.Context(), openBase(t, cfg, io.Discard), cfg.Webhooks, 1)
+	require.ErrorContains(t, err, "WRITEBACK_KEYSET_FILE")
+}
