@@ -118,6 +118,9 @@ type Operation struct {
 	// Wait says why a pending operation is not being called. Zero: it is in
 	// flight, or about to be, or ended.
 	Wait Wait `json:"-"`
+	// CancelRequested says that a pending operation was cancelled while a call of it
+	// was under way; the call's end decides.
+	CancelRequested bool `json:"-"`
 }
 
 // WaitReason is why a pending operation waits.

@@ -83,6 +83,7 @@ func decodeRecord(h map[string]string) (Record, error) {
 	op.UpdatedAt = micro(atoi(h["upd"]))
 	op.Status = operation.Status(h["st"])
 	op.Attempted = int(atoi(h["attempted"]))
+	op.CancelRequested = h["mark"] == "cancel"
 	rows := int(atoi(h["rows"]))
 	op.Attempts = make([]operation.Attempt, 0, rows)
 	for i := 1; i <= rows; i++ {
