@@ -1,3 +1,5 @@
 // Package test checks the whole: what ships beside the code, and the programs
 // as they are built. It has no code for programs.
 package test
+
+//go:generate go test -run TestProvidersPage_IsWhatTheAdaptersSay . -args -update

@@ -28,7 +28,8 @@ func main() {
 func run(ctx context.Context, cfg config.Worker, t *telemetry.Telemetry) error {
 	return app.WithAdmin(ctx, t, cfg.AdminAddr, cfg.ShutdownGrace, func(ctx context.Context, admin *telemetry.Admin) error {
 		base, err := app.Open(ctx, app.Settings{
-			Name: "writeback-worker", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers, Log: t.Logger,
+			Name: "writeback-worker", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers,
+			KeysetFile: cfg.KeysetFile, Log: t.Logger,
 		})
 		if err != nil {
 			return err

@@ -27,9 +27,10 @@ type ctl struct {
 	out, progress io.Writer
 	rdb           *redis.Client
 	nc            *nats.Conn
+	js            jetstream.JetStream
 }
 
-var variables = []string{"WRITEBACK_NATS_URL", "WRITEBACK_REDIS_URL", "WRITEBACK_STREAM_REPLICAS"}
+var variables = []string{"WRITEBACK_NATS_URL", "WRITEBACK_REDIS_URL", "WRITEBACK_STREAM_REPLICAS", "WRITEBACK_KEYSET_FILE"}
 
 // settings reads the variables that are used here; others may be wrong.
 func settings(environ []string) (config.Worker, error) {
@@ -55,6 +56,9 @@ func (c *ctl) store() (*redisstore.Store, error) {
 
 // streams connects to NATS at first use.
 func (c *ctl) streams() (jetstream.JetStream, error) {
+	if c.js != nil {
+		return c.js, nil
+	}
 	nc, err := nats.Connect(c.settings.NATSURL, nats.Name("writebackctl"), nats.Timeout(5*time.Second), nats.NoReconnect())
 	if err != nil {
 		return nil, fmt.Errorf("NATS: %w", err)
@@ -64,6 +68,7 @@ func (c *ctl) streams() (jetstream.JetStream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("NATS: %w", err)
 	}
+	c.js = js
 	return js, nil
 }
 

@@ -1,6 +1,7 @@
 // Command writebackctl shows operators what the store and the streams hold, and
 // makes the few interventions that are safe at any time: pause a connection, have
-// shards rebuilt from the streams, load the registry file.
+// shards rebuilt from the streams, load the registry file, have users listed, use a
+// failed connection again, seal credentials anew.
 //
 // It talks to NATS and Redis directly, by the same variables as api and worker, so
 // it works while they are down. It prints no credential, and what a partner wrote
@@ -26,6 +27,8 @@ import (
 type command struct {
 	words, args, about string
 	takes              int
+	// fewer: it may be called with fewer.
+	fewer bool
 	// flags adds its own flags; nil: it has none.
 	flags func(*options, *flag.FlagSet)
 	run   func(ctx context.Context, c *ctl, args []string) error
@@ -41,6 +44,14 @@ var commands = []command{
 	{words: "dead list", about: "messages that could not be understood, newest first", flags: limitFlag, run: deadList},
 	{words: "dead show", args: "<seq>", takes: 1, about: "one of them", flags: payloadFlag, run: deadShow},
 	{words: "registry load", args: "<file>", takes: 1, about: "bring the directory to what the registry file says", run: registryLoad},
+	{words: "connection show", args: "<connection_id>", takes: 1, about: "a connection's status, and why it is failed", run: connectionShow},
+	{words: "connection activate", args: "<connection_id>", takes: 1, about: "use a failed connection again, with the credentials that it has", run: connectionActivate},
+	{words: "sync start", args: "<connection_id>|-all", takes: 1, fewer: true, about: "have a worker list the connection's users from its provider", flags: everyFlag, run: syncStart},
+	{words: "sync show", args: "[connection_id]", takes: 1, fewer: true, about: "how far listing users is, and what it found", run: syncShow},
+	{words: "credentials rotate", about: "seal every connection's credentials under the keyset's primary key", run: credentialsRotate},
+	{words: "keyset create", args: "<file>", takes: 1, about: "a new keyset with one key", run: keysetCreate},
+	{words: "keyset add", args: "<file>", takes: 1, about: "add a key that only opens: the first half of a change of keys", run: keysetAdd},
+	{words: "keyset promote", args: "<file>", takes: 1, about: "seal with the newest key from now on: the second half", run: keysetPromote},
 }
 
 // options are the flags of all subcommands.
@@ -113,7 +124,7 @@ func execute(ctx context.Context, args, environ []string, out, errOut io.Writer)
 	if err != nil {
 		return err
 	}
-	if len(words) != cmd.takes {
+	if len(words) > cmd.takes || len(words) < cmd.takes && !cmd.fewer {
 		return wrongUsage("%s takes %s", cmd.words, orNothing(cmd.args))
 	}
 	if c.settings, err = settings(environ); err != nil {
@@ -198,8 +209,9 @@ func usage(w io.Writer) {
 	}
 	_, _ = fmt.Fprint(w, `
 Every command takes -json and -timeout; <command> -help shows its own flags.
-It reads WRITEBACK_REDIS_URL and WRITEBACK_NATS_URL, and for "registry load" also
-WRITEBACK_STREAM_REPLICAS and the variables that the file names.
+It reads WRITEBACK_REDIS_URL and WRITEBACK_NATS_URL; what opens the directory also
+WRITEBACK_STREAM_REPLICAS and WRITEBACK_KEYSET_FILE; "registry load" also the
+variables that the file names.
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 `)
 }

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"writeback/internal/directory"
-	"writeback/pkg/tsp/all"
 )
 
 // countView is what a load did with the entries of one kind.
@@ -18,15 +16,7 @@ type countView struct {
 }
 
 func registryLoad(ctx context.Context, c *ctl, args []string) error {
-	js, err := c.streams()
-	if err != nil {
-		return err
-	}
-	providers, err := all.Providers(all.Config{})
-	if err != nil {
-		return fmt.Errorf("providers: %w", err)
-	}
-	d, err := directory.Open(ctx, js, directory.Config{Replicas: c.settings.Replicas, Providers: providers.Names()})
+	d, _, err := c.directory(ctx)
 	if err != nil {
 		return err
 	}

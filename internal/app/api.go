@@ -14,6 +14,8 @@ import (
 	"writeback/internal/httpapi"
 	"writeback/internal/wire"
 	"writeback/internal/work"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
 )
 
 // NewAPI makes the handler of the partner API on the shared parts.
@@ -25,13 +27,34 @@ func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifie
 	accepter := work.NewAccepter(b.parts(), work.Config{}, b.Acker)
 	handler, err := httpapi.New(httpapi.Deps{
 		Verifier: verifier, Directory: b.Directory, Providers: b.Providers,
-		Accepter: accepter, Syncer: accepter, Canceller: accepter, Reader: work.NewReader(b.Store),
-		Admission: admission.New(b.Store, admission.Config{}), Cursors: wire.NewCursors(key), Log: b.Log,
+		Accepter: accepter, Syncer: accepter, DryRunner: dryRunner{accepter}, Canceller: accepter, Reader: work.NewReader(b.Store),
+		Admission: admission.New(b.Store, admission.Config{
+			PerSecond: float64(cfg.PartnerRate), Burst: cfg.PartnerBurst, Outstanding: cfg.PartnerOutstanding,
+		}),
+		Cursors: wire.NewCursors(key), Log: b.Log,
 	}, httpapi.Config{Decode: wire.DecodeOptions{Strict: cfg.StrictBodies}})
 	if err != nil {
 		return nil, fmt.Errorf("app: %w", err)
 	}
 	return handler, nil
+}
+
+// dryRunner shows what a dry run found as the edge answers it.
+type dryRunner struct{ accepter *work.Accepter }
+
+// DryRun says what the operation would send. The error is an *operation.Error.
+func (d dryRunner) DryRun(
+	ctx context.Context, a operation.Accepted, limits tsp.Limits,
+) (operation.Operation, []wire.DryRunRequest, error) {
+	draft, err := d.accepter.DryRun(ctx, a, limits)
+	if err != nil {
+		return operation.Operation{}, nil, err
+	}
+	requests := make([]wire.DryRunRequest, 0, len(draft.Calls))
+	for _, c := range draft.Calls {
+		requests = append(requests, wire.NewDryRunRequest(c.Method, c.Path, c.Body))
+	}
+	return draft.Operation, requests, nil
 }
 
 const cursorKeyName = "wb:cursor-key"

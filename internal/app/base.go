@@ -35,7 +35,9 @@ type Settings struct {
 	Common    config.Common
 	Streams   config.Streams
 	Providers config.Providers
-	Log       *slog.Logger
+	// KeysetFile seals credentials. Empty: they are stored in clear.
+	KeysetFile string
+	Log        *slog.Logger
 }
 
 // Base is what api and worker share: connections, the store, the directory.
@@ -94,9 +96,13 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 	if err != nil {
 		return err
 	}
+	sealer, err := b.credentialSealer(ctx, s.KeysetFile)
+	if err != nil {
+		return err
+	}
 	err = b.await(ctx, "directory", func(ctx context.Context) error {
 		d, err := directory.Open(ctx, b.JetStream, directory.Config{
-			Replicas: s.Streams.Replicas, Logger: s.Log, Providers: b.Providers.Names(),
+			Replicas: s.Streams.Replicas, Logger: s.Log, Providers: b.Providers.Names(), Sealer: sealer,
 		})
 		b.Directory = d
 		return err

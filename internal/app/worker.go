@@ -20,6 +20,9 @@ func RunWorker(ctx context.Context, b *Base, cfg config.Worker) error {
 	if cfg.Has(config.RoleWebhooks) {
 		g.Go(func() error { return RunWebhooks(ctx, b, cfg) })
 	}
+	if cfg.Has(config.RoleSync) {
+		g.Go(func() error { return RunSync(ctx, b, cfg) })
+	}
 	// A worker without work is no worker that has ended.
 	g.Go(func() error { <-ctx.Done(); return nil })
 	return g.Wait()

@@ -29,6 +29,11 @@ type API struct {
 	// CursorKey signs page cursors. Empty means that a random key is shared by
 	// the cluster through Redis.
 	CursorKey Secret `env:"WRITEBACK_CURSOR_KEY" rule:"key" secret:"true" help:"key of page cursors, at least 32 bytes in hex or base64; empty shares a random one"`
+	// PartnerRate and PartnerBurst bound a partner's writes in one api, PartnerOutstanding
+	// its operations that have not ended.
+	PartnerRate        int `env:"WRITEBACK_PARTNER_RATE" envDefault:"200" rule:"1..1000000" help:"writes per second of one partner in one api"`
+	PartnerBurst       int `env:"WRITEBACK_PARTNER_BURST" envDefault:"400" rule:"1..1000000" help:"writes of one partner that may come at once"`
+	PartnerOutstanding int `env:"WRITEBACK_PARTNER_OUTSTANDING" envDefault:"200000" rule:"1..100000000" help:"operations of one partner that may be outstanding"`
 	// StrictBodies refuses unknown fields in request bodies.
 	StrictBodies bool `env:"WRITEBACK_STRICT_BODIES" envDefault:"false" help:"refuse unknown fields in request bodies"`
 }
@@ -42,6 +47,9 @@ type Worker struct {
 
 	// Roles are what a worker does, separated by commas.
 	Roles string `env:"WRITEBACK_ROLES" envDefault:"operations,webhooks,sync" rule:"roles" help:"what this worker does: operations, webhooks, sync"`
+	// SyncEvery is the time from one sync of a connection's users to the next. Zero:
+	// only what is asked for.
+	SyncEvery time.Duration `env:"WRITEBACK_SYNC_EVERY" envDefault:"6h" rule:"0s..720h" help:"time between two listings of a connection's users; 0 only on demand"`
 	// Concurrency is how many provider calls one worker makes at a time.
 	Concurrency int `env:"WRITEBACK_WORKER_CONCURRENCY" envDefault:"64" rule:"1..10000" help:"provider calls at a time in one worker"`
 }

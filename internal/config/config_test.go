@@ -37,6 +37,7 @@ func TestLoad_Defaults(t *testing.T) {
 	require.EqualValues(t, 4<<30, api.EventsMaxBytes)
 	require.Empty(t, api.CursorKey)
 	require.False(t, api.StrictBodies)
+	require.Equal(t, []int{200, 400, 200_000}, []int{api.PartnerRate, api.PartnerBurst, api.PartnerOutstanding})
 	require.Empty(t, api.SamsaraURL+api.MotiveURL+api.GeotabURL+api.RegistryFile+api.OIDCAudience)
 
 	worker, _, err := config.Load[config.Worker](nil)
@@ -60,12 +61,14 @@ func TestLoad_Everything(t *testing.T) {
 		"WRITEBACK_MOTIVE_URL=", "WRITEBACK_LOG_LEVEL=DEBUG", "WRITEBACK_SHUTDOWN_GRACE=1m",
 		"WRITEBACK_CURSOR_KEY=" + base64.URLEncoding.EncodeToString(key), "WRITEBACK_STRICT_BODIES=true",
 		"WRITEBACK_STREAM_REPLICAS=3", "WRITEBACK_OPERATIONS_MAX_BYTES=512M", "WRITEBACK_EVENTS_MAX_BYTES=1073741824",
+		"WRITEBACK_PARTNER_RATE=1", "WRITEBACK_PARTNER_BURST=2", "WRITEBACK_PARTNER_OUTSTANDING=3",
 		"WRITEBACK_WORKER_CONCURRENCY=8", // Of another program, so no warning.
 	})
 	require.NoError(t, err)
 	require.Empty(t, warnings)
 	require.EqualValues(t, key, api.CursorKey)
 	require.True(t, api.StrictBodies)
+	require.Equal(t, []int{1, 2, 3}, []int{api.PartnerRate, api.PartnerBurst, api.PartnerOutstanding})
 	require.Equal(t, slog.LevelDebug, api.LogLevel)
 	require.Equal(t, 3, api.Replicas)
 	require.EqualValues(t, 512<<20, api.OperationsMaxBytes)
@@ -92,6 +95,9 @@ func TestLoad_EveryFaultAtOnce(t *testing.T) {
 		"WRITEBACK_STREAM_REPLICAS":      "2",
 		"WRITEBACK_OPERATIONS_MAX_BYTES": "7",
 		"WRITEBACK_EVENTS_MAX_BYTES":     "9999999T",
+		"WRITEBACK_PARTNER_RATE":         "0",
+		"WRITEBACK_PARTNER_BURST":        "1000001",
+		"WRITEBACK_PARTNER_OUTSTANDING":  "many",
 	}
 	var environ []string
 	for k, v := range bad {
@@ -221,7 +227,7 @@ func TestUsage_HasEveryName(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, config.Usage[config.API](&out))
 	names := config.Names[config.API]()
-	require.Len(t, names, 20)
+	require.Len(t, names, 23)
 	for _, name := range names {
 		require.Regexp(t, `(?m)^`+name+` +\S+.* {2,}\S`, out.String())
 	}

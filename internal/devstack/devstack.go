@@ -24,6 +24,7 @@ import (
 	"writeback/internal/app"
 	"writeback/internal/config"
 	"writeback/internal/sandbox"
+	"writeback/internal/seal"
 	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp/simulator"
@@ -115,7 +116,7 @@ func (s *Stack) start(ctx context.Context, o Options) error {
 	}
 	// Faulty settings are told before anything is started.
 	nowhere := "http://" + loopback
-	if _, err := o.settings(URLs{API: nowhere, Sandbox: nowhere, NATS: o.NATSURL, Redis: o.RedisURL}, ""); err != nil {
+	if _, err := o.settings(URLs{API: nowhere, Sandbox: nowhere, NATS: o.NATSURL, Redis: o.RedisURL}, "", ""); err != nil {
 		return err
 	}
 	listeners, err := s.listen(ctx, o)
@@ -232,7 +233,11 @@ func (s *Stack) configure(ctx context.Context, o Options) error {
 	if err := writeRegistry(file, sandbox.Seeds(), s.urls.Sandbox); err != nil {
 		return err
 	}
-	settings, err := o.settings(s.urls, file)
+	keyset, err := s.keyset(o)
+	if err != nil {
+		return err
+	}
+	settings, err := o.settings(s.urls, file, keyset)
 	if err != nil {
 		return err
 	}
@@ -246,6 +251,26 @@ func (s *Stack) configure(ctx context.Context, o Options) error {
 	}
 	s.parts.after(s.log.Shutdown)
 	return nil
+}
+
+// keyset gives the file of the key that seals what NATS stores. It lies beside that:
+// a NATS that is not the stack's own outlives it, so there is none.
+func (s *Stack) keyset(o Options) (string, error) {
+	if o.NATSURL != "" {
+		return "", nil
+	}
+	file := filepath.Join(s.dir, "keyset.json")
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	}
+	fresh, err := seal.Generate()
+	if err != nil {
+		return "", fmt.Errorf("keyset: %w", err)
+	}
+	if err := os.WriteFile(file, fresh, 0o600); err != nil {
+		return "", fmt.Errorf("keyset: %w", err)
+	}
+	return file, nil
 }
 
 // URLs says where the parts are, with the ports that were taken.

@@ -33,7 +33,7 @@ func (s *Stack) open(ctx context.Context) error {
 	for n := range s.settings.workers + 1 {
 		base, err := app.Open(ctx, app.Settings{
 			Name: baseName(n), Common: s.settings.worker.Common, Streams: s.settings.worker.Streams,
-			Providers: s.settings.worker.Providers, Log: s.log.Logger.With("program", baseName(n)),
+			Providers: s.settings.worker.Providers, KeysetFile: s.settings.worker.KeysetFile, Log: s.log.Logger.With("program", baseName(n)),
 		})
 		if err != nil {
 			return err

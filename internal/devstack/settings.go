@@ -31,7 +31,7 @@ type settings struct {
 }
 
 // settings reads the environment with the stack's own values over it.
-func (o Options) settings(urls URLs, registry string) (settings, error) {
+func (o Options) settings(urls URLs, registry, keyset string) (settings, error) {
 	s := settings{workers: o.Workers}
 	environ := slices.Concat(
 		[]string{
@@ -40,6 +40,9 @@ func (o Options) settings(urls URLs, registry string) (settings, error) {
 			"WRITEBACK_OPERATIONS_MAX_BYTES=512MiB", "WRITEBACK_EVENTS_MAX_BYTES=1GiB",
 			// Endpoints of webhooks are on the same machine too.
 			"WRITEBACK_WEBHOOK_LOCAL=true",
+			// The registry file has everybody; writebackctl asks for a sync.
+			"WRITEBACK_SYNC_EVERY=0",
+			"WRITEBACK_KEYSET_FILE=" + keyset,
 		},
 		o.Environ,
 		[]string{

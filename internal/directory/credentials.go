@@ -48,9 +48,10 @@ type unsaved struct{ from, set tsp.Credentials }
 // for all processes, and it is stored before it is returned. A nil refresher says
 // that the provider's credentials do not expire.
 //
-// A refusal comes back as the *operation.Failure that it is. Any other error says
-// that nobody could be asked, or that the new set could not be stored: the
-// attempt was not made.
+// A refusal comes back as the *operation.Failure that it is. One that the provider
+// itself gave makes the connection failed, so that nobody asks again: Activate,
+// or other credentials, undo that. Any other error says that nobody could be asked, or that the
+// new set could not be stored: the attempt was not made.
 func (d *Directory) Credentials(ctx context.Context, connection uuid.UUID, stale tsp.Credentials, refresher tsp.Refresher) (tsp.Credentials, error) {
 	// The flight that is joined may be the one that made the stale set.
 	for range 3 {
@@ -58,6 +59,10 @@ func (d *Directory) Credentials(ctx context.Context, connection uuid.UUID, stale
 		switch {
 		case !ok || c.Status == ConnectionDeleted:
 			return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "the connection does not exist any more"}
+		case c.Status == ConnectionFailed:
+			return nil, c.Failure()
+		case c.Locked:
+			return nil, d.box.locked(connection)
 		case d.usable(c, stale, refresher):
 			return c.Credentials, nil
 		case refresher == nil:
@@ -112,6 +117,12 @@ func (d *Directory) renew(ctx context.Context, id uuid.UUID, stale tsp.Credentia
 		if !ok {
 			return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "the connection does not exist any more"}
 		}
+		if c.Status == ConnectionFailed {
+			return nil, c.Failure()
+		}
+		if c.Locked {
+			return nil, d.box.locked(id)
+		}
 		if d.usable(c, stale, refresher) {
 			return c.Credentials, nil
 		}
@@ -157,6 +168,9 @@ func (d *Directory) refresh(ctx context.Context, c held, refresher tsp.Refresher
 	}
 	var failure *operation.Failure
 	if errors.As(err, &failure) && !failure.Retryable {
+		if failure.Type == operation.ErrorAuth && failure.StatusCode != 0 && d.fail(ctx, c, failure.Detail) {
+			return nil, err
+		}
 		d.renewals.mu.Lock()
 		d.renewals.refused[c.ID] = refusal{from: c.Credentials, err: err, until: d.now().Add(refusedFor)}
 		d.renewals.mu.Unlock()

@@ -123,14 +123,22 @@ func TestCredentials_RefusalComesBackAndIsNotAskedAgain(t *testing.T) {
 	load(t, d, one(old))
 	refused := &operation.Failure{Type: operation.ErrorAuth, Detail: "refused", StatusCode: 401}
 	p := &tokens{err: refused}
-	for range 3 {
+	_, err := d.Credentials(t.Context(), id("c1"), token("old"), p)
+	require.Same(t, refused, err)
+	for range 2 {
+		var failure *operation.Failure
 		_, err := d.Credentials(t.Context(), id("c1"), token("old"), p)
-		require.Same(t, refused, err)
+		require.ErrorAs(t, err, &failure)
+		require.Equal(t, "the connection is failed: refused", failure.Detail)
+		require.False(t, failure.Retryable)
 	}
 	require.EqualValues(t, 1, p.calls.Load())
 	require.Equal(t, token("old"), stored(d))
 	c, _ := d.held(id("c1"))
 	require.Nil(t, c.renewal, "the claim is cleared")
+	require.Equal(t, ConnectionFailed, c.Status)
+	require.Equal(t, "refused", c.StatusReason)
+	require.Zero(t, load(t, d, one(old)).Writes(), "the same credentials given again change nothing")
 
 	p.err = nil
 	load(t, d, one("credentials: {access_token: given}"))

@@ -33,15 +33,15 @@ func (d *Directory) Learn(ctx context.Context, connection uuid.UUID, users []tsp
 	if _, ok := d.ConnectionByID(connection); !ok {
 		return Count{}, fmt.Errorf("directory: learn: no connection %s", connection)
 	}
-	known := d.bySource(connection)
+	known := d.bySource(connection, users)
 	var mu sync.Mutex
 	var total Count
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(bucketCalls)
 	for _, u := range users {
 		g.Go(func() error {
-			id, ok := known[u.SourceID]
-			if !ok {
+			id := known[u.SourceID]
+			if id == uuid.Nil {
 				id = UserID(connection, u.SourceID)
 			}
 			count, err := d.learn(ctx, connection, id, u)
@@ -56,19 +56,38 @@ func (d *Directory) Learn(ctx context.Context, connection uuid.UUID, users []tsp
 	return total, g.Wait()
 }
 
-// bySource maps the provider's ids of a connection to ours, users that are gone
-// included.
-func (d *Directory) bySource(connection uuid.UUID) map[string]uuid.UUID {
+// bySource maps the listed ones of the provider's ids of a connection to ours,
+// users that are gone included. Of two with the same the one stands that the
+// registry file names, else the one that is not gone.
+func (d *Directory) bySource(connection uuid.UUID, listed []tsp.ListedUser) map[string]uuid.UUID {
+	out := make(map[string]uuid.UUID, len(listed))
+	for _, u := range listed {
+		out[u.SourceID] = uuid.Nil
+	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	ids := d.copy.onConnection[connection]
-	out := make(map[string]uuid.UUID, len(ids))
-	for _, id := range ids {
-		if u := d.copy.users[id]; u != nil {
+	for _, id := range d.copy.onConnection[connection] {
+		u := d.copy.users[id]
+		if u == nil {
+			continue
+		}
+		other, asked := out[u.SourceID]
+		if asked && (other == uuid.Nil || before(u, d.copy.users[other])) {
 			out[u.SourceID] = id
 		}
 	}
 	return out
+}
+
+// before reports whether a is the one that stands for both.
+func before(a, b *User) bool {
+	if (a.Given != "") != (b.Given != "") {
+		return a.Given != ""
+	}
+	if (a.DeletedAt == nil) != (b.DeletedAt == nil) {
+		return a.DeletedAt == nil
+	}
+	return compareIDs(a.ID, b.ID) < 0
 }
 
 func (d *Directory) learn(ctx context.Context, connection, id uuid.UUID, listed tsp.ListedUser) (Count, error) {

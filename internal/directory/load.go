@@ -3,6 +3,9 @@ package directory
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -81,7 +85,7 @@ func (d *Directory) LoadFile(ctx context.Context, path string) (Report, error) {
 	for range loadTries {
 		p := d.plan(reg)
 		if p.err != nil {
-			return report, fmt.Errorf("directory: encode: %w", p.err)
+			return report, fmt.Errorf("directory: registry file: %w", p.err)
 		}
 		if len(p.faults) > 0 {
 			return report, &FileError{Path: path, Faults: p.faults}
@@ -114,6 +118,7 @@ type plan struct {
 	changes []change
 	faults  []Fault
 	now     time.Time
+	box     box
 	err     error
 }
 
@@ -130,7 +135,7 @@ func (d *Directory) snapshot() *table {
 
 // plan compares the file with the copy.
 func (d *Directory) plan(reg *registry) *plan {
-	p := &plan{now: d.now().UTC().Truncate(time.Millisecond)}
+	p := &plan{now: d.now().UTC().Truncate(time.Millisecond), box: d.box}
 	t := d.snapshot()
 	for _, v := range reg.partners {
 		old, ok := t.partners[v.ID]
@@ -157,6 +162,7 @@ func (d *Directory) plan(reg *registry) *plan {
 	for _, v := range reg.users {
 		p.user(reg, v, t.users[v.ID])
 	}
+	p.learned(reg, t)
 	if reg.prune {
 		p.prune(reg, t)
 	}
@@ -194,7 +200,11 @@ func (p *plan) connection(reg *registry, v Connection, old *held) {
 	next := held{Connection: v, given: v.Credentials}
 	next.CreatedAt, next.UpdatedAt = p.now, p.now
 	if old == nil {
-		p.entry(kindConnection, key, 0, p.encoded(encodeConnection(next)), nil)
+		p.entry(kindConnection, key, 0, p.encoded(p.box.connection(next)), nil)
+		return
+	}
+	if old.Locked {
+		p.encoded(nil, p.box.locked(v.ID))
 		return
 	}
 	if old.PartnerID != v.PartnerID {
@@ -203,18 +213,25 @@ func (p *plan) connection(reg *registry, v Connection, old *held) {
 	next.CreatedAt, next.UpdatedAt, next.renewal = old.CreatedAt, old.UpdatedAt, old.renewal
 	if maps.Equal(old.given, v.Credentials) {
 		next.Credentials = old.Credentials
+		if old.refused() && v.Status == ConnectionActive {
+			next.Status, next.StatusReason = old.Status, old.StatusReason
+		}
 	}
-	value, before := p.encoded(encodeConnection(next)), p.encoded(encodeConnection(*old))
+	// Compared in clear: what is sealed differs each time.
+	clear := box{}
+	value, before := p.encoded(clear.connection(next)), p.encoded(clear.connection(*old))
+	if old.Revision > 0 && bytes.Equal(value, before) {
+		return
+	}
 	if !bytes.Equal(value, before) {
 		next.UpdatedAt = p.now
-		value = p.encoded(encodeConnection(next))
 	}
-	p.entry(kindConnection, key, old.Revision, value, before)
+	p.entry(kindConnection, key, old.Revision, p.encoded(p.box.connection(next)), before)
 }
 
 func (p *plan) user(reg *registry, v User, old *User) {
 	key := userKey(v.ConnectionID, v.ID)
-	v.CreatedAt, v.UpdatedAt = p.now, p.now
+	v.CreatedAt, v.UpdatedAt, v.Given = p.now, p.now, given(v)
 	if old == nil {
 		p.entry(kindUser, key, 0, p.encoded(encodeUser(v)), nil)
 		return
@@ -223,6 +240,10 @@ func (p *plan) user(reg *registry, v User, old *User) {
 		p.fault(reg, key, "user.id: belongs to another connection")
 	}
 	v.CreatedAt, v.UpdatedAt = old.CreatedAt, old.UpdatedAt
+	if v.Given == old.Given {
+		// What a sync has found out since stays.
+		v.SourceID, v.Fields, v.DeletedAt = old.SourceID, old.Fields, old.DeletedAt
+	}
 	value, before := p.encoded(encodeUser(v)), p.encoded(encodeUser(*old))
 	if !bytes.Equal(value, before) {
 		v.UpdatedAt = p.now
@@ -231,7 +252,37 @@ func (p *plan) user(reg *registry, v User, old *User) {
 	p.entry(kindUser, key, old.revision, value, before)
 }
 
-// prune marks as deleted what the file does not have.
+// given is the mark of what the file says of a user.
+func given(v User) string {
+	text, _ := json.Marshal(v.Fields)
+	sum := sha256.Sum256(append([]byte(v.SourceID+"\x00"), text...))
+	return hex.EncodeToString(sum[:8])
+}
+
+// learned marks users that a sync had found before the file named them: two ids
+// for one user of a provider would be two mailboxes.
+func (p *plan) learned(reg *registry, t *table) {
+	type source struct {
+		connection uuid.UUID
+		id         string
+	}
+	named := make(map[source]uuid.UUID, len(reg.users))
+	for _, v := range reg.users {
+		named[source{v.ConnectionID, v.SourceID}] = v.ID
+	}
+	for id, u := range t.users {
+		now, ok := named[source{u.ConnectionID, u.SourceID}]
+		if !ok || now == id || u.Given != "" || u.DeletedAt != nil {
+			continue
+		}
+		gone := *u
+		gone.DeletedAt, gone.UpdatedAt = &p.now, p.now
+		p.gone(kindUser, userKey(u.ConnectionID, id), p.encoded(encodeUser(gone)), u.revision)
+	}
+}
+
+// prune marks as deleted what the file does not have. Users that it never had are
+// the provider's to say.
 func (p *plan) prune(reg *registry, t *table) {
 	for id, c := range t.connections {
 		if _, listed := reg.lines[connectionKey(id)]; listed || c.Status == ConnectionDeleted {
@@ -239,14 +290,14 @@ func (p *plan) prune(reg *registry, t *table) {
 		}
 		gone := *c
 		gone.Status, gone.UpdatedAt = ConnectionDeleted, p.now
-		p.gone(kindConnection, connectionKey(id), p.encoded(encodeConnection(gone)), c.Revision)
+		p.gone(kindConnection, connectionKey(id), p.encoded(p.box.connection(gone)), c.Revision)
 	}
 	for id, u := range t.users {
-		if _, listed := reg.lines[userKey(u.ConnectionID, id)]; listed || u.DeletedAt != nil {
+		if _, listed := reg.lines[userKey(u.ConnectionID, id)]; listed || u.DeletedAt != nil || u.Given == "" {
 			continue
 		}
 		gone := *u
-		gone.DeletedAt, gone.UpdatedAt = &p.now, p.now
+		gone.DeletedAt, gone.UpdatedAt, gone.Given = &p.now, p.now, ""
 		p.gone(kindUser, userKey(u.ConnectionID, id), p.encoded(encodeUser(gone)), u.revision)
 	}
 }

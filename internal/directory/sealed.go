@@ -74,6 +74,10 @@ func (b box) get(c *held, raw json.RawMessage) error {
 	return nil
 }
 
+// ErrLocked says that a connection's credentials are sealed and cannot be opened
+// in this process.
+var ErrLocked = errors.New("directory: the credentials are sealed, and " + KeysetVariable + " does not name the keyset that opens them")
+
 // locked says why the credentials of a locked connection cannot be used.
 func (b box) locked(id uuid.UUID) error {
 	if b.sealer == nil {

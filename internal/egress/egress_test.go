@@ -143,7 +143,7 @@ func TestClient_ChecksWhatIsDialled(t *testing.T) {
 	defer client.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://rebind.example.com:"+strconv.Itoa(port)+"/", http.NoBody)
 	require.NoError(t, err)
-	resp, err := client.Do(req) //nolint:bodyclose // there is none
+	resp, err := client.Do(req)
 	require.Nil(t, resp)
 	var refused *AddressError
 	require.ErrorAs(t, err, &refused)

@@ -6,6 +6,8 @@ import "fmt"
 func (x *index) checkLog() {
 	for _, c := range x.calls {
 		switch {
+		case c.row == nil && x.forgotten(c):
+			x.residue(Forgotten, c.ID)
 		case c.op == nil:
 			x.violate(Unlogged, fmt.Sprintf("call %s with marker %q belongs to no operation", c.ID, c.Marker), c.ID)
 		case c.row == nil:
@@ -48,6 +50,8 @@ func (x *index) checkRepeats() {
 				recorded, seen := x.known[done.row.ID]
 				began := again.begin(x.Transit)
 				switch {
+				case x.forgotten(done) && !seen:
+					x.residue(Forgotten, done.ID)
 				case !x.expired(done, again.Start):
 					x.violate(Repeated, fmt.Sprintf("call %s succeeded at %s, call %s came at %s, within the lease", done.ID, done.End, again.ID, again.Start), id)
 				case seen && began > recorded+x.StartWindow:

@@ -1,8 +1,8 @@
 package history
 
 // Check holds the history against the promises that can be seen from outside: P1
-// (nothing lost), P2 (every call logged, none repeated), P3 (order), P5 (limits)
-// and P7 (ends are final). It changes nothing in h.
+// (nothing lost), P2 (every call logged, none repeated), P3 (order), P5 (limits),
+// P7 (ends are final) and P10 (what the streams know is known). It changes nothing in h.
 func Check(h History) Report {
 	r := Report{}
 	x := newIndex(h, &r)
@@ -16,6 +16,7 @@ func Check(h History) Report {
 	x.checkInFlight()
 	x.checkRate()
 	x.checkFinal()
+	x.checkRestored()
 	return r
 }
 

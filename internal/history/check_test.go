@@ -114,7 +114,9 @@ func TestCheck_RejectsTheDoctored(t *testing.T) {
 			h.Operations = append(h.Operations, Operation{ID: "opA2", Marker: "A", Connection: "c1", User: "u1", Status: Failed})
 			h.Events = append(h.Events, Event{ID: "fA2", Operation: "opA2", Kind: "failed"})
 		}},
-		"a call without a row": {Unlogged, "1", func(h *History) { h.op("opA").Rows = nil }},
+		"a call without a row": {Unlogged, "1", func(h *History) {
+			h.op("opA").Rows, h.Events[0].Rows = nil, nil
+		}},
 		"a call of no operation": {Unlogged, "9", func(h *History) {
 			h.Calls = append(h.Calls, Call{ID: "9", Connection: "c1", User: "u9", Marker: "nobody", Start: 9000 * ms, End: 9001 * ms, Status: 200})
 		}},
@@ -170,6 +172,36 @@ func TestCheck_RejectsTheDoctored(t *testing.T) {
 		"pending again": {Changed, "opA", func(h *History) {
 			h.Reads[2].Status = Pending
 		}},
+		"the api does not know what the stream has": {Vanished, "opX", func(h *History) { h.Streamed = []string{"opX"} }},
+		"the api does not know what an event tells": {Vanished, "opX", func(h *History) {
+			h.Events = append(h.Events, Event{ID: "fX", Operation: "opX", Kind: "failed"})
+		}},
+		"a row of the stream is not in the log": {LogLost, "b0", func(h *History) {
+			h.Events[1].Rows = append(h.Events[1].Rows, EventRow{ID: "b0", Status: Failed})
+		}},
+		"lost with the store although it was told": {Lost, "opF", func(h *History) {
+			h.forget("F")
+			h.Untold = nil
+		}},
+		"lost, and the store was whole": {Lost, "opF", func(h *History) {
+			h.forget("F")
+			h.Losses = nil
+		}},
+		"a call without a row, long before the loss": {Unlogged, "1", func(h *History) {
+			h.op("opA").Rows, h.Events[0].Rows = nil, nil
+			h.Losses = []Loss{{Since: 40_000 * ms, Until: 41_000 * ms}}
+		}},
+		"a call without a row, after the loss": {Unlogged, "6", func(h *History) {
+			h.op("opE").Rows = h.op("opE").Rows[:1]
+			for i := range h.Events {
+				h.Events[i].Rows = slices.DeleteFunc(h.Events[i].Rows, func(r EventRow) bool { return r.ID == "e2" })
+			}
+			h.Losses = []Loss{{Since: 12_000 * ms, Until: 13_000 * ms}}
+		}},
+		"after a loss an older write goes once more, and the stream had the newer one": {OutOfOrder, "opA", func(h *History) {
+			h.again()
+			h.Events[1].At = 313 * ms
+		}},
 		"no final event":            {NoFinalEvent, "opA", func(h *History) { h.Events = h.Events[1:] }},
 		"the final event disagrees": {Contradiction, "opA", func(h *History) { h.Events[0].Kind = "failed" }},
 		"the event id changes":      {UnstableID, "opE", func(h *History) { h.Events[5].ID = "other" }},
@@ -199,6 +231,24 @@ func (h *History) another(marker string, start, end time.Duration) {
 	h.Events = append(h.Events, Event{ID: "f" + marker, Operation: id, Kind: "succeeded", At: end + 2*ms, Rows: []EventRow{{ID: "row" + marker, Status: Success}}})
 }
 
+// forget adds a write that was answered while the stream was away, and that went
+// down with the store.
+func (h *History) forget(marker string) {
+	id := "op" + marker
+	h.Requests = append(h.Requests, Request{Marker: marker, Connection: "c1", User: "u4", Sent: 300 * ms, Answered: 320 * ms, Status: 202, Operation: id})
+	h.Untold, h.Losses = map[string]bool{id: true}, []Loss{{Since: 330 * ms, Until: 500 * ms}}
+}
+
+// again has A called once more after B, since the store had lost both outcomes.
+func (h *History) again() {
+	h.Losses = []Loss{{Since: 320 * ms, Until: 400 * ms}}
+	h.Events[0].At, h.Events[1].At = 1403*ms, 1404*ms
+	h.Calls = append(h.Calls, Call{ID: "9", Connection: "c1", User: "u1", Marker: "A", Start: 1300 * ms, End: 1310 * ms, Status: 200, Applied: true})
+	h.op("opA").Rows = append(h.op("opA").Rows[:0], Row{ID: "a2", Status: Success, Code: 200, Start: 1299 * ms, End: 1311 * ms})
+	h.op("opA").Updated = 1312 * ms
+	h.Events[0].Rows = []EventRow{{ID: "a2", Status: Success}}
+}
+
 // TestCheck_CountsResidue wants what no rule prevents to be forgiven, and counted.
 func TestCheck_CountsResidue(t *testing.T) {
 	t.Parallel()
@@ -221,6 +271,14 @@ func TestCheck_CountsResidue(t *testing.T) {
 			h.op("opE").Rows[0].Start = 1099 * ms
 			h.op("opE").Rows[0].End = 8100 * ms
 		}},
+		"a call that the store forgot": {Forgotten, func(h *History) {
+			h.op("opE").Rows = h.op("opE").Rows[1:]
+			for i := range h.Events {
+				h.Events[i].Rows = slices.DeleteFunc(h.Events[i].Rows, func(r EventRow) bool { return r.ID == "e1" })
+			}
+			h.Losses = []Loss{{Since: 6200 * ms, Until: 7000 * ms}}
+		}},
+		"an accept that no stream knew": {LostUntold, func(h *History) { h.forget("F") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -232,6 +290,19 @@ func TestCheck_CountsResidue(t *testing.T) {
 			require.Contains(t, r.String(), string(c.kind))
 		})
 	}
+}
+
+// TestCheck_OrderInTheDark wants a repeat after a newer write to be forgiven where the
+// store lost both outcomes before the stream had them.
+func TestCheck_OrderInTheDark(t *testing.T) {
+	t.Parallel()
+	h := good()
+	h.again()
+	r := Check(h)
+	require.Empty(t, r.Violations, r.String())
+	require.NotEmpty(t, r.Residue[DarkOrder])
+	h.Losses = nil
+	require.NotZero(t, Check(h).Count(OutOfOrder))
 }
 
 // TestCheck_Transit judges by the worker's own time where the way to the provider

@@ -7,12 +7,15 @@ import (
 
 // checkEnds is P1: every answered write ends, and what ends was asked for.
 func (x *index) checkEnds() {
-	for _, r := range x.Requests {
+	for i := range x.Requests {
+		r := &x.Requests[i]
 		if !r.accepted() {
 			continue
 		}
 		op := x.operations[r.Operation]
 		switch {
+		case op == nil && x.untold(r):
+			x.residue(LostUntold, r.Operation)
 		case op == nil:
 			x.violate(Lost, fmt.Sprintf("request %s was answered %d; the api does not know the operation", r.Marker, r.Status), r.Operation)
 		case !terminal(op.Status):
@@ -68,7 +71,7 @@ func (x *index) checkFinalEvents(op *Operation) {
 	final := map[string]bool{}
 	want := map[string]string{Success: "succeeded", Failed: "failed"}[op.Status]
 	for _, e := range x.events[op.ID] {
-		if e.Kind == "attempted" {
+		if e.Kind == attempted {
 			continue
 		}
 		final[e.ID] = true

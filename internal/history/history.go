@@ -18,6 +18,13 @@ type History struct {
 	Operations []Operation
 	Events     []Event
 	Reads      []Read
+	// Streamed are the operations whose accepted message is in the stream.
+	Streamed []string
+	// Untold are the operations that were answered although their message could not
+	// be put into the stream then.
+	Untold map[string]bool
+	// Losses of the store.
+	Losses []Loss
 	// Limits of each connection, by id.
 	Limits map[string]Limits
 	// StartWindow is how long after its hand-out a call may start. Zero: 1 s.
@@ -137,6 +144,9 @@ func (r Row) called() (may, must bool) {
 		return true, r.Code != 0 // without a code it was refused before any call
 	}
 }
+
+// attempted is the kind of an event that ends nothing.
+const attempted = "attempted"
 
 // Event is one message of the event stream.
 type Event struct {

@@ -50,7 +50,9 @@ type index struct {
 	known map[string]time.Duration
 	// unknown are rows that the stream had as unknown before.
 	unknown map[string]bool
-	report  *Report
+	// streamed are operations that the stream of accepted messages has.
+	streamed map[string]bool
+	report   *Report
 }
 
 func newIndex(h History, r *Report) *index {
@@ -65,6 +67,7 @@ func newIndex(h History, r *Report) *index {
 		operations: map[string]*Operation{}, byMarker: map[string][]*Operation{}, requests: map[string]*Request{},
 		ofUser: map[mailbox][]*call{}, ofConn: map[string][]*call{}, ofOp: map[string][]*call{},
 		events: map[string][]Event{}, known: map[string]time.Duration{}, unknown: map[string]bool{},
+		streamed: map[string]bool{},
 	}
 	for i := range h.Requests {
 		x.requests[h.Requests[i].Marker] = &h.Requests[i]
@@ -73,6 +76,9 @@ func newIndex(h History, r *Report) *index {
 		op := &h.Operations[i]
 		x.operations[op.ID] = op
 		x.byMarker[op.Marker] = append(x.byMarker[op.Marker], op)
+	}
+	for _, id := range h.Streamed {
+		x.streamed[id] = true
 	}
 	x.addEvents()
 	x.addCalls()

@@ -38,14 +38,22 @@ func (x *index) checkPair(older, newer *Operation) {
 	first := calls[0]
 	completed := false // by a late result, which moves the time of the last change
 	for _, c := range x.ofOp[older.ID] {
-		if c.Start > first.Start && !x.late(c) {
+		switch {
+		case c.Start <= first.Start || x.late(c):
+		case x.overtakenInDark(first, c.Start):
+			x.residue(DarkOrder, older.ID)
+		default:
 			x.violate(OutOfOrder, fmt.Sprintf("call %s at %s came after call %s at %s", c.ID, c.Start, first.ID, first.Start), older.ID, newer.ID)
 		}
 	}
 	for _, row := range older.Rows {
 		completed = completed || x.unknown[row.ID]
 	}
-	if terminal(older.Status) && older.Updated > first.Start && !completed && !x.late(first) {
+	switch {
+	case !terminal(older.Status) || older.Updated <= first.Start || completed || x.late(first):
+	case x.endedInDark(older):
+		x.residue(DarkOrder, older.ID)
+	default:
 		x.violate(StartedEarly, fmt.Sprintf("call %s came at %s, the older write changed at %s", first.ID, first.Start, older.Updated), older.ID, newer.ID)
 	}
 }

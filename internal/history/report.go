@@ -27,6 +27,8 @@ const (
 	Changed       Rule = "P7 changed: a terminal state changed"
 	NoFinalEvent  Rule = "P7 no final event: ended, and the stream does not say so"
 	Contradiction Rule = "P7 contradiction: a final event says another state"
+	Vanished      Rule = "P10 vanished: in the streams, and the api does not know it"
+	LogLost       Rule = "P10 log lost: a row that the stream has is not in the operation's log"
 	UnstableID    Rule = "P7 unstable id: final events of one operation with different ids"
 )
 
@@ -39,6 +41,9 @@ const (
 	SentLate       Residue = "sent late: the process stood still between its last check and the socket, or the way there held the call"
 	RecordedLate   Residue = "recorded late: a success became known after its lease had ended, and the call was repeated"
 	LeaseOverlap   Residue = "overlap after an expired lease"
+	Forgotten      Residue = "forgotten: an outcome that no stream had yet went down with the store"
+	DarkOrder      Residue = "order after a loss: the store lost an outcome that no stream had, and the write came again after a newer one"
+	LostUntold     Residue = "lost with the store: accepted while its message could not be put into the stream"
 	WindowHandOuts Residue = "handed out before the provider's Retry-After was recorded"
 )
 

@@ -183,13 +183,21 @@ func newLimitedAPI(t *testing.T, cfg Config, limits admission.Config) *api {
 func (a *api) deps(t *testing.T) Deps {
 	t.Helper()
 	providers, err := tsp.NewRegistry(
-		provider{tsp.Description{Name: "samsara", Limits: tsp.Limits{InFlight: 3, MaxAttempts: 9}}},
+		creator{provider{tsp.Description{
+			Name: "samsara", Limits: tsp.Limits{InFlight: 3, MaxAttempts: 9},
+			Users: tsp.Table{
+				{Field: operation.FieldFirstName, Target: "name", Note: "Joined with last_name."},
+				{Field: operation.FieldNotes, Target: "notes", Clear: tsp.ClearEmpty},
+				{Field: operation.FieldDOTID, Note: "The provider has no such field."},
+			},
+			Create: &tsp.CreateRules{Required: []operation.Field{operation.FieldFirstName}, Note: "Makes a driver."},
+		}}},
 		provider{tsp.Description{Name: "motive"}},
 	)
 	require.NoError(t, err)
 	return Deps{
 		Verifier: tokens{}, Directory: a.world, Providers: providers,
-		Accepter: a.memory, Syncer: a.memory, Canceller: a.memory, Reader: a.memory,
+		Accepter: a.memory, Syncer: a.memory, DryRunner: a.memory, Canceller: a.memory, Reader: a.memory,
 		Admission: admission.New(a.memory, a.limits),
 		Cursors:   wire.NewCursors([]byte("test")), Log: slog.New(slog.NewJSONHandler(a.log, nil)),
 	}
@@ -278,6 +286,14 @@ func (a *api) patch(user uuid.UUID, query string, connection uuid.UUID, fields s
 	a.t.Helper()
 	return a.send(request{
 		method: http.MethodPatch, path: usersPath + user.String() + query,
+		body: `{"connection_id":"` + connection.String() + `",` + fields + `}`,
+	})
+}
+
+func (a *api) create(query string, connection uuid.UUID, fields string) response {
+	a.t.Helper()
+	return a.send(request{
+		method: http.MethodPost, path: strings.TrimSuffix(usersPath, "/") + query,
 		body: `{"connection_id":"` + connection.String() + `",` + fields + `}`,
 	})
 }

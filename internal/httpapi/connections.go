@@ -9,6 +9,7 @@ import (
 	"writeback/internal/directory"
 	"writeback/internal/wire"
 	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
 )
 
 var (
@@ -120,9 +121,10 @@ func (s *server) tspView(t directory.TSP) wire.TSPIntegrationsRead {
 		TSPID: t.ID, Slug: unlessZero(t.Slug), SourceName: unlessZero(t.SourceName),
 		Integrations: make(map[string]string, len(wire.Resources)),
 	}
-	_, adapter := s.deps.Providers.Get(t.SourceName)
+	provider, adapter := s.deps.Providers.Get(t.SourceName)
 	for _, resource := range wire.Resources {
 		if resource == operation.ResourceUser && adapter {
+			view.WriteSupport = &wire.WriteSupport{User: userSupport(provider)}
 			view.Integrations[resource] = implemented
 			view.ImplementedCount++
 			continue
@@ -131,6 +133,28 @@ func (s *server) tspView(t directory.TSP) wire.TSPIntegrationsRead {
 		view.NotImplementedCount++
 	}
 	return view
+}
+
+// userSupport says which fields of a user the provider's adapter can write.
+func userSupport(p tsp.Provider) wire.UserWriteSupport {
+	d := p.Describe()
+	out := wire.UserWriteSupport{
+		Update: true,
+		Create: wire.CreateSupport{Required: []operation.Field{}},
+		Fields: make(map[operation.Field]wire.FieldSupport, len(operation.UserFields)),
+	}
+	if rules := createRules(p); rules != nil {
+		out.Create = wire.CreateSupport{
+			Supported: true, Required: append(out.Create.Required, rules.Required...), Note: unlessZero(rules.Note),
+		}
+	}
+	for _, spec := range operation.UserFields {
+		rule := d.Users.Rule(spec.Name)
+		out.Fields[spec.Name] = wire.FieldSupport{
+			Writable: rule.Writable(), Clearable: rule.Clearable(), Note: unlessZero(rule.Note),
+		}
+	}
+	return out
 }
 
 func unlessZero[T comparable](v T) *T {

@@ -49,9 +49,9 @@ func (s *server) retryOperation(w http.ResponseWriter, r *http.Request) error {
 	case failed.Resource != operation.ResourceUser || failed.Type != operation.Update:
 		return &operation.Error{Code: operation.CodeNotImplemented, Message: "only updates of users can be retried"}
 	}
-	a, limits, err := s.resolve(failed.PartnerID, update{
-		user:       failed.ResourceID,
-		UserUpdate: wire.UserUpdate{ConnectionID: failed.ConnectionID, Changes: failed.Changes},
+	a, limits, err := s.resolveUpdate(failed.PartnerID, write{
+		user:      failed.ResourceID,
+		UserWrite: wire.UserWrite{ConnectionID: failed.ConnectionID, Changes: failed.Changes},
 	})
 	if err != nil {
 		return err

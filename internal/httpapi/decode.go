@@ -15,27 +15,39 @@ import (
 	"writeback/pkg/operation"
 )
 
-// update is a decoded update request.
-type update struct {
+// write is a decoded request to update or create a user.
+type write struct {
+	// user is nil for a create.
 	user uuid.UUID
-	sync bool
-	wire.UserUpdate
+	mode wire.Mode
+	wire.UserWrite
 }
 
 // decodeUpdate reads path, query and body, and gives the faults of all three at
 // once. What cannot be read at all comes first.
-func (s *server) decodeUpdate(r *http.Request, body []byte) (update, error) {
+func (s *server) decodeUpdate(r *http.Request, body []byte) (write, error) {
+	user, badUser := wire.ParseUUID("path.user_id", r.PathValue("user_id"))
+	in, err := s.decodeWrite(r, body, wire.DecodeUserUpdate)
+	in.user = user
+	return in, join(wire.Invalid(badUser), err)
+}
+
+// decodeCreate reads query and body.
+func (s *server) decodeCreate(r *http.Request, body []byte) (write, error) {
+	return s.decodeWrite(r, body, wire.DecodeUserCreate)
+}
+
+func (s *server) decodeWrite(
+	r *http.Request, body []byte, decode func([]byte, wire.DecodeOptions) (wire.UserWrite, error),
+) (in write, err error) {
 	values, err := query(r)
 	if err != nil {
-		return update{}, err
+		return write{}, err
 	}
-	var in update
 	var badQuery, badBody error
-	user, badUser := wire.ParseUUID("path.user_id", r.PathValue("user_id"))
-	in.user = user
-	in.sync, badQuery = wire.ParseSync(values)
-	in.UserUpdate, badBody = wire.DecodeUserUpdate(body, s.cfg.Decode)
-	return in, join(wire.Invalid(badUser), badQuery, badBody)
+	in.mode, badQuery = wire.ParseMode(values)
+	in.UserWrite, badBody = decode(body, s.cfg.Decode)
+	return in, join(badQuery, badBody)
 }
 
 // join makes one refusal of the faults of all; any other error comes before it.

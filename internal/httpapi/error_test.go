@@ -106,7 +106,7 @@ func TestErrors_NotFoundAndMethod(t *testing.T) {
 		{http.MethodDelete, usersPath + userOne.String(), "GET, HEAD, PATCH"},
 		{http.MethodPost, operationsPath, "GET, HEAD"},
 		{http.MethodPut, "/docs", "GET, HEAD"},
-		{"BREW", "/v2/telematics/users", "GET, HEAD"},
+		{"BREW", "/v2/telematics/users", "GET, HEAD, POST"},
 	} {
 		got := api.send(request{method: row.method, path: row.path})
 		require.Equal(t, 405, got.status, row.path)

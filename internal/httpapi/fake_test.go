@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"writeback/internal/auth"
+	"writeback/internal/wire"
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
 )
@@ -113,6 +114,28 @@ func (m *memory) Sync(ctx context.Context, a operation.Accepted, limits tsp.Limi
 	return op, nil
 }
 
+// DryRun says that the write would be one call with its payload as the body, or
+// that the outcome stands against it. It keeps nothing.
+func (m *memory) DryRun(
+	_ context.Context, a operation.Accepted, limits tsp.Limits,
+) (operation.Operation, []wire.DryRunRequest, error) {
+	if m.fault != nil {
+		return operation.Operation{}, nil, m.fault
+	}
+	op := operation.Operation{Accepted: a, Status: operation.Succeeded, UpdatedAt: time.Now()}
+	op.Seq = time.Now().UnixMicro()
+	op.Deadline = op.CreatedAt().Add(limits.Deadline)
+	if f := m.outcome; f != nil {
+		op.Status = operation.Failed
+		op.Attempts = []operation.Attempt{{
+			ID: a.ID, OperationID: a.ID, StartedAt: op.UpdatedAt, EndedAt: op.UpdatedAt, Status: operation.AttemptFailed,
+			ErrorType: f.Type, Detail: f.Detail, StatusCode: f.StatusCode,
+		}}
+		return op, nil, nil
+	}
+	return op, []wire.DryRunRequest{wire.NewDryRunRequest("PATCH", "/fleet/drivers/"+a.SourceID, string(wire.Payload(a.Changes)))}, nil
+}
+
 func (m *memory) Get(_ context.Context, connection, id uuid.UUID) (operation.Operation, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -197,5 +220,12 @@ type provider struct{ description tsp.Description }
 func (p provider) Describe() tsp.Description { return p.description }
 
 func (provider) UpdateUser(context.Context, tsp.Connection, tsp.UserUpdate) (tsp.Result, error) {
+	panic("the HTTP edge must not call a provider")
+}
+
+// creator is one that can create users, too.
+type creator struct{ provider }
+
+func (creator) CreateUser(context.Context, tsp.Connection, tsp.UserCreate) (tsp.Created, error) {
 	panic("the HTTP edge must not call a provider")
 }

@@ -84,6 +84,7 @@ type Deps struct {
 	Providers *tsp.Registry
 	Accepter  accepter
 	Syncer    syncer
+	DryRunner dryRunner
 	Canceller canceller
 	Reader    reader
 	Admission gate
@@ -156,7 +157,7 @@ func (d Deps) check() error {
 	for name, missing := range map[string]bool{
 		"Verifier": d.Verifier == nil, "Directory": d.Directory == nil, "Providers": d.Providers == nil,
 		"Accepter": d.Accepter == nil, "Syncer": d.Syncer == nil, "Reader": d.Reader == nil,
-		"Canceller": d.Canceller == nil, "Admission": d.Admission == nil,
+		"DryRunner": d.DryRunner == nil, "Canceller": d.Canceller == nil, "Admission": d.Admission == nil,
 		"Cursors": d.Cursors == nil, "Log": d.Log == nil,
 	} {
 		if missing {
@@ -192,6 +193,7 @@ func (c Config) withDefaults() Config {
 func (s *server) handlers() map[string]handler {
 	return map[string]handler{
 		"update_user":               s.admitted(s.updateUser),
+		"create_user":               s.admitted(s.createUser),
 		"cancel_resource_operation": s.admitted(s.bounded(s.cancelOperation)),
 		"retry_resource_operation":  s.admitted(s.bounded(s.retryOperation)),
 		"list_users":                s.bounded(s.listUsers),

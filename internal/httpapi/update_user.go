@@ -15,9 +15,24 @@ import (
 )
 
 // updateUser accepts a write to a user: now, if is_sync says so, else for later.
-// The checks go from what costs nothing to what costs most, and nothing is stored
-// before all of them have passed.
 func (s *server) updateUser(w http.ResponseWriter, r *http.Request) error {
+	return s.writeUser(w, r, writing{
+		decode: s.decodeUpdate, resolve: s.resolveUpdate,
+		path: func(in write) string { return "/v2/telematics/users/" + in.user.String() },
+	})
+}
+
+// writing is what tells one kind of write from another.
+type writing struct {
+	decode  func(r *http.Request, body []byte) (write, error)
+	resolve func(partner uuid.UUID, in write) (operation.Accepted, tsp.Limits, error)
+	// path is the canonical one of the request.
+	path func(in write) string
+}
+
+// writeUser is the way of every write. The checks go from what costs nothing to
+// what costs most, and nothing is stored before all of them have passed.
+func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing) error {
 	if err := wantJSON(r.Header); err != nil {
 		return err
 	}
@@ -25,19 +40,22 @@ func (s *server) updateUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	in, err := s.decodeUpdate(r, body)
+	in, err := kind.decode(r, body)
 	if err != nil {
 		return err
 	}
-	a, limits, err := s.resolve(principalOf(r.Context()).PartnerID, in)
+	a, limits, err := kind.resolve(principalOf(r.Context()).PartnerID, in)
 	if err != nil {
 		return err
 	}
-	op, err := s.submit(w, r, a, limits, "/v2/telematics/users/"+in.user.String(), body)
+	if in.mode.Dry {
+		return s.dryRun(w, r, a, limits)
+	}
+	op, err := s.submit(w, r, a, limits, kind.path(in), body)
 	if err != nil {
 		return err
 	}
-	s.answerWrite(w, r, op, in.sync)
+	s.answerWrite(w, r, op, in.mode.Sync)
 	return nil
 }
 
@@ -103,36 +121,40 @@ var errNoUser = &operation.Error{
 	Code: operation.CodeNotFound, Message: "there is no such user on this connection",
 }
 
-// resolve finds what the write concerns, and refuses one that cannot be made. An
-// unknown user, an unknown connection, a pair that does not belong together and
+// resolveUpdate finds what the write concerns, and refuses one that cannot be made.
+// An unknown user, an unknown connection, a pair that does not belong together and
 // what is another partner's all look the same.
-func (s *server) resolve(partner uuid.UUID, in update) (operation.Accepted, tsp.Limits, error) {
+func (s *server) resolveUpdate(partner uuid.UUID, in write) (operation.Accepted, tsp.Limits, error) {
 	user, conn, ok := s.deps.Directory.User(partner, in.user)
-	if !ok || conn.ID != in.ConnectionID {
+	if !ok || conn.ID != in.ConnectionID || conn.Status == directory.ConnectionDeleted {
 		return operation.Accepted{}, tsp.Limits{}, errNoUser
 	}
+	_, a, limits, err := s.resolve(conn, in)
+	a.Type, a.ResourceID, a.SourceID = operation.Update, user.ID, user.SourceID
+	return a, limits, err
+}
+
+// resolve says that the connection takes writes of users, and through what.
+func (s *server) resolve(conn directory.Connection, in write) (tsp.Provider, operation.Accepted, tsp.Limits, error) {
 	if err := writable(conn); err != nil {
-		return operation.Accepted{}, tsp.Limits{}, err
+		return nil, operation.Accepted{}, tsp.Limits{}, err
 	}
 	provider, ok := s.deps.Providers.Get(conn.Provider)
 	if !ok {
-		return operation.Accepted{}, tsp.Limits{}, &operation.Error{
+		return nil, operation.Accepted{}, tsp.Limits{}, &operation.Error{
 			Code: operation.CodeNotImplemented, Message: "writing users is not implemented for " + conn.Provider,
 		}
 	}
 	limits := conn.Limits.Over(provider.Describe().Limits).WithDefaults()
-	return operation.Accepted{
+	return provider, operation.Accepted{
 		Version:      operation.Version,
-		PartnerID:    partner,
+		PartnerID:    conn.PartnerID,
 		ConnectionID: conn.ID,
 		FleetRef:     conn.FleetRef,
 		Provider:     conn.Provider,
 		Resource:     operation.ResourceUser,
-		ResourceID:   user.ID,
-		SourceID:     user.SourceID,
-		Type:         operation.Update,
 		Changes:      in.Changes,
-		Sync:         in.sync,
+		Sync:         in.mode.Sync,
 		MaxAttempts:  limits.MaxAttempts,
 	}, limits, nil
 }
@@ -140,8 +162,6 @@ func (s *server) resolve(partner uuid.UUID, in update) (operation.Accepted, tsp.
 // writable says why a connection cannot be written to, or nothing.
 func writable(conn directory.Connection) error {
 	switch {
-	case conn.Status == directory.ConnectionDeleted:
-		return errNoUser
 	case conn.Status != directory.ConnectionActive:
 		return &operation.Error{
 			Code: operation.CodeConflict, Message: fmt.Sprintf("the connection is %s, not active", conn.Status),

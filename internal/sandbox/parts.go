@@ -25,7 +25,9 @@ type part struct {
 // parts are the providers beside Samsara, Motive and Geotab. A new one is one line
 // here.
 func parts() []part {
-	return []part{}
+	return []part{
+		webfleetPart(),
+	}
 }
 
 func partOf(provider string) (part, bool) {
@@ -81,8 +83,8 @@ func (x *exchange) applyTo(u *user, next map[string]any) {
 	x.applied = u.applied
 }
 
-// unknownKey gives the first key that is none of the known ones, or "".
-func unknownKey[V any](given map[string]V, known []string) string {
+// strangeKey gives the first key that is none of the known ones, or "".
+func strangeKey[V any](given map[string]V, known []string) string {
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(known, key) {
 			return key

@@ -87,31 +87,34 @@ func (a *Attempter) counted(ctx context.Context, outcome string, took time.Durat
 	a.metrics.duration.Record(ctx, took.Seconds())
 }
 
+// ReadTimeout bounds reading what a send needs: its subscription and its subject.
+const ReadTimeout = 2 * time.Second
+
 // Attempt makes the send that the lease stands for. A zero outcome means that it was
-// not made, and costs the delivery nothing.
+// not made: it is tried again a little later, and costs the delivery nothing.
 func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisstore.Outcome {
 	began := a.now()
 	r, err := referenceOf(lease.Accepted)
 	if err != nil {
 		return a.unsendable(lease, began, "the delivery is not understood")
 	}
-	s, found, err := a.Endpoints.Find(ctx, lease.ConnectionID)
+	reading, cancel := context.WithTimeout(ctx, ReadTimeout)
+	defer cancel()
+	s, found, err := a.Endpoints.Find(reading, lease.ConnectionID)
 	switch {
 	case err != nil:
 		a.warn(ctx, "webhook not made: its subscription cannot be read", lease, err)
-		wait(ctx, time.Second)
 		return redisstore.Outcome{}
 	case !found || s.Status == Deleted:
 		return a.unsendable(lease, began, "the webhook was deleted")
 	case s.Status != Active:
 		// Its lane should be paused; a loss of Redis has forgotten that.
-		if err := a.Queue.Pause(ctx, s.ID, true); err != nil {
+		if err := a.Queue.Pause(reading, s.ID, true); err != nil {
 			a.warn(ctx, "pausing a webhook's lane", lease, err)
-			wait(ctx, time.Second)
 		}
 		return redisstore.Outcome{}
 	}
-	about, err := a.about(ctx, r)
+	about, err := a.about(reading, r, lease.CreatedAt())
 	switch {
 	case errors.Is(err, redisstore.ErrMissing):
 		out := a.unsendable(lease, began, "what the event is about is not known any more")
@@ -130,7 +133,6 @@ func (a *Attempter) send(ctx context.Context, lease redisstore.Lease, s Subscrip
 	var err error
 	if l.secrets, err = a.Endpoints.Secrets(s, began); err != nil || len(l.secrets) == 0 {
 		a.warn(ctx, "webhook not made: its secret cannot be opened", lease, err)
-		wait(ctx, time.Second)
 		return redisstore.Outcome{}
 	}
 	if l.body, err = envelope(s, r, about, lease.Number); err != nil {
@@ -155,16 +157,13 @@ func (a *Attempter) send(ctx context.Context, lease redisstore.Lease, s Subscrip
 	return outcome(lease, began, ended, v)
 }
 
-const (
-	// readFor is how long an attempt waits for what it is about.
-	readFor   = Call - SendTimeout - time.Second
-	readPause = 250 * time.Millisecond
-)
+// settled is after what time a record that is not there never will be: until then it
+// may be on its way back to a store that lost it and has not noticed yet.
+const settled = time.Minute
 
-// about reads what the event is about. While the store is being rebuilt, or has gone
-// back in time and nobody has noticed yet, it waits: to give the lease back at once
-// would only make it come again at once.
-func (a *Attempter) about(ctx context.Context, r Reference) (subject, error) {
+// about reads what the event is about. The error is redisstore.ErrMissing when that
+// is gone for good; any other may pass.
+func (a *Attempter) about(ctx context.Context, r Reference, queued time.Time) (subject, error) {
 	if r.Event == EventStaled {
 		s, found, err := a.Endpoints.Find(ctx, r.Webhook)
 		if err == nil && !found {
@@ -172,19 +171,14 @@ func (a *Attempter) about(ctx context.Context, r Reference) (subject, error) {
 		}
 		return subject{webhook: s}, err
 	}
-	until := a.now().Add(readFor)
-	for {
-		once, cancel := context.WithTimeout(ctx, time.Second)
-		op, err := a.Operations.Get(once, r.Connection, r.Operation)
-		cancel()
-		if err == nil && r.Event != EventCreated && !op.Status.Terminal() {
-			err = redisstore.ErrStale // it went back in time, and its end is on its way back
-		}
-		if err == nil || ctx.Err() != nil || !a.now().Before(until) {
-			return subject{operation: op}, err
-		}
-		wait(ctx, readPause)
+	op, err := a.Operations.Get(ctx, r.Connection, r.Operation)
+	switch {
+	case errors.Is(err, redisstore.ErrMissing) && a.now().Sub(queued) < settled,
+		err == nil && r.Event != EventCreated && !op.Status.Terminal():
+		// It went back in time, and what it lost is on its way back.
+		err = redisstore.ErrStale
 	}
+	return subject{operation: op}, err
 }
 
 // remember counts and logs the send, and gives the endpoint up if it has to be. None
@@ -272,13 +266,4 @@ func (a *Attempter) now() time.Time {
 		return a.Now()
 	}
 	return time.Now()
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

@@ -34,8 +34,8 @@ type deadLetters interface {
 // made active again. Then it is a dead letter.
 const QueueFor = 72 * time.Hour
 
-// Call bounds one attempt: reading what it is about, then SendTimeout.
-const Call = 7 * time.Second
+// Call bounds one attempt: reading what it needs, then sending.
+const Call = ReadTimeout + SendTimeout + time.Second
 
 // Fanout makes one delivery for each subscription that an event concerns. Safe for
 // concurrent use.

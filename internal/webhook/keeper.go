@@ -105,7 +105,10 @@ func (k *Keeper) keepAll(ctx context.Context) {
 		return
 	}
 	k.log.WarnContext(ctx, "webhook lanes not in the state of their subscriptions yet", "count", len(failed), "error", last)
-	wait(ctx, keepPause)
+	select {
+	case <-ctx.Done():
+	case <-time.After(keepPause):
+	}
 	for _, s := range failed {
 		k.Changed(s)
 	}

@@ -208,7 +208,7 @@ func (r *rig) process() *process {
 			return l
 		}})
 	p.keeper = webhook.NewKeeper(p.Registry, p.queue, p.fanout, log)
-	p.stop = r.run(p.acker.Run, func(ctx context.Context) error { return p.Registry.Run(ctx, p.keeper.Changed) })
+	p.stop = r.run(p.acker.Run, func(ctx context.Context) error { return p.Run(ctx, p.keeper.Changed) })
 	t.Cleanup(func() { p.stop(); client.CloseIdleConnections() })
 	return p
 }

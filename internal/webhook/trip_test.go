@@ -19,6 +19,7 @@ import (
 	"writeback/internal/wire"
 	"writeback/internal/work"
 	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
 )
 
 func TestTrip_TellsWhatHappened(t *testing.T) {
@@ -139,7 +140,9 @@ func TestTrip_FourSendsThenDeadThenReplay(t *testing.T) {
 func TestTrip_RefusedIsFailedAndNotDead(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	e := newEndpoint(t, func(_ int, w http.ResponseWriter) { http.Redirect(w, &http.Request{}, "http://127.0.0.1:1/", http.StatusFound) })
+	e := newEndpoint(t, func(_ int, w http.ResponseWriter) {
+		http.Redirect(w, &http.Request{}, "http://127.0.0.1:1/", http.StatusFound)
+	})
 	s := r.subscribe(webhook.New{URL: e.URL, EventName: webhook.EventSucceeded})
 	r.work()
 	r.operation(true)
@@ -227,7 +230,10 @@ func TestTrip_DeletedGetsNothingMore(t *testing.T) {
 	p, _ := r.work()
 	_, err := r.front.Pause(t.Context(), r.partner, s.ID)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { lane, err := p.queue.Lane(t.Context(), s.ID); return err == nil && lane.Paused || err != nil }, soon, often)
+	require.Eventually(t, func() bool {
+		lane, err := p.queue.Lane(t.Context(), s.ID)
+		return err == nil && lane.Paused || err != nil
+	}, soon, often)
 	for range 20 {
 		r.operation(true)
 	}
@@ -423,4 +429,33 @@ func TestTrip_RotationSignsWithBoth(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, wh.Verify(g.body, g.header))
 	}
+}
+
+// TestAttempt_HoldsALaneThatShouldBe has a lane that a loss of Redis made forget that
+// it is held: no send, no attempt, and it is held again.
+func TestAttempt_HoldsALaneThatShouldBe(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e := newEndpoint(t, nil)
+	s := r.subscribe(webhook.New{URL: e.URL, EventName: webhook.EventSucceeded})
+	require.NoError(t, r.front.queue.Begin(t.Context(), shards()))
+	_, err := r.front.Pause(t.Context(), r.partner, s.ID)
+	require.NoError(t, err)
+	op := r.operation(true)
+	event := operation.Event{Version: operation.Version, Kind: operation.EventSucceeded, Operation: op}
+	require.NoError(t, r.front.fanout.Ended(t.Context(), event))
+	lease := func() []redisstore.Lease {
+		out, err := r.front.queue.Next(t.Context(), s.ID, r.front.fanout.Limits(s.ID), []uuid.UUID{uuid.Must(uuid.NewV7())}, nil)
+		require.NoError(t, err)
+		return out.Leases
+	}
+	first := lease()
+	require.Len(t, first, 1)
+	require.Zero(t, r.front.attempt.Attempt(t.Context(), first[0]))
+	require.NoError(t, r.front.queue.Release(t.Context(), first[0], 0))
+	require.Empty(t, lease())
+	got, err := r.front.queue.Get(t.Context(), s.ID, first[0].ID)
+	require.NoError(t, err)
+	require.Zero(t, got.Attempted)
+	require.Empty(t, e.received())
 }

@@ -19,11 +19,12 @@ const MaxNesting = 32
 // does not buy a large answer.
 const maxUnknown = 100
 
-// UserUpdate is a decoded and checked update request.
-type UserUpdate struct {
+// UserWrite is the decoded and checked body of an update or a create.
+type UserWrite struct {
 	// ConnectionID is the connection that receives the write.
 	ConnectionID uuid.UUID
-	// Changes holds at least one field.
+	// Changes holds at least one field for an update. What a create must hold is its
+	// provider's to say.
 	Changes operation.Changes
 }
 
@@ -39,28 +40,42 @@ type DecodeOptions struct {
 // *operation.Error: CodeBadRequest for what is not one well-formed JSON object
 // or has nothing to update, CodeInvalid with every fault of the body otherwise.
 // Safe for concurrent use; the body is not kept and not changed.
-func DecodeUserUpdate(body []byte, opt DecodeOptions) (UserUpdate, error) {
+func DecodeUserUpdate(body []byte, opt DecodeOptions) (UserWrite, error) {
+	in, err := decodeUser(body, opt)
+	if err == nil && len(in.Changes) == 0 {
+		return UserWrite{}, badRequest("no fields to update")
+	}
+	return in, err
+}
+
+// DecodeUserCreate reads the body of a create request: the same fields under the
+// same rules as DecodeUserUpdate, but for none at all, which is no fault here.
+func DecodeUserCreate(body []byte, opt DecodeOptions) (UserWrite, error) {
+	return decodeUser(body, opt)
+}
+
+func decodeUser(body []byte, opt DecodeOptions) (UserWrite, error) {
 	if err := precheck(body); err != nil {
-		return UserUpdate{}, err
+		return UserWrite{}, err
 	}
 	// Given a bytes.Buffer the decoder parses in place, without a copy.
 	d := userDecoder{
 		dec:    jsontext.NewDecoder(bytes.NewBuffer(body)),
 		strict: opt.Strict,
-		out:    UserUpdate{Changes: make(operation.Changes, 8)},
+		out:    UserWrite{Changes: make(operation.Changes, 8)},
 	}
 	if d.dec.PeekKind() != jsontext.KindBeginObject {
 		// Not an object, or not JSON at all: reading tells which.
 		if _, err := d.dec.ReadValue(); err != nil {
-			return UserUpdate{}, syntaxError(err)
+			return UserWrite{}, syntaxError(err)
 		}
-		return UserUpdate{}, badRequest("the body is not a JSON object")
+		return UserWrite{}, badRequest("the body is not a JSON object")
 	}
 	if err := d.object(); err != nil {
-		return UserUpdate{}, syntaxError(err)
+		return UserWrite{}, syntaxError(err)
 	}
 	if _, err := d.dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return UserUpdate{}, badRequest("there is something after the JSON object")
+		return UserWrite{}, badRequest("there is something after the JSON object")
 	}
 	return d.finish()
 }
@@ -69,7 +84,7 @@ func DecodeUserUpdate(body []byte, opt DecodeOptions) (UserUpdate, error) {
 type userDecoder struct {
 	dec    *jsontext.Decoder
 	strict bool
-	out    UserUpdate
+	out    UserWrite
 	faults []operation.Fault
 	// connection says that the key connection_id was there.
 	connection bool
@@ -198,17 +213,14 @@ func (d *userDecoder) fault(path string, value jsontext.Value, message, kind str
 
 // finish joins the two spellings, checks what only shows over several fields,
 // and gives the result.
-func (d *userDecoder) finish() (UserUpdate, error) {
+func (d *userDecoder) finish() (UserWrite, error) {
 	if !d.connection {
-		d.faults = append(d.faults, operation.Fault{Path: "body.connection_id", Message: "is required", Type: "missing"})
+		d.faults = append(d.faults, operation.Fault{Path: "body.connection_id", Message: "is required", Type: typeMissing})
 	}
 	d.joinSpellings()
 	d.checkActive()
 	if len(d.faults) > 0 {
-		return UserUpdate{}, invalid(d.faults)
-	}
-	if len(d.out.Changes) == 0 {
-		return UserUpdate{}, badRequest("no fields to update")
+		return UserWrite{}, invalid(d.faults)
 	}
 	return d.out, nil
 }
@@ -224,7 +236,7 @@ func (d *userDecoder) joinSpellings() {
 		}
 		if n, both := d.nested[spec.Name]; both && n != v {
 			d.faults = append(d.faults, operation.Fault{
-				Path: "body." + string(spec.Name), Input: inputOfValue(v), Type: "conflict",
+				Path: "body." + string(spec.Name), Input: inputOfValue(v), Type: typeConflict,
 				Message: "differs from the same setting inside hos_tracking",
 			})
 			continue
@@ -243,7 +255,7 @@ func (d *userDecoder) checkActive() {
 	}
 	if active.Flag() != (status.Text() == operation.StatusActive) {
 		d.faults = append(d.faults, operation.Fault{
-			Path: "body.status", Input: status.Text(), Type: "conflict",
+			Path: "body.status", Input: status.Text(), Type: typeConflict,
 			Message: fmt.Sprintf("contradicts is_active, which is %t", active.Flag()),
 		})
 	}

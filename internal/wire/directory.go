@@ -87,4 +87,7 @@ type TSPIntegrationsRead struct {
 	ImplementedCount    int               `json:"implemented_count"`
 	NotImplementedCount int               `json:"not_implemented_count"`
 	NotSupportedCount   int               `json:"not_supported_count"`
+
+	// WriteSupport is ours and not the contract's. Nil: nothing can be written.
+	WriteSupport *WriteSupport `json:"write_support,omitempty"`
 }

@@ -87,7 +87,7 @@ func docsData(doc object) docsView {
 		schema, _ := m.value.(object)
 		model := docsModelOf(m.name, schema)
 		switch {
-		case m.name == "UserUpdate" || m.name == "HosTracking":
+		case m.name == "UserUpdate" || m.name == "UserCreate" || m.name == "HosTracking":
 			v.Update = append(v.Update, model)
 		case len(model.Values) > 0:
 			v.Enums = append(v.Enums, model)

@@ -89,7 +89,44 @@ func cancelExamples() object {
 	return append(one("cancelled", CancelView(ended)), one("requested", CancelView(examplePending()))...)
 }
 
-func requestExamples() object {
+// of makes the example one of the endpoint's kind of operation.
+func (e endpoint) of(op operation.Operation) operation.Operation {
+	if e.body != "UserCreate" {
+		return op
+	}
+	op.Type = operation.Create
+	op.Changes = operation.Changes{
+		operation.FieldUsername: operation.Text("kim.example"), operation.FieldFirstName: operation.Text("Kim"),
+		operation.FieldLastName: operation.Text("Example"), operation.FieldUserEmail: operation.Text("kim@fleet.example"),
+	}
+	if op.Status != operation.Succeeded {
+		op.ResourceID, op.SourceID = uuid.Nil, ""
+	}
+	return op
+}
+
+// dryRunExamples are a written operation, and what a dry run of it says.
+func dryRunExamples(written operation.Operation) object {
+	dry := written
+	dry.Attempts, dry.Attempted = nil, 0
+	call := NewDryRunRequest(http.MethodPatch, "/fleet/drivers/88668", `{"phone":"5550100","notes":""}`)
+	if dry.Type == operation.Create {
+		dry.ResourceID, dry.SourceID = uuid.Nil, ""
+		call = NewDryRunRequest(http.MethodPost, "/fleet/drivers", `{"name":"Kim Example","username":"kim.example","password":"*****"}`)
+	}
+	return append(one("success", WriteView(written)), one("dry_run", DryRunView(dry, []DryRunRequest{call}))...)
+}
+
+func requestExamples(body string) object {
+	if body == "UserCreate" {
+		return one("create", object{
+			{"connection_id", exampleConnection},
+			{"username", "kim.example"},
+			{"first_name", "Kim"},
+			{"last_name", "Example"},
+			{"user_email", "kim@fleet.example"},
+		})
+	}
 	return append(one("update", object{
 		{"connection_id", exampleConnection},
 		{"phone_number", "5550100"},
@@ -153,6 +190,14 @@ func exampleTSP() TSPIntegrationsRead {
 		TSPID: exampleProvider, Slug: &name, SourceName: &name,
 		Integrations:     map[string]string{operation.ResourceUser: "implemented", "vehicle": "not_implemented"},
 		ImplementedCount: 1, NotImplementedCount: 1,
+		WriteSupport: &WriteSupport{User: UserWriteSupport{
+			Update: true,
+			Create: CreateSupport{Supported: true, Required: []operation.Field{operation.FieldUsername, operation.FieldFirstName, operation.FieldLastName}},
+			Fields: map[operation.Field]FieldSupport{
+				operation.FieldFirstName: {Writable: true}, operation.FieldNotes: {Writable: true, Clearable: true},
+				operation.FieldCountryCode: {},
+			},
+		}},
 	}
 }
 

@@ -43,12 +43,23 @@ type ListConnections struct {
 	Size      int
 }
 
-// ParseSync reads the parameters of a write: whether it is done in the request.
-// The error is an *operation.Error with every fault.
-func ParseSync(q url.Values) (bool, error) {
+// Mode is how a write is to be done. The zero value queues it.
+type Mode struct {
+	// Sync does it in the request.
+	Sync bool
+	// Dry does not do it, and says what it would be.
+	Dry bool
+}
+
+// ParseMode reads the parameters of a write. The error is an *operation.Error with
+// every fault.
+func ParseMode(q url.Values) (Mode, error) {
 	p := params{q: q}
-	sync := p.flag("is_sync")
-	return sync, p.err()
+	m := Mode{Sync: p.flag("is_sync"), Dry: p.flag("dry_run")}
+	if m.Sync && m.Dry {
+		p.fault("dry_run", q.Get("dry_run"), "cannot be joined with is_sync: a dry run writes nothing", typeConflict)
+	}
+	return m, p.err()
 }
 
 // ParseGetUser reads the parameters of one user's read: whether the provider's

@@ -89,7 +89,7 @@ func (e endpoint) object() object {
 	if e.body != "" {
 		out = append(out, member{"requestBody", object{
 			{"required", true},
-			{"content", content(ref(e.body), requestExamples())},
+			{"content", content(ref(e.body), requestExamples(e.body))},
 		}})
 	}
 	return append(out, member{"responses", e.responses()})
@@ -108,9 +108,9 @@ func (e endpoint) responses() object {
 	}
 	switch {
 	case e.write:
-		answer(http.StatusOK, "The provider took the write (is_sync=true).", one("success", WriteView(exampleSucceeded())))
-		answer(http.StatusAccepted, "The write is accepted and queued.", one("pending", WriteView(examplePending())))
-		answer(http.StatusBadGateway, "The provider refused the write or did not answer (is_sync=true).", one("failed", WriteView(exampleFailed())))
+		answer(http.StatusOK, "The provider took the write (is_sync=true), or what it would be sent (dry_run=true).", dryRunExamples(e.of(exampleSucceeded())))
+		answer(http.StatusAccepted, "The write is accepted and queued.", one("pending", WriteView(e.of(examplePending()))))
+		answer(http.StatusBadGateway, "The provider refused the write or did not answer (is_sync=true).", one("failed", WriteView(e.of(exampleFailed()))))
 	case e.queued:
 		answer(http.StatusAccepted, "The write is accepted and queued.", one("pending", WriteView(examplePending())))
 	case e.examples != nil:

@@ -47,6 +47,10 @@ var (
 		"is_sync", false, flagSchema(false),
 		"Whether to call the provider inside this request, once and without retries, instead of queueing the write.",
 	}
+	dryRunParam = parameter{
+		"dry_run", false, flagSchema(false),
+		"Whether to only say what would be sent to the provider. Not with is_sync. An extension of the contract.",
+	}
 )
 
 var fleetFilters = []parameter{

@@ -164,15 +164,22 @@ func TestParseListConnections(t *testing.T) {
 
 func TestParseSmallOnes(t *testing.T) {
 	t.Parallel()
-	for s, want := range map[string]bool{"": false, "is_sync=true": true, "is_sync=FALSE": false, "is_sync=1": true, "is_sync=0": false} {
-		got, err := wire.ParseSync(query(t, s))
+	for s, want := range map[string]wire.Mode{
+		"": {}, "is_sync=true": {Sync: true}, "is_sync=FALSE": {}, "is_sync=1": {Sync: true}, "is_sync=0": {},
+		"dry_run=true": {Dry: true}, "dry_run=0&is_sync=true": {Sync: true}, "dry_run=1&is_sync=false": {Dry: true},
+	} {
+		got, err := wire.ParseMode(query(t, s))
 		require.NoError(t, err, s)
 		require.Equal(t, want, got, s)
 	}
 	for _, s := range []string{"is_sync=", "is_sync=yes", "is_sync=2"} {
-		_, err := wire.ParseSync(query(t, s))
+		_, err := wire.ParseMode(query(t, s))
 		require.Equal(t, []string{"query.is_sync|bool_parsing"}, faultsOf(t, err), s)
 	}
+	_, err := wire.ParseMode(query(t, "is_sync=true&dry_run=true"))
+	require.Equal(t, []string{"query.dry_run|conflict"}, faultsOf(t, err))
+	_, err = wire.ParseMode(query(t, "is_sync=true&dry_run=x"))
+	require.Equal(t, []string{"query.dry_run|bool_parsing"}, faultsOf(t, err))
 	include, err := wire.ParseGetUser(query(t, "include_source_data=true"))
 	require.NoError(t, err)
 	require.True(t, include)

@@ -74,6 +74,9 @@ var (
 	integrationsErrors = []int{http.StatusGatewayTimeout}
 )
 
+const dryRunText = "With `dry_run=true` nothing is stored and nothing written: the answer is 200 with an operation that is in no list, and what would " +
+	"be sent in `dry_run`. Its status is failed, with a log entry, if the provider could not take the values."
+
 var endpoints = []endpoint{
 	{
 		Route: Route{http.MethodPatch, "/v2/telematics/users/{user_id}", "update_user", []string{ScopeTelematicsWrite}},
@@ -81,9 +84,21 @@ var endpoints = []endpoint{
 		text: "Writes the given fields of one user to the fleet's telematics provider. A field that is absent stays as it is; " +
 			"null clears it. Usually the write is queued: the answer is 202 with a pending operation, which is retried until it " +
 			"succeeds, fails for good, or expires. Updates of one user reach the provider in the order in which they were accepted. " +
-			"With `is_sync=true` the provider is called once, inside the request: the answer is 200 or 502 with the ended operation.",
-		params:  []parameter{userIDParam, syncParam},
+			"With `is_sync=true` the provider is called once, inside the request: the answer is 200 or 502 with the ended operation. " +
+			dryRunText,
+		params:  []parameter{userIDParam, syncParam, dryRunParam},
 		body:    "UserUpdate",
+		success: "ResourceOperation", keyed: true, write: true, limited: true, errors: telematicsErrors,
+	},
+	{
+		Route: Route{http.MethodPost, "/v2/telematics/users", "create_user", []string{ScopeTelematicsWrite}},
+		tag:   tagUsers, summary: "Create a user",
+		text: "Makes a user at the fleet's telematics provider. It goes the way of an update, with the same answers; `resource_id` and " +
+			"`source_id` are null until it has succeeded. Which fields must be there is the provider's to say: see `write_support` " +
+			"of the provider. Without one of them the answer is 422. A failed create is not retried by its operation: send it again. " +
+			dryRunText,
+		params:  []parameter{syncParam, dryRunParam},
+		body:    "UserCreate",
 		success: "ResourceOperation", keyed: true, write: true, limited: true, errors: telematicsErrors,
 	},
 	{

@@ -19,6 +19,8 @@ const (
 	typePattern = "string_pattern_mismatch"
 	typeString  = "string_type"
 	typeMissing = "missing"
+
+	typeConflict = "conflict"
 )
 
 // maxInput is how many characters of an offending value a fault repeats.

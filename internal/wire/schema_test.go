@@ -149,11 +149,23 @@ func bodies() *rapid.Generator[string] {
 	})
 }
 
-// The decoder and the published schema accept the same bodies, but for what is
+// The decoders and the published schemas accept the same bodies, but for what is
 // listed in beyondSchema.
-func TestDecodeUserUpdate_AgreesWithSchema(t *testing.T) {
+func TestDecodeUser_AgreesWithSchema(t *testing.T) {
 	t.Parallel()
-	schema := compileSchema(t, "UserUpdate")
+	for name, decode := range map[string]func([]byte, wire.DecodeOptions) (wire.UserWrite, error){
+		"UserUpdate": wire.DecodeUserUpdate, "UserCreate": wire.DecodeUserCreate,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			agree(t, name, decode)
+		})
+	}
+}
+
+func agree(t *testing.T, name string, decode func([]byte, wire.DecodeOptions) (wire.UserWrite, error)) {
+	t.Helper()
+	schema := compileSchema(t, name)
 	accepted, exceptions := 0, map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		body := bodies().Draw(t, "body")
@@ -161,7 +173,7 @@ func TestDecodeUserUpdate_AgreesWithSchema(t *testing.T) {
 		if err == nil {
 			err = schema.Validate(value)
 		}
-		_, refusal := wire.DecodeUserUpdate([]byte(body), wire.DecodeOptions{})
+		_, refusal := decode([]byte(body), wire.DecodeOptions{})
 		switch {
 		case err != nil && refusal == nil:
 			t.Fatalf("taken, but the schema refuses it: %v\n%s", err, body)
@@ -179,5 +191,8 @@ func TestDecodeUserUpdate_AgreesWithSchema(t *testing.T) {
 		}
 	})
 	require.NotZero(t, accepted, "the generator makes no acceptable body")
+	if name == "UserCreate" {
+		require.Zero(t, exceptions["nothing to update"], "what a create needs is the provider's to say")
+	}
 	t.Logf("accepted %d; beyond the schema: %v", accepted, exceptions)
 }

@@ -20,15 +20,22 @@ var enumNames = map[operation.Field]string{
 // schemas are all components of the document.
 func schemas() object {
 	out := object{
-		{"UserUpdate", userUpdateSchema()},
+		{"UserUpdate", userSchema(updateText)},
+		{"UserCreate", userSchema(createText)},
 		{"HosTracking", hosTrackingSchema()},
 		{"ResourceOperation", structSchema("The answer to a write.", writeViewProperties())},
 		{"ResourceOperationRead", structSchema("One operation as it is read, listed and sent in events.", readViewProperties())},
 		{"ResourceOperationLog", structSchema("One attempt at the provider.", logProperties())},
+		{"DryRun", structSchema("What a write would send to the provider. An extension of the contract.", dryRunProperties())},
+		{"DryRunRequest", structSchema("One call that would change something at the provider.", dryRunRequestProperties())},
 		{"Waiting", structSchema("Why a pending operation is not being called just now. An extension of the contract.", waitingProperties())},
 		{"UserRead", structSchema("A user as the provider last showed it.", userReadProperties())},
 		{"ConnectionRead", structSchema("A fleet's connection to one provider.", connectionReadProperties())},
 		{"TspIntegrationsRead", structSchema("A provider and which of its resources are supported.", tspProperties())},
+		{"WriteSupport", structSchema("What can be written to a provider, by resource. An extension of the contract.", writeSupportProperties())},
+		{"UserWriteSupport", structSchema("What can be written of a user.", userWriteSupportProperties())},
+		{"CreateSupport", structSchema("Whether users can be created, and what that needs.", createSupportProperties())},
+		{"FieldSupport", structSchema("How one field can be written.", fieldSupportProperties())},
 	}
 	for _, item := range []string{"UserRead", "ResourceOperationRead", "ConnectionRead", "TspIntegrationsRead"} {
 		out = append(out, member{pageName(item), pageSchema(item)})
@@ -71,7 +78,15 @@ func fieldSchema(spec operation.Spec) object {
 	return textSchema
 }
 
-func userUpdateSchema() object {
+const (
+	bodyText   = " Unknown keys are ignored. The whole body is at most 64 KiB, nests at most 32 levels, and has no key twice."
+	updateText = "What to change. At least one field besides connection_id must be there. A field that is absent stays as it is; " +
+		"null clears it." + bodyText
+	createText = "The new user. What must be there besides connection_id depends on the provider; null is the same as absent there." + bodyText
+)
+
+// userSchema is that of both bodies: they have the same fields.
+func userSchema(text string) object {
 	properties := []property{{"connection_id", uuidSchema, true, "The connection that receives the write."}}
 	nested := false
 	for _, spec := range operation.UserFields {
@@ -85,8 +100,7 @@ func userUpdateSchema() object {
 		}
 		properties = append(properties, property{string(spec.Name), nullable(fieldSchema(spec)), false, text})
 	}
-	return structSchema("What to change. At least one field besides connection_id must be there. A field that is absent stays as it is; "+
-		"null clears it. Unknown keys are ignored. The whole body is at most 64 KiB, nests at most 32 levels, and has no key twice.", properties)
+	return structSchema(text, properties)
 }
 
 func hosTrackingSchema() object {
@@ -179,5 +193,5 @@ func errorSchemas() object {
 var faultTypes = []string{
 	typeMissing, typeUUID, typeBool, typeEnum, typePattern, typeString, "string_too_short", "date_parsing", "datetime_parsing",
 	"datetime_order", "window_too_long", "int_parsing", "greater_than_equal", "less_than_equal", "too_long", "repeated",
-	"object_type", "conflict", "extra_forbidden",
+	"object_type", typeConflict, "extra_forbidden",
 }

@@ -18,6 +18,7 @@ func writeViewProperties() []property {
 		{"source_id", nullable(textSchema), true, "Id of the user at the provider."},
 		{"status", withDefault(ref("ResourceOperationStatusEnum"), operation.Pending), true, ""},
 		{"logs", arrayOf(ref("ResourceOperationLog")), true, "The attempts so far, oldest first."},
+		{"dry_run", ref("DryRun"), false, "What would be sent. Only after a dry run, whose operation is not stored. An extension of the contract."},
 	}
 }
 
@@ -44,7 +45,7 @@ func readViewProperties() []property {
 		{"max_attempts", intSchema, false, "After how many attempts it fails." + pending},
 		{"next_attempt_at", timeSchema, false, "When the next attempt may start, if that is known." + pending},
 		{"expires_at", timeSchema, false, "When it fails if it has not ended by then." + pending},
-		{"cancel_requested", boolSchema, false, "True in the answer to a cancel during a call, whose end decides." + pending},
+		{"cancel_requested", boolSchema, false, "True while a cancel awaits the end of the call under way, which decides." + pending},
 		{"retry_of", uuidSchema, false, "The failed operation that this one repeats. An extension of the contract."},
 	}
 }
@@ -64,6 +65,58 @@ func logProperties() []property {
 			"response_headers", nullable(object{{"type", "object"}, {"additionalProperties", textSchema}}), true,
 			"Some of the provider's response headers, such as those of its rate limit.",
 		},
+		{
+			"unapplied_fields", arrayOf(textSchema), false,
+			"Fields that the provider accepted but did not take, found by reading the user back. Only if there are any. An extension of the contract.",
+		},
+	}
+}
+
+// dryRunProperties describe DryRun, in its order.
+func dryRunProperties() []property {
+	return []property{
+		{"requests", arrayOf(ref("DryRunRequest")), true, "The writes, in their order. Empty if there would be none."},
+	}
+}
+
+// dryRunRequestProperties describe DryRunRequest, in its order.
+func dryRunRequestProperties() []property {
+	return []property{
+		{"method", textSchema, true, "The HTTP method."},
+		{"path", textSchema, true, "The URL without scheme and host. Credentials in it are masked."},
+		{"body", object{}, true, "The body as it is if it is JSON, else as text. Null: none. Credentials in it are masked."},
+	}
+}
+
+// writeSupportProperties describe WriteSupport, in its order.
+func writeSupportProperties() []property {
+	return []property{{"user", ref("UserWriteSupport"), true, ""}}
+}
+
+// userWriteSupportProperties describe UserWriteSupport, in its order.
+func userWriteSupportProperties() []property {
+	return []property{
+		{"update", boolSchema, true, "Whether users can be updated."},
+		{"create", ref("CreateSupport"), true, ""},
+		{"fields", object{{"type", "object"}, {"additionalProperties", ref("FieldSupport")}}, true, "Field by field of an update or create."},
+	}
+}
+
+// createSupportProperties describe CreateSupport, in its order.
+func createSupportProperties() []property {
+	return []property{
+		{"supported", boolSchema, true, "Whether users can be created."},
+		{"required", arrayOf(textSchema), true, "Fields without which a create is refused with 422."},
+		{"note", nullable(textSchema), true, ""},
+	}
+}
+
+// fieldSupportProperties describe FieldSupport, in its order.
+func fieldSupportProperties() []property {
+	return []property{
+		{"writable", boolSchema, true, "Whether the provider can hold the field. A write of one that it cannot hold fails as validation."},
+		{"clearable", boolSchema, true, "Whether null clears it. A null that cannot be written fails as validation."},
+		{"note", nullable(textSchema), true, "What to know about it."},
 	}
 }
 
@@ -105,6 +158,7 @@ func tspProperties() []property {
 		{"implemented_count", intSchema, true, ""},
 		{"not_implemented_count", intSchema, true, ""},
 		{"not_supported_count", intSchema, true, ""},
+		{"write_support", ref("WriteSupport"), false, "What can be written. Absent: nothing. An extension of the contract."},
 	}
 }
 

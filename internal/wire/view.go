@@ -25,6 +25,9 @@ type ResourceOperation struct {
 	SourceID      *string          `json:"source_id"`
 	Status        operation.Status `json:"status"`
 	Logs          []Log            `json:"logs"`
+
+	// DryRun is ours and not the contract's: it is there after a dry run only.
+	DryRun *DryRun `json:"dry_run,omitempty"`
 }
 
 // ResourceOperationRead is an operation as it is read, listed and sent in
@@ -58,8 +61,7 @@ type ResourceOperationRead struct {
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 	// ExpiresAt is when the operation fails if it is still pending.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	// CancelRequested is set in the answer to a cancel that came during a call; see
-	// CancelView.
+	// CancelRequested is set while a cancel awaits the end of a call.
 	CancelRequested bool `json:"cancel_requested,omitempty"`
 	// RetryOf names the failed operation that this one repeats.
 	RetryOf *uuid.UUID `json:"retry_of,omitempty"`
@@ -85,6 +87,10 @@ type Log struct {
 	ErrorDetails        *string                 `json:"error_details"`
 	ResponseStatusCode  *int                    `json:"response_status_code"`
 	ResponseHeaders     map[string]string       `json:"response_headers"`
+
+	// UnappliedFields is ours and not the contract's: fields that the provider
+	// accepted but did not take.
+	UnappliedFields []operation.Field `json:"unapplied_fields,omitempty"`
 }
 
 // WriteView is the answer to a write.
@@ -147,6 +153,7 @@ func (v *ResourceOperationRead) addProgress(op operation.Operation) {
 		most = operation.DefaultMaxAttempts
 	}
 	v.Attempt, v.MaxAttempts = &op.Attempted, &most
+	v.CancelRequested = op.CancelRequested
 	v.ExpiresAt = stampUnlessZero(op.Deadline)
 	v.NextAttemptAt = stampUnlessZero(op.Wait.Until)
 	if op.Wait.Reason != "" {
@@ -173,6 +180,7 @@ func LogEntry(operationID uuid.UUID, a operation.Attempt) Log {
 		ErrorType:           unlessZero(a.ErrorType),
 		ErrorDetails:        unlessZero(a.Detail),
 		ResponseStatusCode:  unlessZero(a.StatusCode),
+		UnappliedFields:     a.Unapplied,
 	}
 	if len(a.Header) > 0 {
 		l.ResponseHeaders = a.Header

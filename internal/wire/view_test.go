@@ -88,6 +88,18 @@ func syncing() operation.Operation {
 	return op
 }
 
+func unapplied() operation.Operation {
+	op := succeeded()
+	op.Attempts[0].Unapplied = []operation.Field{operation.FieldNotes}
+	return op
+}
+
+func cancelling() operation.Operation {
+	op := pending()
+	op.CancelRequested = true
+	return op
+}
+
 func TestViews_Golden(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
@@ -113,6 +125,19 @@ func TestViews_Golden(t *testing.T) {
 		"user_source":    {wire.UserRead{SourceName: "samsara", SourceData: map[string]any{"id": 1}}, "UserRead"},
 		"connection":     {wire.ConnectionRead{SourceName: "samsara", Status: "active", Credentials: map[string]any{}}, "ConnectionRead"},
 		"provider":       {wire.TSPIntegrationsRead{Integrations: map[string]string{"user": "implemented"}, ImplementedCount: 1}, "TspIntegrationsRead"},
+		"write_dry_run": {wire.DryRunView(creating(), []wire.DryRunRequest{
+			wire.NewDryRunRequest("POST", "/users?x=1", `{ "a": "<b>" }`), wire.NewDryRunRequest("PUT", "/form", "a=1&b=\"x\""),
+			wire.NewDryRunRequest("DELETE", "/users/1", ""),
+		}), "ResourceOperation"},
+		"write_dry_none":  {wire.DryRunView(failed(), nil), "ResourceOperation"},
+		"read_unapplied":  {wire.ReadView(unapplied()), "ResourceOperationRead"},
+		"read_cancelling": {wire.ReadView(cancelling()), "ResourceOperationRead"},
+		"provider_writes": {wire.TSPIntegrationsRead{Integrations: map[string]string{}, WriteSupport: &wire.WriteSupport{
+			User: wire.UserWriteSupport{
+				Create: wire.CreateSupport{Required: []operation.Field{}},
+				Fields: map[operation.Field]wire.FieldSupport{operation.FieldNotes: {Writable: true, Note: new("why")}, operation.FieldDOTID: {}},
+			},
+		}}, "TspIntegrationsRead"},
 		"provider_empty": {wire.NewPage[wire.TSPIntegrationsRead](nil), "TspIntegrationsReadPage"},
 	}
 	for name, c := range cases {

@@ -118,8 +118,17 @@ type target struct {
 
 func (a *Attempter) target(op operation.Accepted) (target, *operation.Failure) {
 	conn, ok := a.parts.Directory.ConnectionByID(op.ConnectionID)
-	if !ok || conn.Status != directory.ConnectionActive {
-		return target{}, &operation.Failure{Type: operation.ErrorAuth, Detail: "the connection is not active any more"}
+	if !ok {
+		return target{}, &operation.Failure{Type: operation.ErrorAuth, Detail: "the connection does not exist any more"}
+	}
+	if failure := conn.Failure(); failure != nil {
+		return target{}, failure
+	}
+	if conn.Locked {
+		return target{}, &operation.Failure{
+			Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, directory.ErrLocked),
+			Detail: "the call was not made: the connection's credentials cannot be opened",
+		}
 	}
 	provider, ok := a.parts.Providers.Get(op.Provider)
 	if !ok {

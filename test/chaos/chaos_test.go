@@ -1,5 +1,5 @@
 // Package chaos_test breaks a running Writeback at random, by a seed, and holds
-// what was seen against the promises. The short form runs with every test; the
+// what was seen against the promises. The short forms run with every test; the
 // long one is
 //
 //	go test ./test/chaos -chaos.long -chaos.ops=10000 -chaos.seed=7 -v -timeout 30m
@@ -7,15 +7,15 @@ package chaos_test
 
 import (
 	"flag"
-	"net/http"
 	"os"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/history"
-	"writeback/internal/sandbox"
+	"writeback/pkg/operation"
 	"writeback/test/e2e/stack"
 )
 
@@ -27,6 +27,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	zerolog.SetGlobalLevel(zerolog.Disabled) // the proxies'
 	os.Exit(stack.Main(m))
 }
 
@@ -40,25 +41,37 @@ func TestChaos_KeepsThePromises(t *testing.T) {
 	if testing.Short() {
 		t.Skip("chaos takes up to a minute")
 	}
+	t.Parallel()
 	p := planFor(*flagLong, *flagOps, *flagSeed)
-	t.Logf("%s", p)
+	s, report := run(t, p)
+	require.NotZero(t, report.Counts.Unanswered, "no fault was felt: the run proves nothing")
+	if len(s.Losses()) > 0 {
+		require.NotZero(t, s.Rebuilt(), "no shard was rebuilt: the losses were not noticed")
+	}
+}
 
+// TestChaos_RedisLosesData takes the data from Redis in each way once, under load.
+func TestChaos_RedisLosesData(t *testing.T) {
+	if testing.Short() || *flagLong {
+		t.Skip("the long form has these faults too")
+	}
+	t.Parallel()
+	s, _ := run(t, lossPlan(*flagSeed))
+	require.Len(t, s.Losses(), len(losing))
+	require.GreaterOrEqual(t, s.Rebuilt(), len(losing)*operation.Shards, "after each loss every shard is rebuilt")
+}
+
+// run carries a plan out and checks what was seen.
+func run(t *testing.T, p plan) (*stack.Stack, history.Report) {
+	t.Helper()
+	t.Logf("%s", p)
 	n := newNet(t)
 	s := stack.Start(t, stack.Options{APIs: 2, Workers: 2, Via: n.via, Registry: stack.Registry{Users: users, Limits: limits}})
-	// A worker that dies while it logs in at Geotab keeps the connection from others
-	// for a minute and a half. The short form logs in before.
-	var requests []history.Request
-	if !*flagLong {
-		requests = append(requests, s.Client().Write(t.Context(), s.APIs[0], history.Request{
-			Marker: "mk-login-1", Connection: sandbox.ConnectionID(3), User: sandbox.UserID(3, 0), Sync: true,
-		}, nil))
-		require.Equal(t, http.StatusOK, requests[0].Status)
-	}
 	in := newInjector(t, s, n, p)
 	began := time.Now()
-	requests = append(requests, s.Run(t.Context(), stack.Load{
+	requests := s.Run(t.Context(), stack.Load{
 		Name: "chaos", Operations: p.ops, Clients: p.clients, Users: users, SyncShare: 0.03, Pause: p.pause, Seed: p.seed, Sent: in.sent,
-	})...)
+	})
 	in.finish()
 	loaded := time.Now()
 	h, err := s.Collect(t.Context(), requests, p.drain)
@@ -71,5 +84,5 @@ func TestChaos_KeepsThePromises(t *testing.T) {
 		t.Logf("what the store holds:\n%s", s.Lanes(t.Context()))
 	}
 	require.True(t, report.Clean(), "seed %d breaks promises:\n%s", p.seed, report)
-	require.NotZero(t, report.Counts.Unanswered, "no fault was felt: the run proves nothing")
+	return s, report
 }

@@ -50,6 +50,8 @@ func (s step) target() string {
 		return fmt.Sprintf("worker-%d", s.which)
 	case network:
 		return s.path
+	case killRedis, wipeRedis, flushRedis, rewindRedis:
+		return "redis"
 	default:
 		return string(s.kind)
 	}
@@ -97,6 +99,12 @@ func (in *injector) do(s step) error {
 		in.stack.Redis.Kill()
 		time.Sleep(s.lasts)
 		return in.stack.Redis.Restart()
+	case wipeRedis:
+		return in.stack.WipeRedis(s.lasts)
+	case flushRedis:
+		return in.stack.FlushRedis(in.t.Context())
+	case rewindRedis:
+		return in.stack.RewindRedis(s.lasts)
 	case pauseWorker:
 		w := in.stack.Workers[s.which]
 		if err := w.Pause(); err != nil {
@@ -167,6 +175,7 @@ func (in *injector) String() string {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	var b strings.Builder
+	fmt.Fprintf(&b, "losses of Redis %d, shards rebuilt %d\n", len(in.stack.Losses()), in.stack.Rebuilt())
 	for title, counts := range map[string]map[string]int{"faults": in.faults, "repairs": in.repairs} {
 		fmt.Fprintf(&b, "%s\n", title)
 		for _, name := range slices.Sorted(maps.Keys(counts)) {

@@ -22,6 +22,9 @@ const (
 	killWorker  fault = "kill worker"
 	killNATS    fault = "kill nats"
 	killRedis   fault = "kill redis"
+	wipeRedis   fault = "wipe redis"
+	flushRedis  fault = "flush redis"
+	rewindRedis fault = "set redis back"
 	pauseWorker fault = "pause worker beyond its lease"
 	provider    fault = "provider"
 	network     fault = "network"
@@ -51,7 +54,7 @@ func (s step) String() string {
 		text += fmt.Sprintf(" of %s ×%d", s.order.Provider, s.order.Count)
 	case killAPI, killWorker, pauseWorker:
 		text += fmt.Sprintf(" %d", s.which)
-	case killNATS, killRedis:
+	case killNATS, killRedis, wipeRedis, flushRedis, rewindRedis:
 	}
 	if s.lasts > 0 {
 		text += fmt.Sprintf(" for %s", s.lasts)
@@ -120,11 +123,35 @@ func planFor(long bool, ops int, seed uint64) plan {
 	}
 	// Each kind at least once, then what the dice say.
 	kinds := []fault{killAPI, killWorker, killNATS, killRedis, pauseWorker}
+	if long {
+		kinds = append(append(kinds, losing...), losing...)
+	}
 	for range max(p.ops/every-len(kinds), 0) {
 		kinds = append(kinds, d.kind())
 	}
 	for _, kind := range kinds {
 		p.steps = append(p.steps, d.step(kind, p.ops))
+	}
+	slices.SortStableFunc(p.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
+	return p
+}
+
+// losing are the faults that take data from Redis. Each closes the store for some
+// seconds, so the dice do not draw them: a plan says how many it wants.
+var losing = []fault{wipeRedis, flushRedis, rewindRedis}
+
+// lossPlan is a short schedule with each loss once, far enough apart that the store
+// is open again before the next, and a few faults of the provider between them.
+func lossPlan(seed uint64) plan {
+	p := plan{seed: seed, ops: 450, clients: 16, pause: 200 * time.Millisecond, drain: time.Minute}
+	d := dice{rand.New(rand.NewPCG(seed, 0x1055)), 1}
+	for i, kind := range losing {
+		s := d.step(kind, p.ops)
+		s.at = 100 * (i + 1)
+		p.steps = append(p.steps, s)
+		s = d.step(provider, p.ops)
+		s.at = 100*(i+1) - 20
+		p.steps = append(p.steps, s)
 	}
 	slices.SortStableFunc(p.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 	return p
@@ -169,7 +196,11 @@ func (d dice) step(kind fault, ops int) step {
 		s.order, s.lasts = d.order(), 0
 	case network:
 		s.path, s.toxic = d.toxic()
-	case killAPI, killWorker, killNATS, killRedis:
+	case flushRedis:
+		s.lasts = 0
+	case rewindRedis:
+		s.lasts = time.Duration(700+d.IntN(800)) * time.Millisecond
+	case killAPI, killWorker, killNATS, killRedis, wipeRedis:
 	}
 	return s
 }
@@ -229,6 +260,9 @@ func TestPlan_IsReplayedByItsSeed(t *testing.T) {
 		require.NotEqual(t, a.steps, planFor(long, 0, 6).steps)
 		for _, kind := range []fault{killAPI, killWorker, killNATS, killRedis, pauseWorker, provider, network} {
 			require.True(t, slices.ContainsFunc(a.steps, func(s step) bool { return s.kind == kind }), "no %s", kind)
+		}
+		for _, kind := range losing {
+			require.Equal(t, long, slices.ContainsFunc(a.steps, func(s step) bool { return s.kind == kind }), "%s", kind)
 		}
 	}
 }

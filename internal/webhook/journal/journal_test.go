@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -20,14 +21,20 @@ type clock struct{ at time.Time }
 
 func (c *clock) now() time.Time { return c.at }
 
-func journal(t *testing.T) (*Journal, *clock, *redis.Client) {
+// both runs the test on a real Redis and on the in-process one of the dev stack,
+// whose scripts must mean the same.
+func both(t *testing.T, test func(t *testing.T, j *Journal, c *clock, rdb *redis.Client)) {
 	t.Helper()
-	opt, err := redis.ParseURL(testenv.Redis(t))
-	require.NoError(t, err)
-	rdb := redis.NewClient(opt)
-	t.Cleanup(func() { _ = rdb.Close() })
-	c := &clock{time.Now()}
-	return New(rdb, c.now), c, rdb
+	run := func(t *testing.T, url string) {
+		opt, err := redis.ParseURL(url)
+		require.NoError(t, err)
+		rdb := redis.NewClient(opt)
+		t.Cleanup(func() { _ = rdb.Close() })
+		c := &clock{time.Now()}
+		test(t, New(rdb, c.now), c, rdb)
+	}
+	t.Run("redis", func(t *testing.T) { t.Parallel(); run(t, testenv.Redis(t)) })
+	t.Run("miniredis", func(t *testing.T) { t.Parallel(); run(t, "redis://"+miniredis.RunT(t).Addr()) })
 }
 
 func subscription() webhook.Subscription {
@@ -43,166 +50,171 @@ func reference(n int) webhook.Reference {
 
 func TestMetrics_CountsByWindow(t *testing.T) {
 	t.Parallel()
-	j, c, _ := journal(t)
-	s, now := subscription(), c.at
-	for hours, n := range map[int]int{0: 1, 10: 2, 100: 4, 300: 8} {
-		c.at = now.Add(-time.Duration(hours) * time.Hour)
-		for i := range n {
-			sent := webhook.Sent{Webhook: s.ID, At: c.at, Code: 200, Success: true, Took: 10 * time.Millisecond}
-			if hours == 10 {
-				sent.Code, sent.Success = 0, false
+	both(t, func(t *testing.T, j *Journal, c *clock, _ *redis.Client) {
+		s, now := subscription(), c.at
+		for hours, n := range map[int]int{0: 1, 10: 2, 100: 4, 300: 8} {
+			c.at = now.Add(-time.Duration(hours) * time.Hour)
+			for i := range n {
+				sent := webhook.Sent{Webhook: s.ID, At: c.at, Code: 200, Success: true, Took: 10 * time.Millisecond}
+				if hours == 10 {
+					sent.Code, sent.Success = 0, false
+				}
+				require.NoError(t, j.Sent(t.Context(), sent))
+				require.NoError(t, j.Ended(t.Context(), webhook.Ended{Webhook: s.ID, Delivery: uuid.New(), Success: i%2 == 0}))
 			}
-			require.NoError(t, j.Sent(t.Context(), sent))
-			require.NoError(t, j.Ended(t.Context(), webhook.Ended{Webhook: s.ID, Delivery: uuid.New(), Success: i%2 == 0}))
 		}
-	}
-	c.at = now
-	m, err := j.Metrics(t.Context(), s)
-	require.NoError(t, err)
-	require.Nil(t, m.AverageSuccess)
-	require.Equal(t, webhook.Window{Attempts: 1, Successes: 1, Messages: 1, Delivered: 1, Answered: 1, ResponseTime: 10 * time.Millisecond}, m.Hours6)
-	require.Equal(t, 3, m.Hours24.Attempts)
-	require.Equal(t, 1, m.Hours24.Answered)
-	require.Equal(t, 7, m.Days7.Attempts)
-	require.Equal(t, 15, m.Days14.Attempts)
-	require.Equal(t, 10*time.Millisecond, m.Days14.AverageResponse())
-	_, known := m.Days14.SuccessRate()
-	require.False(t, known)
-	percent, known := webhook.Window{Messages: 200, Delivered: 150}.SuccessRate()
-	require.True(t, known)
-	require.InDelta(t, 75, percent, 0.001)
-	_, err = j.Observe(t.Context(), s, false)
-	require.NoError(t, err)
-	m, err = j.Metrics(t.Context(), s)
-	require.NoError(t, err)
-	require.InDelta(t, 0.98, *m.AverageSuccess, 1e-9)
+		c.at = now
+		m, err := j.Metrics(t.Context(), s)
+		require.NoError(t, err)
+		require.Nil(t, m.AverageSuccess)
+		require.Equal(t, webhook.Window{Attempts: 1, Successes: 1, Messages: 1, Delivered: 1, Answered: 1, ResponseTime: 10 * time.Millisecond}, m.Hours6)
+		require.Equal(t, 3, m.Hours24.Attempts)
+		require.Equal(t, 1, m.Hours24.Answered)
+		require.Equal(t, 7, m.Days7.Attempts)
+		require.Equal(t, 15, m.Days14.Attempts)
+		require.Equal(t, 10*time.Millisecond, m.Days14.AverageResponse())
+		_, known := m.Days14.SuccessRate()
+		require.False(t, known)
+		percent, known := webhook.Window{Messages: 200, Delivered: 150}.SuccessRate()
+		require.True(t, known)
+		require.InDelta(t, 75, percent, 0.001)
+		_, err = j.Observe(t.Context(), s, false)
+		require.NoError(t, err)
+		m, err = j.Metrics(t.Context(), s)
+		require.NoError(t, err)
+		require.InDelta(t, 0.98, *m.AverageSuccess, 1e-9)
+	})
 }
 
 func TestObserve_CountsWithinTheWindow(t *testing.T) {
 	t.Parallel()
-	j, c, _ := journal(t)
-	s, now := subscription(), c.at
-	c.at = now.Add(-20 * time.Hour)
-	for range 5 {
-		_, err := j.Observe(t.Context(), s, false)
+	both(t, func(t *testing.T, j *Journal, c *clock, _ *redis.Client) {
+		s, now := subscription(), c.at
+		c.at = now.Add(-20 * time.Hour)
+		for range 5 {
+			_, err := j.Observe(t.Context(), s, false)
+			require.NoError(t, err)
+		}
+		c.at = now
+		h, err := j.Observe(t.Context(), s, false)
 		require.NoError(t, err)
-	}
-	c.at = now
-	h, err := j.Observe(t.Context(), s, false)
-	require.NoError(t, err)
-	require.Equal(t, 1, h.Deliveries)
-	require.Equal(t, 6, h.FailedInARow, "a row has no window")
-	require.InDelta(t, 0.8858, h.Average, 0.0001)
-	h, err = j.Observe(t.Context(), s, true)
-	require.NoError(t, err)
-	require.Equal(t, webhook.Health{Deliveries: 2, Successes: 1, Average: h.Average}, h)
-	s.ActivatedAt = now.Add(time.Hour)
-	h, err = j.Observe(t.Context(), s, false)
-	require.NoError(t, err)
-	require.Equal(t, webhook.Health{Deliveries: 1, FailedInARow: 1, Average: 0.98}, h, "making it active starts anew")
+		require.Equal(t, 1, h.Deliveries)
+		require.Equal(t, 6, h.FailedInARow, "a row has no window")
+		require.InDelta(t, 0.8858, h.Average, 0.0001)
+		h, err = j.Observe(t.Context(), s, true)
+		require.NoError(t, err)
+		require.Equal(t, webhook.Health{Deliveries: 2, Successes: 1, Average: h.Average}, h)
+		s.ActivatedAt = now.Add(time.Hour)
+		h, err = j.Observe(t.Context(), s, false)
+		require.NoError(t, err)
+		require.Equal(t, webhook.Health{Deliveries: 1, FailedInARow: 1, Average: 0.98}, h, "making it active starts anew")
+	})
 }
 
 func TestEnded_TwiceIsOnce(t *testing.T) {
 	t.Parallel()
-	j, c, _ := journal(t)
-	s := subscription()
-	e := webhook.Ended{Webhook: s.ID, Delivery: uuid.New(), Reference: reference(1), Dead: true}
-	for range 3 {
-		require.NoError(t, j.Ended(t.Context(), e))
-		c.at = c.at.Add(time.Second)
-	}
-	m, err := j.Metrics(t.Context(), s)
-	require.NoError(t, err)
-	require.Equal(t, 1, m.Days14.Messages)
-	require.Equal(t, 1, m.DeadLetters)
-	require.NoError(t, j.Revived(t.Context(), s.ID, e.Reference))
-	m, err = j.Metrics(t.Context(), s)
-	require.NoError(t, err)
-	require.Zero(t, m.DeadLetters)
+	both(t, func(t *testing.T, j *Journal, c *clock, _ *redis.Client) {
+		s := subscription()
+		e := webhook.Ended{Webhook: s.ID, Delivery: uuid.New(), Reference: reference(1), Dead: true}
+		for range 3 {
+			require.NoError(t, j.Ended(t.Context(), e))
+			c.at = c.at.Add(time.Second)
+		}
+		m, err := j.Metrics(t.Context(), s)
+		require.NoError(t, err)
+		require.Equal(t, 1, m.Days14.Messages)
+		require.Equal(t, 1, m.DeadLetters)
+		require.NoError(t, j.Revived(t.Context(), s.ID, e.Reference))
+		m, err = j.Metrics(t.Context(), s)
+		require.NoError(t, err)
+		require.Zero(t, m.DeadLetters)
+	})
 }
 
 func TestDead_ByWindowAndMessage(t *testing.T) {
 	t.Parallel()
-	j, c, _ := journal(t)
-	s, now := subscription(), c.at
-	refs := map[int]webhook.Reference{}
-	for n := range 5 {
-		refs[n] = reference(n)
-		c.at = now.Add(time.Duration(n-20) * 24 * time.Hour) // the first are too old
-		if n >= 2 {
-			c.at = now.Add(time.Duration(n-10) * time.Hour)
+	both(t, func(t *testing.T, j *Journal, c *clock, _ *redis.Client) {
+		s, now := subscription(), c.at
+		refs := map[int]webhook.Reference{}
+		for n := range 5 {
+			refs[n] = reference(n)
+			c.at = now.Add(time.Duration(n-20) * 24 * time.Hour) // the first are too old
+			if n >= 2 {
+				c.at = now.Add(time.Duration(n-10) * time.Hour)
+			}
+			require.NoError(t, j.Ended(t.Context(), webhook.Ended{Webhook: s.ID, Delivery: uuid.New(), Reference: refs[n], Dead: true}))
 		}
-		require.NoError(t, j.Ended(t.Context(), webhook.Ended{Webhook: s.ID, Delivery: uuid.New(), Reference: refs[n], Dead: true}))
-	}
-	c.at = now
-	numbers := func(q webhook.ReplayQuery, limit int) (out []int) {
-		got, err := j.Dead(t.Context(), s.ID, q, limit)
-		require.NoError(t, err)
-		for _, r := range got {
-			for n := range refs {
-				if refs[n].Message == r.Message {
-					out = append(out, n)
+		c.at = now
+		numbers := func(q webhook.ReplayQuery, limit int) (out []int) {
+			got, err := j.Dead(t.Context(), s.ID, q, limit)
+			require.NoError(t, err)
+			for _, r := range got {
+				for n := range refs {
+					if refs[n].Message == r.Message {
+						out = append(out, n)
+					}
 				}
 			}
+			return out
 		}
-		return out
-	}
-	require.Equal(t, []int{2, 3, 4}, numbers(webhook.ReplayQuery{}, 10))
-	require.Equal(t, []int{2, 3}, numbers(webhook.ReplayQuery{}, 2))
-	require.Equal(t, []int{3}, numbers(webhook.ReplayQuery{From: now.Add(-7 * time.Hour), To: now.Add(-6 * time.Hour)}, 10))
-	require.Equal(t, []int{4}, numbers(webhook.ReplayQuery{Messages: []uuid.UUID{refs[4].Message}}, 10))
+		require.Equal(t, []int{2, 3, 4}, numbers(webhook.ReplayQuery{}, 10))
+		require.Equal(t, []int{2, 3}, numbers(webhook.ReplayQuery{}, 2))
+		require.Equal(t, []int{3}, numbers(webhook.ReplayQuery{From: now.Add(-7 * time.Hour), To: now.Add(-6 * time.Hour)}, 10))
+		require.Equal(t, []int{4}, numbers(webhook.ReplayQuery{Messages: []uuid.UUID{refs[4].Message}}, 10))
+	})
 }
 
 func TestLogs_PagesBothWays(t *testing.T) {
 	t.Parallel()
-	j, c, rdb := journal(t)
-	s := subscription()
-	const all = 1203
-	for n := range all {
-		require.NoError(t, j.Sent(t.Context(), webhook.Sent{
-			Webhook: s.ID, At: c.at, Reference: reference(n), Success: n%3 == 0, Code: 200 + n%3, Problem: "p", Took: time.Millisecond,
-		}))
-	}
-	q := webhook.LogQuery{Webhook: s.ID, Limit: 100, Status: webhook.LogSuccess}
-	var seen []uuid.UUID
-	var first webhook.LogRow
-	for {
+	both(t, func(t *testing.T, j *Journal, c *clock, rdb *redis.Client) {
+		s := subscription()
+		const all = 1203
+		for n := range all {
+			require.NoError(t, j.Sent(t.Context(), webhook.Sent{
+				Webhook: s.ID, At: c.at, Reference: reference(n), Success: n%3 == 0, Code: 200 + n%3, Problem: "p", Took: time.Millisecond,
+			}))
+		}
+		q := webhook.LogQuery{Webhook: s.ID, Limit: 100, Status: webhook.LogSuccess}
+		var seen []uuid.UUID
+		var first webhook.LogRow
+		for {
+			rows, more, err := j.Logs(t.Context(), q)
+			require.NoError(t, err)
+			if first.Position == "" {
+				first = rows[0]
+			}
+			for _, r := range rows {
+				require.Equal(t, webhook.LogSuccess, r.Status)
+				seen = append(seen, r.Reference.Message)
+				q.Position = r.Position
+			}
+			if !more {
+				break
+			}
+			require.Len(t, rows, 100)
+		}
+		require.Len(t, seen, all/3)
+		require.True(t, ValidPosition(q.Position))
+		require.False(t, ValidPosition("(1"))
+
+		q.Backwards, q.Limit = true, 3
 		rows, more, err := j.Logs(t.Context(), q)
 		require.NoError(t, err)
-		if first.Position == "" {
-			first = rows[0]
+		require.True(t, more)
+		for i, r := range rows {
+			require.Equal(t, seen[len(seen)-4+i], r.Reference.Message, "the three before the last, newest first")
 		}
-		for _, r := range rows {
-			require.Equal(t, webhook.LogSuccess, r.Status)
-			seen = append(seen, r.Reference.Message)
-			q.Position = r.Position
-		}
-		if !more {
-			break
-		}
-		require.Len(t, rows, 100)
-	}
-	require.Len(t, seen, all/3)
-	require.True(t, ValidPosition(q.Position))
-	require.False(t, ValidPosition("(1"))
+		q.Position = first.Position
+		rows, more, err = j.Logs(t.Context(), q)
+		require.NoError(t, err)
+		require.False(t, more)
+		require.Empty(t, rows)
 
-	q.Backwards, q.Limit = true, 3
-	rows, more, err := j.Logs(t.Context(), q)
-	require.NoError(t, err)
-	require.True(t, more)
-	for i, r := range rows {
-		require.Equal(t, seen[len(seen)-4+i], r.Reference.Message, "the three before the last, newest first")
-	}
-	q.Position = first.Position
-	rows, more, err = j.Logs(t.Context(), q)
-	require.NoError(t, err)
-	require.False(t, more)
-	require.Empty(t, rows)
-
-	rows, _, err = j.Logs(t.Context(), webhook.LogQuery{Webhook: s.ID, To: time.Now().Add(-time.Hour), Limit: 10})
-	require.NoError(t, err)
-	require.Empty(t, rows)
-	ttl, err := rdb.TTL(t.Context(), key(s.ID, "log")).Result()
-	require.NoError(t, err)
-	require.Positive(t, ttl)
+		rows, _, err = j.Logs(t.Context(), webhook.LogQuery{Webhook: s.ID, To: time.Now().Add(-time.Hour), Limit: 10})
+		require.NoError(t, err)
+		require.Empty(t, rows)
+		ttl, err := rdb.TTL(t.Context(), key(s.ID, "log")).Result()
+		require.NoError(t, err)
+		require.Positive(t, ttl)
+	})
 }

@@ -253,7 +253,13 @@ func TestCancel_WhileCalledIsAMark(t *testing.T) {
 			rec, err := f.store.Cancel(t.Context(), f.conn, a.ID)
 			require.NoError(t, err)
 			require.Equal(t, operation.Pending, rec.Operation.Status)
-			require.Equal(t, tc.want, f.record(l, tc.decision).Operation.Status)
+			require.True(t, rec.Operation.CancelRequested)
+			read, err := f.store.Get(t.Context(), f.conn, a.ID)
+			require.NoError(t, err)
+			require.True(t, read.CancelRequested)
+			ended := f.record(l, tc.decision).Operation
+			require.Equal(t, tc.want, ended.Status)
+			require.False(t, ended.CancelRequested, "it has been decided")
 		}
 		_, err := f.store.Cancel(t.Context(), f.conn, uuid.New())
 		require.ErrorIs(t, err, redisstore.ErrMissing)

@@ -43,6 +43,10 @@ func (s *Stack) Collect(ctx context.Context, requests []history.Request, within 
 	if h.Events, err = s.events(ctx); err != nil {
 		return h, err
 	}
+	if h.Streamed, err = s.streamed(ctx); err != nil {
+		return h, err
+	}
+	h.Losses, h.Untold = s.Losses(), s.untold()
 	h.Calls, err = s.calls(ctx)
 	return h, err
 }

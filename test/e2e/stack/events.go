@@ -36,6 +36,19 @@ func (s *Stack) events(ctx context.Context) ([]history.Event, error) {
 	return out, err
 }
 
+// streamed gives the operations whose accepted message is in the stream.
+func (s *Stack) streamed(ctx context.Context) ([]string, error) {
+	var out []string
+	err := s.Messages(ctx, natsq.StreamOperations, func(m jetstream.Msg, _ time.Time) error {
+		message, err := natsq.DecodeMessage(m.Data())
+		if err == nil {
+			out = append(out, message.ID.String())
+		}
+		return err
+	})
+	return out, err
+}
+
 // fetchMost is how many messages are asked for at a time.
 const fetchMost = 500
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +52,9 @@ type Stack struct {
 	tokens map[string]string // by connection
 	rdb    *redis.Client
 	base   time.Time
+
+	mu     sync.Mutex
+	losses []history.Loss
 }
 
 // Start starts everything and waits until writes are accepted.
@@ -147,6 +151,8 @@ func (s *Stack) environ(name, admin, registry string) []string {
 		"WRITEBACK_MOTIVE_URL="+sandbox+"/motive",
 		"WRITEBACK_GEOTAB_URL="+sandbox+"/geotab",
 		"WRITEBACK_OPERATIONS_MAX_BYTES=256MiB", "WRITEBACK_EVENTS_MAX_BYTES=512MiB",
+		// One partner brings all the load; the bounds on it are tested elsewhere.
+		"WRITEBACK_PARTNER_RATE=1000000", "WRITEBACK_PARTNER_BURST=1000000",
 	), s.opts.Environ...)
 }
 

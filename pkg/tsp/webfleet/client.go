@@ -1,0 +1,201 @@
+package webfleet
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+	"writeback/pkg/tsp/httpcall"
+)
+
+// client makes the calls of one connection.
+type client struct {
+	call            *httpcall.Client
+	base            string
+	account, apikey string
+	header          http.Header
+	// hidden must not be repeated from a provider's error text.
+	hidden httpcall.Hidden
+}
+
+func (p *Provider) client(conn tsp.Connection, changes operation.Changes) (client, *operation.Failure) {
+	creds := conn.Credentials
+	for _, name := range []string{"account", "username", "password", "apikey"} {
+		if creds[name] == "" {
+			return client{}, &operation.Failure{Type: operation.ErrorAuth, Detail: "webfleet: the connection has no " + name}
+		}
+	}
+	number, _ := plusPhone(changes[operation.FieldPhoneNumber].Text(), changes[operation.FieldPhoneCountryCode].Text())
+	return client{
+		call: p.call, base: p.base, account: creds["account"], apikey: creds["apikey"],
+		header: http.Header{
+			"Accept":        {"application/json"},
+			"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(creds["username"]+":"+creds["password"]))},
+		},
+		hidden: httpcall.Hide(creds, changes, number),
+	}, nil
+}
+
+// driver reads one driver by its uid.
+func (c client) driver(ctx context.Context, uid string) (driver, httpcall.Answer, error) {
+	const what = "webfleet: read driver"
+	rows, answer, err := c.show(ctx, what, map[string]string{"driveruid": uid})
+	switch {
+	case err != nil:
+		return nil, answer, err
+	case len(rows) == 0:
+		f := operation.Refuse("%s: driver not found at the provider", what)
+		f.StatusCode, f.Header = answer.Status, answer.Header
+		return nil, answer, f
+	case len(rows) > 1 || rows[0].text("driveruid") != uid:
+		return nil, answer, answer.Garbled(what)
+	}
+	return rows[0], answer, nil
+}
+
+// show lists drivers: https://www.webfleet.com/static/help/webfleet-connect, page
+// showdriverreportextern. There are no pages.
+func (c client) show(ctx context.Context, what string, params map[string]string) ([]driver, httpcall.Answer, error) {
+	answer, err := c.do(ctx, what, "showDriverReportExtern", params, false)
+	if err != nil {
+		return nil, answer, err
+	}
+	var rows []driver
+	d := json.NewDecoder(bytes.NewReader(answer.Body))
+	d.UseNumber()
+	if d.Decode(&rows) != nil || rows == nil {
+		return nil, answer, answer.Garbled(what)
+	}
+	for _, row := range rows {
+		if row.text("driveruid") == "" {
+			return nil, answer, answer.Garbled(what)
+		}
+	}
+	return rows, answer, nil
+}
+
+// change makes a write: pages updatedriverextern and insertdriverextern. The answer
+// of a success is empty, or an empty list.
+func (c client) change(ctx context.Context, what, action string, params map[string]string) (httpcall.Answer, error) {
+	answer, err := c.do(ctx, what, action, params, true)
+	if err != nil {
+		return answer, err
+	}
+	var rows []json.RawMessage
+	if len(bytes.TrimSpace(answer.Body)) > 0 && (json.Unmarshal(answer.Body, &rows) != nil || rows == nil) {
+		return answer, answer.Garbled(what)
+	}
+	return answer, nil
+}
+
+const (
+	headerCode    = "X-Webfleet-Errorcode"
+	headerMessage = "X-Webfleet-Errormessage"
+)
+
+func (c client) do(ctx context.Context, what, action string, params map[string]string, write bool) (httpcall.Answer, error) {
+	q := url.Values{
+		"lang": {"en"}, "account": {c.account}, "apikey": {c.apikey}, "action": {action},
+		"outputformat": {"json"}, "useUTF8": {"true"}, "useISO8601": {"true"},
+	}
+	for name, v := range params {
+		q.Set(name, v)
+	}
+	answer, err := c.call.Do(ctx, httpcall.Request{
+		What: what, Method: http.MethodGet, Header: c.header.Clone(), Write: write,
+		URL:  c.base + "/extern?" + strings.ReplaceAll(q.Encode(), "+", "%20"),
+		Want: []string{headerCode, headerMessage},
+	})
+	if err != nil {
+		return answer, err
+	}
+	e, failed := errorOf(answer)
+	switch {
+	case !answer.OK():
+		return answer, answer.Classify(what, c.hidden.In(e.message))
+	case failed:
+		return answer, c.classify(what, answer, e)
+	}
+	return answer, nil
+}
+
+// wireError is an error that may come with any status.
+type wireError struct {
+	code    int
+	message string
+}
+
+var textError = regexp.MustCompile(`^\s*([0-9]{1,5}),([^\r\n]*)`)
+
+// errorOf looks for the three forms of an error: headers, a line of text, an object.
+func errorOf(a httpcall.Answer) (wireError, bool) {
+	if code := a.Wanted[headerCode]; code != "" {
+		n, _ := strconv.Atoi(code) // no number is an unknown error
+		return wireError{n, a.Wanted[headerMessage]}, true
+	}
+	if m := textError.FindSubmatch(a.Body); m != nil {
+		n, _ := strconv.Atoi(string(m[1]))
+		return wireError{n, string(m[2])}, true
+	}
+	var object struct {
+		Code    *int   `json:"errorCode"`
+		Message string `json:"errorMsg"`
+	}
+	if json.Unmarshal(a.Body, &object) != nil || object.Code == nil {
+		return wireError{}, false
+	}
+	return wireError{*object.Code, object.Message}, true
+}
+
+// Codes that are no refusal of the write itself.
+const (
+	codeDenied    = 45
+	codeQuota     = 8011
+	codeNoAccess  = 8014
+	codeTooMany   = 9126
+	codeDuplicate = 1143
+
+	// quotaWait is the window of the quota, which no header tells.
+	quotaWait = time.Minute
+)
+
+func (c client) classify(what string, answer httpcall.Answer, e wireError) *operation.Failure {
+	f := &operation.Failure{
+		Type: operation.ErrorValidation, StatusCode: answer.Status, Header: answer.Header,
+		Detail: what + ": the provider refused with code " + strconv.Itoa(e.code),
+	}
+	if m := httpcall.Short(c.hidden.In(e.message)); m != "" {
+		f.Detail += ": " + m
+	}
+	switch {
+	case e.code == codeQuota, e.code == codeTooMany:
+		f.Type, f.Retryable, f.RetryAfter = operation.ErrorTSP, true, cmp.Or(answer.RetryAfter, quotaWait)
+	case e.code == codeDenied, e.code == codeNoAccess, e.code >= 1100 && e.code < codeDuplicate:
+		f.Type = operation.ErrorAuth
+	}
+	return f
+}
+
+// driver is a row of a list.
+type driver map[string]any
+
+// text is the text or number at a key, or "" for anything else.
+func (d driver) text(key string) string {
+	switch v := d[key].(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	}
+	return ""
+}

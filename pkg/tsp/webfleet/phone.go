@@ -1,0 +1,86 @@
+package webfleet
+
+import (
+	"errors"
+	"strings"
+
+	"writeback/pkg/operation"
+)
+
+// plusPhone writes a number with a plus and its country code, as digits.
+func plusPhone(number, code string) (string, error) {
+	rest, international := strings.CutPrefix(strings.TrimSpace(number), "+")
+	d := digits(rest)
+	dial := digits(code)
+	switch {
+	case d == "" || strings.ContainsFunc(rest, notPhone):
+		return "", errors.New("must be digits with the usual separators")
+	case international && !strings.HasPrefix(d, dial):
+		return "", errors.New("does not begin with the phone_country_code given with it")
+	case international:
+		return "+" + d, nil
+	case dial == "":
+		return "", errors.New("needs a country code; give phone_country_code with it")
+	case dial == "1" && len(d) == 11 && d[0] == '1':
+		return "+" + d, nil
+	}
+	return "+" + dial + d, nil
+}
+
+// splitPhone takes a written number apart; false: the country code cannot be told.
+func splitPhone(text string) (number, code string, ok bool) {
+	d := digits(text)
+	code = dialPrefix(d)
+	if !strings.HasPrefix(text, "+") || code == "" {
+		return "", "", false
+	}
+	return d[len(code):], "+" + code, true
+}
+
+// national is the number without its country code, by which two forms of the same
+// number are found to be one.
+func national(v operation.Value) (any, error) {
+	if number, _, ok := splitPhone(strings.TrimSpace(v.Text())); ok {
+		return number, nil
+	}
+	if d := digits(v.Text()); d != "" && !strings.ContainsFunc(strings.TrimPrefix(strings.TrimSpace(v.Text()), "+"), notPhone) {
+		return d, nil
+	}
+	return nil, errors.New("must be digits with the usual separators")
+}
+
+func dialDigits(v operation.Value) (any, error) {
+	code := strings.TrimSpace(v.Text())
+	d := digits(code)
+	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
+		return nil, errors.New("must be a plus sign and one to four digits")
+	}
+	return d, nil
+}
+
+// dialPrefix finds the country code of an international number: codes are a
+// prefix code, so one, two or three digits are told apart by how they begin.
+func dialPrefix(d string) string {
+	const twoDigits = " 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58" +
+		" 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 "
+	switch {
+	case len(d) < 5:
+		return ""
+	case d[0] == '1' || d[0] == '7':
+		return d[:1]
+	case strings.Contains(twoDigits, " "+d[:2]+" "):
+		return d[:2]
+	}
+	return d[:3]
+}
+
+func digits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func notPhone(r rune) bool { return !strings.ContainsRune("0123456789 -.()/\u00a0", r) }

@@ -1,0 +1,151 @@
+package webfleet_test
+
+import (
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/sandbox"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+	"writeback/pkg/tsp/httpcall"
+	"writeback/pkg/tsp/tsptest"
+	"writeback/pkg/tsp/webfleet"
+)
+
+const common = "/extern?account=planted-account&action=updateDriverExtern&apikey=planted-key%2F%2B%26"
+
+func serve(t *testing.T, exchanges ...tsptest.Exchange) *webfleet.Provider {
+	t.Helper()
+	return webfleet.New(httpcall.New(httpcall.Config{}), webfleet.Config{BaseURL: tsptest.NewServer(t, exchanges...).URL})
+}
+
+func update(c changes) tsp.UserUpdate { return tsp.UserUpdate{SourceID: uid, Changes: c} }
+
+func TestUpdate_OneCallWithBasicAuth(t *testing.T) {
+	t.Parallel()
+	p := serve(t, tsptest.Exchange{
+		Method: "GET",
+		Path: common + "&country=&description=a%20b&driveruid=1-12345-ABCDEF&email=dana%40example.com&lang=en&outputformat=json" +
+			"&telmobile=%2B4930123&useISO8601=true&useUTF8=true",
+		Header: map[string]string{"Authorization": "Basic cGxhbnRlZC11c2VyOnBsYW50ZWQtcHc="},
+	})
+	_, err := p.UpdateUser(t.Context(), connection(), update(changes{
+		operation.FieldUserEmail: text("dana@example.com"), operation.FieldNotes: text("a b"),
+		operation.FieldPhoneNumber: text("+49 30-123"), operation.FieldCountryCode: operation.Null(),
+	}))
+	require.NoError(t, err)
+}
+
+func TestUpdate_Refusals(t *testing.T) {
+	t.Parallel()
+	p := serve(t)
+	for name, tt := range map[string]struct {
+		changes changes
+		want    string
+	}{
+		"no code":         {changes{operation.FieldPhoneNumber: text("5550100144")}, "phone_number: needs a country code"},
+		"code alone":      {changes{operation.FieldPhoneCountryCode: text("+1")}, "phone_country_code: can be written only together"},
+		"other code":      {changes{operation.FieldPhoneNumber: text("+4930123456"), operation.FieldPhoneCountryCode: text("+1")}, "phone_number: does not begin"},
+		"null and code":   {changes{operation.FieldPhoneNumber: operation.Null(), operation.FieldPhoneCountryCode: text("+1")}, "phone_country_code: there is no number"},
+		"inactive":        {changes{operation.FieldIsActive: flag(false)}, "is_active: the provider cannot deactivate"},
+		"driver's number": {changes{operation.FieldEmployeeNumber: text("8")}, "employee_number: it is the driver number"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := connection()
+			conn.Settings = nil
+			_, err := p.UpdateUser(t.Context(), conn, update(tt.changes))
+			f := tsptest.Failure(t, err)
+			require.Equal(t, operation.ErrorValidation, f.Type)
+			require.Contains(t, f.Detail, tt.want)
+		})
+	}
+}
+
+func TestQuotaWaitsItsWindow(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"8011", "9126"} {
+		p := serve(t, tsptest.Exchange{
+			Method: "GET", Path: common + "&description=x&driveruid=1-12345-ABCDEF&lang=en&outputformat=json&useISO8601=true&useUTF8=true",
+			AnswerHeader: map[string]string{"X-Webfleet-Errorcode": code},
+		})
+		_, err := p.UpdateUser(t.Context(), connection(), update(changes{operation.FieldNotes: text("x")}))
+		f := tsptest.Failure(t, err)
+		require.True(t, f.Retryable)
+		require.Equal(t, time.Minute, f.RetryAfter)
+	}
+}
+
+// box is the adapter in front of a sandbox, which is strict and keeps what is written.
+func box(t *testing.T, own settings) (*webfleet.Provider, tsp.Connection) {
+	t.Helper()
+	sb := sandbox.New(sandbox.Config{})
+	server := httptest.NewServer(sb.Handler())
+	t.Cleanup(func() {
+		sb.Close()
+		server.Close()
+	})
+	for _, seed := range sandbox.Seeds() {
+		if seed.Provider == webfleet.Name {
+			p := webfleet.New(httpcall.New(httpcall.Config{}), webfleet.Config{BaseURL: server.URL + "/webfleet"})
+			return p, tsp.Connection{Credentials: seed.Credentials, Settings: own}
+		}
+	}
+	t.Fatal("the sandbox has no connection of the provider")
+	return nil, tsp.Connection{}
+}
+
+func TestSandbox_CreateUpdateReadList(t *testing.T) {
+	t.Parallel()
+	for _, own := range []settings{{"driver_number": "true"}, {"driver_number": "true", "split_name": "true", "name1": "true"}} {
+		p, conn := box(t, own)
+		user := tsp.UserCreate{Changes: changes{
+			operation.FieldEmployeeNumber: text("N1"), operation.FieldFirstName: text("Ann"), operation.FieldLastName: text("Lee"),
+			operation.FieldPhoneNumber: text("5550100144"), operation.FieldPhoneCountryCode: text("+1"),
+		}}
+		created, err := p.CreateUser(t.Context(), conn, user)
+		require.NoError(t, err)
+		user.Repeat = true
+		again, err := p.CreateUser(t.Context(), conn, user)
+		require.NoError(t, err)
+		require.Equal(t, created.SourceID, again.SourceID)
+
+		_, err = p.UpdateUser(t.Context(), conn, tsp.UserUpdate{SourceID: created.SourceID, Changes: changes{
+			operation.FieldLastName: text("Chan"), operation.FieldEmployeeNumber: text("N2"), operation.FieldCountryCode: text("CAN"),
+		}})
+		require.NoError(t, err)
+		held, err := p.ReadUser(t.Context(), conn, created.SourceID)
+		require.NoError(t, err)
+		for f, want := range map[operation.Field]string{
+			operation.FieldFirstName: "Ann", operation.FieldLastName: "Chan", operation.FieldEmployeeNumber: "N2",
+			operation.FieldCountryCode: "CAN", operation.FieldPhoneNumber: "5550100144",
+		} {
+			require.Equal(t, text(want), held[f], f)
+		}
+		page, err := p.ListUsers(t.Context(), conn, "")
+		require.NoError(t, err)
+		require.Len(t, page.Users, 101)
+
+		user.Changes = changes{operation.FieldEmployeeNumber: text("N2"), operation.FieldFirstName: text("Other"), operation.FieldLastName: text("Man")}
+		_, err = p.CreateUser(t.Context(), conn, user)
+		require.Equal(t, operation.ErrorValidation, tsptest.Failure(t, err).Type, "another driver is not taken over")
+	}
+}
+
+func TestSandbox_TenCallsAMinute(t *testing.T) {
+	t.Parallel()
+	p, conn := box(t, nil)
+	u := tsp.UserUpdate{SourceID: sandbox.WebfleetUserID(5), Changes: changes{operation.FieldNotes: text("x")}}
+	for range 10 {
+		_, err := p.UpdateUser(t.Context(), conn, u)
+		require.NoError(t, err)
+	}
+	_, err := p.UpdateUser(t.Context(), conn, u)
+	require.Equal(t, time.Minute, tsptest.Failure(t, err).RetryAfter, "the error is in the headers of an empty answer")
+	conn.Credentials = tsp.Credentials{"account": "sandbox-c5", "username": "u", "password": "wrong-one", "apikey": "wrong-key"}
+	_, err = p.UpdateUser(t.Context(), conn, u)
+	require.Equal(t, operation.ErrorAuth, tsptest.Failure(t, err).Type)
+}

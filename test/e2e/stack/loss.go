@@ -1,0 +1,137 @@
+package stack
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"writeback/internal/history"
+)
+
+// WipeRedis kills Redis, removes its files and starts it empty on the same port.
+func (s *Stack) WipeRedis(down time.Duration) error {
+	since := time.Now()
+	defer s.lost(since)
+	s.Redis.Kill()
+	if err := os.RemoveAll(s.appendOnly()); err != nil {
+		return err
+	}
+	time.Sleep(down)
+	return s.Redis.Restart()
+}
+
+// FlushRedis empties Redis while it runs.
+func (s *Stack) FlushRedis(ctx context.Context) error {
+	since := time.Now()
+	defer s.lost(since)
+	return s.rdb.FlushAll(ctx).Err()
+}
+
+// RewindRedis sets Redis back by the time given: it comes back as it was then.
+func (s *Stack) RewindRedis(by time.Duration) error {
+	since := time.Now()
+	kept, err := s.copyAppendOnly()
+	if err != nil {
+		return err
+	}
+	defer s.lost(since)
+	time.Sleep(by)
+	s.Redis.Kill()
+	if err := os.RemoveAll(s.appendOnly()); err != nil {
+		return err
+	}
+	if err := os.Rename(kept, s.appendOnly()); err != nil {
+		return err
+	}
+	return s.Redis.Restart()
+}
+
+func (s *Stack) appendOnly() string { return filepath.Join(s.Redis.Dir(), "appendonlydir") }
+
+// copyTries is how often a copy is begun that Redis's own rewriting of its files
+// spoils.
+const copyTries = 5
+
+// copyAppendOnly copies the files of a running Redis. Their end may be half a
+// command, which Redis cuts off when it starts.
+func (s *Stack) copyAppendOnly() (string, error) {
+	var err error
+	for try := range copyTries {
+		to := filepath.Join(s.Redis.Dir(), fmt.Sprintf("copy-%d-%d", time.Now().UnixNano(), try))
+		before := s.manifest()
+		err = os.CopyFS(to, os.DirFS(s.appendOnly()))
+		if err == nil && bytes.Equal(before, s.manifest()) {
+			return to, nil
+		}
+		_ = os.RemoveAll(to)
+	}
+	return "", fmt.Errorf("stack: copy Redis's files: its manifest changes all the time: %w", err)
+}
+
+func (s *Stack) manifest() []byte {
+	text, _ := os.ReadFile(filepath.Join(s.appendOnly(), "appendonly.aof.manifest"))
+	return text
+}
+
+// lost notes that what Redis was told from then to now may be gone.
+func (s *Stack) lost(since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.losses = append(s.losses, history.Loss{Since: s.Since(since), Until: s.Since(time.Now())})
+}
+
+// Losses gives the losses so far.
+func (s *Stack) Losses() []history.Loss {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]history.Loss(nil), s.losses...)
+}
+
+// line is what these tests read of a program's log.
+type line struct {
+	Message   string `json:"msg"`
+	Operation string `json:"operation_id"`
+	Shards    int    `json:"shards"`
+}
+
+// Rebuilt gives the number of shards that all programs have said they rebuilt, each
+// time anew.
+func (s *Stack) Rebuilt() int {
+	n := 0
+	for _, p := range append(append([]*Process{}, s.APIs...), s.Workers...) {
+		p.logged("shards rebuilt", func(l line) { n += l.Shards })
+	}
+	return n
+}
+
+// untold gives the operations that an api answered although it could not publish
+// them then.
+func (s *Stack) untold() map[string]bool {
+	out := map[string]bool{}
+	for _, p := range s.APIs {
+		p.logged("accepted message not published yet; the outbox will", func(l line) { out[l.Operation] = true })
+	}
+	return out
+}
+
+// logged passes every line of the program's log with that message.
+func (p *Process) logged(message string, pass func(line)) {
+	file, err := os.Open(p.log)
+	if err != nil {
+		return
+	}
+	defer func() { _ = file.Close() }()
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var l line
+		if json.Unmarshal(lines.Bytes(), &l) == nil && l.Message == message {
+			pass(l)
+		}
+	}
+}
