@@ -58,12 +58,14 @@ func providers(t *testing.T, registry *tsp.Registry) string {
 		line("| %s | yes | yes | %s |", name, code(d.Create.Required))
 	}
 	line("\n## Fields")
-	line("`yes`: can be written, and cleared with `null`. `set`: can be written, not cleared. `*`: see the notes.\n")
+	line("`yes`: can be written, and cleared with `null`. `set`: can be written, not cleared. `no`: the provider has no")
+	line("place for it; a value that says nothing new to it may be taken all the same. `*`: see the notes.\n")
 	matrix(line, described)
+	line("")
 	for _, d := range described {
 		notes(line, d)
 	}
-	return b.String()
+	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
 func matrix(line func(string, ...any), described []tsp.Description) {
@@ -97,20 +99,25 @@ func support(r tsp.Rule) string {
 }
 
 func notes(line func(string, ...any), d tsp.Description) {
-	line("\n## %s", d.Name)
+	line("## %s", d.Name)
 	limits := d.Limits.WithDefaults()
 	rate := "no rate limit"
 	if limits.PerSecond > 0 {
 		rate = fmt.Sprintf("%g a second, %d at once", limits.PerSecond, limits.Burst)
 	}
-	line("Each connection: %d calls in flight, %s, %s for one call. A connection may have its own limits.\n", limits.InFlight, rate, limits.Call)
+	line("Each connection: %d calls in flight, %s, %g s for one call. A connection may have its own limits.", limits.InFlight, rate, limits.Call.Seconds())
+	line("")
+	var items []string
 	if d.Create != nil && d.Create.Note != "" {
-		line("- create: %s", sentence(d.Create.Note))
+		items = append(items, "- create: "+sentence(d.Create.Note))
 	}
 	for _, spec := range operation.UserFields {
 		if note := d.Users.Rule(spec.Name).Note; note != "" {
-			line("- `%s`: %s", spec.Name, sentence(note))
+			items = append(items, fmt.Sprintf("- `%s`: %s", spec.Name, sentence(note)))
 		}
+	}
+	if len(items) > 0 {
+		line("%s\n", strings.Join(items, "\n"))
 	}
 }
 

@@ -119,21 +119,50 @@ func (c *client) received(ctx context.Context, u user) ([]sandbox.Record, error)
 
 // held gives the fields that the provider holds of a user now.
 func (c *client) held(ctx context.Context, u user) (map[string]any, error) {
-	var list struct {
-		Users []struct {
-			UserID string         `json:"user_id"`
-			Fields map[string]any `json:"fields"`
-		} `json:"users"`
-	}
-	if err := c.must(ctx, http.StatusOK, http.MethodGet, c.sandbox+"/_control/users?connection="+u.connection(), nil, &list); err != nil {
+	text, err := c.heldText(ctx, u)
+	if err != nil {
 		return nil, err
 	}
-	for _, one := range list.Users {
+	out := make(map[string]any, len(text))
+	for key, value := range text {
+		var v any
+		if err := json.Unmarshal(value, &v); err != nil {
+			return nil, err
+		}
+		out[key] = v
+	}
+	return out, nil
+}
+
+// heldText gives the same to the letter: a number keeps all its digits.
+func (c *client) heldText(ctx context.Context, u user) (map[string]json.RawMessage, error) {
+	users, err := c.usersAt(ctx, u.connection())
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range users {
 		if one.UserID == u.id() {
 			return one.Fields, nil
 		}
 	}
 	return nil, fmt.Errorf("the provider does not know user %s", u.id())
+}
+
+// heldUser is a user as the provider holds it.
+type heldUser struct {
+	// UserID is ours, SourceID the provider's. One that was created there has no
+	// UserID in the sandbox.
+	UserID   string                     `json:"user_id"`
+	SourceID string                     `json:"user"`
+	Fields   map[string]json.RawMessage `json:"fields"`
+}
+
+func (c *client) usersAt(ctx context.Context, connection string) ([]heldUser, error) {
+	var list struct {
+		Users []heldUser `json:"users"`
+	}
+	err := c.must(ctx, http.StatusOK, http.MethodGet, c.sandbox+"/_control/users?connection="+connection, nil, &list)
+	return list.Users, err
 }
 
 // fault orders the sandbox to answer badly.

@@ -49,6 +49,9 @@ func (d *demo) tell(ctx context.Context) error {
 		{"A wrong request: every fault is named at once, nothing is stored or sent", d.refused},
 		{"is_sync=true: written inside the request", d.sync},
 		{"Two quick updates of one user: they arrive in order, even behind a slow call", d.ordered},
+		{"Read, change, write back: Geotab keeps fields that the request did not name", d.kept},
+		{"A new user: it has its ids once the provider has made it", d.created},
+		{"dry_run=true: what would be sent, and nothing is", d.dryRun},
 	} {
 		d.p.story(i+1, story.title)
 		if err := story.play(ctx); err != nil {

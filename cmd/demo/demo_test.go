@@ -28,12 +28,12 @@ func TestRun_EverythingIsAsTold(t *testing.T) {
 	require.Empty(t, errOut.String())
 	text := out.String()
 	for _, want := range []string{
-		"1. ", "2. ", "3. ", "4. ", "5. ", "Samsara", "Motive", "Geotab", "Simulator",
-		"attempt 3", "422", "is_sync=true", "Everything was as told",
+		"1. ", "2. ", "3. ", "4. ", "5. ", "6. ", "7. ", "8. ", "Samsara", "Motive", "Geotab", "Simulator",
+		"coachingPlan", "joan.new", "would send", "dry_run=true", "attempt 3", "422", "is_sync=true", "Everything was as told",
 	} {
 		require.Contains(t, text, want)
 	}
-	require.Equal(t, 7, strings.Count(text, "ended      success"))
+	require.Equal(t, 9, strings.Count(text, "ended      success"))
 	require.NotContains(t, text, "\x1b[", "colour in a buffer")
 	require.NotContains(t, text, "%!")
 }
@@ -51,6 +51,9 @@ func TestTell_SaysWhatIsNotAsTold(t *testing.T) {
 			Provider: sandbox.Samsara, User: sandbox.UserID(1, 5), Status: http.StatusOK,
 			Body: json.RawMessage(`{"data":{"id":"` + sandbox.SamsaraUserID(1, 5) + `"}}`),
 		}, "story 1: samsara: the provider holds eldYmEnabled=false, not true"},
+		{"a field lost on the way", sandbox.Fault{
+			Provider: sandbox.Geotab, User: sandbox.UserID(3, 8), Status: http.StatusOK, Body: json.RawMessage(`{"result":null}`),
+		}, "story 6: geotab: "},
 		{"sync refused", sandbox.Fault{Provider: sandbox.Geotab, User: sandbox.UserID(3, 7), Status: http.StatusForbidden}, "story 4: geotab: the update was answered with 502, not 200"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

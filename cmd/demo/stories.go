@@ -134,22 +134,30 @@ func (d *demo) untouched(ctx context.Context, u user) error {
 	if err != nil {
 		return err
 	}
-	var page struct {
-		Items []wire.ResourceOperationRead `json:"items"`
-	}
-	list := d.c.api + "/v2/integrations/connections/resource-operations?connection_id=" + u.connection()
-	if err := d.c.must(ctx, http.StatusOK, http.MethodGet, list, nil, &page); err != nil {
+	stored, err := d.stored(ctx, u)
+	if err != nil {
 		return err
 	}
-	stored := slices.ContainsFunc(page.Items, func(op wire.ResourceOperationRead) bool {
-		return op.ResourceID != nil && op.ResourceID.String() == u.id()
-	})
 	if stored || len(records) > 0 {
 		return fmt.Errorf("a refused update left an operation (%t) or %d calls to the provider", stored, len(records))
 	}
 	d.p.row("received", "nothing, and no operation of this user is listed")
 	d.p.gap()
 	return nil
+}
+
+// stored says whether an operation of the user is listed.
+func (d *demo) stored(ctx context.Context, u user) (bool, error) {
+	var page struct {
+		Items []wire.ResourceOperationRead `json:"items"`
+	}
+	list := d.c.api + "/v2/integrations/connections/resource-operations?connection_id=" + u.connection()
+	if err := d.c.must(ctx, http.StatusOK, http.MethodGet, list, nil, &page); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(page.Items, func(op wire.ResourceOperationRead) bool {
+		return op.ResourceID != nil && op.ResourceID.String() == u.id()
+	}), nil
 }
 
 // sync writes inside the request.

@@ -65,9 +65,7 @@ func Open(ctx context.Context, s Settings) (*Base, error) {
 	opt.ClientName = s.Name
 	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = 2*time.Second, 3*time.Second, 3*time.Second
 	opt.PoolSize, opt.ContextTimeoutEnabled = 64, true
-	providers, err := all.Providers(all.Config{
-		SamsaraURL: s.Providers.SamsaraURL, MotiveURL: s.Providers.MotiveURL, GeotabURL: s.Providers.GeotabURL,
-	})
+	providers, err := all.Providers(all.Config{URLs: s.Providers.URLs()})
 	if err != nil {
 		return nil, fmt.Errorf("app: %w", err)
 	}

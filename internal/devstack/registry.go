@@ -35,6 +35,7 @@ type (
 		Fleet       string            `yaml:"fleet"`
 		Description string            `yaml:"description"`
 		Credentials map[string]string `yaml:"credentials"`
+		Settings    map[string]string `yaml:"settings,omitempty"`
 		Users       []registryUser    `yaml:"users"`
 	}
 	registryUser struct {
@@ -79,7 +80,7 @@ func writeRegistry(path string, seeds []sandbox.Seed, sandboxURL string) error {
 func connectionOf(seed sandbox.Seed, fleet registryFleet, sandboxURL string) registryConnection {
 	c := registryConnection{
 		ID: seed.Connection, Provider: seed.Provider, Fleet: fleet.Ref,
-		Description: fleet.Name + " at " + seed.Provider, Credentials: seed.Credentials,
+		Description: fleet.Name + " at " + seed.Provider, Credentials: seed.Credentials, Settings: seed.Settings,
 	}
 	if u, err := url.Parse(sandboxURL); err == nil && seed.Provider == sandbox.Geotab {
 		// Where a kept session came from: on another port it is no longer good.

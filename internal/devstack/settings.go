@@ -52,6 +52,9 @@ func (o Options) settings(urls URLs, registry, keyset string) (settings, error) 
 			"WRITEBACK_SAMSARA_URL=" + urls.Sandbox + "/samsara",
 			"WRITEBACK_MOTIVE_URL=" + urls.Sandbox + "/motive",
 			"WRITEBACK_GEOTAB_URL=" + urls.Sandbox + "/geotab",
+			"WRITEBACK_WEBFLEET_URL=" + urls.Sandbox + "/webfleet",
+			"WRITEBACK_WIALON_URL=" + urls.Sandbox + "/wialon",
+			"WRITEBACK_GPSINSIGHT_URL=" + urls.Sandbox + "/gpsinsight",
 			"WRITEBACK_API_ADDR=", "WRITEBACK_ADMIN_ADDR=", "WRITEBACK_STREAM_REPLICAS=",
 		},
 	)

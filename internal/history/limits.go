@@ -110,7 +110,11 @@ func (x *index) checkRate() {
 		size := float64(max(l.Burst, 1)) + l.PerSecond*x.StartWindow.Seconds() + 1
 		began := make([]time.Duration, 0, len(calls))
 		for _, c := range calls {
-			if !x.late(c) {
+			switch {
+			case x.late(c):
+			case c.row == nil:
+				began = append(began, c.Start) // moved back it would meet others
+			default:
 				began = append(began, c.begin(x.Transit))
 			}
 		}

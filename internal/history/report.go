@@ -93,7 +93,9 @@ func (x *index) residue(kind Residue, id string) {
 	if x.report.Residue == nil {
 		x.report.Residue = map[Residue][]string{}
 	}
-	x.report.Residue[kind] = append(x.report.Residue[kind], id)
+	if !slices.Contains(x.report.Residue[kind], id) {
+		x.report.Residue[kind] = append(x.report.Residue[kind], id)
+	}
 }
 
 // shown is how many violations of one rule are printed with their ids.

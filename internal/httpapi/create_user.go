@@ -38,7 +38,7 @@ func (s *server) resolveCreate(partner uuid.UUID, in write) (operation.Accepted,
 			Code: operation.CodeNotImplemented, Message: "creating users is not implemented for " + conn.Provider,
 		}
 	}
-	if faults := wire.Missing(in.Changes, rules.Required); len(faults) > 0 {
+	if faults := wire.Missing(in.Changes, rules.Required, rules.Instead); len(faults) > 0 {
 		return operation.Accepted{}, tsp.Limits{}, &operation.Error{
 			Code: operation.CodeInvalid, Message: "the new user lacks required fields", Faults: faults,
 		}

@@ -27,6 +27,8 @@ type part struct {
 func parts() []part {
 	return []part{
 		webfleetPart(),
+		wialonPart(),
+		gpsinsightPart(),
 	}
 }
 

@@ -8,13 +8,21 @@ import (
 	"writeback/internal/sandbox"
 )
 
+// newConnections are those of the parts: provider, and the ids of user 5.
+var newConnections = map[string][]string{
+	"00000000-0000-7000-8000-0000000000c5": {sandbox.Webfleet, "00000000-0000-7000-8000-00000000a505", "1-55005-0A7"},
+	"00000000-0000-7000-8000-0000000000c6": {sandbox.Wialon, "00000000-0000-7000-8000-00000000a605", "600123:6"},
+	"00000000-0000-7000-8000-0000000000c7": {sandbox.GPSInsight, "00000000-0000-7000-8000-00000000a705", "4551005"},
+}
+
 func TestSeeds_FollowTheDevIDs(t *testing.T) {
 	t.Parallel()
 	seeds := sandbox.Seeds()
 	require.Equal(t, sandbox.Seeds(), seeds, "the same every time")
-	require.Len(t, seeds, 5)
+	require.GreaterOrEqual(t, len(seeds), 5+len(newConnections))
 	byID := map[string]sandbox.Seed{}
 	for _, s := range seeds {
+		require.NotContains(t, byID, s.Connection)
 		require.Len(t, s.Users, 100)
 		byID[s.Connection] = s
 		names := map[string]bool{}
@@ -25,6 +33,10 @@ func TestSeeds_FollowTheDevIDs(t *testing.T) {
 		}
 		require.Len(t, names, 100)
 		require.Len(t, sources, 100)
+	}
+	for id, want := range newConnections {
+		s := byID[id]
+		require.Equal(t, want, []string{s.Provider, s.Users[5].CatenaID, s.Users[5].SourceID})
 	}
 	for id, want := range map[string][]string{
 		"00000000-0000-7000-8000-0000000000c1": {sandbox.Samsara, "00000000-0000-7000-8000-00000000a105", "494105"},

@@ -149,6 +149,9 @@ func docsRouteOf(method, path string, op object) docsRoute {
 func docsAnswerOf(status string, response object) docsAnswer {
 	media := sub(sub(response, "content"), "application/json")
 	a := docsAnswer{Status: status, Text: text(response, "description"), Schema: refName(sub(media, "schema"))}
+	if events := sub(response, "content").index("text/event-stream"); events >= 0 {
+		a.Schema = "OperationEvent"
+	}
 	for _, e := range sub(media, "examples") {
 		example, _ := e.value.(object)
 		pretty, err := json.MarshalIndent(example.get("value"), "", "  ")

@@ -127,6 +127,9 @@ func requestExamples(body string) object {
 			{"user_email", "kim@fleet.example"},
 		})
 	}
+	if body != "UserUpdate" {
+		return webhookRequests(body)
+	}
 	return append(one("update", object{
 		{"connection_id", exampleConnection},
 		{"phone_number", "5550100"},
@@ -159,7 +162,7 @@ func answerExamples(schema string) object {
 	case pageName("TspIntegrationsRead"):
 		return one("page", NewPage([]TSPIntegrationsRead{exampleTSP()}))
 	}
-	return nil
+	return webhookExamples(schema)
 }
 
 func exampleUserRead() UserRead {

@@ -40,8 +40,11 @@ func document() object {
 			{{"name", tagOperations}, {"description", "What was asked for, what became of it, and every attempt."}},
 			{{"name", tagConnections}, {"description", "A fleet at a provider."}},
 			{{"name", tagProviders}, {"description", "Telematics providers and what is supported of them."}},
+			{{"name", tagWebhooks}, {"description", "Your endpoints that are told of events."}},
+			{{"name", tagSchemas}, {"description", "What is sent to webhooks."}},
 		}},
 		{"paths", paths()},
+		{"webhooks", webhooksSection()},
 		{"components", object{
 			{"schemas", schemas()},
 			{"responses", errorResponses()},
@@ -103,7 +106,12 @@ func (e endpoint) responses() object {
 		if names := e.headers(); len(names) > 0 {
 			response = append(response, member{"headers", headerRefs(names)})
 		}
-		response = append(response, member{"content", content(ref(e.success), examples)})
+		switch {
+		case e.media != "":
+			response = append(response, member{"content", object{{e.media, object{{"schema", textSchema}}}}})
+		case e.success != "":
+			response = append(response, member{"content", content(ref(e.success), examples)})
+		}
 		out = append(out, member{strconv.Itoa(status), response})
 	}
 	switch {
@@ -115,6 +123,8 @@ func (e endpoint) responses() object {
 		answer(http.StatusAccepted, "The write is accepted and queued.", one("pending", WriteView(examplePending())))
 	case e.examples != nil:
 		answer(http.StatusOK, http.StatusText(http.StatusOK), e.examples())
+	case e.status != 0:
+		answer(e.status, http.StatusText(e.status), answerExamples(e.success))
 	default:
 		answer(http.StatusOK, http.StatusText(http.StatusOK), answerExamples(e.success))
 	}

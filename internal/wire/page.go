@@ -39,6 +39,8 @@ const (
 	KindUsers       = "users"
 	KindConnections = "connections"
 	KindTSPs        = "tsps"
+	KindWebhooks    = "webhooks"
+	KindWebhookLogs = "webhook_logs"
 )
 
 // Cursor is a place in a list and in which direction to go on from there.
@@ -170,6 +172,9 @@ var filterNames = map[string][]string{
 	KindConnections: {
 		"tsp_id", "fleet_ids", "fleet_refs",
 	},
+	KindWebhooks: {"event_name", "status"},
+	// The webhook is part of the path; whoever hashes adds it.
+	KindWebhookLogs: {"webhook_id", "start_date", "end_date", "status"},
 }
 
 func microsOf(t time.Time) *int64 {

@@ -30,6 +30,10 @@ var scopeMeanings = object{
 	{ScopeOperationRead, "Read resource operations and their attempt logs."},
 	{ScopeTelematicsRead, "Read users."},
 	{ScopeTelematicsWrite, "Write users."},
+	{ScopeWebhookCreate, "Create webhooks, and replay what they missed."},
+	{ScopeWebhookDelete, "Delete webhooks."},
+	{ScopeWebhookRead, "Read webhooks, their metrics and logs."},
+	{ScopeWebhookUpdate, "Change, pause and activate webhooks."},
 }
 
 // Routes is the route table, in the document's order.
@@ -55,6 +59,10 @@ type endpoint struct {
 	// success is the schema of the answer, examples are of it. Nil: the usual ones.
 	success  string
 	examples func() object
+	// status of the only success. Zero: 200. A 204 has no body.
+	status int
+	// media type of the success. Empty: JSON.
+	media string
 	// write adds the answers that only a write has; queued makes 202 its only
 	// success. limited says that answers tell what the partner's rate leaves.
 	write, queued, limited bool
@@ -77,7 +85,9 @@ var (
 const dryRunText = "With `dry_run=true` nothing is stored and nothing written: the answer is 200 with an operation that is in no list, and what would " +
 	"be sent in `dry_run`. Its status is failed, with a log entry, if the provider could not take the values."
 
-var endpoints = []endpoint{
+var endpoints = slices.Concat(resourceEndpoints, notificationEndpoints)
+
+var resourceEndpoints = []endpoint{
 	{
 		Route: Route{http.MethodPatch, "/v2/telematics/users/{user_id}", "update_user", []string{ScopeTelematicsWrite}},
 		tag:   tagUsers, summary: "Update a user",
@@ -157,6 +167,7 @@ var endpoints = []endpoint{
 		params:  []parameter{connectionIDParam, operationIDParam},
 		success: "ResourceOperation", keyed: true, queued: true, limited: true, errors: []int{http.StatusNotImplemented, http.StatusGatewayTimeout},
 	},
+	tailEndpoint,
 	{
 		Route: Route{http.MethodGet, "/v2/integrations/connections", "list_connections", []string{ScopeConnectionRead}},
 		tag:   tagConnections, summary: "List connections",

@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"writeback/pkg/operation"
@@ -57,7 +58,7 @@ func schemas() object {
 		member{"ConnectionStatusEnum", enumSchema("State of a connection. Only an active one takes writes.", ConnectionStatuses)},
 		member{"IntegrationStatusEnum", enumSchema("How far a resource is supported.", IntegrationStatuses)},
 	)
-	return append(out, errorSchemas()...)
+	return slices.Concat(out, webhookSchemas(), errorSchemas())
 }
 
 // fieldSchema is the schema of a field's value without null.
@@ -193,5 +194,5 @@ func errorSchemas() object {
 var faultTypes = []string{
 	typeMissing, typeUUID, typeBool, typeEnum, typePattern, typeString, "string_too_short", "date_parsing", "datetime_parsing",
 	"datetime_order", "window_too_long", "int_parsing", "greater_than_equal", "less_than_equal", "too_long", "repeated",
-	"object_type", typeConflict, "extra_forbidden",
+	"object_type", "list_type", "url_parsing", typeConflict, "extra_forbidden",
 }

@@ -31,11 +31,12 @@ type FieldSupport struct {
 }
 
 // Missing are the faults of a create that lacks required fields, in their order. A
-// null says no more about a new user than nothing does.
-func Missing(changes operation.Changes, required []operation.Field) []operation.Fault {
+// field of instead may stand for the required one. A null says no more about a new
+// user than nothing does.
+func Missing(changes operation.Changes, required []operation.Field, instead map[operation.Field]operation.Field) []operation.Fault {
 	var out []operation.Fault
 	for _, f := range required {
-		if v, ok := changes.Get(f); ok && !v.IsNull() {
+		if given(changes, f) || instead[f] != "" && given(changes, instead[f]) {
 			continue
 		}
 		fault := operation.Fault{Path: "body." + string(f), Message: "is required to create a user at this provider", Type: typeMissing}
@@ -45,4 +46,9 @@ func Missing(changes operation.Changes, required []operation.Field) []operation.
 		out = append(out, fault)
 	}
 	return out
+}
+
+func given(changes operation.Changes, f operation.Field) bool {
+	v, ok := changes.Get(f)
+	return ok && !v.IsNull()
 }

@@ -37,6 +37,8 @@ type Created struct {
 type CreateRules struct {
 	// Required fields; without one of them a create fails as validation.
 	Required []operation.Field
+	// Instead names, for a required field, the one that may stand for it.
+	Instead map[operation.Field]operation.Field
 	// Note is for the partner.
 	Note string
 }

@@ -27,6 +27,8 @@ type injector struct {
 	next    int
 	faults  map[string]int
 	repairs map[string]int
+	// outages are when a server was away or lost data, for the report.
+	outages []string
 
 	// busy keeps two faults from the same program or server.
 	busy    map[string]*sync.Mutex
@@ -69,10 +71,23 @@ func (in *injector) sent(n int) {
 			lock := in.busy[s.target()]
 			lock.Lock()
 			defer lock.Unlock()
+			from := time.Now()
 			if err := in.do(s); err != nil {
 				in.t.Errorf("%s: %v", s, err)
 			}
+			in.note(s, from)
 		})
+	}
+}
+
+// note keeps what a loss can be explained by.
+func (in *injector) note(s step, from time.Time) {
+	switch s.kind {
+	case killNATS, killRedis, wipeRedis, flushRedis, rewindRedis:
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.outages = append(in.outages, fmt.Sprintf("%s to %s", in.stack.Since(from).Round(time.Millisecond), in.stack.Since(time.Now()).Round(time.Millisecond))+": "+string(s.kind))
+	case killAPI, killWorker, pauseWorker, provider, network:
 	}
 }
 
@@ -175,7 +190,11 @@ func (in *injector) String() string {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "losses of Redis %d, shards rebuilt %d\n", len(in.stack.Losses()), in.stack.Rebuilt())
+	shards, overtaken := in.stack.Rebuilt()
+	fmt.Fprintf(&b, "losses of Redis %d, shards rebuilt %d, writes ended as overtaken %d\n", len(in.stack.Losses()), shards, overtaken)
+	for _, outage := range in.outages {
+		fmt.Fprintf(&b, "  %s\n", outage)
+	}
 	for title, counts := range map[string]map[string]int{"faults": in.faults, "repairs": in.repairs} {
 		fmt.Fprintf(&b, "%s\n", title)
 		for _, name := range slices.Sorted(maps.Keys(counts)) {

@@ -7,17 +7,20 @@ import (
 
 	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/geotab"
+	"writeback/pkg/tsp/gpsinsight"
 	"writeback/pkg/tsp/httpcall"
 	"writeback/pkg/tsp/motive"
 	"writeback/pkg/tsp/samsara"
 	"writeback/pkg/tsp/simulator"
+	"writeback/pkg/tsp/webfleet"
+	"writeback/pkg/tsp/wialon"
 )
 
 // Config says where the providers are. The zero value is the published hosts.
 type Config struct {
-	// SamsaraURL, MotiveURL and GeotabURL are base URLs. Empty: the provider's own
+	// URLs are base URLs by provider name. Absent or empty: the provider's own
 	// published host.
-	SamsaraURL, MotiveURL, GeotabURL string
+	URLs map[string]string
 	// SimulatorLatency of each simulated call. Zero: none.
 	SimulatorLatency time.Duration
 	// Call of the HTTP client that the adapters share.
@@ -28,9 +31,12 @@ type Config struct {
 func Providers(cfg Config) (*tsp.Registry, error) {
 	call := httpcall.New(cfg.Call)
 	return tsp.NewRegistry(
-		samsara.New(call, samsara.Config{BaseURL: cfg.SamsaraURL}),
-		motive.New(call, motive.Config{BaseURL: cfg.MotiveURL}),
-		geotab.New(call, geotab.Config{Server: cfg.GeotabURL}),
+		samsara.New(call, samsara.Config{BaseURL: cfg.URLs[samsara.Name]}),
+		motive.New(call, motive.Config{BaseURL: cfg.URLs[motive.Name]}),
+		geotab.New(call, geotab.Config{Server: cfg.URLs[geotab.Name]}),
+		webfleet.New(call, webfleet.Config{BaseURL: cfg.URLs[webfleet.Name]}),
+		wialon.New(call, wialon.Config{BaseURL: cfg.URLs[wialon.Name]}),
+		gpsinsight.New(call, gpsinsight.Config{BaseURL: cfg.URLs[gpsinsight.Name]}),
 		simulator.New(simulator.Config{Latency: cfg.SimulatorLatency}),
 	)
 }

@@ -82,6 +82,7 @@ func (p *Provider) Describe() tsp.Description {
 		Users:  p.table(nil),
 		Create: &tsp.CreateRules{
 			Required: []operation.Field{operation.FieldUsername, operation.FieldFirstName, operation.FieldLastName},
+			Instead:  map[operation.Field]operation.Field{operation.FieldUsername: operation.FieldUserEmail},
 			Note: "user_email may stand for username. The user is a driver unless is_driver is false, " +
 				"and gets a generated password that must be changed.",
 		},

@@ -85,6 +85,7 @@ func (p *Provider) Describe() tsp.Description {
 		Users:  p.table(nil),
 		Create: &tsp.CreateRules{
 			Required: []operation.Field{operation.FieldUserEmail, operation.FieldFirstName, operation.FieldLastName},
+			Instead:  map[operation.Field]operation.Field{operation.FieldUserEmail: operation.FieldUsername},
 			Note: "A driver may have a username instead of user_email; it then gets a generated password. " +
 				"The user is a driver unless is_driver is false.",
 		},

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -67,6 +68,10 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 	}
 	c := client{call: p.call, url: p.endpoint(), login: true, hidden: httpcall.Hide(conn.Credentials, nil)}
 	answer, err := c.do(ctx, what, "token/login", map[string]any{"token": conn.Credentials[credToken]})
+	var refused *operation.Failure
+	if errors.As(err, &refused) && refused.Type == operation.ErrorValidation {
+		refused.Type = operation.ErrorAuth // what is refused is the connection
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +92,7 @@ const flags = 1 | 256
 
 // resource reads the drivers of one resource by their ids:
 // https://help.wialon.com/en/api/user-guide/api-reference/core/search_item.
-func (c client) resource(ctx context.Context, id int64) (map[int64]driver, httpcall.Answer, error) {
+func (c client) resource(ctx context.Context, id int64) (drivers, httpcall.Answer, error) {
 	const what = "wialon: read drivers"
 	answer, err := c.do(ctx, what, "core/search_item", map[string]any{"id": id, "flags": flags})
 	if err != nil {
@@ -235,8 +240,19 @@ func (k key) String() string {
 
 // resource is an account's container of drivers.
 type resource struct {
-	ID      int64            `json:"id"`
-	Drivers map[int64]driver `json:"drvrs"`
+	ID      int64   `json:"id"`
+	Drivers drivers `json:"drvrs"`
+}
+
+// drivers are those of a resource by their ids.
+type drivers map[int64]driver
+
+// UnmarshalJSON takes an empty list for nobody too.
+func (d *drivers) UnmarshalJSON(b []byte) error {
+	if string(bytes.Join(bytes.Fields(b), nil)) == "[]" {
+		return nil
+	}
+	return json.Unmarshal(b, (*map[int64]driver)(d))
 }
 
 // driver is as read, so that unknown keys go back exactly as they came.

@@ -191,7 +191,7 @@ func splitName(name string) (first, last string) {
 }
 
 // checkCode refuses a code that another driver of the resource has.
-func (w *write) checkCode(held map[int64]driver, own int64) {
+func (w *write) checkCode(held drivers, own int64) {
 	code := w.text(operation.FieldEmployeeNumber)
 	for id, d := range held {
 		if code != "" && id != own && d.text(keyCode) == code {
@@ -205,8 +205,7 @@ func (w *write) checkCode(held map[int64]driver, own int64) {
 func (w *write) missed(after driver) []string {
 	var fields []string
 	for key, v := range w.patch {
-		if got, shown := after[key]; shown && after.text(key) != v {
-			_ = got
+		if _, shown := after[key]; shown && after.text(key) != v {
 			fields = append(fields, w.fieldsAt(key)...)
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
@@ -147,8 +147,10 @@ func fieldsOf(d driver, settings map[string]string) operation.Changes {
 			out[f] = orNull(custom.text(name))
 		}
 	}
-	if _, err := strconv.Atoi(strings.ReplaceAll(out[operation.FieldLicenseExpiration].Text(), "-", "")); err != nil {
-		delete(out, operation.FieldLicenseExpiration) // no date, or none at all
+	if day := out[operation.FieldLicenseExpiration].Text(); day != "" {
+		if _, err := time.Parse(time.DateOnly, day); err != nil {
+			delete(out, operation.FieldLicenseExpiration)
+		}
 	}
 	return out
 }

@@ -37,7 +37,7 @@ func (s *Stack) makeTokens() {
 		s.must(err)
 		tokens[i] = answer.AccessToken
 	}
-	for _, seed := range sandbox.Seeds() {
+	for _, seed := range Seeds() {
 		s.tokens[seed.Connection] = tokens[0]
 	}
 	s.tokens[Foreign()] = tokens[1]

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"writeback/internal/history"
-	"writeback/internal/sandbox"
 )
 
 // Load is a number of writes by several clients at once.
@@ -77,7 +76,7 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 func (l Load) request(random *rand.Rand, n int64) history.Request {
-	seeds := sandbox.Seeds()
+	seeds := Seeds()
 	seed := seeds[random.IntN(len(seeds))]
 	return history.Request{
 		Marker:     fmt.Sprintf("mk-%s-%d", l.Name, n),

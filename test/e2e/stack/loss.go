@@ -97,16 +97,16 @@ type line struct {
 	Message   string `json:"msg"`
 	Operation string `json:"operation_id"`
 	Shards    int    `json:"shards"`
+	Overtaken int    `json:"overtaken"`
 }
 
 // Rebuilt gives the number of shards that all programs have said they rebuilt, each
-// time anew.
-func (s *Stack) Rebuilt() int {
-	n := 0
+// time anew, and how many writes they ended since a newer one had already gone.
+func (s *Stack) Rebuilt() (shards, overtaken int) {
 	for _, p := range append(append([]*Process{}, s.APIs...), s.Workers...) {
-		p.logged("shards rebuilt", func(l line) { n += l.Shards })
+		p.logged("shards rebuilt", func(l line) { shards, overtaken = shards+l.Shards, overtaken+l.Overtaken })
 	}
-	return n
+	return shards, overtaken
 }
 
 // untold gives the operations that an api answered although it could not publish

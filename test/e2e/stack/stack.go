@@ -127,7 +127,7 @@ func (s *Stack) Registry(name string, r Registry) string {
 	r.GeotabHost = strings.TrimPrefix(s.Sandbox.URL, "http://")
 	path := filepath.Join(s.dir, name+".yaml")
 	s.must(r.Write(path))
-	for _, seed := range sandbox.Seeds() {
+	for _, seed := range Seeds() {
 		l := r.Limits
 		l.Silent = seed.Provider == sandbox.Simulator
 		s.Limits[seed.Connection] = l

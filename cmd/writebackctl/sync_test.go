@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/directory"
+	"writeback/internal/dirsync"
+)
+
+const plantedToken = "planted-token"
+
+// registered loads a registry with a connection that can be listed, one that is
+// paused, and one of the simulator, and gives their ids.
+func (d *desk) registered() (listable, paused, simulated uuid.UUID) {
+	d.t.Helper()
+	listable, paused, simulated = uuid.New(), uuid.New(), uuid.New()
+	file := filepath.Join(d.t.TempDir(), "registry.yaml")
+	text := fmt.Sprintf(`partners: [{id: %s, name: P, connections: [
+  {id: %s, provider: samsara, credentials: {access_token: %s}}, {id: %s, provider: motive, status: paused, credentials: {}},
+  {id: %s, provider: catena_simulator, credentials: {}}]}]`, uuid.New(), listable, plantedToken, paused, simulated)
+	require.NoError(d.t, os.WriteFile(file, []byte(text), 0o600))
+	d.ctl(0, "registry", "load", file)
+	return listable, paused, simulated
+}
+
+func TestSync_StartAndShow(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	listable, paused, simulated := d.registered()
+	shown := asJSON[[]syncView](d, "sync", "show")
+	require.Len(t, shown, 1, "only what can be listed")
+	require.Equal(t, "never", shown[0].State)
+
+	_, e := d.ctl(1, "sync", "start", paused.String())
+	require.Contains(t, e, "paused")
+	_, e = d.ctl(1, "sync", "start", simulated.String())
+	require.Contains(t, e, "cannot be listed")
+	d.ctl(1, "sync", "start", uuid.NewString())
+	d.ctl(2, "sync", "start")
+	d.ctl(2, "sync", "start", "-all", listable.String())
+	d.ctl(2, "sync", "show", listable.String(), paused.String())
+
+	for _, args := range [][]string{{"sync", "start", listable.String()}, {"sync", "start", "-all"}} {
+		before := time.Now()
+		out, _ := d.ctl(0, args...)
+		require.Equal(t, []string{"asked for", listable.String()}, strings.Split(strings.TrimSpace(out), "  "))
+		v := asJSON[[]syncView](d, "sync", "show", listable.String())[0]
+		require.Equal(t, "waiting", v.State)
+		require.WithinRange(t, *v.WantedAt, before, time.Now())
+	}
+	book, err := dirsync.OpenBook(t.Context(), d.js, 1)
+	require.NoError(t, err)
+	p, err := book.Get(t.Context(), listable)
+	require.NoError(t, err)
+	require.True(t, p.Asked())
+}
+
+func TestCredentials_RotateAndActivate(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	listable, paused, _ := d.registered()
+	_, e := d.ctl(1, "credentials", "rotate")
+	require.Contains(t, e, "WRITEBACK_KEYSET_FILE")
+	keyset := filepath.Join(t.TempDir(), "keyset.json")
+	d.ctl(0, "keyset", "create", keyset)
+	d.ctl(1, "keyset", "create", keyset)
+	clear := d.environ
+	d.environ = append(d.environ, "WRITEBACK_KEYSET_FILE="+keyset)
+	require.Equal(t, map[string]int{"sealed": 3, "unchanged": 0}, asJSON[map[string]int](d, "credentials", "rotate"))
+	kv, err := d.js.KeyValue(t.Context(), directory.Bucket)
+	require.NoError(t, err)
+	entry, err := kv.Get(t.Context(), "connection."+listable.String())
+	require.NoError(t, err)
+	require.NotContains(t, string(entry.Value()), plantedToken)
+
+	d.ctl(0, "keyset", "add", keyset)
+	require.Equal(t, map[string]int{"sealed": 0, "unchanged": 3}, asJSON[map[string]int](d, "credentials", "rotate"))
+	d.ctl(0, "keyset", "promote", keyset)
+	require.Equal(t, map[string]int{"sealed": 3, "unchanged": 0}, asJSON[map[string]int](d, "credentials", "rotate"))
+
+	v := asJSON[map[string]any](d, "connection", "show", listable.String())
+	require.Equal(t, false, v["locked"])
+	_, e = d.ctl(1, "connection", "activate", listable.String())
+	require.Contains(t, e, "not failed")
+	d.ctl(1, "connection", "activate", paused.String())
+	d.environ = clear
+	v = asJSON[map[string]any](d, "connection", "show", listable.String())
+	require.Equal(t, true, v["locked"])
+	_, e = d.ctl(1, "credentials", "rotate")
+	require.Contains(t, e, "WRITEBACK_KEYSET_FILE")
+}

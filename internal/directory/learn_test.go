@@ -1,0 +1,90 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/testenv"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+)
+
+func names(sourceIDs ...string) []tsp.ListedUser {
+	out := make([]tsp.ListedUser, len(sourceIDs))
+	for i, s := range sourceIDs {
+		out[i] = tsp.ListedUser{SourceID: s, Fields: operation.Changes{operation.FieldFirstName: operation.Text("N" + s)}}
+	}
+	return out
+}
+
+const named = old + ", users: [{id: 00000000-0000-7000-8000-00000000a100, source_id: x, fields: {first_name: File}}]"
+
+func TestLearn_FileAndSyncDoNotUndoEachOther(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	load(t, d, one(named))
+	n, err := d.Learn(t.Context(), id("c1"), names("x", "y"))
+	require.NoError(t, err)
+	require.Equal(t, Count{Created: 1, Updated: 1}, n)
+	require.Zero(t, load(t, d, one(named)).Writes())
+	u, _, _ := d.User(demo, id("a100"))
+	require.Equal(t, "Nx", u.Fields[operation.FieldFirstName].Text())
+	n, err = d.Learn(t.Context(), id("c1"), names("x", "y"))
+	require.NoError(t, err)
+	require.Equal(t, Count{Unchanged: 2}, n)
+	require.Zero(t, load(t, d, "prune: true\n"+one(named)).Writes(), "whom the file never named is not its to prune")
+}
+
+func TestLoadFile_NamesAUserThatASyncHadFound(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	load(t, d, one(old))
+	_, err := d.Learn(t.Context(), id("c1"), names("x"))
+	require.NoError(t, err)
+	report := load(t, d, one(named))
+	require.Equal(t, Count{Created: 1, Deleted: 1}, report.Users)
+	require.Zero(t, load(t, d, one(named)).Writes())
+	_, _, ok := d.User(demo, UserID(id("c1"), "x"))
+	require.False(t, ok, "one user of the provider has one id")
+	n, err := d.Learn(t.Context(), id("c1"), names("x"))
+	require.NoError(t, err)
+	require.Equal(t, Count{Updated: 1}, n)
+	u, _, ok := d.User(demo, id("a100"))
+	require.True(t, ok)
+	require.Equal(t, "Nx", u.Fields[operation.FieldFirstName].Text())
+}
+
+func TestRetire(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	load(t, d, one(old))
+	_, err := d.Learn(t.Context(), id("c1"), names("a", "b"))
+	require.NoError(t, err)
+	knowsA := func(_ context.Context, ids []string) ([]bool, error) {
+		out := make([]bool, len(ids))
+		for i, s := range ids {
+			out[i] = s == "a"
+		}
+		return out, nil
+	}
+	n, err := d.Retire(t.Context(), id("c1"), time.Now().Add(-time.Hour), knowsA)
+	require.NoError(t, err)
+	require.Zero(t, n, "they came later")
+	broken := errors.New("broken")
+	_, err = d.Retire(t.Context(), id("c1"), time.Now().Add(time.Hour), func(context.Context, []string) ([]bool, error) { return nil, broken })
+	require.ErrorIs(t, err, broken)
+	n, err = d.Retire(t.Context(), id("c1"), time.Now().Add(time.Hour), knowsA)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	_, _, ok := d.User(demo, UserID(id("c1"), "b"))
+	require.False(t, ok)
+	got, err := d.Learn(t.Context(), id("c1"), names("b"))
+	require.NoError(t, err)
+	require.Equal(t, Count{Updated: 1}, got)
+	_, _, ok = d.User(demo, UserID(id("c1"), "b"))
+	require.True(t, ok, "who is listed again is back")
+}

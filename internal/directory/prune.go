@@ -1,0 +1,65 @@
+package directory
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"github.com/google/uuid"
+)
+
+// given is the mark of what the file says of a user.
+func given(v User) string {
+	text, _ := json.Marshal(v.Fields)
+	sum := sha256.Sum256(append([]byte(v.SourceID+"\x00"), text...))
+	return hex.EncodeToString(sum[:8])
+}
+
+// learned marks users that a sync had found before the file named them: two ids
+// for one user of a provider would be two mailboxes.
+func (p *plan) learned(reg *registry, t *table) {
+	type source struct {
+		connection uuid.UUID
+		id         string
+	}
+	named := make(map[source]uuid.UUID, len(reg.users))
+	for _, v := range reg.users {
+		named[source{v.ConnectionID, v.SourceID}] = v.ID
+	}
+	for id, u := range t.users {
+		now, ok := named[source{u.ConnectionID, u.SourceID}]
+		if !ok || now == id || u.Given != "" || u.DeletedAt != nil {
+			continue
+		}
+		gone := *u
+		gone.DeletedAt, gone.UpdatedAt = &p.now, p.now
+		p.gone(kindUser, userKey(u.ConnectionID, id), p.encoded(encodeUser(gone)), u.revision)
+	}
+}
+
+// prune marks as deleted what the file does not have. Users that it never had are
+// the provider's to say.
+func (p *plan) prune(reg *registry, t *table) {
+	for id, c := range t.connections {
+		if _, listed := reg.lines[connectionKey(id)]; listed || c.Status == ConnectionDeleted {
+			continue
+		}
+		gone := *c
+		gone.Status, gone.UpdatedAt = ConnectionDeleted, p.now
+		p.gone(kindConnection, connectionKey(id), p.encoded(p.box.connection(gone)), c.Revision)
+	}
+	for id, u := range t.users {
+		if _, listed := reg.lines[userKey(u.ConnectionID, id)]; listed || u.DeletedAt != nil || u.Given == "" {
+			continue
+		}
+		gone := *u
+		gone.DeletedAt, gone.UpdatedAt, gone.Given = &p.now, p.now, ""
+		p.gone(kindUser, userKey(u.ConnectionID, id), p.encoded(encodeUser(gone)), u.revision)
+	}
+}
+
+func (p *plan) gone(kind, key string, value []byte, revision uint64) {
+	p.changes = append(p.changes, change{
+		kind: kind, key: key, value: value, revision: revision, count: func(c *Count) { c.Deleted++ },
+	})
+}

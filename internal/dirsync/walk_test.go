@@ -1,0 +1,296 @@
+package dirsync
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/directory"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+)
+
+func TestWalk_LearnsEverybodyUnderStableIDs(t *testing.T) {
+	t.Parallel()
+	f := newFleet(5)
+	r := newRig(t, "fake", f, "{id: 00000000-0000-7000-8000-00000000a100, source_id: u01}")
+	p := r.walked()
+	require.Equal(t, []string{"", "2", "4"}, f.pages())
+	require.Equal(t, [5]int{3, 5, 4, 1, 0}, [5]int{p.Pages, p.Users, p.Created, p.Updated, p.Gone})
+	ids := r.byID()
+	require.Len(t, ids, 5)
+	require.Equal(t, "u01", ids[uuid.MustParse("00000000-0000-7000-8000-00000000a100")], "the registry file's id stays")
+	require.Equal(t, "u00", ids[directory.UserID(conn, "u00")])
+
+	written := r.writes()
+	r.advance(6 * time.Hour)
+	p = r.walked()
+	require.Equal(t, [3]int{0, 0, 0}, [3]int{p.Created, p.Updated, p.Gone})
+	require.Equal(t, ids, r.byID())
+	r.load("fake", "{id: 00000000-0000-7000-8000-00000000a100, source_id: u01}")
+	require.Equal(t, written, r.writes(), "neither a second sync nor the same file writes")
+}
+
+func TestWalk_MarksWhoIsGoneAndTakesThemBack(t *testing.T) {
+	t.Parallel()
+	f := newFleet(5)
+	r := newRig(t, "fake", f, "{id: 00000000-0000-7000-8000-00000000a100, source_id: u01}")
+	r.walked()
+	all := r.byID()
+
+	f.set(nil, "u00", "u02", "u03")
+	r.advance(6 * time.Hour)
+	p := r.walked()
+	require.Equal(t, 2, p.Gone)
+	require.Len(t, r.lines(), 3)
+	r.load("fake", "{id: 00000000-0000-7000-8000-00000000a100, source_id: u01}")
+	require.Len(t, r.lines(), 3, "the same file does not bring back who is gone")
+
+	f.set(nil, "u00", "u01", "u02", "u03", "u04")
+	r.advance(6 * time.Hour)
+	p = r.walked()
+	require.Equal(t, [2]int{0, 2}, [2]int{p.Created, p.Updated})
+	require.Equal(t, all, r.byID(), "under the same ids")
+}
+
+func TestWalk_LeavesAloneWhoCameMeanwhile(t *testing.T) {
+	t.Parallel()
+	f := newFleet(4)
+	r := newRig(t, "fake", f, "")
+	r.cfg.Settle = time.Millisecond
+	f.set(func(call int) error {
+		if call == 2 {
+			_, err := r.d.Learn(context.Background(), conn, []tsp.ListedUser{{SourceID: "created"}})
+			return err
+		}
+		return nil
+	})
+	require.Zero(t, r.walked().Gone)
+	require.Len(t, r.lines(), 5)
+}
+
+func TestWalk_EmptyListMarksNobody(t *testing.T) {
+	t.Parallel()
+	f := newFleet(3)
+	r := newRig(t, "fake", f, "")
+	r.walked()
+	f.mu.Lock()
+	f.users = nil
+	f.mu.Unlock()
+	r.advance(6 * time.Hour)
+	p := r.walked()
+	require.Zero(t, p.Gone)
+	require.Contains(t, p.LastError, "listed nobody")
+	require.Len(t, r.lines(), 3)
+}
+
+func TestWalk_ForgottenPagesMarkNobody(t *testing.T) {
+	t.Parallel()
+	f := newFleet(6)
+	r := newRig(t, "fake", f, "")
+	r.walked()
+	for _, call := range []int{5, 6} { // before the second page, and before the last
+		f.set(func(n int) error {
+			if n == call {
+				return r.rdb.FlushDB(context.Background()).Err()
+			}
+			return nil
+		})
+		f.mu.Lock()
+		f.asked = f.asked[:3]
+		f.mu.Unlock()
+		r.advance(6 * time.Hour)
+		before := r.progress().Run
+		stop := r.run(r.syncer())
+		r.until(func() bool { p := r.progress(); return p.Run != before && p.LastError != "" })
+		stop()
+		p := r.progress()
+		require.True(t, p.Failures > 0 && !p.Asked(), "%+v", p)
+		require.Len(t, r.lines(), 6, "nobody is marked from half of what was seen")
+		f.set(nil)
+		r.shards()
+		r.advance(3 * time.Hour)
+		require.Zero(t, r.walked().Gone)
+		require.Len(t, r.lines(), 6)
+	}
+}
+
+func TestWalk_KilledOneIsTakenOverAfterItsLease(t *testing.T) {
+	t.Parallel()
+	f := newFleet(10)
+	r := newRig(t, "fake", f, "")
+	c, _ := r.d.ConnectionByID(conn)
+	killed := r.syncer()
+	w := &walk{Syncer: killed, conn: c, provider: f, lister: f, limits: c.Limits.Over(f.Describe().Limits).WithDefaults()}
+	taken, err := w.claim(t.Context())
+	require.NoError(t, err)
+	require.True(t, taken)
+	for range 2 {
+		require.NoError(t, w.page(t.Context()))
+	}
+	again, err := w.claim(t.Context())
+	require.NoError(t, err)
+	require.False(t, again, "it is leased")
+	due, err := killed.due(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, due)
+
+	r.advance(killed.cfg.Lease + time.Second)
+	run := w.p.Run
+	r.until(func() bool { // a page may be written by the time that it is read
+		due, err := killed.due(t.Context())
+		return err == nil && len(due) == 1
+	})
+	stop := r.run(r.syncer())
+	r.until(func() bool { return !r.progress().FinishedAt.IsZero() })
+	stop()
+	p := r.progress()
+	require.Equal(t, run, p.Run)
+	require.Equal(t, []string{"", "2", "4", "6", "8"}, f.pages(), "it goes on at the last page")
+	require.Equal(t, 5, p.Pages)
+	require.ErrorIs(t, w.keep(t.Context()), errTaken, "the one that was thought dead writes nothing down")
+	require.Equal(t, p, r.progress())
+}
+
+func TestWalk_OneWorkerAtATime(t *testing.T) {
+	t.Parallel()
+	f := newFleet(20)
+	r := newRig(t, "fake", f, "")
+	stops := []func(){r.run(r.syncer()), r.run(r.syncer()), r.run(r.syncer())}
+	r.until(func() bool { return r.finished(uuid.Nil) })
+	for _, stop := range stops {
+		stop()
+	}
+	require.Len(t, f.pages(), 10)
+	require.Equal(t, 20, r.progress().Created)
+}
+
+func TestWalk_RefusedCredentialIsRenewedOnce(t *testing.T) {
+	t.Parallel()
+	f := newFleet(4)
+	r := newRig(t, "fake", f, "")
+	refused := &operation.Failure{Type: operation.ErrorAuth, StatusCode: 401, Refresh: true, Detail: "refused"}
+	f.set(func(call int) error {
+		if call == 2 {
+			return refused
+		}
+		return nil
+	})
+	require.Equal(t, 2, r.walked().Pages)
+	require.EqualValues(t, 1, f.token.Load())
+	require.Equal(t, []string{"", "2", "2"}, f.pages())
+
+	f.set(func(int) error { return refused })
+	r.advance(6 * time.Hour)
+	stop := r.run(r.syncer())
+	r.until(func() bool { return r.progress().Failures == 1 })
+	stop()
+	require.EqualValues(t, 2, f.token.Load())
+	require.Len(t, f.pages(), 5, "a fresh one that is refused is not tried again")
+}
+
+func TestWalk_WaitsAsTold(t *testing.T) {
+	t.Parallel()
+	f := newFleet(6)
+	r := newRig(t, "fake", f, "")
+	full := &operation.Failure{Type: operation.ErrorTSP, StatusCode: 429, Retryable: true, RetryAfter: 10 * time.Minute, Detail: "slow down"}
+	f.set(func(call int) error {
+		switch call {
+		case 2:
+			soon := *full
+			soon.RetryAfter = time.Millisecond
+			return &soon
+		case 4:
+			return full
+		}
+		return nil
+	})
+	stop := r.run(r.syncer())
+	r.until(func() bool { return r.progress().Told })
+	p := r.progress()
+	require.Equal(t, 2, p.Pages)
+	require.Zero(t, p.Failures)
+	require.Equal(t, uuid.Nil, p.Owner, "nobody holds the connection while it waits")
+	require.NoError(t, r.parts.Book.Want(t.Context(), conn, time.Now()))
+	_, due := r.cfg.dueSince(r.progress(), r.now())
+	require.False(t, due, "not even when asked")
+	require.Len(t, f.pages(), 4)
+	r.advance(11 * time.Minute)
+	r.until(func() bool { return r.finished(uuid.Nil) })
+	stop()
+	require.Equal(t, []string{"", "2", "2", "4", "4"}, f.pages())
+}
+
+func TestWalk_FailureWaitsUntilSomebodyAsks(t *testing.T) {
+	t.Parallel()
+	f := newFleet(4)
+	r := newRig(t, "fake", f, "")
+	f.set(func(call int) error {
+		if call == 2 {
+			return &operation.Failure{Type: operation.ErrorTSP, StatusCode: 500, Retryable: true, Detail: "broken"}
+		}
+		return nil
+	})
+	r.run(r.syncer())
+	r.until(func() bool { return r.progress().Failures == 1 })
+	p := r.progress()
+	require.Equal(t, "tsp: broken", p.LastError)
+	require.Equal(t, "failing", p.State(r.now()))
+	require.Len(t, f.pages(), 2)
+	require.NoError(t, r.parts.Book.Want(t.Context(), conn, time.Now()))
+	r.until(func() bool { return r.finished(uuid.Nil) })
+	require.Equal(t, []string{"", "2", "2"}, f.pages(), "it goes on where it was")
+	require.Empty(t, r.progress().LastError)
+}
+
+func TestWalk_RefusedCursorBeginsAnew(t *testing.T) {
+	t.Parallel()
+	f := newFleet(4)
+	r := newRig(t, "fake", f, "")
+	f.set(func(call int) error {
+		if call == 2 {
+			return operation.Refuse("no such cursor")
+		}
+		return nil
+	})
+	stop := r.run(r.syncer())
+	r.until(func() bool { return r.progress().Restart })
+	run := r.progress().Run
+	r.advance(3 * time.Hour)
+	r.until(func() bool { return r.finished(run) })
+	stop()
+	require.Equal(t, []string{"", "2", "", "2"}, f.pages())
+}
+
+func TestDue(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	run, ago := uuid.New(), func(d time.Duration) time.Time { return now.Add(-d) }
+	every, never := Config{Every: time.Hour}, Config{}
+	for name, tc := range map[string]struct {
+		cfg  Config
+		p    Progress
+		want bool
+	}{
+		"never walked":              {every, Progress{}, true},
+		"never walked, on demand":   {never, Progress{}, false},
+		"asked for":                 {never, Progress{WantedAt: now}, true},
+		"asked for and answered":    {never, Progress{WantedAt: now, AnsweredAt: now, Run: run, StartedAt: ago(2), FinishedAt: ago(1)}, false},
+		"asked for during the walk": {never, Progress{WantedAt: now, AnsweredAt: ago(9), Run: run, StartedAt: ago(2), FinishedAt: ago(1)}, true},
+		"walked lately":             {every, Progress{Run: run, StartedAt: ago(time.Minute), FinishedAt: ago(1)}, false},
+		"walked long ago":           {every, Progress{Run: run, StartedAt: ago(time.Hour), FinishedAt: ago(1)}, true},
+		"unfinished":                {never, Progress{Run: run, StartedAt: ago(1)}, true},
+		"leased":                    {every, Progress{Run: run, StartedAt: ago(1), LeaseUntil: now.Add(1), WantedAt: now}, false},
+		"told to wait":              {every, Progress{Run: run, ResumeAt: now.Add(1), Told: true, WantedAt: now}, false},
+		"pausing":                   {every, Progress{Run: run, ResumeAt: now.Add(1)}, false},
+		"pausing, but asked for":    {every, Progress{Run: run, ResumeAt: now.Add(1), WantedAt: now}, true},
+		"given up":                  {never, Progress{Run: run, Restart: true}, true},
+		"given up, pausing":         {never, Progress{Run: run, Restart: true, ResumeAt: now.Add(1)}, false},
+	} {
+		_, due := tc.cfg.dueSince(tc.p, now)
+		require.Equal(t, tc.want, due, name)
+	}
+}

@@ -1,0 +1,113 @@
+package wialon_test
+
+import (
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/sandbox"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+	"writeback/pkg/tsp/httpcall"
+	"writeback/pkg/tsp/tsptest"
+	"writeback/pkg/tsp/wialon"
+)
+
+func TestUpdate_Refusals(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		changes changes
+		want    string
+	}{
+		"field not configured": {changes{operation.FieldLicenseNumber: text("1")}, "license_number: the connection's setting license_number_field"},
+		"null of the same":     {changes{operation.FieldUserEmail: operation.Null()}, "user_email: the connection's setting email_field"},
+		"inactive":             {changes{operation.FieldStatus: text("INACTIVE")}, "status: the provider cannot deactivate"},
+		"no code":              {changes{operation.FieldPhoneNumber: text("555")}, "phone_number: needs a country code"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := connection()
+			conn.Settings = nil
+			p := wialon.New(httpcall.New(httpcall.Config{}), wialon.Config{BaseURL: tsptest.NewServer(t).URL})
+			_, err := p.UpdateUser(t.Context(), conn, tsp.UserUpdate{SourceID: driverID, Changes: tt.changes})
+			f := tsptest.Failure(t, err)
+			require.Equal(t, operation.ErrorValidation, f.Type)
+			require.Contains(t, f.Detail, tt.want)
+		})
+	}
+	_, err := wialon.New(httpcall.New(httpcall.Config{}), wialon.Config{}).UpdateUser(t.Context(), connection(),
+		tsp.UserUpdate{SourceID: "7", Changes: changes{operation.FieldNotes: text("x")}})
+	require.Contains(t, tsptest.Failure(t, err).Detail, "resource:driver")
+}
+
+// box is the adapter in front of a sandbox, which is strict and keeps what is written.
+func box(t *testing.T) (*wialon.Provider, tsp.Connection, string) {
+	t.Helper()
+	sb := sandbox.New(sandbox.Config{})
+	server := httptest.NewServer(sb.Handler())
+	t.Cleanup(func() {
+		sb.Close()
+		server.Close()
+	})
+	for _, seed := range sandbox.Seeds() {
+		if seed.Provider == wialon.Name {
+			p := wialon.New(httpcall.New(httpcall.Config{}), wialon.Config{BaseURL: server.URL + "/wialon"})
+			return p, tsp.Connection{Credentials: seed.Credentials, Settings: seed.Settings}, server.URL
+		}
+	}
+	t.Fatal("the sandbox has no connection of the provider")
+	return nil, tsp.Connection{}, ""
+}
+
+func TestSandbox_LoginCreateUpdateReadList(t *testing.T) {
+	t.Parallel()
+	p, conn, _ := box(t)
+	require.False(t, p.Fresh(conn.Credentials, time.Now()))
+	fresh, err := p.Refresh(t.Context(), conn)
+	require.NoError(t, err)
+	require.True(t, p.Fresh(fresh, time.Now()))
+	require.False(t, p.Fresh(fresh, time.Now().Add(5*time.Minute)), "a session may be over after five minutes")
+	conn.Credentials = fresh
+
+	user := tsp.UserCreate{Changes: changes{
+		operation.FieldEmployeeNumber: text("N1"), operation.FieldFirstName: text("Ann"), operation.FieldLastName: text("Lee"),
+		operation.FieldPhoneNumber: text("+1 555 010-0144"), operation.FieldLicenseNumber: text("L1"),
+	}}
+	created, err := p.CreateUser(t.Context(), conn, user)
+	require.NoError(t, err)
+	user.Repeat = true
+	again, err := p.CreateUser(t.Context(), conn, user)
+	require.NoError(t, err)
+	require.Equal(t, created.SourceID, again.SourceID)
+
+	before, err := p.ReadUser(t.Context(), conn, sandbox.WialonUserID(5))
+	require.NoError(t, err)
+	_, err = p.UpdateUser(t.Context(), conn, tsp.UserUpdate{SourceID: sandbox.WialonUserID(5), Changes: changes{operation.FieldNotes: text("a+b & <c>")}})
+	require.NoError(t, err)
+	after, err := p.ReadUser(t.Context(), conn, sandbox.WialonUserID(5))
+	require.NoError(t, err)
+	before[operation.FieldNotes] = text("a+b & <c>")
+	require.Equal(t, before, after, "nothing else is lost by the replace")
+
+	_, err = p.UpdateUser(t.Context(), conn, tsp.UserUpdate{SourceID: created.SourceID, Changes: changes{operation.FieldEmployeeNumber: text("E60005")}})
+	require.Contains(t, tsptest.Failure(t, err).Detail, "employee_number: another driver")
+	page, err := p.ListUsers(t.Context(), conn, "")
+	require.NoError(t, err)
+	require.Len(t, page.Users, 101)
+}
+
+func TestSandbox_DeadSessionAsksForALogin(t *testing.T) {
+	t.Parallel()
+	p, conn, _ := box(t)
+	conn.Credentials["sid"] = "a-dead-session"
+	_, err := p.ReadUser(t.Context(), conn, sandbox.WialonUserID(5))
+	require.True(t, tsptest.Failure(t, err).Refresh)
+	conn.Credentials["token"] = "a-wrong-token"
+	_, err = p.Refresh(t.Context(), conn)
+	f := tsptest.Failure(t, err)
+	require.Equal(t, operation.ErrorAuth, f.Type)
+	require.False(t, f.Retryable)
+	require.False(t, f.Refresh)
+}
