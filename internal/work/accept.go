@@ -93,7 +93,7 @@ func refusal(err error) *operation.Error {
 			"operation %s of this user is still pending and would overwrite this write; wait for it or send without is_sync", conflict.Behind)}
 	case errors.As(err, &later):
 		return &operation.Error{Code: operation.CodeRateLimited, Err: err, RetryAfter: max(later.Wait, time.Second),
-			Message: "the provider may not be called for this connection right now; wait or send without is_sync"}
+			Message: "the provider may not be called for this connection right now; try again later (a write without is_sync waits by itself)"}
 	case errors.Is(err, redisstore.ErrLaneFull):
 		return &operation.Error{Code: operation.CodeRateLimited, Err: err, RetryAfter: 30 * time.Second,
 			Message: "this connection has too many pending operations"}

@@ -1,0 +1,60 @@
+package work_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/work"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+	"writeback/pkg/tsp/httpcall"
+)
+
+// drafting is a provider whose write is a call that a dry run can collect.
+type drafting struct{ *provider }
+
+func (d drafting) UpdateUser(ctx context.Context, _ tsp.Connection, u tsp.UserUpdate) (tsp.Result, error) {
+	if u.Changes.Has(operation.FieldDOTID) {
+		return tsp.Result{}, operation.Refuse("dot_id: no such field")
+	}
+	_, err := httpcall.New(httpcall.Config{}).Do(ctx, httpcall.Request{
+		What: "write", Method: "PUT", URL: "http://127.0.0.1:1/users/7", Body: []byte(`{"notes":"x"}`), Write: true,
+	})
+	return tsp.Result{}, err
+}
+
+func TestDryRun_ShowsTheCallAndStoresNothing(t *testing.T) {
+	t.Parallel()
+	p := drafting{&provider{limits: tsp.Limits{PerSecond: 0.01, Burst: 2}}}
+	r := rigOn(t, p.provider)
+	registry, err := tsp.NewRegistry(p)
+	require.NoError(t, err)
+	r.parts.Providers = registry
+	accepter := work.NewAccepter(r.parts, r.cfg, r.acker)
+
+	d, err := accepter.DryRun(t.Context(), r.change(uuid.New(), "x"), r.limits())
+	require.NoError(t, err)
+	require.Equal(t, operation.Succeeded, d.Operation.Status)
+	require.Equal(t, []httpcall.DraftCall{{Method: "PUT", Path: "/users/7", Body: `{"notes":"x"}`}}, d.Calls)
+
+	refused := r.change(uuid.New(), "x")
+	refused.Changes[operation.FieldDOTID] = operation.Text("1")
+	d, err = accepter.DryRun(t.Context(), refused, r.limits())
+	require.NoError(t, err)
+	require.Equal(t, operation.Failed, d.Operation.Status)
+	require.Contains(t, d.Operation.Attempts[0].Detail, "dot_id")
+	require.Empty(t, d.Calls)
+
+	var later *operation.Error
+	_, err = accepter.DryRun(t.Context(), r.change(uuid.New(), "x"), r.limits())
+	require.ErrorAs(t, err, &later, "reads of a dry run count in the connection's rate")
+	require.Equal(t, operation.CodeRateLimited, later.Code)
+	ops, _, err := r.store.List(t.Context(), operation.Query{
+		PartnerID: r.partner, From: d.Operation.CreatedAt().Add(-1e12), To: d.Operation.CreatedAt().Add(1e12), Limit: 10,
+	})
+	require.NoError(t, err)
+	require.Empty(t, ops)
+}
