@@ -46,7 +46,7 @@ func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
 			return err
 		}
 		defer base.Close()
-		handler, err := app.NewAPI(ctx, base, cfg, verifier)
+		api, err := app.NewAPI(ctx, base, cfg, verifier)
 		if err != nil {
 			return err
 		}
@@ -55,10 +55,12 @@ func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
 		g, serving := errgroup.WithContext(ctx)
 		g.Go(func() error { return base.Run(lasting) })
 		g.Go(func() error { return base.WatchShards(serving) })
+		g.Go(func() error { return api.Follow(lasting) })
+		g.Go(func() error { return api.Tail(serving) })
 		g.Go(func() error {
 			defer end()
 			t.Logger.Info("serving", "addr", listener.Addr().String())
-			return app.Serve(serving, listener, handler, cfg.ShutdownGrace)
+			return app.Serve(serving, listener, api.Handler, cfg.ShutdownGrace)
 		})
 		return g.Wait()
 	})

@@ -12,31 +12,55 @@ import (
 	"writeback/internal/auth"
 	"writeback/internal/config"
 	"writeback/internal/httpapi"
+	"writeback/internal/natsq"
+	"writeback/internal/tail"
 	"writeback/internal/wire"
 	"writeback/internal/work"
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
 )
 
-// NewAPI makes the handler of the partner API on the shared parts.
-func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifier) (http.Handler, error) {
+// API is the partner API with what has to run beside it.
+type API struct {
+	// Handler serves the API.
+	Handler  http.Handler
+	webhooks *Webhooks
+	tail     *tail.Hub
+}
+
+// Follow keeps the copy of the webhooks up to date until ctx ends; it must run as long
+// as requests are served.
+func (a *API) Follow(ctx context.Context) error { return a.webhooks.Run(ctx, nil) }
+
+// Tail feeds the live tails until ctx ends, and then ends them: the server does not
+// stop before they have.
+func (a *API) Tail(ctx context.Context) error { return a.tail.Run(ctx) }
+
+// NewAPI makes the partner API on the shared parts.
+func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifier) (*API, error) {
 	key, err := b.cursorKey(ctx, cfg.CursorKey)
 	if err != nil {
 		return nil, err
 	}
+	webhooks, err := OpenWebhooks(ctx, b, cfg.Webhooks, cfg.Streams.Replicas)
+	if err != nil {
+		return nil, err
+	}
+	api := &API{webhooks: webhooks, tail: tail.New(natsq.NewTail(b.JetStream), tail.Config{}, b.Log)}
 	accepter := work.NewAccepter(b.parts(), work.Config{}, b.Acker)
-	handler, err := httpapi.New(httpapi.Deps{
+	api.Handler, err = httpapi.New(httpapi.Deps{
 		Verifier: verifier, Directory: b.Directory, Providers: b.Providers,
 		Accepter: accepter, Syncer: accepter, DryRunner: dryRunner{accepter}, Canceller: accepter, Reader: work.NewReader(b.Store),
 		Admission: admission.New(b.Store, admission.Config{
 			PerSecond: float64(cfg.PartnerRate), Burst: cfg.PartnerBurst, Outstanding: cfg.PartnerOutstanding,
 		}),
+		Webhooks: webhooks.Registry, Records: webhooks.Records, Tail: api.tail,
 		Cursors: wire.NewCursors(key), Log: b.Log,
 	}, httpapi.Config{Decode: wire.DecodeOptions{Strict: cfg.StrictBodies}})
 	if err != nil {
 		return nil, fmt.Errorf("app: %w", err)
 	}
-	return handler, nil
+	return api, nil
 }
 
 // dryRunner shows what a dry run found as the edge answers it.

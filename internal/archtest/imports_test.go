@@ -37,7 +37,10 @@ var rules = map[string][]string{
 	"internal/auth":      {"pkg/operation"},
 	// httpapi names the values that auth and directory give: who calls, and whose
 	// connection it is. It does not know how they find them.
-	"internal/httpapi": {"pkg/operation", "pkg/tsp", "internal/wire", "internal/auth", "internal/directory", "internal/admission"},
+	"internal/httpapi": {
+		"pkg/operation", "pkg/tsp", "internal/wire", "internal/auth", "internal/directory", "internal/admission", "internal/webhook", "internal/tail",
+	},
+	"internal/tail": {"pkg/operation", "internal/natsq"},
 	// work is the trip over the scripts of the store, so it names their types.
 	"internal/work": {"pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "pkg/tsp/httpcall", "internal/directory"},
 	// A delivery goes over the scripts of the store, as an operation does.

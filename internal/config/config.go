@@ -96,12 +96,13 @@ type Streams struct {
 
 // Providers is where the telematics providers are; empty means their public API.
 type Providers struct {
-	SamsaraURL    string `env:"WRITEBACK_SAMSARA_URL" rule:"http" help:"base URL of Samsara; empty is its public API"`
-	MotiveURL     string `env:"WRITEBACK_MOTIVE_URL" rule:"http" help:"base URL of Motive; empty is its public API"`
-	GeotabURL     string `env:"WRITEBACK_GEOTAB_URL" rule:"http" help:"base URL of Geotab; empty is its public API"`
-	WebfleetURL   string `env:"WRITEBACK_WEBFLEET_URL" rule:"http" help:"base URL of Webfleet; empty is its public API"`
-	WialonURL     string `env:"WRITEBACK_WIALON_URL" rule:"http" help:"base URL of Wialon; empty is Wialon Hosting"`
-	GPSInsightURL string `env:"WRITEBACK_GPSINSIGHT_URL" rule:"http" help:"base URL of GPS Insight; empty is its public API"`
+	SamsaraURL        string `env:"WRITEBACK_SAMSARA_URL" rule:"http" help:"base URL of Samsara; empty is its public API"`
+	MotiveURL         string `env:"WRITEBACK_MOTIVE_URL" rule:"http" help:"base URL of Motive; empty is its public API"`
+	GeotabURL         string `env:"WRITEBACK_GEOTAB_URL" rule:"http" help:"base URL of Geotab; empty is its public API"`
+	WebfleetURL       string `env:"WRITEBACK_WEBFLEET_URL" rule:"http" help:"base URL of Webfleet; empty is its public API"`
+	WialonURL         string `env:"WRITEBACK_WIALON_URL" rule:"http" help:"base URL of Wialon; empty is Wialon Hosting"`
+	GPSInsightURL     string `env:"WRITEBACK_GPSINSIGHT_URL" rule:"http" help:"base URL of GPS Insight; empty is its public API"`
+	VerizonConnectURL string `env:"WRITEBACK_VERIZON_CONNECT_URL" rule:"http" help:"base URL of Verizon Connect; empty is its public API"`
 }
 
 // URLs are the base URLs by provider name.
@@ -109,6 +110,7 @@ func (p Providers) URLs() map[string]string {
 	return map[string]string{
 		"samsara": p.SamsaraURL, "motive": p.MotiveURL, "geotab": p.GeotabURL,
 		"webfleet": p.WebfleetURL, "wialon": p.WialonURL, "gpsinsight": p.GPSInsightURL,
+		"verizon_connect": p.VerizonConnectURL,
 	}
 }
 

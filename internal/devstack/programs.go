@@ -84,17 +84,20 @@ func (s *Stack) serve(ctx context.Context, l listeners) error {
 		return app.Serve(ctx, l.admin, s.admin, cfg.ShutdownGrace)
 	})
 	s.parts.run("shards", s.bases[0].WatchShards)
+	s.parts.run("webhooks", api.Follow)
 	// Not a ServeMux, which would redirect paths that the api refuses.
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, devissuer.Realm+"/") {
 			issuer.ServeHTTP(w, r)
 			return
 		}
-		api.ServeHTTP(w, r)
+		api.Handler.ServeHTTP(w, r)
 	})
 	s.parts.run("api", func(ctx context.Context) error {
 		return app.Serve(ctx, l.api, handler, cfg.ShutdownGrace)
 	})
+	// It is ended before the server, which would wait for live tails.
+	s.parts.run("live tails", api.Tail)
 	return nil
 }
 

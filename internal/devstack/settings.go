@@ -55,6 +55,7 @@ func (o Options) settings(urls URLs, registry, keyset string) (settings, error) 
 			"WRITEBACK_WEBFLEET_URL=" + urls.Sandbox + "/webfleet",
 			"WRITEBACK_WIALON_URL=" + urls.Sandbox + "/wialon",
 			"WRITEBACK_GPSINSIGHT_URL=" + urls.Sandbox + "/gpsinsight",
+			"WRITEBACK_VERIZON_CONNECT_URL=" + urls.Sandbox + "/verizon_connect",
 			"WRITEBACK_API_ADDR=", "WRITEBACK_ADMIN_ADDR=", "WRITEBACK_STREAM_REPLICAS=",
 		},
 	)

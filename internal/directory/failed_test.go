@@ -66,11 +66,15 @@ func oauthText(refresh string) string {
 func attempts(t *testing.T, p *oauth, processes ...*Directory) []error {
 	t.Helper()
 	errs := make([]error, 64)
-	var wg sync.WaitGroup
+	var wg, start sync.WaitGroup
+	start.Add(1)
 	for i := range errs {
 		d := processes[i%len(processes)]
+		c, _ := d.ConnectionByID(id("c1"))
+		start.Add(1)
 		wg.Go(func() {
-			c, _ := d.ConnectionByID(id("c1"))
+			start.Done()
+			start.Wait() // none has the new set before all had the old one
 			set, err := d.Credentials(t.Context(), c.ID, c.Credentials, p)
 			if err == nil {
 				_, err = p.ListUsers(t.Context(), tsp.Connection{ID: c.ID, Credentials: set}, "")
@@ -78,6 +82,7 @@ func attempts(t *testing.T, p *oauth, processes ...*Directory) []error {
 			errs[i] = err
 		})
 	}
+	start.Done()
 	wg.Wait()
 	return errs
 }

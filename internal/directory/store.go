@@ -13,6 +13,9 @@ import (
 const (
 	// retryPause is between two tries to write to the bucket.
 	retryPause = 50 * time.Millisecond
+	// callTimeout bounds one call to the bucket: a question that was lost with its
+	// connection is never answered, and the one who asks may have time for another.
+	callTimeout = 5 * time.Second
 	// bucketCalls is how many calls of a load are under way at once.
 	bucketCalls = 64
 )
@@ -32,6 +35,8 @@ func (d *Directory) write(ctx context.Context, c held) error {
 // store writes an entry if its newest revision is the one given (zero: there is
 // none), and takes it into the copy.
 func (d *Directory) store(ctx context.Context, key string, value []byte, revision uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	var err error
 	if revision == 0 {
 		revision, err = d.kv.Create(ctx, key, value)
@@ -66,6 +71,8 @@ func (d *Directory) again(ctx context.Context, keys ...string) error {
 	g.SetLimit(bucketCalls)
 	for _, key := range keys {
 		g.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, callTimeout)
+			defer cancel()
 			if e, err := d.kv.Get(ctx, key); err == nil {
 				d.put(key, e.Value(), e.Revision())
 			}

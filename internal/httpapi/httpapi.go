@@ -87,6 +87,13 @@ type Deps struct {
 	DryRunner dryRunner
 	Canceller canceller
 	Reader    reader
+	Webhooks  interface {
+		subscriptions
+		subscriber
+		switcher
+	}
+	Records   records
+	Tail      tailer
 	Admission gate
 	Cursors   *wire.Cursors
 	Log       *slog.Logger
@@ -101,6 +108,8 @@ type Config struct {
 	SyncMargin time.Duration
 	// MaxBody is the largest request body in bytes. Zero: DefaultMaxBody.
 	MaxBody int64
+	// Heartbeat is how long a live tail may be silent. Zero: 15 s.
+	Heartbeat time.Duration
 	// Decode says how strict request bodies are read.
 	Decode wire.DecodeOptions
 	// Now tells the time. Nil: time.Now.
@@ -158,6 +167,7 @@ func (d Deps) check() error {
 		"Verifier": d.Verifier == nil, "Directory": d.Directory == nil, "Providers": d.Providers == nil,
 		"Accepter": d.Accepter == nil, "Syncer": d.Syncer == nil, "Reader": d.Reader == nil,
 		"DryRunner": d.DryRunner == nil, "Canceller": d.Canceller == nil, "Admission": d.Admission == nil,
+		"Webhooks": d.Webhooks == nil, "Records": d.Records == nil, "Tail": d.Tail == nil,
 		"Cursors": d.Cursors == nil, "Log": d.Log == nil,
 	} {
 		if missing {
@@ -176,6 +186,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxBody <= 0 {
 		c.MaxBody = DefaultMaxBody
+	}
+	if c.Heartbeat <= 0 {
+		c.Heartbeat = heartbeat
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -204,6 +217,20 @@ func (s *server) handlers() map[string]handler {
 		"get_connection":            s.bounded(s.getConnection),
 		"list_integrations_per_tsp": s.bounded(s.listTSPs),
 		"get_integrations_per_tsp":  s.bounded(s.getTSP),
+		"tail_resource_operations":  s.tailOperations,
+
+		"list_webhook_subscriptions":           s.bounded(s.listWebhooks),
+		"create_webhook_subscription":          s.admitted(s.bounded(s.createWebhook)),
+		"get_webhook_subscription":             s.bounded(s.onWebhook(s.deps.Webhooks.Get)),
+		"update_webhook_subscription":          s.admitted(s.bounded(s.updateWebhook)),
+		"delete_webhook_subscription":          s.admitted(s.bounded(s.deleteWebhook)),
+		"activate_webhook_subscription":        s.admitted(s.bounded(s.onWebhook(s.deps.Webhooks.Activate))),
+		"pause_webhook_subscription":           s.admitted(s.bounded(s.onWebhook(s.deps.Webhooks.Pause))),
+		"get_webhook_subscription_metrics":     s.bounded(s.getWebhookMetrics),
+		"get_webhook_subscription_logs":        s.bounded(s.listWebhookLogs),
+		"replay_undelivered_messages_from_dlq": s.admitted(s.bounded(s.replayWebhook)),
+		"get_event_schema":                     s.bounded(s.getEventSchema),
+		"get_event_schema_versions":            s.bounded(s.getEventSchema),
 	}
 }
 

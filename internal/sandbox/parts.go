@@ -29,6 +29,7 @@ func parts() []part {
 		webfleetPart(),
 		wialonPart(),
 		gpsinsightPart(),
+		verizonConnectPart(),
 	}
 }
 

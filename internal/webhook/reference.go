@@ -26,12 +26,12 @@ type Reference struct {
 	Webhook uuid.UUID `json:"w,omitzero"`
 }
 
-// kindCreated is the kind under which the id of a created event is derived.
-const kindCreated operation.EventKind = "created"
+// KindCreated is the kind under which the id of a created event is derived.
+const KindCreated operation.EventKind = "created"
 
 func createdReference(m operation.Message) Reference {
 	return Reference{
-		Message: operation.EventID(m.ID, kindCreated), Event: EventCreated, At: m.CreatedAt(),
+		Message: operation.EventID(m.ID, KindCreated), Event: EventCreated, At: m.CreatedAt(),
 		Connection: m.ConnectionID, Operation: m.ID,
 	}
 }

@@ -52,7 +52,7 @@ func exampleWebhookMetrics() WebhookMetrics {
 	average := 0.995
 	return WebhookMetrics{
 		WebhookID: exampleWebhook, HTTPAttempts: all(410), HTTPSuccessAttempts: all(400), HTTPFailureAttempts: all(10),
-		MessageCount: all(402), MessageSuccessCount: all(400), SuccessRate: all(100), AvgResponseTimeMS: all(84),
+		MessageCount: all(402), MessageSuccessCount: all(400), SuccessRate: all(99), AvgResponseTimeMS: all(84),
 		EWMASuccessRate: &average, DLQCount: 2,
 	}
 }

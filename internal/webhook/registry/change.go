@@ -27,12 +27,7 @@ func (r *Registry) Create(ctx context.Context, partner uuid.UUID, n webhook.New)
 		n.Schedule = webhook.Short
 	}
 	faults := r.faults(&n.URL, &n.Schedule, n.Secret)
-	if len(names) == 0 {
-		faults = append(faults, operation.Fault{
-			Path: "body.event_name", Input: n.EventName, Type: "enum",
-			Message: fmt.Sprintf("no event of this name is sent; there are %v, and resource_operation.*", webhook.Events()),
-		})
-	}
+	faults = append(faults, eventFaults(n.EventName)...)
 	if len(faults) > 0 {
 		return nil, invalid(faults)
 	}

@@ -12,6 +12,7 @@ import (
 	"writeback/pkg/tsp/motive"
 	"writeback/pkg/tsp/samsara"
 	"writeback/pkg/tsp/simulator"
+	"writeback/pkg/tsp/verizonconnect"
 	"writeback/pkg/tsp/webfleet"
 	"writeback/pkg/tsp/wialon"
 )
@@ -37,6 +38,7 @@ func Providers(cfg Config) (*tsp.Registry, error) {
 		webfleet.New(call, webfleet.Config{BaseURL: cfg.URLs[webfleet.Name]}),
 		wialon.New(call, wialon.Config{BaseURL: cfg.URLs[wialon.Name]}),
 		gpsinsight.New(call, gpsinsight.Config{BaseURL: cfg.URLs[gpsinsight.Name]}),
+		verizonconnect.New(call, verizonconnect.Config{BaseURL: cfg.URLs[verizonconnect.Name]}),
 		simulator.New(simulator.Config{Latency: cfg.SimulatorLatency}),
 	)
 }

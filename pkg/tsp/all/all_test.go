@@ -14,7 +14,7 @@ func TestProviders(t *testing.T) {
 	t.Parallel()
 	registry, err := all.Providers(all.Config{})
 	require.NoError(t, err)
-	require.Equal(t, []string{"catena_simulator", "geotab", "gpsinsight", "motive", "samsara", "webfleet", "wialon"}, registry.Names())
+	require.Equal(t, []string{"catena_simulator", "geotab", "gpsinsight", "motive", "samsara", "verizon_connect", "webfleet", "wialon"}, registry.Names())
 	for _, name := range registry.Names() {
 		p, ok := registry.Get(name)
 		require.True(t, ok)

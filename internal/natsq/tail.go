@@ -1,0 +1,289 @@
+package natsq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"writeback/pkg/operation"
+)
+
+// Moment is a place in the streams of operations and events: everything up to these
+// sequence numbers.
+type Moment struct{ Operations, Events uint64 }
+
+// String gives the moment as text for ParseMoment.
+func (m Moment) String() string {
+	return strconv.FormatUint(m.Operations, 10) + "-" + strconv.FormatUint(m.Events, 10)
+}
+
+// ParseMoment reads what String gave, and nothing else.
+func ParseMoment(text string) (Moment, bool) {
+	a, b, ok := strings.Cut(text, "-")
+	operations, err1 := strconv.ParseUint(a, 10, 63)
+	events, err2 := strconv.ParseUint(b, 10, 63)
+	m := Moment{operations, events}
+	return m, ok && err1 == nil && err2 == nil && m.String() == text
+}
+
+// Told is one message of the streams: an operation that was accepted, or one that
+// ended.
+type Told struct {
+	// At is the moment right after it.
+	At Moment
+	// Accepted is nil for an end, Ended is nil for an accept. Both are nil for a
+	// message that is not wanted or not understood: only the moment has moved.
+	Accepted *operation.Message
+	Ended    *operation.Event
+}
+
+// ErrForgotten says that the streams do not remember as much as was asked for.
+var ErrForgotten = errors.New("natsq: the streams have forgotten that")
+
+// Tail reads the streams as they grow. Safe for concurrent use.
+type Tail struct{ js jetstream.JetStream }
+
+// NewTail makes a reader of the streams.
+func NewTail(js jetstream.JetStream) *Tail { return &Tail{js} }
+
+// endings are the subjects of final events.
+var endings = []string{SubjectSucceeded, SubjectFailed}
+
+// Now gives the present moment.
+func (t *Tail) Now(ctx context.Context) (Moment, error) {
+	var m Moment
+	var err error
+	if m.Operations, err = NewHistory(t.js).last(ctx, StreamOperations); err != nil {
+		return m, err
+	}
+	m.Events, err = NewHistory(t.js).last(ctx, StreamEvents)
+	return m, err
+}
+
+// Follow passes on what comes after the moment until ctx ends, each stream in its
+// order and one call at a time. wanted spares the work of decoding. Any error ends it;
+// what was passed on has moved the moment.
+func (t *Tail) Follow(ctx context.Context, from Moment, wanted func(data []byte) bool, pass func(Told)) error {
+	operations, events, err := t.readers(ctx, from)
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	at := from
+	g, ctx := errgroup.WithContext(ctx)
+	follow := func(c jetstream.Consumer, place *uint64, decode func(*Told, []byte)) func() error {
+		return func() error {
+			return each(ctx, c, func(seq uint64, data []byte) {
+				var told Told
+				if wanted(data) {
+					decode(&told, data)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				*place = seq
+				told.At = at
+				pass(told)
+			})
+		}
+	}
+	g.Go(follow(operations, &at.Operations, decodeAccepted))
+	g.Go(follow(events, &at.Events, decodeEnded))
+	return g.Wait()
+}
+
+func decodeAccepted(told *Told, data []byte) {
+	if m, err := DecodeMessage(data); err == nil {
+		told.Accepted = &m
+	}
+}
+
+func decodeEnded(told *Told, data []byte) {
+	if e, err := DecodeEvent(data); err == nil {
+		told.Ended = &e
+	}
+}
+
+func (t *Tail) readers(ctx context.Context, from Moment) (operations, events jetstream.Consumer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	cfg := func(after uint64, subjects ...string) jetstream.OrderedConsumerConfig {
+		return jetstream.OrderedConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1, FilterSubjects: subjects,
+		}
+	}
+	if operations, err = t.js.OrderedConsumer(ctx, StreamOperations, cfg(from.Operations)); err != nil {
+		return nil, nil, fmt.Errorf("natsq: tail %s: %w", StreamOperations, err)
+	}
+	if events, err = t.js.OrderedConsumer(ctx, StreamEvents, cfg(from.Events, endings...)); err != nil {
+		return nil, nil, fmt.Errorf("natsq: tail %s: %w", StreamEvents, err)
+	}
+	return operations, events, nil
+}
+
+// each hands over the messages of an ordered consumer until ctx ends.
+func each(ctx context.Context, c jetstream.Consumer, take func(seq uint64, data []byte)) error {
+	messages, err := c.Messages()
+	if err != nil {
+		return fmt.Errorf("natsq: tail: %w", err)
+	}
+	stop := context.AfterFunc(ctx, messages.Stop)
+	defer stop()
+	defer messages.Stop()
+	for {
+		msg, err := messages.Next()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return fmt.Errorf("natsq: tail: %w", err)
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return fmt.Errorf("natsq: tail: %w", err)
+		}
+		take(meta.Sequence.Stream, msg.Data())
+	}
+}
+
+// Past passes on what lies between two moments, by the time at which it was stored.
+// Accepts and ends have sequences of their own, so a moment within is a place in
+// both. ErrForgotten: not all of it is there any more, or from was never.
+func (t *Tail) Past(ctx context.Context, from, to Moment, wanted func(data []byte) bool, pass func(Told) error) error {
+	if err := t.remembered(ctx, from, to); err != nil {
+		return err
+	}
+	at := from
+	operations := &walk{tail: t, stream: StreamOperations, place: &at.Operations, to: to.Operations, decode: decodeAccepted}
+	events := &walk{tail: t, stream: StreamEvents, subjects: endings, place: &at.Events, to: to.Events, decode: decodeEnded}
+	for {
+		if err := errors.Join(operations.fill(ctx), events.fill(ctx)); err != nil {
+			return err
+		}
+		next := operations
+		if operations.empty() || !events.empty() && events.head().at.Before(operations.head().at) {
+			next = events
+		}
+		if next.empty() {
+			return nil
+		}
+		if told, ok := next.take(wanted); ok {
+			told.At = at
+			if err := pass(told); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// remembered checks that the streams still hold what lies between.
+func (t *Tail) remembered(ctx context.Context, from, to Moment) error {
+	for _, s := range []struct {
+		name     string
+		from, to uint64
+	}{{StreamOperations, from.Operations, to.Operations}, {StreamEvents, from.Events, to.Events}} {
+		stream, err := t.js.Stream(ctx, s.name)
+		if err != nil {
+			return fmt.Errorf("natsq: stream %s: %w", s.name, err)
+		}
+		state := stream.CachedInfo().State
+		if s.from > s.to || s.from < s.to && state.FirstSeq > s.from+1 {
+			return ErrForgotten
+		}
+	}
+	return nil
+}
+
+// walk reads one stream between two places, a batch at a time.
+type walk struct {
+	tail     *Tail
+	stream   string
+	subjects []string
+	place    *uint64
+	to       uint64
+	decode   func(*Told, []byte)
+
+	consumer jetstream.Consumer
+	left     uint64
+	batch    []stored
+}
+
+type stored struct {
+	seq  uint64
+	at   time.Time
+	data []byte
+}
+
+func (w *walk) empty() bool  { return len(w.batch) == 0 }
+func (w *walk) head() stored { return w.batch[0] }
+
+// take removes the first message and moves the place behind it. ok says that it is
+// wanted and understood.
+func (w *walk) take(wanted func([]byte) bool) (told Told, ok bool) {
+	first := w.batch[0]
+	w.batch = w.batch[1:]
+	*w.place = first.seq
+	if wanted(first.data) {
+		w.decode(&told, first.data)
+	}
+	return told, told.Accepted != nil || told.Ended != nil
+}
+
+// fill reads on if nothing is at hand.
+func (w *walk) fill(ctx context.Context) error {
+	if !w.empty() || *w.place >= w.to {
+		return nil
+	}
+	if w.consumer == nil {
+		if err := w.open(ctx); err != nil {
+			return fmt.Errorf("natsq: tail %s: %w", w.stream, err)
+		}
+	}
+	if w.left == 0 {
+		*w.place = w.to
+		return nil
+	}
+	b, err := w.consumer.Fetch(int(min(batch, w.left)), jetstream.FetchMaxWait(5*time.Second))
+	if err != nil {
+		return fmt.Errorf("natsq: tail %s: %w", w.stream, err)
+	}
+	n := uint64(0)
+	for msg := range b.Messages() {
+		n++
+		if meta, err := msg.Metadata(); err == nil && meta.Sequence.Stream <= w.to {
+			w.batch = append(w.batch, stored{meta.Sequence.Stream, meta.Timestamp, msg.Data()})
+		}
+	}
+	if err := errors.Join(b.Error(), ctx.Err()); err != nil {
+		return fmt.Errorf("natsq: tail %s: %w", w.stream, err)
+	}
+	if n == 0 {
+		return fmt.Errorf("natsq: tail %s: no answer in time", w.stream)
+	}
+	w.left -= min(w.left, n)
+	if w.empty() { // all that is left is of later
+		*w.place, w.left = w.to, 0
+	}
+	return nil
+}
+
+func (w *walk) open(ctx context.Context) (err error) {
+	w.consumer, err = w.tail.js.OrderedConsumer(ctx, w.stream, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *w.place + 1, FilterSubjects: w.subjects,
+	})
+	if err != nil {
+		return err
+	}
+	info, err := w.consumer.Info(ctx)
+	if err != nil {
+		return err
+	}
+	w.left = info.NumPending
+	return nil
+}
