@@ -103,7 +103,7 @@ func notes(line func(string, ...any), d tsp.Description) {
 	limits := d.Limits.WithDefaults()
 	rate := "no rate limit"
 	if limits.PerSecond > 0 {
-		rate = fmt.Sprintf("%g a second, %d at once", limits.PerSecond, limits.Burst)
+		rate = fmt.Sprintf("%.3g a second, %d at once", limits.PerSecond, limits.Burst)
 	}
 	line("Each connection: %d calls in flight, %s, %g s for one call. A connection may have its own limits.", limits.InFlight, rate, limits.Call.Seconds())
 	line("")

@@ -29,6 +29,7 @@ const (
 	connectionsPath = "/v2/integrations/connections/"
 	operationsPath  = "/v2/integrations/connections/resource-operations"
 	tspsPath        = "/v2/integrations/tsps"
+	webhooksPath    = "/v2/notifications/webhooks"
 )
 
 func id(n int) uuid.UUID {
@@ -157,6 +158,8 @@ type api struct {
 	url    string
 	client *http.Client
 	memory *memory
+	hooks  *hooks
+	script *script
 	world  *world
 	log    *lines
 	limits admission.Config
@@ -169,7 +172,7 @@ func newAPI(t *testing.T, cfg Config) *api {
 
 func newLimitedAPI(t *testing.T, cfg Config, limits admission.Config) *api {
 	t.Helper()
-	a := &api{t: t, memory: &memory{}, world: newWorld(), log: &lines{}, limits: limits}
+	a := &api{t: t, memory: &memory{}, hooks: newHooks(), script: newScript(), world: newWorld(), log: &lines{}, limits: limits}
 	handler, err := New(a.deps(t), cfg)
 	require.NoError(t, err)
 	srv := httptest.NewServer(handler)
@@ -198,10 +201,13 @@ func (a *api) deps(t *testing.T) Deps {
 	return Deps{
 		Verifier: tokens{}, Directory: a.world, Providers: providers,
 		Accepter: a.memory, Syncer: a.memory, DryRunner: a.memory, Canceller: a.memory, Reader: a.memory,
+		Webhooks: a.hooks, Records: a.hooks, Tail: a.tail(t),
 		Admission: admission.New(a.memory, a.limits),
-		Cursors:   wire.NewCursors([]byte("test")), Log: slog.New(slog.NewJSONHandler(a.log, nil)),
+		Cursors:   wire.NewCursors([]byte("test")), Log: a.logger(),
 	}
 }
+
+func (a *api) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(a.log, nil)) }
 
 // lines keeps what was logged.
 type lines struct {
@@ -224,7 +230,10 @@ func (l *lines) String() string {
 // token grants the scopes; without any, all of them.
 func token(partner uuid.UUID, scopes ...string) string {
 	if len(scopes) == 0 {
-		scopes = []string{wire.ScopeTelematicsRead, wire.ScopeTelematicsWrite, wire.ScopeConnectionRead, wire.ScopeOperationRead}
+		scopes = []string{
+			wire.ScopeTelematicsRead, wire.ScopeTelematicsWrite, wire.ScopeConnectionRead, wire.ScopeOperationRead,
+			wire.ScopeWebhookRead, wire.ScopeWebhookCreate, wire.ScopeWebhookUpdate, wire.ScopeWebhookDelete,
+		}
 	}
 	return partner.String() + "|" + strings.Join(scopes, " ")
 }
@@ -271,7 +280,7 @@ func (a *api) send(in request) response {
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(a.t, err)
 	out := response{status: resp.StatusCode, header: resp.Header, text: string(text)}
-	if resp.Header.Get("Content-Type") == "application/json" && len(text) > 0 {
+	if resp.Header.Get("Content-Type") == "application/json" && len(text) > 0 && text[0] == '{' {
 		require.NoError(a.t, json.Unmarshal(text, &out.body), out.text)
 	}
 	return out

@@ -21,7 +21,7 @@ import (
 
 func TestNew_Faults(t *testing.T) {
 	t.Parallel()
-	a := &api{t: t, memory: &memory{}, world: newWorld(), log: &lines{}}
+	a := &api{t: t, memory: &memory{}, hooks: newHooks(), script: newScript(), world: newWorld(), log: &lines{}}
 	_, err := New(Deps{}, Config{})
 	require.ErrorContains(t, err, "missing")
 	for name, drop := range map[string]func(*Deps){

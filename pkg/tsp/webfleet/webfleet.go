@@ -64,7 +64,7 @@ func New(call *httpcall.Client, cfg Config) *Provider {
 func (p *Provider) Describe() tsp.Description {
 	return tsp.Description{
 		Name:   Name,
-		Limits: tsp.Limits{PerSecond: 10.0 / 60, Burst: 10, InFlight: 2, Call: 45 * time.Second},
+		Limits: tsp.Limits{PerSecond: 5.0 / 60, Burst: 5, InFlight: 2, Call: 45 * time.Second},
 		Users:  table(),
 		Create: &tsp.CreateRules{
 			Required: []operation.Field{operation.FieldEmployeeNumber, operation.FieldFirstName, operation.FieldLastName},

@@ -1,0 +1,21 @@
+package devstack_test
+
+import (
+	"testing"
+
+	"writeback/internal/devstack"
+	"writeback/internal/sandbox"
+)
+
+// TestStart_EveryProviderTakesAWrite goes the whole trip, logins included, at each
+// connection of the demo partner.
+func TestStart_EveryProviderTakesAWrite(t *testing.T) {
+	s := start(t, options(t, devstack.RedisMemory))
+	for digit := 1; digit < 9; digit++ { // 9 is the other partner's
+		for _, seed := range sandbox.Seeds() {
+			if seed.Connection == sandbox.ConnectionID(digit) {
+				asyncWrite(t, s, digit, "first_name", "Trip")
+			}
+		}
+	}
+}
