@@ -52,6 +52,7 @@ func (d *demo) tell(ctx context.Context) error {
 		{"Read, change, write back: Geotab keeps fields that the request did not name", d.kept},
 		{"A new user: it has its ids once the provider has made it", d.created},
 		{"dry_run=true: what would be sent, and nothing is", d.dryRun},
+		{"Webhooks: told of each step, signed, and on a live tail", d.webhooks},
 	} {
 		d.p.story(i+1, story.title)
 		if err := story.play(ctx); err != nil {

@@ -42,7 +42,7 @@ func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifie
 	if err != nil {
 		return nil, err
 	}
-	webhooks, err := OpenWebhooks(ctx, b, cfg.Webhooks, cfg.Streams.Replicas)
+	webhooks, err := OpenWebhooks(ctx, b, cfg.Webhooks, cfg.Replicas)
 	if err != nil {
 		return nil, err
 	}

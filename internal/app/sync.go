@@ -14,7 +14,7 @@ import (
 func RunSync(ctx context.Context, b *Base, cfg config.Worker) error {
 	var book *dirsync.Book
 	err := b.await(ctx, "directory sync", func(ctx context.Context) (err error) {
-		book, err = dirsync.OpenBook(ctx, b.JetStream, cfg.Streams.Replicas)
+		book, err = dirsync.OpenBook(ctx, b.JetStream, cfg.Replicas)
 		return err
 	})
 	if err != nil {
@@ -32,7 +32,7 @@ func RunSync(ctx context.Context, b *Base, cfg config.Worker) error {
 // none: a key that lay beside them would protect nothing.
 func (b *Base) credentialSealer(ctx context.Context, file string) (directory.Sealer, error) {
 	if file == "" {
-		b.Log.WarnContext(ctx, directory.KeysetVariable+" is not set: provider credentials are stored in clear")
+		b.Log.WarnContext(ctx, "provider credentials are stored in clear: there is no keyset", "variable", directory.KeysetVariable)
 		return nil, nil
 	}
 	s, err := seal.Load(file)

@@ -111,7 +111,7 @@ func (w *Webhooks) Run(ctx context.Context, changed func(webhook.Subscription)) 
 // RunWebhooks tells partners what happens until ctx ends, then lets sends under way
 // finish within the grace.
 func RunWebhooks(ctx context.Context, b *Base, cfg config.Worker) error {
-	w, err := OpenWebhooks(ctx, b, cfg.Webhooks, cfg.Streams.Replicas)
+	w, err := OpenWebhooks(ctx, b, cfg.Webhooks, cfg.Replicas)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil

@@ -204,7 +204,7 @@ func TestLoad_PasswordsAreNeverPrinted(t *testing.T) {
 		slog.New(slog.NewJSONHandler(&log, nil)).Info("settings", "config", api, "common", api.Common, "key", api.CursorKey)
 		printed := fmt.Sprintf("%v %+v %s %v %v %#v", api, api, api, err, api.Common, api.CursorKey) + log.String()
 		require.NotContains(t, printed, "hunter2", pair)
-		require.NotContains(t, printed, fmt.Sprint([]byte("hunter2")), pair)
+		require.NotContains(t, printed, fmt.Sprint([]byte("hunter2")), pair) //nolint:staticcheck // bytes printed as numbers
 		require.Contains(t, printed, "*****", pair)
 	}
 }

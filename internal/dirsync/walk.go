@@ -193,7 +193,7 @@ func (w *walk) leave(ctx context.Context, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err != nil && !stopped {
-		w.explain(err)
+		w.explain(err) //nolint:contextcheck // it waits for nothing
 	}
 	w.p.Owner, w.p.LeaseUntil, w.p.UpdatedAt = uuid.Nil, time.Time{}, w.cfg.Now().UTC()
 	if _, kept := w.parts.Book.keep(ctx, w.conn.ID, w.p, w.owner); kept != nil {

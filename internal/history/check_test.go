@@ -320,6 +320,34 @@ func TestCheck_Transit(t *testing.T) {
 	require.Len(t, Check(h).Residue[SentLate], 1)
 }
 
+// TestCheck_UnloggedCallsHaveNoExactStart wants a call without a row not to be judged
+// by the earliest moment at which it may have been made.
+func TestCheck_UnloggedCallsHaveNoExactStart(t *testing.T) {
+	t.Parallel()
+	h := good()
+	h.op("opE").Rows = h.op("opE").Rows[1:]
+	for i := range h.Events {
+		h.Events[i].Rows = slices.DeleteFunc(h.Events[i].Rows, func(r EventRow) bool { return r.ID == "e1" })
+	}
+	h.Losses = []Loss{{Since: 6200 * ms, Until: 7000 * ms}}
+	h.Transit = 2 * time.Second // may have been made at 4.1 s, in the wait of B
+	require.Empty(t, Check(h).Violations)
+	h.call("5").Start = 2600 * ms // in the wait in any case
+	h.call("5").End, h.Transit = 2610*ms, 500*ms
+	require.Equal(t, 1, Check(h).Count(Early))
+}
+
+func TestHistory_Stories(t *testing.T) {
+	t.Parallel()
+	h := good()
+	require.Empty(t, h.Stories(Check(h)))
+	h.op("opA").Status = Failed
+	story := h.Stories(Check(h))
+	for _, want := range []string{"opA", "request A", "call 1", "row a1", "event fA", "is failed"} {
+		require.Contains(t, story, want)
+	}
+}
+
 func TestReport_StringIsBounded(t *testing.T) {
 	t.Parallel()
 	var h History

@@ -30,9 +30,13 @@ func (x *index) checkEarly() {
 
 func (x *index) checkWait(c *call, blocks []block) {
 	began, window := c.begin(x.Transit), false
+	latest := began
+	if c.row == nil {
+		latest = c.Start // nobody knows when its worker made it
+	}
 	for _, b := range blocks {
 		switch {
-		case began <= b.recorded || began >= b.until:
+		case began <= b.recorded || latest >= b.until:
 		case began <= b.recorded+x.StartWindow:
 			window = true
 		default:

@@ -27,7 +27,8 @@ func (x *index) forgottenBy(c *call, l Loss) bool {
 	if !l.within(c.Start) {
 		return false
 	}
-	if c.row == nil {
+	// A call that came after its row had ended may as well be one whose own row is gone.
+	if c.row == nil || x.late(c) {
 		return true
 	}
 	at, known := x.known[c.row.ID]

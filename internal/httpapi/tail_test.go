@@ -65,7 +65,7 @@ func (s *script) Past(_ context.Context, from, to natsq.Moment, _ func([]byte) b
 
 // tail is a hub on the script that ends with the test.
 func (a *api) tail(t *testing.T) *tail.Hub {
-	hub := tail.New(a.script, tail.Config{PerPartner: 2, Back: 50}, a.logger())
+	hub := tail.New(a.script, tail.Config{PerPartner: 2, Back: 25}, a.logger())
 	ctx, cancel := context.WithCancel(context.Background())
 	a.script.stop = cancel
 	done := make(chan struct{})

@@ -176,8 +176,8 @@ func errorSchemas() object {
 			{"error_type", textSchema, true, "What is wrong, for programs: " + strings.Join(faultTypes, ", ") + "."},
 		})},
 		member{"TooManyRequests", structSchema("Body of a refusal for too many requests.", []property{
-			{"code", withDefault(intSchema, 429), true, "The HTTP status."},
-			{"message", withDefault(textSchema, http.StatusText(429)), true, "The status in words."},
+			{"code", withDefault(intSchema, http.StatusTooManyRequests), true, "The HTTP status."},
+			{"message", withDefault(textSchema, http.StatusText(http.StatusTooManyRequests)), true, "The status in words."},
 			{"detail", nullable(ref("RetryAfterDetail")), true, "When to come back."},
 		})},
 		member{"RetryAfterDetail", structSchema("When to come back.", []property{

@@ -83,7 +83,7 @@ func run(t *testing.T, p plan) (*stack.Stack, history.Report) {
 	report := history.Check(h)
 	t.Logf("load %s, drain %s\n%s%s", loaded.Sub(began).Round(time.Second), time.Since(loaded).Round(time.Second), report, in)
 	if !report.Clean() {
-		t.Logf("what the store holds:\n%s", s.Lanes(t.Context()))
+		t.Logf("%s\nwhat the store holds:\n%s", h.Stories(report), s.Lanes(t.Context()))
 	}
 	require.True(t, report.Clean(), "seed %d breaks promises:\n%s", p.seed, report)
 	return s, report

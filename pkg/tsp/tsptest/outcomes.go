@@ -99,7 +99,7 @@ func (s Suite) playRedirect(t *testing.T, tr trip, step int) {
 }
 
 func (s Suite) playReset(t *testing.T, tr trip, step int) {
-	s.play(t.Context(), t, tr, step, func(w http.ResponseWriter, _ *http.Request) { cut(t, w) }, lost)
+	_ = s.play(t.Context(), t, tr, step, func(w http.ResponseWriter, _ *http.Request) { cut(t, w) }, lost)
 }
 
 // cut resets the connection.
@@ -141,7 +141,7 @@ func (s Suite) playCancel(t *testing.T, tr trip, step int) {
 
 func (s Suite) playLarge(t *testing.T, tr trip, step int) {
 	reply := Reply{Body: `{"pad":"` + strings.Repeat("a", maxBody) + `"}`}
-	s.play(t.Context(), t, tr, step, func(w http.ResponseWriter, _ *http.Request) { reply.write(w) }, again)
+	_ = s.play(t.Context(), t, tr, step, func(w http.ResponseWriter, _ *http.Request) { reply.write(w) }, again)
 }
 
 // play makes the trip with one call going wrong, and checks the failure and that

@@ -114,9 +114,9 @@ func (s Suite) refreshAnswers(t *testing.T, r Refresh) {
 	refusals := append(slices.Clone(r.Refusals), Reply{Status: http.StatusUnauthorized}, Reply{Status: http.StatusForbidden})
 	tr := s.refreshing(r)
 	for _, reply := range refusals {
-		s.play(t.Context(), t, tr, 0, func(w http.ResponseWriter, _ *http.Request) { reply.write(w) }, denied)
+		_ = s.play(t.Context(), t, tr, 0, func(w http.ResponseWriter, _ *http.Request) { reply.write(w) }, denied)
 	}
 	for _, body := range append(slices.Clone(r.Garbled), `{}`, `null`, `[]`, "no JSON") {
-		s.play(t.Context(), t, tr, 0, func(w http.ResponseWriter, _ *http.Request) { Reply{Body: body}.write(w) }, again)
+		_ = s.play(t.Context(), t, tr, 0, func(w http.ResponseWriter, _ *http.Request) { Reply{Body: body}.write(w) }, again)
 	}
 }

@@ -80,7 +80,7 @@ func forNew(changes operation.Changes) operation.Changes {
 // settleNew applies the rules of a driver that is not there yet.
 func (w *write) settleNew() {
 	for _, f := range []operation.Field{operation.FieldEmployeeNumber, operation.FieldFirstName, operation.FieldLastName} {
-		if strings.TrimSpace(w.text(f)) == "" && !(w.changes.Has(f) && f == operation.FieldEmployeeNumber) {
+		if strings.TrimSpace(w.text(f)) == "" && (!w.changes.Has(f) || f != operation.FieldEmployeeNumber) {
 			w.refused.Add(f, "is needed to create a driver")
 		}
 	}

@@ -1,0 +1,142 @@
+package natsq_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/natsq"
+	"writeback/internal/testenv"
+	"writeback/pkg/operation"
+)
+
+func everything([]byte) bool { return true }
+
+func TestMoment(t *testing.T) {
+	t.Parallel()
+	m := natsq.Moment{Operations: 7, Events: 0}
+	got, ok := natsq.ParseMoment(m.String())
+	require.True(t, ok)
+	require.Equal(t, m, got)
+	for _, bad := range []string{"", "7", "7-", "-7", "7-0-1", "07-0", "+7-0", "7-0 ", "99999999999999999999-0"} {
+		_, ok := natsq.ParseMoment(bad)
+		require.False(t, ok, bad)
+	}
+}
+
+// said is what a tail passed on, in a few words.
+type said struct {
+	mu  sync.Mutex
+	all []natsq.Told
+}
+
+func (s *said) add(told natsq.Told) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, told)
+}
+
+func (s *said) words() (out []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, told := range s.all {
+		what := "nothing"
+		if told.Accepted != nil {
+			what = "accepted"
+		} else if told.Ended != nil {
+			what = string(told.Ended.Kind)
+		}
+		out = append(out, told.At.String()+" "+what)
+	}
+	return out
+}
+
+// fill publishes what two operations make: accepts, an attempt and ends.
+func fill(t *testing.T, c client) {
+	t.Helper()
+	require.NoError(t, c.pub.Accepted(t.Context(), message(1), true))
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventAttempted, 1)))
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventSucceeded, 1)))
+	require.NoError(t, c.pub.Accepted(t.Context(), message(3), false))
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventFailed, 3)))
+}
+
+func TestTail_Past(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	tail := natsq.NewTail(c.js)
+	start, err := tail.Now(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, start)
+	fill(t, c)
+	now, err := tail.Now(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, natsq.Moment{Operations: 2, Events: 3}, now)
+	past := func(from, to natsq.Moment, wanted func([]byte) bool) []string {
+		var s said
+		require.NoError(t, tail.Past(t.Context(), from, to, wanted, func(told natsq.Told) error { s.add(told); return nil }))
+		return s.words()
+	}
+	all := []string{"1-0 accepted", "1-2 succeeded", "2-2 accepted", "2-3 failed"}
+	require.Equal(t, all, past(start, now, everything), "by time")
+	// From the moment of each, the rest.
+	for i, words := range all {
+		at, ok := natsq.ParseMoment(words[:3])
+		require.True(t, ok)
+		require.Equal(t, all[i+1:], append([]string{}, past(at, now, everything)...))
+	}
+	require.Equal(t, all[:2], past(start, natsq.Moment{Operations: 1, Events: 2}, everything))
+	require.Empty(t, past(start, natsq.Moment{Operations: 0, Events: 1}, everything))
+	require.Empty(t, past(now, now, everything))
+	second := []byte(message(3).ID.String())
+	require.Equal(t, all[2:], past(start, now, func(data []byte) bool { return bytes.Contains(data, second) }))
+
+	stop := errors.New("enough")
+	require.ErrorIs(t, tail.Past(t.Context(), start, now, everything, func(natsq.Told) error { return stop }), stop)
+}
+
+func TestTail_PastIsForgotten(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	tail := natsq.NewTail(c.js)
+	fill(t, c)
+	stream, err := c.js.Stream(t.Context(), natsq.StreamEvents)
+	require.NoError(t, err)
+	require.NoError(t, stream.Purge(t.Context(), jetstream.WithPurgeSequence(3)))
+	none := func(natsq.Told) error { return nil }
+	now := natsq.Moment{Operations: 2, Events: 3}
+	require.ErrorIs(t, tail.Past(t.Context(), natsq.Moment{}, now, everything, none), natsq.ErrForgotten)
+	require.NoError(t, tail.Past(t.Context(), natsq.Moment{Events: 2}, now, everything, none))
+	require.ErrorIs(t, tail.Past(t.Context(), natsq.Moment{Operations: 9}, now, everything, none), natsq.ErrForgotten)
+}
+
+func TestTail_Follow(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	tail := natsq.NewTail(c.js)
+	fill(t, c)
+	ctx, cancel := context.WithCancel(t.Context())
+	var s said
+	done := make(chan error, 1)
+	second := []byte(message(3).ID.String())
+	go func() {
+		done <- tail.Follow(ctx, natsq.Moment{}, func(data []byte) bool { return bytes.Contains(data, second) }, s.add)
+	}()
+	require.Eventually(t, func() bool { return len(s.words()) == 4 }, within, every)
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventSucceeded, 3)))
+	require.Eventually(t, func() bool { return len(s.words()) == 5 }, within, every)
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	words := s.words()
+	require.Equal(t, "2-4 succeeded", words[4])
+	counts := map[string]int{}
+	for _, w := range words {
+		counts[w[4:]]++
+	}
+	require.Equal(t, map[string]int{"accepted": 1, "failed": 1, "succeeded": 1, "nothing": 2}, counts, "what is not wanted moves the moment only")
+}
