@@ -123,7 +123,7 @@ func newWaiting(b *testing.B, samsara string) *waiting {
 	s := &waiting{
 		Stack: stack.Start(b, stack.Options{
 			APIs: 1, Workers: 1, Registry: stack.Registry{Limits: history.Limits{InFlight: 8, PerSecond: 1000, Burst: 100}},
-			Environ: []string{"WRITEBACK_SAMSARA_URL=http://" + samsara, "WRITEBACK_LOG_LEVEL=warn"},
+			Environ: []string{"WRITEBACK_SAMSARA_URL=http://" + samsara, "WRITEBACK_LOG_LEVEL=warn", "WRITEBACK_PROVIDER_LOCAL=true"},
 		}),
 		b: b, partner: devissuer.DefaultClients()[0].PartnerID,
 	}

@@ -28,12 +28,12 @@ func TestRun_EverythingIsAsTold(t *testing.T) {
 	require.Empty(t, errOut.String())
 	text := out.String()
 	for _, want := range []string{
-		"1. ", "2. ", "3. ", "4. ", "5. ", "6. ", "7. ", "8. ", "Samsara", "Motive", "Geotab", "Simulator",
-		"coachingPlan", "joan.new", "would send", "dry_run=true", "attempt 3", "422", "is_sync=true", "Everything was as told",
+		"1. ", "2. ", "3. ", "4. ", "5. ", "6. ", "7. ", "8. ", "9. ", "Samsara", "Motive", "Geotab", "Simulator",
+		"coachingPlan", "joan.new", "would send", "dry_run=true", "signature right", "live tail", "attempt 3", "422", "is_sync=true", "Everything was as told",
 	} {
 		require.Contains(t, text, want)
 	}
-	require.Equal(t, 9, strings.Count(text, "ended      success"))
+	require.Equal(t, 10, strings.Count(text, "ended      success"))
 	require.NotContains(t, text, "\x1b[", "colour in a buffer")
 	require.NotContains(t, text, "%!")
 }

@@ -144,7 +144,7 @@ func (d *demo) unsubscribe(ctx context.Context, made []wire.Webhook) error {
 		}
 	}
 	d.p.row("deleted", "%d webhooks, %s each", len(made), d.p.code(http.StatusNoContent))
-	d.p.row("ended", "%s, told without a single poll", d.p.good(string(operation.Succeeded)))
+	d.p.row("ended", "%s", d.p.good(string(operation.Succeeded)))
 	d.p.gap()
 	return nil
 }

@@ -25,7 +25,6 @@ import (
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 	"writeback/pkg/tsp"
-	"writeback/pkg/tsp/all"
 )
 
 // Settings are what Base is made from.
@@ -37,7 +36,9 @@ type Settings struct {
 	Providers config.Providers
 	// KeysetFile seals credentials. Empty: they are stored in clear.
 	KeysetFile string
-	Log        *slog.Logger
+	// EgressProxy is the proxy for calls to providers. Empty: none.
+	EgressProxy string
+	Log         *slog.Logger
 }
 
 // Base is what api and worker share: connections, the store, the directory.
@@ -65,9 +66,9 @@ func Open(ctx context.Context, s Settings) (*Base, error) {
 	opt.ClientName = s.Name
 	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = 2*time.Second, 3*time.Second, 3*time.Second
 	opt.PoolSize, opt.ContextTimeoutEnabled = 64, true
-	providers, err := all.Providers(all.Config{URLs: s.Providers.URLs()})
+	providers, err := openProviders(ctx, s)
 	if err != nil {
-		return nil, fmt.Errorf("app: %w", err)
+		return nil, err
 	}
 	nc, err := natsq.Connect(s.Common.NATSURL, s.Name, s.Log)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,14 +49,11 @@ const deliveredTTL = 2 * time.Hour
 // OpenWebhooks makes the streams and the bucket of webhooks and reads the
 // subscriptions. What is not there yet is waited for until ctx ends.
 func OpenWebhooks(ctx context.Context, b *Base, cfg config.Webhooks, replicas int) (*Webhooks, error) {
-	guard := egress.Config{Open: cfg.WebhookLocal, PerHost: webhook.DefaultInFlight}
-	if cfg.EgressProxy != "" {
-		proxy, err := url.Parse(cfg.EgressProxy)
-		if err != nil {
-			return nil, errors.New("app: WRITEBACK_EGRESS_PROXY is not a URL")
-		}
-		guard.Proxy = proxy
+	proxy, err := egressProxy(cfg.EgressProxy)
+	if err != nil {
+		return nil, err
 	}
+	guard := egress.Config{Open: cfg.WebhookLocal, PerHost: webhook.DefaultInFlight, Proxy: proxy}
 	if cfg.WebhookLocal {
 		b.Log.WarnContext(ctx, "WRITEBACK_WEBHOOK_LOCAL is set: webhook endpoints may be http and have private addresses; for development only")
 	}

@@ -103,6 +103,9 @@ type Providers struct {
 	WialonURL         string `env:"WRITEBACK_WIALON_URL" rule:"http" help:"base URL of Wialon; empty is Wialon Hosting"`
 	GPSInsightURL     string `env:"WRITEBACK_GPSINSIGHT_URL" rule:"http" help:"base URL of GPS Insight; empty is its public API"`
 	VerizonConnectURL string `env:"WRITEBACK_VERIZON_CONNECT_URL" rule:"http" help:"base URL of Verizon Connect; empty is its public API"`
+
+	// ProviderLocal lets providers be on the same machine or network, without TLS.
+	ProviderLocal bool `env:"WRITEBACK_PROVIDER_LOCAL" envDefault:"false" help:"for a sandbox: provider URLs may be http and have private addresses"`
 }
 
 // URLs are the base URLs by provider name.
@@ -120,8 +123,9 @@ type Webhooks struct {
 	KeysetFile string `env:"WRITEBACK_KEYSET_FILE" rule:"file" help:"Tink keyset in JSON that seals stored secrets; without it a key for development is kept in NATS"`
 	// WebhookLocal lets endpoints be on the same machine or network, without TLS.
 	WebhookLocal bool `env:"WRITEBACK_WEBHOOK_LOCAL" envDefault:"false" help:"for development: webhook endpoints may be http and have private addresses"`
-	// EgressProxy is the proxy for calls to webhook endpoints; empty means none.
-	EgressProxy string `env:"WRITEBACK_EGRESS_PROXY" rule:"http" help:"proxy for calls to webhook endpoints; it must refuse private addresses itself"`
+	// EgressProxy is the proxy for calls to providers and webhook endpoints; empty
+	// means none.
+	EgressProxy string `env:"WRITEBACK_EGRESS_PROXY" rule:"http" help:"proxy for calls to providers and webhook endpoints; it must refuse private addresses itself"`
 }
 
 // The roles of a worker.

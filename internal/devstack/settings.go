@@ -39,7 +39,7 @@ func (o Options) settings(urls URLs, registry, keyset string) (settings, error) 
 			// Small enough for a laptop; a full stream would refuse new operations.
 			"WRITEBACK_OPERATIONS_MAX_BYTES=512MiB", "WRITEBACK_EVENTS_MAX_BYTES=1GiB",
 			// Endpoints of webhooks are on the same machine too.
-			"WRITEBACK_WEBHOOK_LOCAL=true",
+			"WRITEBACK_WEBHOOK_LOCAL=true", "WRITEBACK_PROVIDER_LOCAL=true",
 			// The registry file has everybody; writebackctl asks for a sync.
 			"WRITEBACK_SYNC_EVERY=0",
 			"WRITEBACK_KEYSET_FILE=" + keyset,
