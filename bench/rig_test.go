@@ -63,6 +63,10 @@ func (p *provider) UpdateUser(ctx context.Context, _ tsp.Connection, u tsp.UserU
 // connections is a directory in which every connection is one to the fake provider.
 type connections struct{}
 
+func (connections) User(_, _ uuid.UUID) (directory.User, directory.Connection, bool) {
+	return directory.User{}, directory.Connection{}, false
+}
+
 func (connections) ConnectionByID(id uuid.UUID) (directory.Connection, bool) {
 	return directory.Connection{ID: id, Provider: "fake", Status: directory.ConnectionActive}, true
 }

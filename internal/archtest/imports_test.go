@@ -61,6 +61,7 @@ var rules = map[string][]string{
 	"test/e2e":           {"pkg/...", "internal/...", "test/..."},
 	"test/e2e/stack":     {"pkg/...", "internal/...", "test/..."},
 	"test/chaos":         {"pkg/...", "internal/...", "test/..."},
+	"test/leak":          {"pkg/...", "internal/..."},
 	"internal/history":   {},
 	"internal/admission": {"pkg/operation"},
 	"internal/dirsync":   {"pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "internal/directory"},

@@ -330,6 +330,11 @@ func TestCheck_UnloggedCallsHaveNoExactStart(t *testing.T) {
 		h.Events[i].Rows = slices.DeleteFunc(h.Events[i].Rows, func(r EventRow) bool { return r.ID == "e1" })
 	}
 	h.Losses = []Loss{{Since: 6200 * ms, Until: 7000 * ms}}
+	h.call("5").End, h.call("6").Start = 13_250*ms, 13_200*ms // its end was noted late
+	require.Empty(t, Check(h).Residue[LeaseOverlap])
+	h.call("5").End = 13_350 * ms
+	require.Len(t, Check(h).Residue[LeaseOverlap], 1)
+	h.call("5").End = 6110 * ms
 	h.Transit = 2 * time.Second // may have been made at 4.1 s, in the wait of B
 	require.Empty(t, Check(h).Violations)
 	h.call("5").Start = 2600 * ms // in the wait in any case

@@ -21,9 +21,15 @@ func (c *call) begin(transit time.Duration) time.Duration {
 	return max(c.row.Start, c.Start-transit)
 }
 
+// answerSlack is how long before a busy provider notes the end of a call the worker
+// may have its answer.
+const answerSlack = 100 * time.Millisecond
+
 // over is when the call stopped to matter: it was answered, or its worker gave up.
 func (c *call) over() time.Duration {
 	switch {
+	case c.row == nil && c.Status != 0 && c.End != 0:
+		return max(c.Start, c.End-answerSlack) // only the provider's clock is known
 	case c.row == nil:
 		return c.End
 	case c.End == 0:

@@ -154,12 +154,12 @@ func New(deps Deps, cfg Config) (http.Handler, error) {
 	if err := s.register(wire.Routes(), s.handlers()); err != nil {
 		return nil, err
 	}
-	return otelhttp.NewHandler(s.observe(http.HandlerFunc(s.dispatch)), unmatched,
+	return addressHidden(otelhttp.NewHandler(addressShown(s.observe(http.HandlerFunc(s.dispatch))), unmatched,
 		otelhttp.WithTracerProvider(s.cfg.Tracer),
 		otelhttp.WithMeterProvider(noopmetric.NewMeterProvider()),
 		otelhttp.WithPropagators(propagation.TraceContext{}),
 		otelhttp.WithSpanNameFormatter(func(string, *http.Request) string { return unmatched }),
-	), nil
+	)), nil
 }
 
 func (d Deps) check() error {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -41,16 +42,30 @@ func call(t *testing.T, route wire.Route, connection, user, op uuid.UUID, bearer
 	return in
 }
 
-// hasBody asks the document whether the route takes a body.
-func hasBody(t *testing.T, route wire.Route) bool {
-	t.Helper()
+// bodies are the routes that take a body, as the document says.
+var bodies = sync.OnceValues(func() (map[string]map[string]bool, error) {
 	var doc struct {
 		Paths map[string]map[string]struct{ RequestBody *struct{} }
 	}
-	require.NoError(t, json.Unmarshal(wire.OpenAPI(), &doc))
-	operation, ok := doc.Paths[route.Path][strings.ToLower(route.Method)]
+	err := json.Unmarshal(wire.OpenAPI(), &doc)
+	out := make(map[string]map[string]bool, len(doc.Paths))
+	for path, item := range doc.Paths {
+		out[path] = map[string]bool{}
+		for method, operation := range item {
+			out[path][strings.ToUpper(method)] = operation.RequestBody != nil
+		}
+	}
+	return out, err
+})
+
+// hasBody asks the document whether the route takes a body.
+func hasBody(t *testing.T, route wire.Route) bool {
+	t.Helper()
+	all, err := bodies()
+	require.NoError(t, err)
+	has, ok := all[route.Path][route.Method]
 	require.True(t, ok)
-	return operation.RequestBody != nil
+	return has
 }
 
 // seed stores an operation of the partner that has succeeded.

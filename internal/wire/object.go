@@ -17,6 +17,37 @@ type member struct {
 // MarshalJSON writes the members in order. HTML characters stay as they are.
 func (o object) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
+	if err := appendJSON(&b, o); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// appendJSON writes objects into one buffer: encoding/json would read again, at each
+// level, all that is below.
+func appendJSON(b *bytes.Buffer, v any) error {
+	switch v := v.(type) {
+	case object:
+		return appendMembers(b, v)
+	case []object:
+		b.WriteByte('[')
+		for i, o := range v {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			if err := appendMembers(b, o); err != nil {
+				return err
+			}
+		}
+		b.WriteByte(']')
+		return nil
+	}
+	text, err := plainJSON(v)
+	b.Write(text)
+	return err
+}
+
+func appendMembers(b *bytes.Buffer, o object) error {
 	b.WriteByte('{')
 	for i, m := range o {
 		if i > 0 {
@@ -24,18 +55,16 @@ func (o object) MarshalJSON() ([]byte, error) {
 		}
 		name, err := plainJSON(m.name)
 		if err != nil {
-			return nil, err
-		}
-		value, err := plainJSON(m.value)
-		if err != nil {
-			return nil, err
+			return err
 		}
 		b.Write(name)
 		b.WriteByte(':')
-		b.Write(value)
+		if err := appendJSON(b, m.value); err != nil {
+			return err
+		}
 	}
 	b.WriteByte('}')
-	return b.Bytes(), nil
+	return nil
 }
 
 // raw is the object as JSON. What is put into objects here always marshals.

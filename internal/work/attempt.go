@@ -39,6 +39,7 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 	defer span.End()
 	began := time.Now()
 	result, reach, failure := a.call(ctx, lease)
+	failure = a.hide(lease.Accepted, failure)
 	ended := time.Now()
 	if failure != nil && errors.Is(failure, errNotMade) && !lease.Sync {
 		a.parts.Log.WarnContext(ctx, "attempt not made", "operation_id", lease.ID, "connection_id", lease.ConnectionID,

@@ -33,6 +33,7 @@ func (a *Accepter) DryRun(ctx context.Context, in operation.Accepted, l tsp.Limi
 	}
 	began := time.Now()
 	calls, failure := a.attempt.draft(ctx, in)
+	failure = a.attempt.hide(in, failure)
 	now := time.Now().UTC()
 	out := Draft{Calls: calls, Operation: pending(in, operation.Place{Seq: began.UnixMicro(), Deadline: began.Add(l.Deadline).UTC()})}
 	out.Operation.Status = operation.Succeeded

@@ -62,6 +62,11 @@ func (p *provider) received() []tsp.UserUpdate {
 // connections is a directory of active connections to the fake provider.
 type connections struct{ limits directory.LimitsOverride }
 
+// User knows nobody.
+func (connections) User(_, _ uuid.UUID) (directory.User, directory.Connection, bool) {
+	return directory.User{}, directory.Connection{}, false
+}
+
 func (c connections) ConnectionByID(id uuid.UUID) (directory.Connection, bool) {
 	return directory.Connection{ID: id, Provider: "fake", Status: directory.ConnectionActive, Limits: c.limits}, true
 }

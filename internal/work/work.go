@@ -19,9 +19,10 @@ import (
 	"writeback/pkg/tsp"
 )
 
-// connections finds a connection and keeps its credentials fresh.
+// connections finds a connection and its users, and keeps its credentials fresh.
 type connections interface {
 	ConnectionByID(id uuid.UUID) (directory.Connection, bool)
+	User(partner, id uuid.UUID) (directory.User, directory.Connection, bool)
 	Credentials(ctx context.Context, connection uuid.UUID, stale tsp.Credentials, r tsp.Refresher) (tsp.Credentials, error)
 	Learn(ctx context.Context, connection uuid.UUID, users []tsp.ListedUser) (directory.Count, error)
 }
