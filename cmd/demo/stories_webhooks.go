@@ -158,7 +158,7 @@ func (d *demo) follow(ctx context.Context) (<-chan wire.OperationEvent, func(), 
 		return nil, nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+d.c.token)
-	resp, err := d.c.http.Do(req)
+	resp, err := d.c.http.Do(req) //nolint:bodyclose // the returned stop closes it
 	if err != nil {
 		cancel()
 		return nil, nil, err

@@ -67,10 +67,9 @@ func (s *server) tailOperations(w http.ResponseWriter, r *http.Request) error {
 		after = start
 	}
 	// What goes wrong from here on cannot be an answer: the stream has begun.
-	if err := s.tell(ctx, out, stream, after); err != nil {
-		out.end(endOf(err))
-		trailOf(r.Context()).cause = err.Error()
-	}
+	ended := s.tell(ctx, out, stream, after)
+	out.end(endOf(ended))
+	trailOf(r.Context()).cause = ended.Error()
 	return nil
 }
 
@@ -93,7 +92,8 @@ func (s *server) lastEvent(r *http.Request) (string, error) {
 	return place, nil
 }
 
-// tell writes what happened after a place, then what happens, until something ends it.
+// tell writes what happened after a place, then what happens, until something ends it;
+// it gives what that was, never nil.
 func (s *server) tell(ctx context.Context, out *eventStream, stream *tail.Stream, after string) error {
 	if err := out.open(after); err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +23,6 @@ const tailPath = operationsPath + "/events"
 
 // script are streams whose messages the test says.
 type script struct {
-	mu   sync.Mutex
 	now  natsq.Moment
 	past []natsq.Told
 	feed chan natsq.Told
