@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/history"
@@ -22,10 +23,14 @@ func TestKill_NothingIsLost(t *testing.T) {
 		t.Skip("it runs a load")
 	}
 	s := stack.Start(t, stack.Options{APIs: 2, Workers: 2, Registry: stack.Registry{Limits: fast}})
-	for _, provider := range []string{sandbox.Samsara, sandbox.Motive, sandbox.Geotab} {
-		require.NoError(t, s.Fault(sandbox.Fault{Provider: provider, LatencyMS: 50})) // so that calls are under way
+	slow := func(ms int) {
+		assert.NoError(t, s.ClearFaults())
+		for _, provider := range []string{sandbox.Samsara, sandbox.Motive, sandbox.Geotab} {
+			assert.NoError(t, s.Fault(sandbox.Fault{Provider: provider, LatencyMS: ms}))
+		}
 	}
-	var killWorker, killAPI sync.Once
+	slow(50)
+	var slowDown, killWorker, killAPI sync.Once
 	requests := s.Run(t.Context(), stack.Load{
 		Name: "kill", Operations: 2000, Clients: 32, Users: 25, SyncShare: 0.05, Seed: 1,
 		Sent: func(n int) {
@@ -33,7 +38,12 @@ func TestKill_NothingIsLost(t *testing.T) {
 			case n >= 1000:
 				killAPI.Do(s.APIs[0].Kill)
 			case n >= 700:
-				killWorker.Do(s.Workers[0].Kill)
+				killWorker.Do(func() {
+					s.Workers[0].Kill()
+					slow(50)
+				})
+			case n >= 600:
+				slowDown.Do(func() { slow(1000) }) // so that the worker has calls under way
 			}
 		},
 	})
