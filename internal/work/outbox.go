@@ -8,7 +8,7 @@ import (
 const (
 	outboxEvery = 500 * time.Millisecond
 	outboxMost  = 32
-	outboxHold  = 10 * time.Second
+	outboxHold  = 4 * time.Second
 )
 
 // outboxLoop publishes what is overdue, until ctx ends. It stands still while NATS
