@@ -35,7 +35,7 @@ func (p *Provider) client(conn tsp.Connection, changes operation.Changes) (clien
 			return client{}, &operation.Failure{Type: operation.ErrorAuth, Detail: "webfleet: the connection has no " + name}
 		}
 	}
-	number, _ := plusPhone(changes[operation.FieldPhoneNumber].Text(), changes[operation.FieldPhoneCountryCode].Text())
+	number, _ := tsp.PlusPhone(changes[operation.FieldPhoneNumber].Text(), changes[operation.FieldPhoneCountryCode].Text())
 	return client{
 		call: p.call, base: p.base, account: creds["account"], apikey: creds["apikey"],
 		header: http.Header{

@@ -35,7 +35,7 @@ func table() tsp.Table {
 		{Field: operation.FieldUserEmail, Target: keyEmail, Clear: tsp.ClearEmpty},
 		{Field: operation.FieldFirstName, Target: keyName, Joint: true, Note: "One name with last_name, or name1 where the tenant writes two."},
 		{Field: operation.FieldLastName, Target: keyName, Joint: true, Note: "One name with first_name, or name2 where the tenant writes two."},
-		{Field: operation.FieldPhoneNumber, Target: keyPhone, Clear: tsp.ClearEmpty, Joint: true, Convert: national,
+		{Field: operation.FieldPhoneNumber, Target: keyPhone, Clear: tsp.ClearEmpty, Joint: true, Convert: tsp.NationalPhone,
 			Note: "Written with a plus and the country code, which must be given."},
 		{Field: operation.FieldCountryCode, Target: keyCountry, Clear: tsp.ClearEmpty, Convert: alpha2},
 		{Field: operation.FieldLicenseCountry},
@@ -52,7 +52,7 @@ func table() tsp.Table {
 		{Field: operation.FieldAllowAdverseDriving},
 		{Field: operation.FieldDefaultTimeZone},
 		{Field: operation.FieldDOTID},
-		{Field: operation.FieldPhoneCountryCode, Target: keyPhone, Joint: true, Convert: dialDigits, Note: "Only together with phone_number."},
+		{Field: operation.FieldPhoneCountryCode, Target: keyPhone, Joint: true, Convert: tsp.DialDigits, Note: "Only together with phone_number."},
 		{Field: operation.FieldHOSComplianceType},
 		{Field: operation.FieldHOSTrackingMethod},
 	}
@@ -129,7 +129,7 @@ func (w *write) phone() {
 	case v.IsNull():
 		w.params[keyPhone] = ""
 	default:
-		number, err := plusPhone(v.Text(), code.Text())
+		number, err := tsp.PlusPhone(v.Text(), code.Text())
 		if err != nil {
 			w.refused.Add(operation.FieldPhoneNumber, "%s", err)
 			return

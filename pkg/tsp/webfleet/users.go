@@ -172,7 +172,7 @@ func fieldsOf(row driver, settings map[string]string) operation.Changes {
 	}
 	if _, shown := row[keyPhone]; shown {
 		text := strings.TrimSpace(row.text(keyPhone))
-		if number, code, ok := splitPhone(text); ok {
+		if number, code, ok := tsp.SplitPhone(text); ok {
 			out[operation.FieldPhoneNumber], out[operation.FieldPhoneCountryCode] = operation.Text(number), operation.Text(code)
 		} else {
 			out[operation.FieldPhoneNumber] = orNull(text)

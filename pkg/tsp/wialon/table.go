@@ -48,7 +48,7 @@ func table(settings map[string]string) tsp.Table {
 		custom(operation.FieldUserEmail),
 		{Field: operation.FieldFirstName, Target: keyName, Joint: true, Note: "One name with last_name."},
 		{Field: operation.FieldLastName, Target: keyName, Joint: true, Note: "One name with first_name."},
-		{Field: operation.FieldPhoneNumber, Target: keyPhone, Clear: tsp.ClearEmpty, Joint: true, Convert: national,
+		{Field: operation.FieldPhoneNumber, Target: keyPhone, Clear: tsp.ClearEmpty, Joint: true, Convert: tsp.NationalPhone,
 			Note: "Written with a plus and the country code, which must be given."},
 		{Field: operation.FieldCountryCode},
 		{Field: operation.FieldLicenseCountry},
@@ -64,7 +64,7 @@ func table(settings map[string]string) tsp.Table {
 		{Field: operation.FieldAllowAdverseDriving},
 		{Field: operation.FieldDefaultTimeZone},
 		{Field: operation.FieldDOTID},
-		{Field: operation.FieldPhoneCountryCode, Target: keyPhone, Joint: true, Convert: dialDigits, Note: "Only together with phone_number."},
+		{Field: operation.FieldPhoneCountryCode, Target: keyPhone, Joint: true, Convert: tsp.DialDigits, Note: "Only together with phone_number."},
 		{Field: operation.FieldHOSComplianceType},
 		{Field: operation.FieldHOSTrackingMethod},
 	}
@@ -122,7 +122,7 @@ func (w *write) phone() {
 	case v.IsNull():
 		w.patch[keyPhone] = ""
 	default:
-		number, err := plusPhone(v.Text(), code.Text())
+		number, err := tsp.PlusPhone(v.Text(), code.Text())
 		if err != nil {
 			w.refused.Add(operation.FieldPhoneNumber, "%s", err)
 			return

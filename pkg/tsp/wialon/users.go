@@ -135,7 +135,7 @@ func fieldsOf(d driver, settings map[string]string) operation.Changes {
 	}
 	if _, shown := d[keyPhone]; shown {
 		text := strings.TrimSpace(d.text(keyPhone))
-		if number, code, ok := splitPhone(text); ok {
+		if number, code, ok := tsp.SplitPhone(text); ok {
 			out[operation.FieldPhoneNumber], out[operation.FieldPhoneCountryCode] = operation.Text(number), operation.Text(code)
 		} else {
 			out[operation.FieldPhoneNumber] = orNull(text)

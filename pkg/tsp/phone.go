@@ -1,4 +1,4 @@
-package webfleet
+package tsp
 
 import (
 	"errors"
@@ -7,8 +7,9 @@ import (
 	"writeback/pkg/operation"
 )
 
-// plusPhone writes a number with a plus and its country code, as digits.
-func plusPhone(number, code string) (string, error) {
+// PlusPhone writes a number with a plus and its country code, as digits; an error is
+// a sentence for the partner that does not repeat the number.
+func PlusPhone(number, code string) (string, error) {
 	rest, international := strings.CutPrefix(strings.TrimSpace(number), "+")
 	d := digits(rest)
 	dial := digits(code)
@@ -27,8 +28,8 @@ func plusPhone(number, code string) (string, error) {
 	return "+" + dial + d, nil
 }
 
-// splitPhone takes a written number apart; false: the country code cannot be told.
-func splitPhone(text string) (number, code string, ok bool) {
+// SplitPhone takes a written number apart; false: the country code cannot be told.
+func SplitPhone(text string) (number, code string, ok bool) {
 	d := digits(text)
 	code = dialPrefix(d)
 	if !strings.HasPrefix(text, "+") || code == "" {
@@ -37,10 +38,10 @@ func splitPhone(text string) (number, code string, ok bool) {
 	return d[len(code):], "+" + code, true
 }
 
-// national is the number without its country code, by which two forms of the same
-// number are found to be one.
-func national(v operation.Value) (any, error) {
-	if number, _, ok := splitPhone(strings.TrimSpace(v.Text())); ok {
+// NationalPhone is a Rule's Convert: it gives the number without its country code,
+// by which two forms of the same number are found to be one.
+func NationalPhone(v operation.Value) (any, error) {
+	if number, _, ok := SplitPhone(strings.TrimSpace(v.Text())); ok {
 		return number, nil
 	}
 	if d := digits(v.Text()); d != "" && !strings.ContainsFunc(strings.TrimPrefix(strings.TrimSpace(v.Text()), "+"), notPhone) {
@@ -49,7 +50,8 @@ func national(v operation.Value) (any, error) {
 	return nil, errors.New("must be digits with the usual separators")
 }
 
-func dialDigits(v operation.Value) (any, error) {
+// DialDigits is a Rule's Convert for a country code: it gives its digits.
+func DialDigits(v operation.Value) (any, error) {
 	code := strings.TrimSpace(v.Text())
 	d := digits(code)
 	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
