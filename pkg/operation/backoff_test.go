@@ -11,14 +11,14 @@ import (
 	"writeback/pkg/operation"
 )
 
-// ceiling is min(limit, base·2^(n-1)), the longest delay after the n-th failure.
+// ceiling is min(limit, base·4^(n-1)), the longest delay after the n-th failure.
 func ceiling(base, limit time.Duration, n int) time.Duration {
 	c := base
 	for i := 1; i < n && c < limit; i++ {
-		if c > math.MaxInt64/2 {
+		if c > math.MaxInt64/4 {
 			return limit
 		}
-		c *= 2
+		c *= 4
 	}
 	return min(c, limit)
 }
@@ -73,11 +73,11 @@ func TestBackoff_FullJitter(t *testing.T) {
 		ceiling time.Duration
 	}{
 		{"first", operation.Backoff{Base: 10 * time.Second, Cap: time.Hour}, 1, 10 * time.Second},
-		{"doubled", operation.Backoff{Base: 10 * time.Second, Cap: time.Hour}, 5, 160 * time.Second},
+		{"grown", operation.Backoff{Base: 10 * time.Second, Cap: time.Hour}, 4, 640 * time.Second},
 		{"capped", operation.Backoff{Base: 10 * time.Second, Cap: time.Minute}, 9, time.Minute},
 		{"far beyond the cap", operation.Backoff{Base: 10 * time.Second, Cap: time.Minute}, math.MaxInt, time.Minute},
 		{"zero value, first", operation.Backoff{}, 1, operation.DefaultBase},
-		{"zero value, third", operation.Backoff{}, 3, 4 * operation.DefaultBase},
+		{"zero value, third", operation.Backoff{}, 3, 16 * operation.DefaultBase},
 		{"zero value, capped", operation.Backoff{}, 40, operation.DefaultCap},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
