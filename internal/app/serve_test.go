@@ -12,25 +12,93 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// short patience makes the tests of it quick; what they wait for is the event.
+var short = patience{header: 50 * time.Millisecond, read: 200 * time.Millisecond, write: time.Minute, idle: time.Minute}
+
+// served runs h with short patience until the returned stop, which waits for the end.
+func served(t *testing.T, h http.Handler) (addr string, stop func()) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, ln, h, 10*time.Second, short) }()
+	return ln.Addr().String(), func() {
+		cancel()
+		require.NoError(t, <-done)
+	}
+}
+
+// cutOff reads until the server has closed the connection, and fails when it has not.
+func cutOff(t *testing.T, conn net.Conn) string {
+	t.Helper()
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
+	got, err := io.ReadAll(conn)
+	var timeout net.Error
+	require.False(t, errors.As(err, &timeout) && timeout.Timeout(), "the server gave up first")
+	return string(got)
+}
+
 // A caller that never finishes its header is cut off by the server, not kept.
 func TestServe_EndsSlowHeaders(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request without an end was handled") })
-	go func() { served <- Serve(ctx, ln, handler, time.Second) }()
-
-	conn, err := net.Dial("tcp", ln.Addr().String())
+	addr, stop := served(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("a request without an end was handled")
+	}))
+	conn, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
 	_, err = conn.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "))
 	require.NoError(t, err)
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
-	_, err = io.Copy(io.Discard, conn)
-	var timeout net.Error
-	require.False(t, errors.As(err, &timeout) && timeout.Timeout(), "the server gave up first")
+	cutOff(t, conn)
 	require.NoError(t, conn.Close())
 	stop()
-	require.NoError(t, <-served)
+}
+
+// A caller that never finishes its body is cut off too, whether the handler reads the
+// body or not, and the handler ends: the server stops with nothing under way.
+func TestServe_EndsSlowBodies(t *testing.T) {
+	t.Parallel()
+	reads := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		if err == nil {
+			t.Error("a body without an end was read")
+		}
+		w.WriteHeader(http.StatusRequestTimeout)
+	})
+	ignores := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	for _, row := range []struct {
+		name    string
+		handler http.Handler
+		body    string
+		drips   bool
+		answer  string
+	}{
+		{"stops in the middle", reads, "Content-Length: 100\r\n\r\n{\"a\":", false, "HTTP/1.1 408"},
+		{"drips", reads, "Content-Length: 1000000\r\n\r\n{\"a\":", true, "HTTP/1.1 408"},
+		{"stops in the middle of a chunk", reads, "Transfer-Encoding: chunked\r\n\r\n10\r\nabc", false, "HTTP/1.1 408"},
+		{"drips, and nobody reads", ignores, "Content-Length: 100000\r\n\r\n{\"a\":", true, "HTTP/1.1 204"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			addr, stop := served(t, row.handler)
+			conn, err := net.Dial("tcp", addr)
+			require.NoError(t, err)
+			_, err = conn.Write([]byte("POST / HTTP/1.1\r\nHost: x\r\n" + row.body))
+			require.NoError(t, err)
+			dripped := make(chan struct{})
+			go func() {
+				defer close(dripped)
+				for row.drips {
+					if _, err := conn.Write([]byte("x")); err != nil {
+						return // the server has closed
+					}
+					time.Sleep(time.Millisecond) // the pace of the caller, not a wait
+				}
+			}()
+			require.Contains(t, cutOff(t, conn), row.answer)
+			require.NoError(t, conn.Close())
+			<-dripped
+			stop()
+		})
+	}
 }

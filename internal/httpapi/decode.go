@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -118,6 +119,9 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 		body, err = io.ReadAll(io.LimitReader(r.Body, s.cfg.MaxBody+1))
 	}
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		return nil, refuse(http.StatusRequestTimeout, "the body did not come in time")
 	case err != nil:
 		w.Header().Set("Connection", "close")
 		return nil, refuse(http.StatusBadRequest, "the body could not be read")

@@ -90,8 +90,9 @@ func TestUpdateUser_SlowBody(t *testing.T) {
 	body, writer := io.Pipe()
 	t.Cleanup(func() { _ = writer.Close() })
 	got := api.send(request{method: http.MethodPatch, path: usersPath + userOne.String(), reader: body})
-	require.Equal(t, 400, got.status, got.text)
-	require.Contains(t, got.body["detail"], "could not be read")
+	require.Equal(t, 408, got.status, got.text)
+	require.EqualValues(t, 408, got.body["code"])
+	require.Contains(t, got.body["detail"], "did not come in time")
 }
 
 func TestRoutes_HostilePaths(t *testing.T) {
