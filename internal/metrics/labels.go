@@ -1,0 +1,82 @@
+package metrics
+
+// The values of labels that the code names.
+const (
+	// QueueOperations and QueueWebhooks tell the two stores and their workers apart.
+	QueueOperations = "operations"
+	QueueWebhooks   = "webhooks"
+
+	ModeAsync = "async"
+	ModeSync  = "sync"
+
+	StateReady       = "ready"
+	StateDelayed     = "delayed"
+	StateRateLimited = "rate_limited"
+	StateBlocked     = "blocked"
+	StateBehind      = "behind"
+	StateInFlight    = "in_flight"
+
+	RepairExpired     = "expired_lease"
+	RepairHealed      = "healed"
+	RepairRepublished = "republished"
+
+	// GenerationNew is a shard that started empty, GenerationRebuilt one that was
+	// read back from the streams.
+	GenerationNew     = "new"
+	GenerationRebuilt = "rebuilt"
+
+	ResultDone   = "done"
+	ResultFailed = "failed"
+
+	TokenMissing     = "missing"
+	TokenInvalid     = "invalid"
+	TokenExpired     = "expired"
+	TokenScope       = "scope"
+	TokenUnavailable = "unavailable"
+
+	SystemNATS = "nats"
+
+	OperationPublish = "publish"
+	OperationFetch   = "fetch"
+
+	ErrorTimeout = "timeout"
+	ErrorAway    = "away"
+)
+
+// The labels.
+var (
+	provider = Label{Key: "provider", Values: []string{
+		"catena_simulator", "geotab", "gpsinsight", "motive", "samsara", "verizon_connect", "webfleet", "wialon",
+	}}
+	errorTypes = []string{"auth", "network", "tsp", "validation"}
+	outcome    = Label{Key: "outcome", Values: append([]string{"success"}, errorTypes...)}
+	errorType  = Label{Key: "error_type", Values: errorTypes, Set: "absent for a success, and for an end without a call"}
+	status     = Label{Key: "status", Values: []string{"failed", "success"}}
+	kindOfOp   = Label{Key: "operation_type", Values: []string{"create", "update"}}
+	mode       = Label{Key: "mode", Values: []string{ModeAsync, ModeSync}}
+	queue      = Label{Key: "queue", Values: []string{QueueOperations, QueueWebhooks}}
+	state      = Label{Key: "state", Values: []string{
+		StateReady, StateDelayed, StateRateLimited, StateBlocked, StateBehind, StateInFlight,
+	}}
+	repair     = Label{Key: "kind", Values: []string{RepairExpired, RepairHealed, RepairRepublished}}
+	generation = Label{Key: "cause", Values: []string{GenerationNew, GenerationRebuilt}}
+	result     = Label{Key: "result", Values: []string{ResultDone, ResultFailed}}
+	rejection  = Label{Key: "reason", Values: []string{TokenMissing, TokenInvalid, TokenExpired, TokenScope, TokenUnavailable}}
+	syncedUser = Label{Key: "result", Values: []string{"created", "updated", "unchanged", "gone"}}
+	syncedPage = Label{Key: "result", Values: outcome.Values}
+	syncedWalk = Label{Key: "result", Values: []string{"finished", "given_up"}}
+
+	method = Label{Key: "http.request.method", Values: []string{
+		"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
+	}}
+	route  = Label{Key: "http.route", Set: "the documented routes, and `unmatched`"}
+	code   = Label{Key: "http.response.status_code", Set: "HTTP status codes; absent without an answer"}
+	scheme = Label{Key: "url.scheme", Values: []string{"http", "https"}}
+	fault  = Label{Key: "error.type", Set: "the status code, for 5xx; absent otherwise"}
+
+	system      = Label{Key: "messaging.system", Values: []string{SystemNATS}}
+	doing       = Label{Key: "messaging.operation.name", Values: []string{OperationPublish, OperationFetch}}
+	destination = Label{Key: "messaging.destination.name", Set: "the subjects that Writeback uses; they hold no ids"}
+	group       = Label{Key: "messaging.consumer.group.name", Set: "the consumers that Writeback makes"}
+	mishap      = Label{Key: "error.type", Values: []string{ErrorAway, ErrorTimeout}, Set: "absent for a success"}
+)
