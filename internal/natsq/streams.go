@@ -44,6 +44,9 @@ type Config struct {
 	OperationsMaxBytes, EventsMaxBytes int64
 	// AckWait is when an unacked wake-up is given to another worker. Default 30 s.
 	AckWait time.Duration
+	// Log is told of a stream that is narrower than the configuration and cannot be
+	// widened. Nil: nobody is.
+	Log *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -65,22 +68,26 @@ func (c Config) withDefaults() Config {
 	if c.AckWait <= 0 {
 		c.AckWait = 30 * time.Second
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	return c
 }
 
 // Connect opens a connection that reconnects for ever and buffers nothing while it
 // is away: a publish that cannot go out now fails now, and the outbox repeats it.
 // A server that is not there yet is no error.
-func Connect(url, name string, log *slog.Logger) (*nats.Conn, error) {
-	nc, err := nats.Connect(url,
+// more are options of the caller's own, for example credentials.
+func Connect(url, name string, log *slog.Logger, more ...nats.Option) (*nats.Conn, error) {
+	nc, err := nats.Connect(url, append([]nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250*time.Millisecond),
+		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, 500*time.Millisecond),
 		nats.ReconnectBufSize(-1),
 		nats.RetryOnFailedConnect(true),
-		nats.Timeout(3*time.Second),
-		nats.PingInterval(10*time.Second),
+		nats.Timeout(3 * time.Second),
+		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil: we closed it
@@ -89,16 +96,15 @@ func Connect(url, name string, log *slog.Logger) (*nats.Conn, error) {
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("nats reconnected") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats", "error", err) }),
-	)
+	}, more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("natsq: connect: %w", err)
 	}
 	return nc, nil
 }
 
-// Ensure creates the streams and the consumer, or brings them to the
-// configuration. Several processes may do so at once.
-func Ensure(ctx context.Context, js jetstream.JetStream, cfg Config) error {
+// Streams are the streams that Ensure makes, as the configuration wants them.
+func Streams(cfg Config) []jetstream.StreamConfig {
 	cfg = cfg.withDefaults()
 	streams := []jetstream.StreamConfig{
 		{
@@ -114,7 +120,8 @@ func Ensure(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 			Description: "messages that could not be understood", MaxAge: 30 * 24 * time.Hour, MaxBytes: 256 << 20,
 		},
 	}
-	for _, s := range streams {
+	for i := range streams {
+		s := &streams[i]
 		s.Retention = jetstream.LimitsPolicy
 		s.Storage = jetstream.FileStorage
 		s.Compression = jetstream.S2Compression
@@ -126,17 +133,23 @@ func Ensure(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 			// A dead message comes back after AckWait if its end got lost.
 			s.Duplicates = max(10*time.Minute, 2*cfg.AckWait)
 		}
-		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
-			return fmt.Errorf("natsq: stream %s: %w", s.Name, err)
+	}
+	return streams
+}
+
+// Ensure creates the streams and the consumer, or brings them to at least the
+// configuration; see provision. Several processes may do so at once.
+func Ensure(ctx context.Context, js jetstream.JetStream, cfg Config) error {
+	cfg = cfg.withDefaults()
+	p := provision{js, cfg.Log}
+	for _, s := range Streams(cfg) {
+		if err := p.stream(ctx, s); err != nil {
+			return err
 		}
 	}
-	_, err := js.CreateOrUpdateConsumer(ctx, StreamOperations, jetstream.ConsumerConfig{
+	return p.consumer(ctx, StreamOperations, jetstream.ConsumerConfig{
 		Durable: ConsumerQuiet, Description: "wakes workers", FilterSubject: SubjectQuiet,
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait, MaxDeliver: -1, MaxAckPending: 20_000,
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 	})
-	if err != nil {
-		return fmt.Errorf("natsq: consumer %s: %w", ConsumerQuiet, err)
-	}
-	return nil
 }

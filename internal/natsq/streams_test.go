@@ -92,14 +92,14 @@ func TestEnsure_BringsToTheNewConfiguration(t *testing.T) {
 	require.NoError(t, c.pub.Accepted(t.Context(), message(1), true))
 	require.NoError(t, natsq.Ensure(t.Context(), c.js, natsq.Config{
 		OperationsMaxAge: 72 * time.Hour, EventsMaxAge: 90 * 24 * time.Hour,
-		OperationsMaxBytes: 32 << 20, EventsMaxBytes: 16 << 20, AckWait: time.Minute,
+		OperationsMaxBytes: 80 << 20, EventsMaxBytes: 96 << 20, AckWait: time.Minute,
 	}))
 	for name, want := range map[string]struct {
 		age   time.Duration
 		bytes int64
 	}{
-		natsq.StreamOperations: {72 * time.Hour, 32 << 20},
-		natsq.StreamEvents:     {90 * 24 * time.Hour, 16 << 20},
+		natsq.StreamOperations: {72 * time.Hour, 80 << 20},
+		natsq.StreamEvents:     {90 * 24 * time.Hour, 96 << 20},
 	} {
 		s, err := c.js.Stream(t.Context(), name)
 		require.NoError(t, err)

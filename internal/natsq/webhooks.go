@@ -3,8 +3,8 @@ package natsq
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -38,6 +38,9 @@ type WebhookConfig struct {
 	MaxBytes int64
 	// AckWait is when an event that nobody acked is given out again. Default 30 s.
 	AckWait time.Duration
+	// Log is told of a stream that is narrower than the configuration and cannot be
+	// widened. Nil: nobody is.
+	Log *slog.Logger
 }
 
 func (c WebhookConfig) withDefaults() WebhookConfig {
@@ -53,6 +56,9 @@ func (c WebhookConfig) withDefaults() WebhookConfig {
 	if c.AckWait <= 0 {
 		c.AckWait = 30 * time.Second
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	return c
 }
 
@@ -60,6 +66,7 @@ func (c WebhookConfig) withDefaults() WebhookConfig {
 // them; Ensure comes first. A new consumer starts with what happens from then on.
 func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConfig) error {
 	cfg = cfg.withDefaults()
+	p := provision{js, cfg.Log}
 	for _, s := range []jetstream.StreamConfig{
 		{Name: StreamDeliveries, Subjects: []string{SubjectDelivery}, Description: "webhook deliveries to make"},
 		{
@@ -73,8 +80,8 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 		// Redis would lose it.
 		s.Discard = jetstream.DiscardOld
 		s.Duplicates = time.Second
-		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
-			return fmt.Errorf("natsq: stream %s: %w", s.Name, err)
+		if err := p.stream(ctx, s); err != nil {
+			return err
 		}
 	}
 	for stream, c := range map[string]jetstream.ConsumerConfig{
@@ -85,8 +92,8 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 		c.AckPolicy, c.AckWait = jetstream.AckExplicitPolicy, cfg.AckWait
 		c.MaxDeliver, c.MaxAckPending = -1, 4096
 		c.DeliverPolicy = jetstream.DeliverNewPolicy
-		if _, err := js.CreateOrUpdateConsumer(ctx, stream, c); err != nil {
-			return fmt.Errorf("natsq: consumer %s: %w", c.Durable, err)
+		if err := p.consumer(ctx, stream, c); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -195,9 +202,16 @@ func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode f
 			return err
 		}
 		var g errgroup.Group
+		var taken atomic.Bool
 		g.SetLimit(feedBatch / 2)
 		for msg := range batch.Messages() {
-			g.Go(func() error { return feedOne(ctx, f, msg, decode, take) })
+			g.Go(func() error {
+				err := feedOne(ctx, f, msg, decode, take)
+				if err == nil {
+					taken.Store(true)
+				}
+				return err
+			})
 		}
 		cancel()
 		failed := g.Wait()
@@ -206,7 +220,8 @@ func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode f
 			!errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			return err
 		}
-		if failed != nil {
+		// What fails alone comes again by itself and slows nothing else.
+		if failed != nil && !taken.Load() {
 			return failed
 		}
 	}
