@@ -28,7 +28,8 @@ var rules = map[string][]string{
 	"pkg/tsp/*": {"pkg/operation", "pkg/tsp", "pkg/tsp/httpcall"},
 
 	"internal/archtest":  {},
-	"internal/config":    {},
+	"internal/config":    {"internal/redisurl"},
+	"internal/redisurl":  {},
 	"internal/telemetry": {},
 	"internal/testenv":   {},
 	"internal/wire":      {"pkg/operation"},

@@ -1,0 +1,181 @@
+// Package redisurl reads the address of Redis: one server, a Redis Cluster, or a
+// primary that Sentinel looks after.
+//
+//	redis://user:password@host:6379/0
+//	redis+cluster://user:password@host1:6379,host2:6379
+//	redis+sentinel://user:password@host1:26379,host2:26379/primary/0?sentinel_password=…
+//
+// rediss instead of redis is TLS, to the Sentinels as well; unix:///path is a socket.
+// It opens nothing before a client is asked for. No error shows the address, which
+// may hold a password.
+package redisurl
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrURL says that a text is none of the forms.
+var ErrURL = errors.New("redisurl: must be a redis, rediss or unix URL, or redis+cluster://host,host or redis+sentinel://host,host/primary")
+
+const (
+	clusterPort  = "6379"
+	sentinelPort = "26379"
+)
+
+// Parse reads an address. Query parameters are those of go-redis, and
+// sentinel_username and sentinel_password. The error is ErrURL.
+func Parse(text string) (*redis.UniversalOptions, error) {
+	scheme, rest, _ := strings.Cut(text, "://")
+	plain, mode, _ := strings.Cut(scheme, "+")
+	switch mode {
+	case "":
+		return parseOne(text)
+	case "cluster":
+		return parseCluster(plain, split(rest))
+	case "sentinel":
+		return parseSentinel(plain, split(rest))
+	}
+	return nil, ErrURL
+}
+
+func parseOne(text string) (*redis.UniversalOptions, error) {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "unix" && u.Hostname() == "") || (u.Scheme == "unix" && u.Path == "") {
+		return nil, ErrURL
+	}
+	one, err := redis.ParseURL(text)
+	if err != nil {
+		return nil, ErrURL
+	}
+	return universal(one, one.Addr), nil
+}
+
+func parseCluster(scheme string, p parts) (*redis.UniversalOptions, error) {
+	if p.path != "" && p.path != "0" {
+		return nil, ErrURL // a cluster has one database
+	}
+	addrs, ok := addresses(p.hosts, clusterPort)
+	if !ok {
+		return nil, ErrURL
+	}
+	o, err := several(scheme, p, "0", addrs)
+	if err != nil || o.DB != 0 {
+		return nil, ErrURL
+	}
+	o.IsClusterMode = true
+	return o, nil
+}
+
+func parseSentinel(scheme string, p parts) (*redis.UniversalOptions, error) {
+	name, db, _ := strings.Cut(p.path, "/")
+	addrs, ok := addresses(p.hosts, sentinelPort)
+	if !ok || name == "" {
+		return nil, ErrURL
+	}
+	query, err := url.ParseQuery(p.query)
+	if err != nil {
+		return nil, ErrURL
+	}
+	user, password := query.Get("sentinel_username"), query.Get("sentinel_password")
+	query.Del("sentinel_username")
+	query.Del("sentinel_password")
+	p.query = query.Encode()
+	o, err := several(scheme, p, db, addrs)
+	if err != nil {
+		return nil, ErrURL
+	}
+	o.MasterName, o.SentinelUsername, o.SentinelPassword = name, user, password
+	return o, nil
+}
+
+// parts of an address with several hosts, which net/url does not take.
+type parts struct{ user, hosts, path, query string }
+
+func split(rest string) (p parts) {
+	rest, p.query, _ = strings.Cut(rest, "?")
+	authority, path, _ := strings.Cut(rest, "/")
+	p.path = strings.TrimSuffix(path, "/")
+	p.hosts = authority
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		p.user, p.hosts = authority[:at+1], authority[at+1:]
+	}
+	return p
+}
+
+// addresses gives each host with its port.
+func addresses(hosts, port string) ([]string, bool) {
+	var all []string
+	for host := range strings.SplitSeq(hosts, ",") {
+		u, err := url.Parse("redis://" + host)
+		if err != nil || u.Hostname() == "" || u.Path != "" {
+			return nil, false
+		}
+		p := port
+		if u.Port() != "" {
+			p = u.Port()
+		}
+		if _, err := strconv.ParseUint(p, 10, 16); err != nil {
+			return nil, false
+		}
+		all = append(all, net.JoinHostPort(u.Hostname(), p))
+	}
+	return all, true
+}
+
+// several reads what is the same for all hosts.
+func several(scheme string, p parts, db string, addrs []string) (*redis.UniversalOptions, error) {
+	if scheme != "redis" && scheme != "rediss" {
+		return nil, ErrURL
+	}
+	one, err := redis.ParseURL(scheme + "://" + p.user + addrs[0] + "/" + db + "?" + p.query)
+	if err != nil {
+		return nil, ErrURL
+	}
+	if one.TLSConfig != nil {
+		one.TLSConfig.ServerName = "" // each host is known by its own name
+	}
+	return universal(one, addrs...), nil
+}
+
+func universal(o *redis.Options, addrs ...string) *redis.UniversalOptions {
+	return &redis.UniversalOptions{
+		Addrs: addrs, DB: o.DB, Username: o.Username, Password: o.Password, Protocol: o.Protocol,
+		ClientName: o.ClientName, TLSConfig: o.TLSConfig, MaxRetries: o.MaxRetries,
+		MinRetryBackoff: o.MinRetryBackoff, MaxRetryBackoff: o.MaxRetryBackoff,
+		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout,
+		PoolSize: o.PoolSize, PoolFIFO: o.PoolFIFO, PoolTimeout: o.PoolTimeout,
+		MinIdleConns: o.MinIdleConns, MaxIdleConns: o.MaxIdleConns, MaxActiveConns: o.MaxActiveConns,
+		ConnMaxIdleTime: o.ConnMaxIdleTime, ConnMaxLifetime: o.ConnMaxLifetime,
+		ContextTimeoutEnabled: true,
+	}
+}
+
+// Open makes the client of a program: with its name, calls that end with their
+// context, and time limits where the address gives none. It connects with the first
+// call; the caller closes it.
+func Open(text, name string) (redis.UniversalClient, error) {
+	o, err := Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	o.ClientName = name
+	limit := func(d *time.Duration, most time.Duration) {
+		if *d == 0 {
+			*d = most
+		}
+	}
+	limit(&o.DialTimeout, 2*time.Second)
+	limit(&o.ReadTimeout, 3*time.Second)
+	limit(&o.WriteTimeout, 3*time.Second)
+	if o.PoolSize == 0 {
+		o.PoolSize = 64
+	}
+	return redis.NewUniversalClient(o), nil
+}
