@@ -8,6 +8,7 @@ import (
 
 	"writeback/internal/wire"
 	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
 )
 
 // canceller ends an operation that is pending, or notes the wish while it is being
@@ -46,21 +47,37 @@ func (s *server) retryOperation(w http.ResponseWriter, r *http.Request) error {
 		return &operation.Error{
 			Code: operation.CodeConflict, Message: "the operation has ended as " + string(failed.Status) + "; only a failed one can be retried",
 		}
-	case failed.Resource != operation.ResourceUser || failed.Type != operation.Update:
-		return &operation.Error{Code: operation.CodeNotImplemented, Message: "only updates of users can be retried"}
+	case failed.Resource != operation.ResourceUser:
+		return &operation.Error{Code: operation.CodeNotImplemented, Message: "only writes of users can be retried"}
 	}
-	a, limits, err := s.resolveUpdate(failed.PartnerID, write{
-		user:      failed.ResourceID,
-		UserWrite: wire.UserWrite{ConnectionID: failed.ConnectionID, Changes: failed.Changes},
-	})
+	a, limits, err := s.resolveRetry(failed)
 	if err != nil {
 		return err
 	}
-	a.RetryOf = &failed.ID
 	op, err := s.submit(w, r, a, limits, placeURL(failed)+"/retry", nil)
 	if err != nil {
 		return err
 	}
 	s.answerWrite(w, r, op, false)
 	return nil
+}
+
+// resolveRetry resolves the failed operation's changes as a write of now. That of a
+// create knows which was the first: it may have made the user although it failed.
+func (s *server) resolveRetry(failed operation.Operation) (operation.Accepted, tsp.Limits, error) {
+	in := write{user: failed.ResourceID, UserWrite: wire.UserWrite{ConnectionID: failed.ConnectionID, Changes: failed.Changes}}
+	resolve := s.resolveUpdate
+	if failed.Type == operation.Create {
+		resolve = s.resolveCreate
+	}
+	a, limits, err := resolve(failed.PartnerID, in)
+	if err != nil {
+		return a, limits, err
+	}
+	a.RetryOf = &failed.ID
+	if failed.Type == operation.Create {
+		origin := failed.Reference()
+		a.Origin = &origin
+	}
+	return a, limits, nil
 }

@@ -103,6 +103,28 @@ func TestRetry_AcceptsTheChangesAnew(t *testing.T) {
 	}
 }
 
+// A retried create knows the first of its kind, however often it is retried.
+func TestRetry_ACreateKnowsTheFirst(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	first := api.seedAs(partnerOne, connOne, operation.Failed)
+	api.memory.set(func(op *operation.Operation) { op.Type, op.ResourceID, op.SourceID = operation.Create, uuid.Nil, "" })
+	got := api.post(connOne, first, "retry", nil)
+	require.Equal(t, 202, got.status, got.text)
+	require.Equal(t, "create", got.body["operation_type"])
+	require.Nil(t, got.body["resource_id"])
+	second := api.memory.all()[1]
+	require.Equal(t, first, *second.RetryOf)
+	require.Equal(t, first, *second.Origin)
+
+	api.memory.set(func(op *operation.Operation) { op.Status = operation.Failed })
+	require.Equal(t, 202, api.post(connOne, second.ID, "retry", nil).status)
+	third := api.memory.all()[2]
+	require.Equal(t, second.ID, *third.RetryOf)
+	require.Equal(t, first, *third.Origin)
+	require.Equal(t, first, third.Reference())
+}
+
 func TestRetry_IdempotencyKey(t *testing.T) {
 	t.Parallel()
 	api := newAPI(t, Config{})
@@ -130,7 +152,8 @@ func TestRetry_ChecksWhatAWriteChecks(t *testing.T) {
 		{"connection paused", connPaused, userPaused, nil, 409},
 		{"share level read", connReadOnly, userReadOnly, nil, 403},
 		{"no adapter", connNoAdapter, userNoAdapter, nil, 501},
-		{"a create", connOne, userOne, func(op *operation.Operation) { op.Type = operation.Create }, 501},
+		{"a create where none can be made", connTwo, userTwo, func(op *operation.Operation) { op.Type = operation.Create }, 501},
+		{"no user", connOne, userOne, func(op *operation.Operation) { op.Resource = "vehicle" }, 501},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -192,7 +192,9 @@ func write(ctx context.Context, t target, op operation.Accepted, repeat bool) (w
 		if !ok {
 			return written{}, operation.Refuse("users cannot be created at this provider")
 		}
-		created, err := creator.CreateUser(ctx, t.conn, tsp.UserCreate{OperationID: op.ID, Changes: op.Changes, Repeat: repeat})
+		created, err := creator.CreateUser(ctx, t.conn, tsp.UserCreate{
+			OperationID: op.Reference(), Changes: op.Changes, Repeat: repeat || op.Origin != nil,
+		})
 		return written{Result: created.Result, sourceID: created.SourceID}, asFailure(err)
 	}
 	result, err := t.provider.UpdateUser(ctx, t.conn, tsp.UserUpdate{

@@ -75,12 +75,25 @@ type Accepted struct {
 	MaxAttempts int `json:"max_attempts,omitempty"`
 	// RetryOf names the failed operation that this one repeats. Nil: none.
 	RetryOf *uuid.UUID `json:"retry_of,omitempty"`
+	// Origin names the first of the creates that this one retries. Any of them may have
+	// made the user, so all carry its id to the provider, and run one after the other.
+	// Nil: this is no retry of a create.
+	Origin *uuid.UUID `json:"origin,omitempty"`
 	// Key is the idempotency key it was accepted under. Nil: none.
 	Key *Key `json:"key,omitempty"`
 	// TraceParent and TraceState carry the W3C context of the request, so that
 	// attempts of hours later still belong to its trace.
 	TraceParent string `json:"traceparent,omitempty"`
 	TraceState  string `json:"tracestate,omitempty"`
+}
+
+// Reference is the id by which a provider is told of a create: the same for the first
+// and for all retries of it.
+func (a Accepted) Reference() uuid.UUID {
+	if a.Origin != nil {
+		return *a.Origin
+	}
+	return a.ID
 }
 
 // Key is a hashed idempotency key with what it was used for. The clear key is

@@ -17,7 +17,7 @@ import (
 // full is an operation with every field set.
 func full() operation.Operation {
 	id := func(end string) uuid.UUID { return uuid.MustParse("00000000-0000-7000-8000-0000000000" + end) }
-	retryOf := id("0f")
+	retryOf, origin := id("0f"), id("0e")
 	at := time.Date(2026, 3, 4, 5, 6, 7, 891_234_000, time.UTC)
 	return operation.Operation{
 		Accepted: operation.Accepted{
@@ -28,7 +28,7 @@ func full() operation.Operation {
 				operation.FieldNotes: operation.Null(), operation.FieldFirstName: operation.Text("Zoë <&>"),
 				operation.FieldIsActive: operation.Flag(false),
 			},
-			Sync: true, MaxAttempts: 3, RetryOf: &retryOf,
+			Sync: true, MaxAttempts: 3, RetryOf: &retryOf, Origin: &origin,
 			Key:         &operation.Key{Scope: "scope-hash", Fingerprint: "body-hash"},
 			TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", TraceState: "a=b",
 		},
@@ -116,7 +116,7 @@ func TestMessage_ReadsWhatVersion1Wrote(t *testing.T) {
 	}
 	op := full()
 	op.Version = 1
-	op.Attempts[0].Unapplied = nil // Came later; what was written before reads as none.
+	op.Attempts[0].Unapplied, op.Origin = nil, nil // Came later; what was written before reads as none.
 	var m operation.Message
 	read("message_v1.json", &m)
 	require.Equal(t, operation.Message{Accepted: op.Accepted, Place: op.Place}, m)

@@ -19,7 +19,7 @@ type Creator interface {
 // UserCreate is one new user.
 type UserCreate struct {
 	// OperationID may be sent along as a reference by which a repeat finds what an
-	// earlier attempt made.
+	// earlier attempt made. A retried create has that of the first.
 	OperationID uuid.UUID
 	Changes     operation.Changes
 	// Repeat says that an earlier attempt may have reached the provider.

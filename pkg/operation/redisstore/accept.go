@@ -105,11 +105,11 @@ func (s *Store) accept(ctx context.Context, a operation.Accepted, l Limits, atte
 	}
 }
 
-// UserOf names the mailbox: the user, or the operation itself while a create has
-// no user yet.
+// UserOf names the mailbox: the user, or while a create has no user yet the
+// operation itself, or the first one that it retries.
 func UserOf(a operation.Accepted) string {
 	if a.ResourceID == uuid.Nil {
-		return a.ID.String()
+		return a.Reference().String()
 	}
 	return a.ResourceID.String()
 }
