@@ -50,7 +50,9 @@ func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
 		if err != nil {
 			return err
 		}
-		admin.Started(base.Readiness(map[string]func(context.Context) error{"token keys": verifier.Check}))
+		checks := api.Checks()
+		checks["token keys"] = verifier.Check
+		admin.Started(base.Readiness(checks))
 		lasting, end := context.WithCancel(context.WithoutCancel(ctx))
 		g, serving := errgroup.WithContext(ctx)
 		g.Go(func() error { return base.Run(lasting) })

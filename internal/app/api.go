@@ -32,6 +32,14 @@ type API struct {
 // as requests are served.
 func (a *API) Follow(ctx context.Context) error { return a.webhooks.Run(ctx, nil) }
 
+// Checks are what readiness asks of the API besides the shared parts: an api that does
+// not follow the webhooks would not show what another one has made.
+func (a *API) Checks() map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"webhooks": func(context.Context) error { return a.webhooks.Registry.Ready() },
+	}
+}
+
 // Tail feeds the live tails until ctx ends, and then ends them: the server does not
 // stop before they have.
 func (a *API) Tail(ctx context.Context) error { return a.tail.Run(ctx) }

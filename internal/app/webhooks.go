@@ -63,7 +63,7 @@ func OpenWebhooks(ctx context.Context, b *Base, cfg config.Webhooks, replicas in
 		return nil, err
 	}
 	err = b.await(ctx, "webhooks", func(ctx context.Context) error {
-		if err := natsq.EnsureWebhooks(ctx, b.JetStream, natsq.WebhookConfig{Replicas: replicas}); err != nil {
+		if err := natsq.EnsureWebhooks(ctx, b.JetStream, natsq.WebhookConfig{Replicas: replicas, Log: b.Log}); err != nil {
 			return err
 		}
 		w.Registry, err = registry.Open(ctx, b.JetStream, sealer, w.guard.CheckURL, registry.Config{Replicas: replicas, Logger: b.Log})
@@ -86,9 +86,9 @@ func (w *Webhooks) join() {
 	w.ends = webhook.Ends{Publisher: natsq.NewDeliveries(b.publisher), Dead: w.journal}
 	w.fanout = &webhook.Fanout{
 		Subscriptions: w.Registry, Queue: w.queue, Publisher: w.ends, Note: w.acker.Note, Dead: w.journal, Log: b.Log,
-		Fleet: func(connection uuid.UUID) (uuid.UUID, string) {
-			c, _ := b.Directory.ConnectionByID(connection)
-			return c.FleetID, c.FleetRef
+		Fleet: func(connection uuid.UUID) (id uuid.UUID, ref string, known bool) {
+			c, ok := b.Directory.ConnectionByID(connection)
+			return c.FleetID, c.FleetRef, ok
 		},
 	}
 	w.Records = &webhook.Records{Owned: w.Registry, Journal: w.journal, Fanout: w.fanout}

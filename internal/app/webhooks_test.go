@@ -106,3 +106,22 @@ func TestOpenWebhooks_BadKeysetIsAnErrorAtOnce(t *testing.T) {
 	_, err := OpenWebhooks(t.Context(), openBase(t, cfg, io.Discard), cfg.Webhooks, 1)
 	require.ErrorContains(t, err, "WRITEBACK_KEYSET_FILE")
 }
+
+// TestAPI_IsNotReadyUntilItFollowsWebhooks has an api whose copy of the webhooks
+// stands still.
+func TestAPI_IsNotReadyUntilItFollowsWebhooks(t *testing.T) {
+	t.Parallel()
+	cfg := workerSettings(t, "WRITEBACK_WEBHOOK_LOCAL=true")
+	w, err := OpenWebhooks(t.Context(), openBase(t, cfg, io.Discard), cfg.Webhooks, 1)
+	require.NoError(t, err)
+	api := &API{webhooks: w}
+	check := api.Checks()["webhooks"]
+	require.Error(t, check(t.Context()))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- api.Follow(ctx) }()
+	require.Eventually(t, func() bool { return check(t.Context()) == nil }, 30*time.Second, 5*time.Millisecond)
+	cancel()
+	require.NoError(t, <-ended)
+	require.Error(t, check(t.Context()))
+}

@@ -79,6 +79,9 @@ func (s *Stack) serve(ctx context.Context, l listeners) error {
 		return err
 	}
 	s.checks = s.dependencies(verifier)
+	for name, check := range api.Checks() {
+		s.checks["api "+name] = check
+	}
 	s.admin = s.log.Admin(telemetry.AdminConfig{Checks: s.checks})
 	s.parts.run("admin", func(ctx context.Context) error {
 		return app.Serve(ctx, l.admin, s.admin, cfg.ShutdownGrace)

@@ -14,6 +14,9 @@ import (
 
 // subscriptions finds subscriptions; see registry.Registry.
 type subscriptions interface {
+	// Current waits until Matching knows all that was subscribed before the call. An
+	// error means that it may not.
+	Current(ctx context.Context) error
 	// Matching gives a partner's subscriptions to an event, but for deleted ones.
 	Matching(partner uuid.UUID, event string) []Subscription
 }
@@ -41,8 +44,9 @@ const Call = ReadTimeout + SendTimeout + time.Second
 // concurrent use.
 type Fanout struct {
 	Subscriptions subscriptions
-	// Fleet gives the fleet of a connection and its present reference.
-	Fleet     func(connection uuid.UUID) (id uuid.UUID, ref string)
+	// Fleet gives the fleet of a connection and its present reference, and whether
+	// the connection is known.
+	Fleet     func(connection uuid.UUID) (id uuid.UUID, ref string, known bool)
 	Queue     *redisstore.Store
 	Publisher publisher
 	// Note takes what a stream has confirmed; see work.Acker.
@@ -91,6 +95,9 @@ func (f *Fanout) Ended(ctx context.Context, e operation.Event) error {
 
 // Staled makes the deliveries that say that a subscription was given up.
 func (f *Fanout) Staled(ctx context.Context, s Subscription) error {
+	if err := f.current(ctx); err != nil {
+		return err
+	}
 	var all error
 	for _, to := range f.Subscriptions.Matching(s.PartnerID, EventStaled) {
 		if to.ID != s.ID {
@@ -100,14 +107,37 @@ func (f *Fanout) Staled(ctx context.Context, s Subscription) error {
 	return all
 }
 
+// currentFor bounds the wait for subscriptions that were made just before an event.
+// After that the event is given out again.
+const currentFor = 3 * time.Second
+
+func (f *Fanout) current(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, currentFor)
+	defer cancel()
+	return f.Subscriptions.Current(ctx)
+}
+
+// errUnknownFleet says that a connection is so new that this process has not heard of
+// it, and that a filter asks for its fleet.
+var errUnknownFleet = errors.New("webhook: the connection's fleet is not known yet")
+
 func (f *Fanout) tell(ctx context.Context, about operation.Accepted, r Reference) error {
+	if err := f.current(ctx); err != nil {
+		return err
+	}
 	subs := f.Subscriptions.Matching(about.PartnerID, r.Event)
 	if len(subs) == 0 {
 		return nil
 	}
-	fleet, ref := f.Fleet(about.ConnectionID)
+	fleet, ref, known := f.Fleet(about.ConnectionID)
 	for _, s := range subs {
-		if r.At.Before(s.CreatedAt.Add(-slack)) || !s.Filters.Match(fleet, about.FleetRef, ref) {
+		if r.At.Before(s.CreatedAt.Add(-slack)) {
+			continue
+		}
+		if !s.Filters.Match(fleet, about.FleetRef, ref) {
+			if !known && time.Since(r.At) < settled {
+				return errUnknownFleet
+			}
 			continue
 		}
 		if err := f.put(ctx, s, r, about, ""); err != nil {

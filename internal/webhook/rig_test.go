@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,6 +113,8 @@ type rig struct {
 	connection uuid.UUID
 	fleet      uuid.UUID
 	keyset     []byte
+	// newConnection: the processes have not heard of the connection.
+	newConnection atomic.Bool
 	// made is the clock of those who create subscriptions.
 	made func() time.Time
 	// call replaces the bound of an attempt, and so the life of a lease.
@@ -191,7 +194,9 @@ func (r *rig) process() *process {
 	ends := webhook.Ends{Publisher: natsq.NewDeliveries(r.pub), Dead: p.journal}
 	p.fanout = &webhook.Fanout{
 		Subscriptions: p.Registry, Queue: p.queue, Publisher: ends, Note: p.acker.Note, Dead: p.journal, Log: log,
-		Fleet: func(uuid.UUID) (uuid.UUID, string) { return r.fleet, "now" },
+		Fleet: func(uuid.UUID) (uuid.UUID, string, bool) {
+			return r.fleet, "now", !r.newConnection.Load()
+		},
 	}
 	p.records = &webhook.Records{Owned: p.Registry, Journal: p.journal, Fanout: p.fanout}
 	p.attempt = &webhook.Attempter{

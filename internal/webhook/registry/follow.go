@@ -61,6 +61,10 @@ func (r *Registry) Run(ctx context.Context, changed func(webhook.Subscription)) 
 
 // read takes in all that the bucket holds.
 func (r *Registry) read(ctx context.Context) error {
+	last, err := r.last(ctx)
+	if err != nil {
+		return fmt.Errorf("registry: bucket %s: %w", Bucket, err)
+	}
 	w, err := r.kv.WatchAll(ctx)
 	if err != nil {
 		return fmt.Errorf("registry: watch: %w", err)
@@ -75,6 +79,7 @@ func (r *Registry) read(ctx context.Context) error {
 			case !open:
 				return errEnded
 			case e == nil:
+				r.seen.reach(last)
 				return nil
 			}
 			r.take(e, func(webhook.Subscription) {})
@@ -90,7 +95,8 @@ func (r *Registry) follow(ctx context.Context, changed func(webhook.Subscription
 	nc := r.js.Conn()
 	connected := nc.StatusChanged(nats.CONNECTED)
 	defer nc.RemoveStatusListener(connected)
-	if err := r.reopen(ctx); err != nil {
+	last, err := r.reopen(ctx)
+	if err != nil {
 		return err
 	}
 	w, err := r.kv.WatchAll(ctx)
@@ -100,7 +106,7 @@ func (r *Registry) follow(ctx context.Context, changed func(webhook.Subscription
 	defer stop(w)
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
-	before := r.seen
+	before := r.seen.get()
 	for {
 		select {
 		case <-ctx.Done():
@@ -111,36 +117,40 @@ func (r *Registry) follow(ctx context.Context, changed func(webhook.Subscription
 			if !open {
 				return errEnded
 			}
-			if e != nil {
-				r.take(e, changed)
+			if e == nil {
+				// All of it is read; the newest entry itself may have been swept away.
+				r.seen.reach(last)
+				continue
 			}
+			r.take(e, changed)
 		case <-check.C:
 			// Behind twice without a step in between: nothing comes any more.
 			last, err := r.last(ctx)
-			if err == nil && last != r.seen && r.seen == before {
+			seen := r.seen.get()
+			if err == nil && last != seen && seen == before {
 				return errBehind
 			}
-			before = r.seen
+			before = seen
 		}
 	}
 }
 
 // reopen makes a bucket that is gone, and forgets how far one was read that has gone
-// back: it is another one.
-func (r *Registry) reopen(ctx context.Context) error {
-	last, err := r.last(ctx)
+// back: it is another one. It gives the newest entry's place.
+func (r *Registry) reopen(ctx context.Context) (last uint64, err error) {
+	last, err = r.last(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		_, err = r.js.CreateOrUpdateKeyValue(ctx, r.bucket())
 	}
 	if err != nil {
-		return fmt.Errorf("registry: bucket %s: %w", Bucket, err)
+		return 0, fmt.Errorf("registry: bucket %s: %w", Bucket, err)
 	}
-	if last < r.seen {
+	if last < r.seen.get() {
 		r.log.ErrorContext(ctx, "the bucket of webhook subscriptions is new or has gone back")
-		r.seen = 0
+		r.seen.reset()
 		r.forgetRevisions()
 	}
-	return nil
+	return last, nil
 }
 
 func (r *Registry) forgetRevisions() {
@@ -163,7 +173,8 @@ func (r *Registry) last(ctx context.Context) (uint64, error) {
 }
 
 func (r *Registry) take(e jetstream.KeyValueEntry, changed func(webhook.Subscription)) {
-	r.seen = max(r.seen, e.Revision())
+	// It is in the copy before anybody hears that it was read.
+	defer r.seen.reach(e.Revision())
 	text, ok := strings.CutPrefix(e.Key(), keyPrefix)
 	if !ok {
 		return

@@ -67,8 +67,9 @@ type Registry struct {
 	byID      map[uuid.UUID]webhook.Subscription
 	byPartner map[uuid.UUID][]webhook.Subscription
 
-	// seen is how far the bucket was read. Only Open and Run use it.
-	seen      uint64
+	// seen is how far the bucket was read; Open and Run move it.
+	seen   place
+	newest *question
 	following atomic.Bool
 }
 
@@ -91,6 +92,7 @@ func Open(ctx context.Context, js jetstream.JetStream, s sealer, checkURL func(*
 	r := &Registry{
 		js: js, sealer: s, checkURL: checkURL, cfg: cfg, log: cfg.Logger,
 		byID: map[uuid.UUID]webhook.Subscription{}, byPartner: map[uuid.UUID][]webhook.Subscription{},
+		newest: newQuestion(),
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()

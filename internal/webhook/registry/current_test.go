@@ -1,0 +1,131 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/egress"
+	"writeback/internal/seal"
+	"writeback/internal/webhook"
+)
+
+// held is a registry of a process that has read the bucket and does not follow it
+// until the test says so.
+func (r rig) held(t *testing.T) (other *Registry, follow func()) {
+	t.Helper()
+	nc, err := nats.Connect(r.url)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	s, err := seal.New(r.keyset)
+	require.NoError(t, err)
+	other, err = Open(t.Context(), js, s, egress.New(egress.Config{}).CheckURL, Config{Now: r.clock.now})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	var once sync.Once
+	follow = func() { once.Do(func() { go func() { done <- other.Run(ctx, nil) }() }) }
+	t.Cleanup(func() { cancel(); follow(); require.NoError(t, <-done) })
+	return other, follow
+}
+
+// TestCurrent_WaitsForWhatWasMadeBefore has a process that is behind: it says so
+// until it has caught up, and then knows what was made.
+func TestCurrent_WaitsForWhatWasMadeBefore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other, follow := r.held(t)
+	require.NoError(t, other.Current(t.Context()), "nothing has happened since it read the bucket")
+	c := r.create(t, webhook.New{URL: "https://example.com/hook"})
+
+	brief, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, other.Current(brief), context.DeadlineExceeded)
+	require.Empty(t, other.Matching(partner, webhook.EventFailed))
+
+	caught := make(chan []webhook.Subscription, 1)
+	go func() {
+		if err := other.Current(t.Context()); err != nil {
+			t.Errorf("current: %v", err)
+		}
+		caught <- other.Matching(partner, webhook.EventFailed)
+	}()
+	follow()
+	got := <-caught
+	require.Len(t, got, 1)
+	require.Equal(t, c.ID, got[0].ID)
+}
+
+// TestCurrent_WithoutTheNewestEntry has the bucket's newest entry removed, as a sweep
+// does: a process that starts then must not wait for it for ever.
+func TestCurrent_WithoutTheNewestEntry(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	c := r.create(t, webhook.New{URL: "https://example.com/hook"})
+	require.NoError(t, r.Delete(t.Context(), partner, c.ID))
+	require.NoError(t, r.Current(t.Context()), "a sweep takes only what is old")
+	stream, err := r.js.Stream(t.Context(), "KV_"+Bucket)
+	require.NoError(t, err)
+	last, err := stream.GetMsg(t.Context(), stream.CachedInfo().State.LastSeq)
+	require.NoError(t, err)
+	require.NoError(t, stream.Purge(t.Context(), jetstream.WithPurgeSubject(last.Subject)))
+	require.NoError(t, r.Current(t.Context()))
+	other, follow := r.held(t)
+	require.NoError(t, other.Current(t.Context()))
+	follow()
+	require.NoError(t, other.Current(t.Context()))
+}
+
+// TestQuestion_IsPutAfterTheCall asks while a question is under way: that one's
+// answer may be too old.
+func TestQuestion_IsPutAfterTheCall(t *testing.T) {
+	t.Parallel()
+	q := newQuestion()
+	var puts atomic.Uint64
+	asked, release := make(chan struct{}), make(chan struct{})
+	put := func(context.Context) (uint64, error) {
+		n := puts.Add(1)
+		if n == 1 {
+			close(asked)
+			<-release
+		}
+		return n, nil
+	}
+	var all sync.WaitGroup
+	ask := func(want uint64) {
+		all.Go(func() {
+			got, err := q.ask(context.Background(), put)
+			if err != nil || got < want {
+				t.Errorf("answer %d, want at least %d: %v", got, want, err)
+			}
+		})
+	}
+	ask(1)
+	<-asked
+	for range 50 {
+		ask(2)
+	}
+	close(release)
+	all.Wait()
+	require.LessOrEqual(t, puts.Load(), uint64(51))
+
+	failed := errors.New("away")
+	_, err := q.ask(t.Context(), func(context.Context) (uint64, error) { return 0, failed })
+	require.ErrorIs(t, err, failed)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = q.ask(ctx, put)
+	require.Error(t, err)
+	_, err = q.ask(t.Context(), put)
+	require.NoError(t, err, "one who gave up blocks nobody")
+}
+
