@@ -99,6 +99,9 @@ func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, 
 	if failure := a.freshen(ctx, t.provider, &t.conn, lease.Renew); failure != nil {
 		return written{}, redisstore.Uncalled, failure
 	}
+	if failure := a.late(lease); failure != nil {
+		return written{}, redisstore.Uncalled, failure
+	}
 	w, failure := write(ctx, t, lease.Accepted, lease.Repeat || lease.Number > 1)
 	if failure != nil {
 		if failure.StatusCode == 0 && failure.Type == operation.ErrorValidation {
@@ -169,6 +172,21 @@ func (a *Attempter) freshen(ctx context.Context, p tsp.Provider, conn *tsp.Conne
 	conn.Credentials = fresh
 	return nil
 }
+
+// late refuses a call that could only start after its window: the wait for a credential
+// was too long. The next one finds it there. A sync write has no window, since its
+// caller waits and its lease outlasts the wait.
+func (a *Attempter) late(lease redisstore.Lease) *operation.Failure {
+	if lease.Handed.IsZero() || time.Since(lease.Handed) <= a.parts.Store.Config().StartWindow {
+		return nil
+	}
+	return &operation.Failure{
+		Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, errLate),
+		Detail: "the call was not made: its credential came too late",
+	}
+}
+
+var errLate = errors.New("work: the start window has passed")
 
 // refreshWait bounds the wait for a credential that somebody else renews; a slot
 // must not stand still for long.

@@ -12,6 +12,7 @@ import (
 
 	"writeback/internal/directory"
 	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
 	"writeback/pkg/tsp"
 )
 
@@ -127,6 +128,45 @@ type login struct{ *provider }
 func (login) Fresh(tsp.Credentials, time.Time) bool { return false }
 
 func (login) Refresh(context.Context, tsp.Connection) (tsp.Credentials, error) { return nil, nil }
+
+// slowly is a directory whose first login takes longer than a start window.
+type slowly struct {
+	connections
+	window time.Duration
+	asked  atomic.Int32
+}
+
+func (s *slowly) Credentials(context.Context, uuid.UUID, tsp.Credentials, tsp.Refresher) (tsp.Credentials, error) {
+	if s.asked.Add(1) == 1 {
+		<-time.After(2 * s.window)
+	}
+	return tsp.Credentials{"session_id": "s"}, nil
+}
+
+// No call starts after its window, also when it was a credential that took so long.
+func TestCredential_TooLateIsGivenBack(t *testing.T) {
+	t.Parallel()
+	p := login{&provider{}}
+	r := rigOn(t, p.provider)
+	registry, err := tsp.NewRegistry(p)
+	require.NoError(t, err)
+	dir := &slowly{window: 300 * time.Millisecond}
+	called := make(chan int32, 10)
+	p.answer = func(context.Context, int, tsp.UserUpdate) error {
+		called <- dir.asked.Load()
+		return nil
+	}
+	r.parts.Store = redisstore.New(r.rdb, redisstore.Config{StartWindow: dir.window})
+	r.parts.Providers, r.parts.Directory = registry, dir
+	r.worker()
+	a := r.change(uuid.New(), "x")
+	a.MaxAttempts = 1
+	done := r.ended(r.accept(a).ID)
+	require.Equal(t, operation.Succeeded, done.Status)
+	require.Len(t, done.Attempts, 1, "what was given back is no attempt")
+	require.Len(t, p.received(), 1)
+	require.Greater(t, <-called, int32(1), "the call that waited was not made")
+}
 
 func TestCredential_WaitingForItIsNoAttempt(t *testing.T) {
 	t.Parallel()

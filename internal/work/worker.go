@@ -297,6 +297,7 @@ func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, ha
 	if lease.Number == 1 {
 		w.metrics.first(calls, lease.Provider, time.Since(lease.CreatedAt()))
 	}
+	lease.Handed = handed
 	outcome := w.attempt.Attempt(calls, lease)
 	if outcome.Attempt.ID == uuid.Nil {
 		w.release(calls, lease, notMadePause)

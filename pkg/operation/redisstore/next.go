@@ -26,6 +26,9 @@ type Lease struct {
 	Renew bool
 	// Repeat says that an earlier call's outcome is unknown.
 	Repeat bool
+	// Handed is when its holder asked for it, from which the start window runs. The
+	// holder sets it. Zero: no window.
+	Handed time.Time
 }
 
 // Handout is what one look at a lane gave.
