@@ -2,6 +2,8 @@ package work
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"time"
 )
 
@@ -30,6 +32,9 @@ func (w *Worker) outboxLoop(ctx context.Context) error {
 	}
 }
 
+// outboxOnce publishes some of what is overdue and gives how many. When a publish ran
+// out of time the others would too, each for as long: they are left until their hold
+// is over. A message that is refused for itself stops no other.
 func (w *Worker) outboxOnce(ctx context.Context) int {
 	claim, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -37,8 +42,15 @@ func (w *Worker) outboxOnce(ctx context.Context) int {
 	if err != nil && ctx.Err() == nil {
 		w.parts.Log.WarnContext(ctx, "claiming overdue messages", "error", err)
 	}
-	for _, rec := range records {
-		w.recorder.publish(ctx, rec)
+	// In any order, so that what waits for a stream that is away does not stand before
+	// what waits for the other, each time.
+	rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+	for i, rec := range records {
+		err := w.recorder.publish(ctx, rec)
+		if err != nil && (errors.Is(err, context.DeadlineExceeded) || !w.parts.Publisher.Connected() || ctx.Err() != nil) {
+			w.metrics.repaired(ctx, "republished", i)
+			return 0
+		}
 	}
 	w.metrics.repaired(ctx, "republished", len(records))
 	return len(records)

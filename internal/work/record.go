@@ -42,7 +42,7 @@ func (r *recorder) record(ctx context.Context, o redisstore.Outcome) (redisstore
 	if err != nil {
 		return rec, err
 	}
-	r.publish(ctx, rec.Record)
+	_ = r.publish(ctx, rec.Record) // what fails is left to the outbox
 	r.learn(ctx, rec.Operation)
 	if op := rec.Operation; op.Status.Terminal() && !rec.Late {
 		r.metrics.ended.Add(ctx, 1, metric.WithAttributes(
@@ -68,14 +68,14 @@ func (r *recorder) learn(ctx context.Context, op operation.Operation) {
 
 // publish sends what the streams have not confirmed, in order: the accepted
 // message, the rows of a pending operation, the final event, which carries all
-// rows. What fails is left to the outbox.
-func (r *recorder) publish(ctx context.Context, rec redisstore.Record) {
+// rows. The error is the first; what comes after it was not tried.
+func (r *recorder) publish(ctx context.Context, rec redisstore.Record) error {
 	op := rec.Operation
 	ack := redisstore.Ack{Connection: op.ConnectionID, ID: op.ID, RowVersion: rec.RowVersion, Rows: rec.Rows, Accepted: rec.Accepted, Final: rec.Final}
 	defer func() { r.acks.Note(ack) }()
 	if !rec.Accepted {
 		if err := r.parts.Publisher.Accepted(ctx, operation.Message{Accepted: op.Accepted, Place: op.Place}, false); err != nil {
-			return
+			return err
 		}
 		ack.Accepted = true
 	}
@@ -84,16 +84,19 @@ func (r *recorder) publish(ctx context.Context, rec redisstore.Record) {
 	case op.Status.Terminal() && !rec.Final:
 		event.Kind = operation.FinalKind(op.Status)
 		event.ID = operation.EventID(op.ID, event.Kind)
-		if r.parts.Publisher.Event(ctx, event) == nil {
-			ack.Rows, ack.Final = len(op.Attempts), true
+		if err := r.parts.Publisher.Event(ctx, event); err != nil {
+			return err
 		}
+		ack.Rows, ack.Final = len(op.Attempts), true
 	case len(op.Attempts) > rec.Rows:
 		event.Kind = operation.EventAttempted
 		event.FirstRow = rec.Rows + 1
 		event.Operation.Attempts = op.Attempts[rec.Rows:]
 		event.ID = op.Attempts[len(op.Attempts)-1].ID
-		if r.parts.Publisher.Event(ctx, event) == nil {
-			ack.Rows = len(op.Attempts)
+		if err := r.parts.Publisher.Event(ctx, event); err != nil {
+			return err
 		}
+		ack.Rows = len(op.Attempts)
 	}
+	return nil
 }
