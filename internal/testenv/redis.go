@@ -45,20 +45,25 @@ func StartRedis(t testing.TB, args ...string) *RedisProcess {
 
 func startRedis(t testing.TB, dir string, args ...string) *RedisProcess {
 	t.Helper()
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		missing(t, "redis-server is not on the PATH: install it, nothing about Redis is tested without it")
-	}
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	r := &RedisProcess{process{binary: binary, dir: dir, answers: redisAnswers}}
-	r.args = func(port int) []string {
+	return startRedisWith(t, dir, func(port int) []string {
 		return append([]string{
 			"--port", strconv.Itoa(port), "--bind", host, "--dir", dir,
 			"--save", "", "--maxmemory-policy", "noeviction",
 		}, args...)
+	})
+}
+
+// startRedisWith starts redis-server with the arguments alone.
+func startRedisWith(t testing.TB, dir string, args func(port int) []string) *RedisProcess {
+	t.Helper()
+	binary, err := exec.LookPath("redis-server")
+	if err != nil {
+		missing(t, "redis-server is not on the PATH: install it, nothing about Redis is tested without it")
 	}
+	r := &RedisProcess{process{binary: binary, dir: dir, args: args, answers: redisAnswers}}
 	t.Cleanup(r.Kill)
 	if err := r.startAnywhere(); err != nil {
 		t.Fatal(err)

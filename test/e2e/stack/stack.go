@@ -17,6 +17,7 @@ import (
 
 	"writeback/internal/devissuer"
 	"writeback/internal/history"
+	"writeback/internal/redisurl"
 	"writeback/internal/sandbox"
 	"writeback/internal/testenv"
 	"writeback/pkg/operation/redisstore"
@@ -31,13 +32,17 @@ type Options struct {
 	// Via gives the address at which a program reaches a server: a proxy's, or the
 	// target itself. Servers are "nats", "redis" and "sandbox". Nil: no proxies.
 	Via func(program, server, target string) string
+	// RedisURL is a Redis of the test's own, in a form of package redisurl. Empty: the
+	// stack starts one.
+	RedisURL string
 	// Environ is put over the programs' environment.
 	Environ []string
 }
 
 // Stack is a running Writeback.
 type Stack struct {
-	NATS    *testenv.NATSProcess
+	NATS *testenv.NATSProcess
+	// Redis is nil when the test has its own.
 	Redis   *testenv.RedisProcess
 	Sandbox *Process
 	APIs    []*Process
@@ -50,7 +55,7 @@ type Stack struct {
 	bin    string
 	issuer *httptest.Server
 	tokens map[string]string // by connection
-	rdb    *redis.Client
+	rdb    redis.UniversalClient
 	base   time.Time
 
 	mu     sync.Mutex
@@ -64,10 +69,13 @@ func Start(t testing.TB, o Options) *Stack {
 	if s.opts.Via == nil {
 		s.opts.Via = func(_, _, target string) string { return target }
 	}
-	s.NATS, s.Redis = testenv.StartNATS(t), testenv.RedisAOF(t, "")
-	opt, err := redis.ParseURL(s.Redis.URL())
+	s.NATS = testenv.StartNATS(t)
+	if o.RedisURL == "" {
+		s.Redis = testenv.RedisAOF(t, "")
+	}
+	rdb, err := redisurl.Open(s.redisURL("test"), "test")
 	s.must(err)
-	s.rdb = redis.NewClient(opt)
+	s.rdb = rdb
 	t.Cleanup(func() { _ = s.rdb.Close() })
 	s.startIssuer()
 	s.startSandbox()
@@ -139,12 +147,23 @@ func plainEnviron() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
 }
 
+// redisURL is the address of Redis for a program.
+func (s *Stack) redisURL(program string) string {
+	switch {
+	case s.Redis == nil:
+		return s.opts.RedisURL
+	case program == "test":
+		return s.Redis.URL()
+	}
+	return "redis://" + s.opts.Via(program, "redis", s.Redis.Addr()) + "/0"
+}
+
 // environ is what api and worker have in common.
 func (s *Stack) environ(name, admin, registry string) []string {
 	sandbox := "http://" + s.opts.Via(name, "sandbox", strings.TrimPrefix(s.Sandbox.URL, "http://"))
 	return append(append(plainEnviron(),
 		"WRITEBACK_NATS_URL=nats://"+s.opts.Via(name, "nats", s.NATS.Addr()),
-		"WRITEBACK_REDIS_URL=redis://"+s.opts.Via(name, "redis", s.Redis.Addr())+"/0",
+		"WRITEBACK_REDIS_URL="+s.redisURL(name),
 		"WRITEBACK_ADMIN_ADDR="+admin,
 		"WRITEBACK_REGISTRY_FILE="+registry,
 		"WRITEBACK_SAMSARA_URL="+sandbox+"/samsara",
