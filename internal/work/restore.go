@@ -200,12 +200,22 @@ func (p *progress) put(ctx context.Context, facts []redisstore.Fact) error {
 
 const progressEvery = 10_000
 
+func acceptedFact(m operation.Message) redisstore.Fact {
+	return redisstore.Fact{Operation: operation.Operation{
+		Accepted: m.Accepted, Place: m.Place, Status: operation.Pending, UpdatedAt: m.CreatedAt(),
+	}}
+}
+
+func eventFact(e operation.Event) redisstore.Fact {
+	return redisstore.Fact{
+		Operation: e.Operation, Final: e.Kind != operation.EventAttempted, NextAt: e.NextAt, Blocked: e.Blocked, FirstRow: e.FirstRow,
+	}
+}
+
 func (p *progress) accepted(ctx context.Context, messages []operation.Message) error {
 	facts := make([]redisstore.Fact, 0, len(messages))
 	for _, m := range messages {
-		facts = append(facts, redisstore.Fact{Operation: operation.Operation{
-			Accepted: m.Accepted, Place: m.Place, Status: operation.Pending, UpdatedAt: m.CreatedAt(),
-		}})
+		facts = append(facts, acceptedFact(m))
 	}
 	return p.put(ctx, facts)
 }
@@ -218,9 +228,7 @@ func (p *progress) events(ctx context.Context, events []operation.Event) error {
 			box := mailbox{op.ConnectionID, redisstore.UserOf(op.Accepted)}
 			p.started[box] = max(p.started[box], op.Seq)
 		}
-		facts = append(facts, redisstore.Fact{
-			Operation: op, Final: e.Kind != operation.EventAttempted, NextAt: e.NextAt, Blocked: e.Blocked,
-		})
+		facts = append(facts, eventFact(e))
 	}
 	return p.put(ctx, facts)
 }

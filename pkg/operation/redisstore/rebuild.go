@@ -94,6 +94,9 @@ type Fact struct {
 	Final   bool
 	NextAt  time.Time
 	Blocked time.Time
+	// FirstRow is the place in the log, from 1, of the first row that it carries. Zero:
+	// it carries the whole log.
+	FirstRow int
 }
 
 // Put restores facts in their order; those of other shards are passed over. It

@@ -1,0 +1,87 @@
+package work
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+// verifyMargin is read again before the last sign that a shard's data was whole: the
+// clocks of Redis and NATS differ.
+const verifyMargin = 5 * time.Second
+
+// Verify closes the shards in which Redis lacks something that a stream has got since
+// the last sign of life there. A process calls it before it does anything else: if
+// all that were answered in the moments that Redis lost have died, nobody else notices.
+// The shards that it closes are restored like any that lost its data.
+func (r *Restorer) Verify(ctx context.Context) error {
+	fillings, err := r.store.Fillings(ctx)
+	if err != nil || len(fillings) == 0 {
+		return err
+	}
+	operations, events, err := r.history.Ends(ctx)
+	if err != nil {
+		return err
+	}
+	since := fillings[0].Since
+	for _, f := range fillings {
+		if f.Since.Before(since) {
+			since = f.Since
+		}
+	}
+	since = since.Add(-verifyMargin)
+	c := comparison{store: r.store, filled: map[int]redisstore.Filling{}, lacking: map[int]operation.Operation{}}
+	for _, f := range fillings {
+		c.filled[f.Shard] = f
+	}
+	err = r.history.Operations(ctx, since, operations, func(batch []operation.Message) error {
+		return compare(ctx, c, batch, acceptedFact)
+	})
+	if err != nil {
+		return fmt.Errorf("work: verify: operations: %w", err)
+	}
+	err = r.history.Events(ctx, since, events, func(batch []operation.Event) error {
+		return compare(ctx, c, batch, eventFact)
+	})
+	if err != nil {
+		return fmt.Errorf("work: verify: events: %w", err)
+	}
+	for shard, op := range c.lacking {
+		r.log.WarnContext(ctx, "Redis lacks what a stream has; the shard is closed and rebuilt", "shard", shard, "operation_id", op.ID)
+		if err := r.store.CloseFilling(ctx, c.filled[shard]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// comparison is one reading of the streams beside Redis.
+type comparison struct {
+	store  *redisstore.Store
+	filled map[int]redisstore.Filling
+	// lacking names one operation for each shard that is not whole.
+	lacking map[int]operation.Operation
+}
+
+func compare[T any](ctx context.Context, c comparison, batch []T, fact func(T) redisstore.Fact) error {
+	facts := make([]redisstore.Fact, 0, len(batch))
+	for _, item := range batch {
+		f := fact(item)
+		shard := operation.ShardOf(f.Operation.ConnectionID)
+		_, filled := c.filled[shard]
+		if _, known := c.lacking[shard]; filled && !known {
+			facts = append(facts, f)
+		}
+	}
+	if len(facts) == 0 {
+		return nil
+	}
+	lacking, err := c.store.Lacks(ctx, facts)
+	for _, op := range lacking {
+		c.lacking[operation.ShardOf(op.ConnectionID)] = op
+	}
+	return err
+}

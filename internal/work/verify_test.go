@@ -1,0 +1,98 @@
+package work_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/natsq"
+	"writeback/internal/work"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+// reborn is what a process that has just started is made of: it remembers nothing.
+func (r *rig) reborn() *work.Restorer {
+	r.store = redisstore.New(r.rdb, redisstore.Config{})
+	r.parts.Store = r.store
+	r.accepter = work.NewAccepter(r.parts, r.cfg, r.acker)
+	return work.NewRestorer(r.store, natsq.NewHistory(r.js), work.RestoreConfig{Settle: 50 * time.Millisecond}, r.parts.Log)
+}
+
+// missing lists the shards without data.
+func (r *rig) missing() []int {
+	r.t.Helper()
+	shards, err := r.store.Missing(r.t.Context())
+	require.NoError(r.t, err)
+	return shards
+}
+
+// Redis goes back, and every process that was answered in the lost moments is dead: the
+// next one to start finds out from the streams, before it does anything else.
+func TestVerify_NoticesALossThatNobodyRemembers(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []string{"an accept", "a retry's row", "an end"} {
+		t.Run(lost, func(t *testing.T) {
+			t.Parallel()
+			r := rigOn(t, failing())
+			stop := r.worker()
+			early := r.ended(r.accept(r.change(uuid.New(), "early")).ID)
+			r.flushed()
+			var op operation.Operation
+			var snapshot map[string]string
+			switch lost {
+			case "an accept":
+				snapshot = dump(t, r)
+				op = r.accept(r.change(uuid.New(), "late"))
+			case "an end":
+				stop()
+				op = r.accept(r.change(uuid.New(), "late"))
+				snapshot = dump(t, r)
+				stop = r.worker()
+				r.ended(op.ID)
+				r.flushed()
+			default:
+				stop()
+				op = r.accept(r.change(uuid.New(), "fail"))
+				snapshot = dump(t, r)
+				events := len(r.events())
+				stop = r.worker()
+				require.Eventually(t, func() bool { return len(r.events()) > events }, 20*time.Second, 10*time.Millisecond)
+			}
+			stop()
+			calls := len(r.provider.received())
+
+			verifier := r.reborn()
+			require.NoError(t, verifier.Verify(t.Context()))
+			require.Empty(t, r.missing(), "a Redis that has everything is left as it is")
+
+			load(t, r, snapshot)
+			verifier = r.reborn()
+			require.NoError(t, verifier.Verify(t.Context()))
+			require.Equal(t, []int{operation.ShardOf(r.conn)}, r.missing())
+			_, err := r.store.Get(t.Context(), r.conn, op.ID)
+			require.ErrorIs(t, err, redisstore.ErrStale)
+			r.worker()
+			r.open()
+			if lost == "a retry's row" {
+				require.GreaterOrEqual(t, r.rows(op.ID), 1)
+				return
+			}
+			require.Equal(t, operation.Succeeded, r.ended(op.ID).Status)
+			require.Equal(t, early, r.ended(early.ID))
+			for _, c := range r.provider.received()[calls:] {
+				require.False(t, c.OperationID == early.ID || lost == "an end", "what had ended is not called again")
+			}
+		})
+	}
+}
+
+func TestVerify_ANewInstallationNeedsNone(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	require.NoError(t, r.reborn().Verify(t.Context()))
+	require.NoError(t, r.rdb.FlushAll(t.Context()).Err())
+	require.NoError(t, r.reborn().Verify(t.Context()), "a wiped one is found by the first poll")
+}

@@ -1,0 +1,92 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"writeback/pkg/operation"
+)
+
+// Filling is the data of one shard, as one rebuild or beginning made it.
+type Filling struct {
+	Shard int
+	Gen   string
+	// Since is the last time at which the data was known to be whole.
+	Since time.Time
+}
+
+// Fillings lists the shards that have data.
+func (s *Store) Fillings(ctx context.Context) ([]Filling, error) {
+	gens := make([]*redis.StringCmd, operation.Shards)
+	beats := make([]*redis.StringSliceCmd, operation.Shards)
+	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for shard := range gens {
+			gens[shard] = pipe.Get(ctx, s.prefix(shard)+"gen")
+			beats[shard] = pipe.HVals(ctx, s.prefix(shard)+"beat")
+		}
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("redisstore: fillings: %w", err)
+	}
+	var out []Filling
+	for shard, cmd := range gens {
+		if errors.Is(cmd.Err(), redis.Nil) {
+			continue
+		}
+		if err := errors.Join(cmd.Err(), beats[shard].Err()); err != nil {
+			return nil, fmt.Errorf("redisstore: fillings: %w", err)
+		}
+		f := Filling{Shard: shard, Gen: cmd.Val()}
+		if id, err := uuid.Parse(f.Gen); err == nil { // a UUIDv7 says when it was made
+			f.Since = time.Unix(id.Time().UnixTime())
+		}
+		for _, beat := range beats[shard].Val() {
+			if at := milli(atoi(beat)); at.After(f.Since) {
+				f.Since = at
+			}
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// Lacks lists the operations of which the store does not have what a fact says: the
+// record, as many rows, the end.
+func (s *Store) Lacks(ctx context.Context, facts []Fact) ([]operation.Operation, error) {
+	cmds := make([]*redis.SliceCmd, len(facts))
+	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for i, f := range facts {
+			cmds[i] = pipe.HMGet(ctx, s.prefix(operation.ShardOf(f.Operation.ConnectionID))+"op:"+f.Operation.ID.String(), "st", "rows")
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("redisstore: compare: %w", err)
+	}
+	var lacking []operation.Operation
+	for i, cmd := range cmds {
+		v, op := cmd.Val(), facts[i].Operation
+		if text(v[0]) == "" || number(v[1]) < int64(facts[i].rows()) || facts[i].Final && text(v[0]) != string(op.Status) {
+			lacking = append(lacking, op)
+		}
+	}
+	return lacking, nil
+}
+
+var closeScript = redis.NewScript(`if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`)
+
+// CloseFilling closes a shard whose data is not whole, unless it has been filled anew
+// meanwhile. It is rebuilt like one that has none.
+func (s *Store) CloseFilling(ctx context.Context, f Filling) error {
+	if err := closeScript.Run(ctx, s.rdb, []string{s.prefix(f.Shard) + "gen"}, f.Gen).Err(); err != nil {
+		return fmt.Errorf("redisstore: close shard %d: %w", f.Shard, err)
+	}
+	return nil
+}
+
+// rows is how many rows the log had at least.
+func (f Fact) rows() int { return max(f.FirstRow-1, 0) + len(f.Operation.Attempts) }
