@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"time"
@@ -46,7 +44,7 @@ func (a *API) Tail(ctx context.Context) error { return a.tail.Run(ctx) }
 
 // NewAPI makes the partner API on the shared parts.
 func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifier) (*API, error) {
-	key, err := b.cursorKey(ctx, cfg.CursorKey)
+	key, err := b.cursorKey(ctx, cfg.CursorKey, cfg.Replicas)
 	if err != nil {
 		return nil, err
 	}
@@ -87,31 +85,6 @@ func (d dryRunner) DryRun(
 		requests = append(requests, wire.NewDryRunRequest(c.Method, c.Path, c.Body))
 	}
 	return draft.Operation, requests, nil
-}
-
-const cursorKeyName = "wb:cursor-key"
-
-// cursorKey gives the key of page cursors: the configured one, or a random one
-// that all api processes share through Redis.
-func (b *Base) cursorKey(ctx context.Context, configured []byte) ([]byte, error) {
-	if len(configured) > 0 {
-		return configured, nil
-	}
-	var key []byte
-	err := b.await(ctx, "cursor key", func(ctx context.Context) error {
-		fresh := make([]byte, 32)
-		_, _ = rand.Read(fresh)
-		if err := b.Redis.SetNX(ctx, cursorKeyName, hex.EncodeToString(fresh), 0).Err(); err != nil {
-			return err
-		}
-		text, err := b.Redis.Get(ctx, cursorKeyName).Result()
-		if err != nil {
-			return err
-		}
-		key, err = hex.DecodeString(text)
-		return err
-	})
-	return key, err
 }
 
 // WatchShards starts shards that nobody has started, until ctx ends, so that an
