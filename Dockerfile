@@ -9,7 +9,7 @@
 #
 # The images have no shell and no HTTP client, so there is no HEALTHCHECK here:
 # ask GET /healthz and GET /readyz on the admin port (8081) from outside, as the
-# Kubernetes probes in deploy/k8s do.
+# Kubernetes probes of the chart do.
 
 FROM golang:1.26.8-alpine AS build
 # git, so that the programs know which commit they were built from.

@@ -74,8 +74,19 @@ fuzz: ## Every fuzz target for FUZZ_TIME (30s)
 	@FUZZ_TIME=$(FUZZ_TIME) GO=$(GO) scripts/fuzz
 
 .PHONY: lint
-lint: ## golangci-lint, built from source at a pinned version
+lint: lint-go lint-chart ## golangci-lint and helm lint, both built from source at a pinned version
+
+.PHONY: lint-go
+lint-go: ## golangci-lint only
 	$(GO) run $(GOLANGCI_LINT) run ./...
+
+.PHONY: lint-chart
+lint-chart: ## The Helm chart: lint, every profile rendered, deploy/k8s up to date
+	@GO=$(GO) scripts/chart check
+
+.PHONY: chart
+chart: ## Render deploy/k8s from the chart
+	@GO=$(GO) scripts/chart
 
 .PHONY: fmt
 fmt: ## gofmt in place
