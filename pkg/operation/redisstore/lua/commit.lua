@@ -4,7 +4,7 @@
 if call('GET', P .. 'rebuild') ~= ARGV[2] then return {'lost'} end
 call('SET', P .. 'not_before', int(now + tonumber(ARGV[4])))
 call('SET', P .. 'gen', ARGV[3])
-call('DEL', P .. 'beat')
+call('DEL', P .. 'beat', P .. 'marks') -- marks count under a generation
 if ARGV[5] == '1' then
   call('SET', P .. 'history', '1')
 else

@@ -11,6 +11,7 @@ if gen < known or (gen == known and kept < noted) then
   return {'', '0', {}, 0}
 end
 if mark > 0 then
+  meet(process)
   call('HSET', beats, process, int(now))
   call('HSET', P .. 'marks', process, int(math.max(mark, kept)))
 end

@@ -23,6 +23,21 @@ local function caller()
   return gen or ARGV[1], process, tonumber(mark or 0), tonumber(noted or 0)
 end
 
+-- meet notes when a process came here first, also one that never polls; negative, since
+-- that is no beat. Each life of a process leaves beat and mark; a new one takes away
+-- those of a day ago.
+local function meet(process)
+  local beats = P .. 'beat'
+  if call('HSETNX', beats, process, int(-now)) == 0 then return end
+  local all = call('HGETALL', beats)
+  for i = 1, #all, 2 do
+    if math.abs(tonumber(all[i + 1])) < now - 86400000 then
+      call('HDEL', beats, all[i])
+      call('HDEL', P .. 'marks', all[i])
+    end
+  end
+end
+
 -- stale says that the caller knows another filling of the shard, or that this one went
 -- back: it does not remember what it has answered. Then it is withdrawn.
 local function stale()
@@ -34,7 +49,10 @@ local function stale()
     call('DEL', P .. 'gen')
     return true
   end
-  if mark > kept then call('HSET', P .. 'marks', process, int(mark)) end
+  if mark > kept then
+    call('HSET', P .. 'marks', process, int(mark))
+    if kept == 0 then meet(process) end
+  end
   return false
 end
 
