@@ -53,4 +53,7 @@ if ARGV[13] ~= '' then
   call('ZREM', P .. 'outbox', id)
   call('EXPIRE', key, ARGV[21])
 end
+-- While a shard is filled, commit looks at its lanes. Older history comes after that: an
+-- end that it brings to a pending operation makes the next of its mailbox ready.
+if made == 0 and status == 'pending' and call('EXISTS', P .. 'gen') == 1 then look(c) end
 return {'ok', made}
