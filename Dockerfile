@@ -4,6 +4,7 @@
 #
 #   docker build --target api -t writeback-api .
 #   docker build --target worker -t writeback-worker .
+#   docker build --target cli -t writeback-cli .        (doctor and the rest)
 #   docker build --target sandbox -t writeback-sandbox .
 #   docker build --target dev -t writeback-dev .        (whole stack, keeps nothing)
 #
@@ -19,7 +20,7 @@ COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    set -e; for p in api worker sandbox dev; do \
+    set -e; for p in api worker writeback sandbox dev; do \
       CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /out/$p ./cmd/$p; \
     done
 
@@ -40,6 +41,11 @@ COPY --from=build /out/dev /dev-stack
 EXPOSE 8080 8081 8090
 ENTRYPOINT ["/dev-stack"]
 CMD ["--api-addr", "0.0.0.0:8080", "--admin-addr", "0.0.0.0:8081", "--sandbox-addr", "0.0.0.0:8090"]
+
+# The operator's command: docker run --rm writeback-cli doctor
+FROM base AS cli
+COPY --from=build /out/writeback /writeback
+ENTRYPOINT ["/writeback"]
 
 FROM base AS worker
 COPY --from=build /out/worker /worker

@@ -69,6 +69,18 @@ chaos: tools ## Random kills and faults, the long form (CHAOS_OPS, CHAOS_SEED)
 bench: tools ## Measure what docs/performance.md reports (BENCH=regexp selects, BENCH_FLAGS=-short is quick)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 1x -v -timeout 15m $(BENCH_FLAGS) ./bench
 
+# Where and for how long to profile: any api, worker or `make dev`, under load.
+PROFILE_ADDR    ?= 127.0.0.1:8081
+PROFILE_SECONDS ?= 15
+
+.PHONY: profile
+profile: ## CPU profile of a running process into profiles/ (PROFILE_ADDR, PROFILE_SECONDS)
+	@mkdir -p profiles
+	@file=profiles/cpu-$$(date +%Y%m%d-%H%M%S).pprof; \
+		$(GO) tool pprof -proto -output $$file 'http://$(PROFILE_ADDR)/debug/pprof/profile?seconds=$(PROFILE_SECONDS)' && \
+		$(GO) tool pprof -top -nodecount 15 $$file && \
+		echo "written to $$file; see it with: $(GO) tool pprof -http=: $$file"
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZ_TIME (30s)
 	@FUZZ_TIME=$(FUZZ_TIME) GO=$(GO) scripts/fuzz

@@ -2,4 +2,4 @@
 // as they are built. It has no code for programs.
 package test
 
-//go:generate go test -run TestProvidersPage_IsWhatTheAdaptersSay . -args -update
+//go:generate go test -run TestProvidersPage_IsWhatTheAdaptersSay|TestConfigurationPage_IsWhatTheStructsSay . -args -update

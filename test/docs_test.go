@@ -46,7 +46,7 @@ func shipped(t *testing.T) map[string]string {
 // manifest names and no program reads.
 func TestDocuments_NameOnlyKnownVariables(t *testing.T) {
 	t.Parallel()
-	known := slices.Concat(config.Names[config.API](), config.Names[config.Worker](), config.Names[config.Sandbox]())
+	known := config.Known()
 	variable := regexp.MustCompile(`WRITEBACK_[A-Z_]*[A-Z]`)
 	for name, text := range shipped(t) {
 		for _, v := range variable.FindAllString(text, -1) {

@@ -18,7 +18,6 @@ func main() {
 		Name: "worker", About: "writes accepted operations to the providers",
 		Level: func(c config.Worker) config.Process { return c.Process },
 		Run:   run,
-		Flags: map[string]string{"roles": "WRITEBACK_ROLES"},
 	}
 	os.Exit(program.Main(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }

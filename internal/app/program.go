@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
@@ -25,31 +23,23 @@ type Program[P config.Program] struct {
 	About string
 	Level func(P) config.Process
 	Run   func(ctx context.Context, cfg P, t *telemetry.Telemetry) error
-	// Flags are variables that a flag sets too, by the flag's name. The flag wins.
-	Flags map[string]string
 }
 
-// Main reads flags and environment, runs the program until SIGTERM or SIGINT, and
-// gives the exit code: 0 for a clean stop, 1 for a failure, 2 for bad usage.
+// Main reads flags, environment and file, runs the program until SIGTERM or SIGINT,
+// and gives the exit code: 0 for a clean stop, 1 for a failure, 2 for bad usage.
 func (p Program[P]) Main(args []string, environ []string, out, errout io.Writer) int {
 	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	flags.SetOutput(errout)
+	sources := config.Sources{Flags: map[string]string{}, Environ: environ}
 	version := flags.Bool("version", false, "print the version and exit")
-	flags.Usage = func() {
-		more := ""
-		for _, name := range slices.Sorted(maps.Keys(p.Flags)) {
-			more += fmt.Sprintf(" [-%s value]", name)
-		}
-		_, _ = fmt.Fprintf(errout, "%s: %s\n\nUsage: %s [-help] [-version]%s\n\nIt is configured by environment variables:\n\n", p.Name, p.About, p.Name, more)
-		_ = config.Usage[P](errout)
-		_, _ = fmt.Fprintln(errout, "\nTraces are configured by OpenTelemetry's own OTEL_* variables.")
-	}
-	for name, variable := range p.Flags {
-		flags.Func(name, "sets "+variable, func(value string) error {
-			environ = append(slices.Clone(environ), variable+"="+value)
+	flags.StringVar(&sources.File, "config", "", "YAML file of variables; flags and environment win over it")
+	for _, f := range config.Flags[P]() {
+		flags.Func(f.Name, "sets "+f.Variable, func(value string) error {
+			sources.Flags[f.Variable] = value
 			return nil
 		})
 	}
+	flags.Usage = func() { p.usage(errout) }
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -62,12 +52,20 @@ func (p Program[P]) Main(args []string, environ []string, out, errout io.Writer)
 		_, _ = fmt.Fprintln(out, p.Name, config.Version())
 		return 0
 	}
-	cfg, warnings, err := config.Load[P](environ)
+	cfg, warnings, err := config.Read[P](sources)
 	if err != nil {
 		_, _ = fmt.Fprintf(errout, "%s: configuration:\n%s\n", p.Name, err)
 		return 2
 	}
 	return p.run(cfg, warnings, errout)
+}
+
+func (p Program[P]) usage(w io.Writer) {
+	_, _ = fmt.Fprintf(w, "%s: %s\n\nUsage: %s [-help] [-version] [--config file.yaml] [--variable value ...]\n\n"+
+		"It is configured by these variables: from a flag (--nats-url sets WRITEBACK_NATS_URL;\n"+
+		"secrets have none), else the environment, else the file.\n\n", p.Name, p.About, p.Name)
+	_ = config.Usage[P](w)
+	_, _ = fmt.Fprintln(w, "\nTraces are configured by OpenTelemetry's own OTEL_* variables.")
 }
 
 func (p Program[P]) run(cfg P, warnings []string, errout io.Writer) int {

@@ -147,6 +147,9 @@ func TestLoad_Rules(t *testing.T) {
 		{"WRITEBACK_NATS_URL=nats://a:1,b:1", false},
 		{"WRITEBACK_NATS_URL=wss://a", true},
 		{"WRITEBACK_REDIS_URL=unix:///run/redis.sock", true},
+		{"WRITEBACK_REDIS_URL=redis+cluster://a:7000,b", true},
+		{"WRITEBACK_REDIS_URL=rediss+sentinel://a,b/primary", true},
+		{"WRITEBACK_REDIS_URL=redis+sentinel://a,b", false},
 		{"WRITEBACK_REDIS_URL=redis://", false},
 		{"WRITEBACK_REDIS_URL=redis://:6379", false},
 		{"WRITEBACK_REDIS_URL=redis://%zz", false},
@@ -185,6 +188,7 @@ func TestLoad_PasswordsAreNeverPrinted(t *testing.T) {
 	for _, pair := range []string{
 		"WRITEBACK_REDIS_URL=redis://user:hunter2@h:6379/0",
 		"WRITEBACK_REDIS_URL=redis://user:hunter2@h:port/0",
+		"WRITEBACK_REDIS_URL=redis+sentinel://user:hunter2@h,h2",
 		"WRITEBACK_REDIS_URL=http://user:hunter2@h/0",
 		"WRITEBACK_REDIS_URL=user:hunter2@h",
 		"WRITEBACK_REDIS_URL=redis://:hun,hunter2@h",

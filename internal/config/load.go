@@ -16,54 +16,71 @@ import (
 const prefix = "WRITEBACK_"
 
 // Program is the settings of one program of the project.
-type Program interface{ API | Worker | Sandbox }
+type Program interface {
+	API | Worker | Sandbox | Operator
+}
 
 // Fault is one variable whose value breaks its rule.
 type Fault struct {
 	// Name is the variable, Value its value as it may be shown: secrets and
-	// passwords are masked. Rule says what a good value is.
+	// passwords are masked. Rule says what a good value is, so what to do.
 	Name, Value, Rule string
+	// From says where the value stands, if not in the environment.
+	From string
 }
 
-// Error names the variable, its value and the rule.
-func (f Fault) Error() string { return fmt.Sprintf("%s=%q: %s", f.Name, f.Value, f.Rule) }
+// Error names the variable, its value, where that stands, and the rule.
+func (f Fault) Error() string {
+	if f.From != "" {
+		return fmt.Sprintf("%s=%q (%s): %s", f.Name, f.Value, f.From, f.Rule)
+	}
+	return fmt.Sprintf("%s=%q: %s", f.Name, f.Value, f.Rule)
+}
 
-// Load reads a program's settings from an environment in the form of os.Environ
-// and checks all of them. The error joins one Fault for each bad variable. The
-// warnings name variables with our prefix that no program of the project knows:
-// most likely typing errors. They come with and without an error.
+// Load is Read with an environment alone.
 func Load[P Program](environ []string) (settings P, warnings []string, err error) {
-	given := make(map[string]string)
-	for name, value := range env.ToMap(environ) {
-		if value = strings.TrimSpace(value); value != "" {
-			given[name] = value
-		}
-	}
-	warnings = unknown(given)
+	return Read[P](Sources{Environ: environ})
+}
 
-	var faults []error
+// Read reads a program's settings from their sources and checks all of them. The
+// error joins one Fault for each bad variable. The warnings name variables with our
+// prefix that no program of the project knows: most likely typing errors. They come
+// with and without an error.
+func Read[P Program](sources Sources) (settings P, warnings []string, err error) {
+	given, faults := sources.read()
+	warnings = unknown(given.of)
 	bad := make(map[string]bool)
-	report := func(v variable, value, rule string) {
+	report := func(v variable, rule string) {
 		bad[v.name] = true
-		faults = append(faults, Fault{v.name, show(value, v.secret), rule})
+		faults = append(faults, Fault{Name: v.name, Value: show(given.of[v.name], v.secret), Rule: rule, From: given.from[v.name]})
 	}
-	vars := variables(reflect.ValueOf(&settings).Elem())
-	for _, fault := range parse(&settings, given) {
+	vars := variables(valueOf(&settings))
+	for _, fault := range parse(&settings, given.of) {
 		v, ok := byField(vars, fault.Name)
 		if !ok {
 			return settings, warnings, fmt.Errorf("config: %w", fault.Err)
 		}
-		report(v, given[v.name], parseRule(v))
+		report(v, parseRule(v))
 	}
+	strict := isProduction(vars)
+	lookup := func(name string) (string, bool) { value, ok := given.of[name]; return value, ok }
 	for _, v := range vars {
 		if bad[v.name] {
 			continue
 		}
 		if rule := v.check(); rule != "" {
-			report(v, given[v.name], rule)
+			report(v, rule)
+		} else if rule := v.breaksProduction(lookup); strict && rule != "" {
+			report(v, rule)
 		}
 	}
 	return settings, warnings, errors.Join(faults...)
+}
+
+func isProduction(vars []variable) bool {
+	return slices.ContainsFunc(vars, func(v variable) bool {
+		return v.name == envVariable && v.value.Interface() == Production
+	})
 }
 
 // parse fills the struct and returns what could not be read, by field.
@@ -91,7 +108,7 @@ func parse(settings any, given map[string]string) []env.ParseError {
 func Names[P Program]() []string {
 	var settings P
 	var out []string
-	for _, v := range variables(reflect.ValueOf(&settings).Elem()) {
+	for _, v := range variables(valueOf(&settings)) {
 		out = append(out, v.name)
 	}
 	return out
@@ -102,7 +119,7 @@ func Usage[P Program](w io.Writer) error {
 	var settings P
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, "VARIABLE\tDEFAULT\tMEANING")
-	for _, v := range variables(reflect.ValueOf(&settings).Elem()) {
+	for _, v := range variables(valueOf(&settings)) {
 		byDefault := v.byDefault
 		switch {
 		case slices.Contains(v.rules, "required"):
@@ -121,11 +138,15 @@ func Usage[P Program](w io.Writer) error {
 
 // variable is one field of a settings struct, with its tags.
 type variable struct {
-	name, field, byDefault, help string
-	secret                       bool
-	rules                        []string
-	value                        reflect.Value
+	name, field, byDefault, help, more, production string
+
+	secret bool
+	rules  []string
+	value  reflect.Value
 }
+
+// valueOf gives the struct that settings points to.
+func valueOf(settings any) reflect.Value { return reflect.ValueOf(settings).Elem() }
 
 func variables(settings reflect.Value) []variable {
 	var out []variable
@@ -136,6 +157,7 @@ func variables(settings reflect.Value) []variable {
 		}
 		v := variable{
 			name: name, field: f.Name, byDefault: f.Tag.Get("envDefault"), help: f.Tag.Get("help"),
+			more: f.Tag.Get("more"), production: f.Tag.Get("production"),
 			secret: f.Tag.Get("secret") == "true", value: settings.FieldByIndex(f.Index),
 		}
 		if rule := f.Tag.Get("rule"); rule != "" {
@@ -157,7 +179,7 @@ func byField(vars []variable, field string) (variable, bool) {
 // masked gives the settings as one log group. settings is a pointer to a struct.
 func masked(settings any) slog.Value {
 	var attrs []slog.Attr
-	for _, v := range variables(reflect.ValueOf(settings).Elem()) {
+	for _, v := range variables(valueOf(settings)) {
 		attrs = append(attrs, slog.String(v.name, show(fmt.Sprint(v.value.Interface()), v.secret)))
 	}
 	return slog.GroupValue(attrs...)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"writeback/internal/redisurl"
 )
 
 const (
@@ -79,15 +81,13 @@ func checkText(rule, value string) string {
 			return "must be an http or https URL without user, query or fragment"
 		}
 	case "redis":
-		if u, ok := absolute(value, "redis", "rediss"); !ok {
-			if u == nil || u.Scheme != "unix" || u.Path == "" {
-				return "must be a redis, rediss or unix URL"
-			}
+		if _, err := redisurl.Parse(value); err != nil {
+			return "must be a redis, rediss or unix URL, or redis+cluster://host,host or redis+sentinel://host,host/primary"
 		}
 	case "nats":
 		for part := range strings.SplitSeq(value, ",") {
 			if _, ok := absolute(strings.TrimSpace(part), "nats", "tls", "ws", "wss"); !ok {
-				return "must be nats, tls, ws or wss URLs, separated by commas"
+				return "must be nats, tls, ws or wss URLs, separated by commas, for example nats://127.0.0.1:4222"
 			}
 		}
 	case "roles":
@@ -96,10 +96,14 @@ func checkText(rule, value string) string {
 				return "must be a list of operations, webhooks and sync, separated by commas"
 			}
 		}
+	case "env":
+		if value != Development && value != Production {
+			return "must be development or production"
+		}
 	case "file":
 		info, err := os.Stat(value)
 		if err != nil || !info.Mode().IsRegular() {
-			return "must be a file that can be read"
+			return "must be a file that can be read; is the path right, and mounted here?"
 		}
 	}
 	return ""
@@ -119,7 +123,7 @@ func checkAddr(value string) string {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		return "must be host:port with a port of 0 to 65535"
+		return "must be host:port with a port of 0 to 65535, for example 127.0.0.1:8080"
 	}
 	return ""
 }

@@ -9,19 +9,23 @@ import (
 
 // unknown warns of variables with our prefix that no program knows.
 func unknown(given map[string]string) []string {
-	known := slices.Concat(Names[API](), Names[Worker](), Names[Sandbox]())
+	known := Known()
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !strings.HasPrefix(name, prefix) || slices.Contains(known, name) {
 			continue
 		}
-		warning := name + " is not a variable that Writeback knows"
-		if near := nearest(name, known); near != "" {
-			warning += fmt.Sprintf("; did you mean %s?", near)
-		}
-		out = append(out, warning)
+		out = append(out, name+" "+notKnown(name, known))
 	}
 	return out
+}
+
+func notKnown(name string, known []string) string {
+	text := "is not a variable that Writeback knows"
+	if near := nearest(name, known); near != "" {
+		text += fmt.Sprintf("; did you mean %s?", near)
+	}
+	return text
 }
 
 // nearest gives the name that is at most three typing errors away, or "".

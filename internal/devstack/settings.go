@@ -40,7 +40,7 @@ func (o Options) settings(urls URLs, registry, keyset string) (settings, error) 
 			"WRITEBACK_OPERATIONS_MAX_BYTES=512MiB", "WRITEBACK_EVENTS_MAX_BYTES=1GiB",
 			// Endpoints of webhooks are on the same machine too.
 			"WRITEBACK_WEBHOOK_LOCAL=true", "WRITEBACK_PROVIDER_LOCAL=true",
-			// The registry file has everybody; writebackctl asks for a sync.
+			// The registry file has everybody; `writeback users sync` asks for one.
 			"WRITEBACK_SYNC_EVERY=0",
 			"WRITEBACK_KEYSET_FILE=" + keyset,
 		},

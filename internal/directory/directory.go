@@ -44,6 +44,9 @@ type Config struct {
 	Providers []string
 	// Logger gets what Run has to say. Default: nothing is logged.
 	Logger *slog.Logger
+	// AsItIs leaves the settings of a bucket that is there alone: for a tool whose own
+	// settings may be others than those of the programs.
+	AsItIs bool
 }
 
 // Directory is the copy of one process. Its methods may be called concurrently.
@@ -91,7 +94,7 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, 
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
-	kv, err := js.CreateOrUpdateKeyValue(ctx, d.bucket())
+	kv, err := d.open(ctx, cfg.AsItIs)
 	if err != nil {
 		return nil, fmt.Errorf("directory: bucket %s: %w", Bucket, err)
 	}
@@ -100,6 +103,15 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, 
 		return nil, err
 	}
 	return d, nil
+}
+
+func (d *Directory) open(ctx context.Context, asItIs bool) (jetstream.KeyValue, error) {
+	if asItIs {
+		if kv, err := d.js.KeyValue(ctx, Bucket); !errors.Is(err, jetstream.ErrBucketNotFound) {
+			return kv, err
+		}
+	}
+	return d.js.CreateOrUpdateKeyValue(ctx, d.bucket())
 }
 
 func (d *Directory) bucket() jetstream.KeyValueConfig {

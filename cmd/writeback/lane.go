@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"writeback/pkg/operation/redisstore"
 )
@@ -59,7 +61,35 @@ func viewLane(l redisstore.Lane) laneView {
 	return v
 }
 
-func laneShow(ctx context.Context, c *ctl, args []string) error {
+func (c *ctl) laneCommands() *cobra.Command {
+	var everything bool
+	return c.group("lane", "Connections' lanes: what waits, what runs, and why",
+		c.command(spec{
+			use: "list", short: "The lanes that have work, wait or are paused",
+			long:    "Every connection of the directory is looked at. Without NATS, only those in Redis' due index.",
+			example: "writeback lane list\nwriteback lane list --all --json",
+			timeout: 2 * time.Minute,
+			flags:   func(f *pflag.FlagSet) { f.BoolVar(&everything, "all", false, "idle lanes too") },
+			run:     func(ctx context.Context, _ []string) error { return c.laneList(ctx, everything) },
+		}),
+		c.command(spec{
+			use: "show <connection_id>", short: "What a connection's lane holds and waits for", first: c.completeConnections,
+			example: "writeback lane show 00000000-0000-7000-8000-0000000000c1", run: c.laneShow,
+		}),
+		c.command(spec{
+			use: "pause <connection_id>", short: "Hand out no more calls; those under way finish", first: c.completeConnections,
+			example: "writeback lane pause 00000000-0000-7000-8000-0000000000c1",
+			run:     func(ctx context.Context, args []string) error { return c.setPaused(ctx, args, true) },
+		}),
+		c.command(spec{
+			use: "resume <connection_id>", short: "Hand out calls again", first: c.completeConnections,
+			example: "writeback lane resume 00000000-0000-7000-8000-0000000000c1",
+			run:     func(ctx context.Context, args []string) error { return c.setPaused(ctx, args, false) },
+		}),
+	)
+}
+
+func (c *ctl) laneShow(ctx context.Context, args []string) error {
 	connection, err := id("connection_id", args[0])
 	if err != nil {
 		return err
@@ -108,22 +138,7 @@ func writeLane(w io.Writer, l redisstore.Lane) {
 	}
 }
 
-func yes(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}
-
-func lanePause(ctx context.Context, c *ctl, args []string) error {
-	return setPaused(ctx, c, args, true)
-}
-
-func laneResume(ctx context.Context, c *ctl, args []string) error {
-	return setPaused(ctx, c, args, false)
-}
-
-func setPaused(ctx context.Context, c *ctl, args []string, paused bool) error {
+func (c *ctl) setPaused(ctx context.Context, args []string, paused bool) error {
 	connection, err := id("connection_id", args[0])
 	if err != nil {
 		return err

@@ -3,23 +3,43 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"writeback/internal/directory"
 	"writeback/internal/dirsync"
 	"writeback/pkg/tsp"
-	"writeback/pkg/tsp/all"
 )
 
-func everyFlag(o *options, f *flag.FlagSet) {
-	f.BoolVar(&o.all, "all", false, "every active connection whose users can be listed")
+// asking is what the flags of users sync say.
+type asking struct{ all, noWait bool }
+
+func (c *ctl) usersCommands() *cobra.Command {
+	var a asking
+	return c.group("users", "Users, listed from the providers",
+		c.command(spec{
+			use: "sync [connection_id]", short: "Have a worker list users from the provider, and wait until it has", first: c.completeConnections,
+			long: "A worker with the role sync does the work. One that is under way goes on, and another\n" +
+				"follows. Without a connection it takes --all.",
+			example: "writeback users sync" + exampleConnection + "\nwriteback users sync --all --no-wait",
+			timeout: 30 * time.Minute,
+			flags: func(f *pflag.FlagSet) {
+				f.BoolVar(&a.all, "all", false, "every active connection whose users can be listed")
+				f.BoolVar(&a.noWait, "no-wait", false, "only ask for it")
+			},
+			run: func(ctx context.Context, args []string) error { return c.usersSync(ctx, args, a) },
+		}),
+		c.command(spec{
+			use: "status [connection_id]", short: "How far listing users is, and what it found", first: c.completeConnections,
+			example: "writeback users status --json", run: c.usersStatus,
+		}),
+	)
 }
 
 // syncView is the progress of a connection's sync as it is printed. It has no
@@ -74,24 +94,6 @@ func (c *ctl) syncing(ctx context.Context) (syncing, error) {
 	return syncing{d, providers, book}, err
 }
 
-// directory opens the directory with the keyset, if there is one.
-func (c *ctl) directory(ctx context.Context) (*directory.Directory, *tsp.Registry, error) {
-	js, err := c.streams()
-	if err != nil {
-		return nil, nil, err
-	}
-	sealer, err := c.sealer()
-	if err != nil {
-		return nil, nil, err
-	}
-	providers, err := all.Providers(all.Config{})
-	if err != nil {
-		return nil, nil, fmt.Errorf("providers: %w", err)
-	}
-	d, err := directory.Open(ctx, js, directory.Config{Replicas: c.settings.Replicas, Providers: providers.Names(), Sealer: sealer})
-	return d, providers, err
-}
-
 // able says why a connection's users cannot be listed. Nil: they can.
 func (s syncing) able(c directory.Connection) error {
 	provider, ok := s.providers.Get(c.Provider)
@@ -111,8 +113,7 @@ func (s syncing) able(c directory.Connection) error {
 func (s syncing) connections(args []string) ([]directory.Connection, error) {
 	if len(args) == 0 {
 		out := slices.DeleteFunc(s.directory.All(), func(c directory.Connection) bool { return s.able(c) != nil })
-		slices.SortFunc(out, func(a, b directory.Connection) int { return strings.Compare(a.ID.String(), b.ID.String()) })
-		return out, nil
+		return sorted(out), nil
 	}
 	connection, err := id("connection_id", args[0])
 	if err != nil {
@@ -125,9 +126,9 @@ func (s syncing) connections(args []string) ([]directory.Connection, error) {
 	return []directory.Connection{c}, nil
 }
 
-func syncStart(ctx context.Context, c *ctl, args []string) error {
-	if c.all == (len(args) > 0) {
-		return wrongUsage("sync start takes a connection_id or -all")
+func (c *ctl) usersSync(ctx context.Context, args []string, a asking) error {
+	if a.all == (len(args) > 0) {
+		return wrongUsage("users sync takes a connection_id or --all")
 	}
 	s, err := c.syncing(ctx)
 	if err != nil {
@@ -137,24 +138,71 @@ func syncStart(ctx context.Context, c *ctl, args []string) error {
 	if err != nil {
 		return err
 	}
-	asked := make([]uuid.UUID, 0, len(list))
+	asked := time.Now().UTC()
 	for _, conn := range list {
 		if err := s.able(conn); err != nil {
 			return err
 		}
-		if err := s.book.Want(ctx, conn.ID, time.Now()); err != nil {
+		if err := s.book.Want(ctx, conn.ID, asked); err != nil {
 			return err
 		}
-		asked = append(asked, conn.ID)
 	}
-	return c.print(map[string]any{"connections": asked}, func(w io.Writer) {
-		for _, id := range asked {
-			row(w, "asked for", id)
-		}
-	})
+	if !a.noWait {
+		err = c.followSync(ctx, s.book, list, asked)
+	}
+	if shown := c.showSync(ctx, s, list); shown != nil {
+		return errors.Join(err, shown)
+	}
+	return err
 }
 
-func syncShow(ctx context.Context, c *ctl, args []string) error {
+const (
+	syncEvery = 500 * time.Millisecond
+	// syncTakenWithin is how soon a worker takes up what was asked for.
+	syncTakenWithin = 30 * time.Second
+)
+
+// followSync says how far the walks are until all have ended. One that fails is
+// tried again by a worker, so it is waited for as long as there is time.
+func (c *ctl) followSync(ctx context.Context, book *dirsync.Book, list []directory.Connection, asked time.Time) error {
+	tick := time.NewTicker(syncEvery)
+	defer tick.Stop()
+	began, last := time.Now(), ""
+	for {
+		known, err := book.All(ctx)
+		if err != nil {
+			return err
+		}
+		done, taken, users := 0, 0, 0
+		for _, conn := range list {
+			p := known[conn.ID]
+			if !p.AnsweredAt.Before(asked) {
+				taken++
+				users += p.Users
+				if !p.FinishedAt.IsZero() && !p.Unfinished() && !p.Asked() {
+					done++
+				}
+			}
+		}
+		if done == len(list) {
+			return nil
+		}
+		if line := fmt.Sprintf("%d of %d connections done, %d users read", done, len(list), users); line != last && time.Since(began) > slow {
+			c.say("%s", line)
+			last = line
+		}
+		if taken == 0 && time.Since(began) > syncTakenWithin {
+			return errors.New("nobody takes it up: it needs a running worker with the role sync (WRITEBACK_ROLES)")
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w; it goes on without us, see: writeback users status", context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *ctl) usersStatus(ctx context.Context, args []string) error {
 	s, err := c.syncing(ctx)
 	if err != nil {
 		return err
@@ -163,6 +211,13 @@ func syncShow(ctx context.Context, c *ctl, args []string) error {
 	if err != nil {
 		return err
 	}
+	return c.showSync(ctx, s, list)
+}
+
+func (c *ctl) showSync(ctx context.Context, s syncing, list []directory.Connection) error {
+	// What stopped the waiting may be the time that is over.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
 	known, err := s.book.All(ctx)
 	if err != nil {
 		return err
@@ -178,12 +233,4 @@ func syncShow(ctx context.Context, c *ctl, args []string) error {
 				moment(v.StartedAt), moment(v.FinishedAt), moment(v.ResumeAt), v.LastError)
 		}
 	})
-}
-
-// moment shows a time that may be absent.
-func moment(t *time.Time) string {
-	if t == nil {
-		return "-"
-	}
-	return when(*t)
 }

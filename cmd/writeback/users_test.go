@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +26,7 @@ func (d *desk) registered() (listable, paused, simulated uuid.UUID) {
   {id: %s, provider: samsara, credentials: {access_token: %s}}, {id: %s, provider: motive, status: paused, credentials: {}},
   {id: %s, provider: catena_simulator, credentials: {}}]}]`, uuid.New(), listable, plantedToken, paused, simulated)
 	require.NoError(d.t, os.WriteFile(file, []byte(text), 0o600))
-	d.ctl(0, "registry", "load", file)
+	d.ctl(0, "connection", "import", file)
 	return listable, paused, simulated
 }
 
@@ -35,24 +34,24 @@ func TestSync_StartAndShow(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	listable, paused, simulated := d.registered()
-	shown := asJSON[[]syncView](d, "sync", "show")
+	shown := asJSON[[]syncView](d, "users", "status")
 	require.Len(t, shown, 1, "only what can be listed")
 	require.Equal(t, "never", shown[0].State)
 
-	_, e := d.ctl(1, "sync", "start", paused.String())
+	_, e := d.ctl(1, "users", "sync", paused.String())
 	require.Contains(t, e, "paused")
-	_, e = d.ctl(1, "sync", "start", simulated.String())
+	_, e = d.ctl(1, "users", "sync", simulated.String())
 	require.Contains(t, e, "cannot be listed")
-	d.ctl(1, "sync", "start", uuid.NewString())
-	d.ctl(2, "sync", "start")
-	d.ctl(2, "sync", "start", "-all", listable.String())
-	d.ctl(2, "sync", "show", listable.String(), paused.String())
+	d.ctl(1, "users", "sync", uuid.NewString())
+	d.ctl(2, "users", "sync")
+	d.ctl(2, "users", "sync", "--all", listable.String())
+	d.ctl(2, "users", "status", listable.String(), paused.String())
 
-	for _, args := range [][]string{{"sync", "start", listable.String()}, {"sync", "start", "-all"}} {
+	for _, args := range [][]string{{"users", "sync", listable.String(), "--no-wait"}, {"users", "sync", "--all", "--no-wait"}} {
 		before := time.Now()
 		out, _ := d.ctl(0, args...)
-		require.Equal(t, []string{"asked for", listable.String()}, strings.Split(strings.TrimSpace(out), "  "))
-		v := asJSON[[]syncView](d, "sync", "show", listable.String())[0]
+		require.Regexp(t, listable.String()+` +samsara +waiting`, out)
+		v := asJSON[[]syncView](d, "users", "status", listable.String())[0]
 		require.Equal(t, "waiting", v.State)
 		require.WithinRange(t, *v.WantedAt, before, time.Now())
 	}
@@ -67,14 +66,14 @@ func TestCredentials_RotateAndActivate(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	listable, paused, _ := d.registered()
-	_, e := d.ctl(1, "credentials", "rotate")
+	_, e := d.ctl(1, "connection", "rotate-key")
 	require.Contains(t, e, "WRITEBACK_KEYSET_FILE")
 	keyset := filepath.Join(t.TempDir(), "keyset.json")
 	d.ctl(0, "keyset", "create", keyset)
 	d.ctl(1, "keyset", "create", keyset)
 	clear := d.environ
 	d.environ = append(d.environ, "WRITEBACK_KEYSET_FILE="+keyset)
-	require.Equal(t, map[string]int{"sealed": 3, "unchanged": 0}, asJSON[map[string]int](d, "credentials", "rotate"))
+	require.Equal(t, map[string]sealedView{"credentials": {3, 0}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
 	kv, err := d.js.KeyValue(t.Context(), directory.Bucket)
 	require.NoError(t, err)
 	entry, err := kv.Get(t.Context(), "connection."+listable.String())
@@ -82,9 +81,9 @@ func TestCredentials_RotateAndActivate(t *testing.T) {
 	require.NotContains(t, string(entry.Value()), plantedToken)
 
 	d.ctl(0, "keyset", "add", keyset)
-	require.Equal(t, map[string]int{"sealed": 0, "unchanged": 3}, asJSON[map[string]int](d, "credentials", "rotate"))
+	require.Equal(t, map[string]sealedView{"credentials": {0, 3}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
 	d.ctl(0, "keyset", "promote", keyset)
-	require.Equal(t, map[string]int{"sealed": 3, "unchanged": 0}, asJSON[map[string]int](d, "credentials", "rotate"))
+	require.Equal(t, map[string]sealedView{"credentials": {3, 0}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
 
 	v := asJSON[map[string]any](d, "connection", "show", listable.String())
 	require.Equal(t, false, v["locked"])
@@ -94,6 +93,6 @@ func TestCredentials_RotateAndActivate(t *testing.T) {
 	d.environ = clear
 	v = asJSON[map[string]any](d, "connection", "show", listable.String())
 	require.Equal(t, true, v["locked"])
-	_, e = d.ctl(1, "credentials", "rotate")
+	_, e = d.ctl(1, "connection", "rotate-key")
 	require.Contains(t, e, "WRITEBACK_KEYSET_FILE")
 }

@@ -83,7 +83,7 @@ func (d *desk) ctl(code int, args ...string) (out, errOut string) {
 	var o, e bytes.Buffer
 	require.Equal(d.t, code, run(d.t.Context(), args, d.environ, &o, &e), e.String())
 	if code == 0 {
-		require.NotContains(d.t, e.String(), "writebackctl:")
+		require.NotContains(d.t, e.String(), "writeback:")
 	}
 	return o.String(), e.String()
 }
@@ -91,7 +91,7 @@ func (d *desk) ctl(code int, args ...string) (out, errOut string) {
 // asJSON runs the tool with -json.
 func asJSON[T any](d *desk, args ...string) T {
 	d.t.Helper()
-	out, _ := d.ctl(0, append(args, "-json")...)
+	out, _ := d.ctl(0, append(args, "--json")...)
 	var v T
 	require.NoError(d.t, json.Unmarshal([]byte(out), &v), out)
 	return v
@@ -106,22 +106,34 @@ func TestUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"-help"}, 0, "lane show"},
-		{[]string{"rebuild", "-help"}, 0, "-yes"},
 		{nil, 2, "a command is missing"},
-		{[]string{"lane"}, 2, "no such command"},
+		{[]string{"lane"}, 2, "a command is missing"},
+		{[]string{"lanes"}, 2, "did you mean lane?"},
+		{[]string{"lane", "pose"}, 2, "no such command: writeback lane pose"},
 		{[]string{"lane", "show"}, 2, "lane show takes <connection_id>"},
 		{[]string{"lane", "show", "c1"}, 2, "not a UUID"},
-		{[]string{"operation", "show", id}, 2, "takes"},
-		{[]string{"shards", "-verbose"}, 2, "-verbose"},
-		{[]string{"rebuild", "-yes"}, 2, "-shard or -all"},
-		{[]string{"rebuild", "-all", "-shard", "1", "-yes"}, 2, "-shard or -all"},
-		{[]string{"rebuild", "-shard", "64", "-yes"}, 2, "0 to 63"},
-		{[]string{"rebuild", "-all"}, 2, "add -yes"},
-		{[]string{"dead", "show", "x"}, 2, "not a number"},
+		{[]string{"operation", "get", id}, 2, "takes"},
+		{[]string{"operation", "list"}, 2, "--connection or --partner"},
+		{[]string{"operation", "list", "--partner", id, "--status", "done"}, 2, "--status must be"},
+		{[]string{"operation", "list", "--partner", id, "--limit", "0"}, 2, "--limit must be"},
+		{[]string{"shards", "--verbose"}, 2, "--verbose"},
+		{[]string{"shards", "--nats-url", "http://x"}, 2, "WRITEBACK_NATS_URL=\"http://x\" (flag --nats-url): must be nats"},
+		{[]string{"shards", "--config", "none.yaml"}, 2, "none.yaml"},
+		{[]string{"rebuild", "--yes"}, 2, "--shard or --all"},
+		{[]string{"rebuild", "--all", "--shard", "1", "--yes"}, 2, "--shard or --all"},
+		{[]string{"rebuild", "--shard", "64", "--yes"}, 2, "0 to 63"},
+		{[]string{"rebuild", "--all"}, 2, "add --yes"},
+		{[]string{"deadletter", "show", "x"}, 2, "not a number"},
+		{[]string{"deadletter", "replay"}, 2, "--all"},
+		{[]string{"loadtest", "--api-url", "http://api.example.com"}, 2, "--yes-really"},
+		{[]string{"loadtest", "--rate", "0"}, 2, "--rate"},
+		{[]string{"loadtest", "--count", "1000000"}, 2, "--count"},
+		{[]string{"loadtest", "--duration", "24h"}, 2, "--duration"},
+		{[]string{"loadtest", "--api-url", "http://127.0.0.1:1"}, 1, "token"},
+		{[]string{"users", "sync"}, 2, "--all"},
 		{[]string{"lane", "show", id}, 1, "redis"},
-		{[]string{"dead", "list"}, 1, "NATS"},
-		{[]string{"registry", "load", "none.yaml"}, 1, "NATS"},
+		{[]string{"deadletter", "list"}, 1, "NATS"},
+		{[]string{"connection", "import", "none.yaml"}, 1, "NATS"},
 	} {
 		t.Run(fmt.Sprint(tt.args), func(t *testing.T) {
 			t.Parallel()
@@ -167,17 +179,17 @@ func TestLane(t *testing.T) {
 func TestOperation(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	args := []string{"operation", "show", d.conn.String(), d.op.ID.String()}
+	args := []string{"operation", "get", d.conn.String(), d.op.ID.String()}
 	v := asJSON[operationView](d, args...)
 	require.Equal(t, operation.Pending, v.Status)
 	require.Equal(t, []operation.Field{operation.FieldFirstName}, v.Fields)
-	for _, flag := range []string{"-json", "-timeout=5s"} {
+	for _, flag := range []string{"--json", "--timeout=5s"} {
 		out, _ := d.ctl(0, append(args, flag)...)
 		require.NotContains(t, out, secretName)
-		out, _ = d.ctl(0, append(args, flag, "-payload")...)
+		out, _ = d.ctl(0, append(args, flag, "--payload")...)
 		require.Contains(t, out, secretName)
 	}
-	_, errOut := d.ctl(1, "operation", "show", d.conn.String(), uuid.NewString())
+	_, errOut := d.ctl(1, "operation", "get", d.conn.String(), uuid.NewString())
 	require.Contains(t, errOut, "not found")
 }
 
@@ -218,29 +230,29 @@ func TestRebuild(t *testing.T) {
 		}
 	}()
 	t.Cleanup(func() { stop(); <-done })
-	out, progress := d.ctl(0, "rebuild", "-shard", fmt.Sprint(mine), "-yes")
+	out, progress := d.ctl(0, "rebuild", "--shard", fmt.Sprint(mine), "--yes")
 	require.Contains(t, out, "1 shards rebuilt")
-	require.NotContains(t, progress, "writebackctl:")
+	require.NotContains(t, progress, "writeback:")
 	after := asJSON[[]shardView](d, "shards")[mine]
 	require.Equal(t, "open", after.State)
 	require.NotEqual(t, before, after.Generation)
 	require.Equal(t, 1, after.Outstanding)
-	d.ctl(0, "rebuild", "-all", "-yes")
-	require.Equal(t, operation.Pending, asJSON[operationView](d, "operation", "show", d.conn.String(), d.op.ID.String()).Status)
+	d.ctl(0, "rebuild", "--all", "--yes")
+	require.Equal(t, operation.Pending, asJSON[operationView](d, "operation", "get", d.conn.String(), d.op.ID.String()).Status)
 }
 
 func TestRebuild_GivesUpInTime(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	_, errOut := d.ctl(1, "rebuild", "-shard", "3", "-yes", "-timeout", "300ms")
+	_, errOut := d.ctl(1, "rebuild", "--shard", "3", "--yes", "--timeout", "300ms")
 	require.Contains(t, errOut, "missing 1")
-	require.Contains(t, errOut, "not done in time")
+	require.Contains(t, errOut, "it goes on without us")
 }
 
 func TestDead(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	out, _ := d.ctl(0, "dead", "list")
+	out, _ := d.ctl(0, "deadletter", "list")
 	require.Contains(t, out, "0 of 0")
 	for i := range 3 {
 		m := nats.NewMsg(natsq.SubjectDead)
@@ -250,15 +262,15 @@ func TestDead(t *testing.T) {
 		_, err := d.js.PublishMsg(t.Context(), m)
 		require.NoError(t, err)
 	}
-	list := asJSON[[]deadView](d, "dead", "list", "-limit", "2")
+	list := asJSON[[]deadView](d, "deadletter", "list", "--limit", "2")
 	require.Len(t, list, 2)
 	require.Equal(t, "reason 2", list[0].Reason)
 	require.Empty(t, list[0].Payload)
-	out, _ = d.ctl(0, "dead", "show", "2")
+	out, _ = d.ctl(0, "deadletter", "show", "2")
 	require.Contains(t, out, "reason 1")
 	require.NotContains(t, out, secretName)
-	require.Equal(t, secretName, asJSON[deadView](d, "dead", "show", "2", "-payload").Payload)
-	_, errOut := d.ctl(1, "dead", "show", "99")
+	require.Equal(t, secretName, asJSON[deadView](d, "deadletter", "show", "2", "--payload").Payload)
+	_, errOut := d.ctl(1, "deadletter", "show", "99")
 	require.Contains(t, errOut, "not found")
 }
 
@@ -276,12 +288,12 @@ partners:
         credentials: {access_token: hunter2}
         users: [{id: 00000000-0000-7000-8000-00000000a100, source_id: "7"}]
 `), 0o600))
-	counts := asJSON[map[string]countView](d, "registry", "load", file)
+	counts := asJSON[map[string]countView](d, "connection", "import", file)
 	require.Equal(t, countView{Created: 1}, counts["connections"])
-	counts = asJSON[map[string]countView](d, "registry", "load", file)
+	counts = asJSON[map[string]countView](d, "connection", "import", file)
 	require.Equal(t, countView{Unchanged: 1}, counts["users"])
 	require.NoError(t, os.WriteFile(file, []byte("partners:\n  - id: x\n    password: hunter2\n"), 0o600))
-	_, errOut := d.ctl(1, "registry", "load", file)
+	_, errOut := d.ctl(1, "connection", "import", file)
 	require.Contains(t, errOut, ":2:", "where the fault is")
 	require.NotContains(t, errOut, "hunter2")
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"writeback/internal/natsq"
 )
@@ -25,13 +27,42 @@ type deadView struct {
 
 func viewDead(m *jetstream.RawStreamMsg, payload bool) deadView {
 	v := deadView{
-		Seq: m.Sequence, At: m.Time, Subject: m.Header.Get("Writeback-Subject"),
-		Reason: m.Header.Get("Writeback-Reason"), Bytes: len(m.Data),
+		Seq: m.Sequence, At: m.Time, Subject: m.Header.Get(natsq.HeaderSubject),
+		Reason: m.Header.Get(natsq.HeaderReason), Bytes: len(m.Data),
 	}
 	if payload {
 		v.Payload = string(m.Data)
 	}
 	return v
+}
+
+func (c *ctl) deadletterCommands() *cobra.Command {
+	limit, payload, replay := 0, false, replaying{}
+	return c.group("deadletter", "Messages that could not be understood",
+		c.command(spec{
+			use: "list", short: "The messages, newest first", example: "writeback deadletter list --limit 10",
+			flags: func(f *pflag.FlagSet) { f.IntVar(&limit, "limit", 50, "how many to list at most") },
+			run:   func(ctx context.Context, _ []string) error { return c.deadList(ctx, limit) },
+		}),
+		c.command(spec{
+			use: "show <seq>", short: "One of them", example: "writeback deadletter show 12 --payload",
+			flags: func(f *pflag.FlagSet) { payloadFlag(f, &payload) },
+			run:   func(ctx context.Context, args []string) error { return c.deadShow(ctx, args, payload) },
+		}),
+		c.command(spec{
+			use: "replay [seq]", short: "Publish again what can be understood now",
+			long: "A message that this program understands goes back to the subject that it came from,\n" +
+				"and out of the dead letters once it is there. What is done already is not done twice.\n" +
+				"The others stay, with the reason. Without a number it takes --all.",
+			example: "writeback deadletter replay 12\nwriteback deadletter replay --all --dry-run",
+			timeout: 10 * time.Minute,
+			flags: func(f *pflag.FlagSet) {
+				f.BoolVar(&replay.all, "all", false, "all of them, oldest first")
+				f.BoolVar(&replay.dry, "dry-run", false, "only say what would be published")
+			},
+			run: func(ctx context.Context, args []string) error { return c.deadReplay(ctx, args, replay) },
+		}),
+	)
 }
 
 func (c *ctl) deadStream(ctx context.Context) (jetstream.Stream, error) {
@@ -46,14 +77,14 @@ func (c *ctl) deadStream(ctx context.Context) (jetstream.Stream, error) {
 	return s, err
 }
 
-func deadList(ctx context.Context, c *ctl, _ []string) error {
+func (c *ctl) deadList(ctx context.Context, limit int) error {
 	s, err := c.deadStream(ctx)
 	if err != nil {
 		return err
 	}
 	state := s.CachedInfo().State
 	views := []deadView{}
-	for seq := state.LastSeq; seq >= max(state.FirstSeq, 1) && len(views) < c.limit; seq-- {
+	for seq := state.LastSeq; seq >= max(state.FirstSeq, 1) && len(views) < limit; seq-- {
 		m, err := s.GetMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
@@ -72,7 +103,7 @@ func deadList(ctx context.Context, c *ctl, _ []string) error {
 	})
 }
 
-func deadShow(ctx context.Context, c *ctl, args []string) error {
+func (c *ctl) deadShow(ctx context.Context, args []string, payload bool) error {
 	seq, err := strconv.ParseUint(args[0], 10, 64)
 	if err != nil {
 		return wrongUsage("seq %q is not a number", args[0])
@@ -88,14 +119,14 @@ func deadShow(ctx context.Context, c *ctl, args []string) error {
 	if err != nil {
 		return fmt.Errorf("NATS: message %d: %w", seq, err)
 	}
-	v := viewDead(m, c.payload)
+	v := viewDead(m, payload)
 	return c.print(v, func(w io.Writer) {
 		row(w, "seq", v.Seq)
 		row(w, "at", when(v.At))
 		row(w, "subject", v.Subject)
 		row(w, "reason", v.Reason)
 		row(w, "bytes", v.Bytes)
-		if c.payload {
+		if payload {
 			row(w, "payload", strconv.Quote(v.Payload))
 		}
 	})

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
+
+	"writeback/internal/config"
+	"writeback/internal/directory"
+	"writeback/internal/redisurl"
+	"writeback/internal/seal"
+	"writeback/pkg/operation/redisstore"
+	"writeback/pkg/tsp"
+	"writeback/pkg/tsp/all"
+)
+
+const clientName = "writeback"
+
+// ctl is one run: its flags and settings, where it prints, and the connections that
+// it has opened.
+type ctl struct {
+	sources     config.Sources
+	settings    config.Operator
+	json        bool
+	timeout     time.Duration
+	out, errOut io.Writer
+	rdb         redis.UniversalClient
+	nc          *nats.Conn
+	js          jetstream.JetStream
+	// idle closes what the API client keeps open. Nil: there is none.
+	idle func()
+}
+
+// configure reads the settings. What is wrong with a variable that only api or
+// worker reads is not our fault to find; doctor finds it.
+func (c *ctl) configure() error {
+	settings, _, err := config.Read[config.Operator](c.sources)
+	c.settings = settings
+	faults, rest := config.Faults(err)
+	ours := config.Names[config.Operator]()
+	for _, f := range faults {
+		if slices.Contains(ours, f.Name) {
+			rest = errors.Join(rest, f)
+		}
+	}
+	if rest != nil {
+		return wrongUsage("configuration: %s", rest)
+	}
+	return nil
+}
+
+// redis connects to Redis at first use.
+func (c *ctl) redis() (redis.UniversalClient, error) {
+	if c.rdb == nil {
+		rdb, err := redisurl.Open(c.settings.RedisURL, clientName)
+		if err != nil {
+			return nil, fmt.Errorf("WRITEBACK_REDIS_URL: %w", err)
+		}
+		c.rdb = rdb
+	}
+	return c.rdb, nil
+}
+
+func (c *ctl) store() (*redisstore.Store, error) {
+	rdb, err := c.redis()
+	if err != nil {
+		return nil, err
+	}
+	return redisstore.New(rdb, redisstore.Config{}), nil
+}
+
+// streams connects to NATS at first use.
+func (c *ctl) streams() (jetstream.JetStream, error) {
+	if c.js != nil {
+		return c.js, nil
+	}
+	options := []nats.Option{nats.Name(clientName), nats.Timeout(5 * time.Second), nats.NoReconnect()}
+	if file := c.settings.NATSCredsFile; file != "" {
+		options = append(options, nats.UserCredentials(file))
+	}
+	nc, err := nats.Connect(c.settings.NATSURL, options...)
+	if err != nil {
+		return nil, fmt.Errorf("NATS: %w", err)
+	}
+	c.nc = nc
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("NATS: %w", err)
+	}
+	c.js = js
+	return js, nil
+}
+
+// sealer is what seals secrets. Nil: they are in clear.
+func (c *ctl) sealer() (*seal.Sealer, error) {
+	if c.settings.KeysetFile == "" {
+		return nil, nil
+	}
+	s, err := seal.Load(c.settings.KeysetFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", directory.KeysetVariable, err)
+	}
+	return s, nil
+}
+
+// directory opens the directory with the keyset, if there is one.
+func (c *ctl) directory(ctx context.Context) (*directory.Directory, *tsp.Registry, error) {
+	js, err := c.streams()
+	if err != nil {
+		return nil, nil, err
+	}
+	providers, err := all.Providers(all.Config{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("providers: %w", err)
+	}
+	cfg := directory.Config{Replicas: c.settings.Replicas, Providers: providers.Names(), AsItIs: true}
+	switch s, err := c.sealer(); {
+	case err != nil:
+		return nil, nil, err
+	case s != nil:
+		cfg.Sealer = s
+	}
+	var d *directory.Directory
+	err = c.busy(ctx, "reading the directory", func(ctx context.Context) (err error) {
+		d, err = directory.Open(ctx, js, cfg)
+		return err
+	})
+	return d, providers, err
+}
+
+func (c *ctl) close() {
+	if c.idle != nil {
+		c.idle()
+	}
+	if c.nc != nil {
+		c.nc.Close()
+	}
+	if c.rdb != nil {
+		_ = c.rdb.Close()
+	}
+}
+
+// explain says what the store's errors mean to an operator.
+func explain(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("redis: %w", context.Cause(ctx))
+	case errors.Is(err, redisstore.ErrStale):
+		return errors.New("the shard has no data or is being rebuilt; see: writeback shards")
+	case errors.Is(err, redisstore.ErrMissing):
+		return errors.New("not found")
+	default:
+		return fmt.Errorf("redis: %w", err)
+	}
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"writeback/internal/directory"
+	"writeback/pkg/operation/redisstore"
+)
+
+// lanesAtOnce bounds the lanes that are read at a time.
+const lanesAtOnce = 32
+
+// completionTime bounds what a shell waits for.
+const completionTime = 3 * time.Second
+
+// laneRow is a lane in a list.
+type laneRow struct {
+	laneView
+	Provider string `json:"provider"`
+}
+
+func (c *ctl) laneList(ctx context.Context, everything bool) error {
+	store, err := c.store()
+	if err != nil {
+		return err
+	}
+	known, err := c.connectionsIfAny(ctx)
+	if err != nil {
+		return err
+	}
+	due, err := store.DueLanes(ctx)
+	if err != nil {
+		return explain(ctx, err)
+	}
+	for _, connection := range due {
+		if _, ok := known[connection]; !ok {
+			known[connection] = "" // somebody took it out of the directory
+		}
+	}
+	var rows []laneRow
+	err = c.busy(ctx, "reading lanes", func(ctx context.Context) (err error) {
+		rows, err = readLanes(ctx, store, known, everything)
+		return err
+	})
+	if err != nil {
+		return explain(ctx, err)
+	}
+	return c.print(rows, func(w io.Writer) { writeLanes(w, rows) })
+}
+
+// connectionsIfAny gives the providers of the directory's connections, or says why
+// there is no directory.
+func (c *ctl) connectionsIfAny(ctx context.Context) (map[uuid.UUID]string, error) {
+	out := map[uuid.UUID]string{}
+	d, _, err := c.directory(ctx)
+	var wrong *usageError
+	switch {
+	case errors.As(err, &wrong) || ctx.Err() != nil:
+		return nil, err
+	case err != nil:
+		c.say("no directory, so only lanes in the due index are listed: %s", err)
+		return out, nil
+	}
+	for _, conn := range d.All() {
+		out[conn.ID] = conn.Provider
+	}
+	return out, nil
+}
+
+func readLanes(ctx context.Context, store *redisstore.Store, known map[uuid.UUID]string, everything bool) ([]laneRow, error) {
+	var mu sync.Mutex
+	rows := []laneRow{}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lanesAtOnce)
+	for connection, provider := range known {
+		g.Go(func() error {
+			l, err := store.Lane(ctx, connection)
+			switch {
+			case errors.Is(err, redisstore.ErrMissing), errors.Is(err, redisstore.ErrStale):
+				return nil // nothing was ever accepted, or `writeback shards` says why
+			case err != nil:
+				return err
+			case !everything && idle(l):
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			rows = append(rows, laneRow{viewLane(l), provider})
+			return nil
+		})
+	}
+	err := g.Wait()
+	slices.SortFunc(rows, func(a, b laneRow) int {
+		return cmp.Or(cmp.Compare(b.Outstanding, a.Outstanding), cmp.Compare(a.Connection.String(), b.Connection.String()))
+	})
+	return rows, err
+}
+
+// idle: nothing waits, and nothing would if something came.
+func idle(l redisstore.Lane) bool {
+	return l.Outstanding == 0 && l.InFlight == 0 && !l.Paused && !l.Blocked.After(l.Now) && l.BreakerUntil.IsZero()
+}
+
+func writeLanes(w io.Writer, rows []laneRow) {
+	row(w, "CONNECTION", "PROVIDER", "OUTSTANDING", "READY", "IN FLIGHT", "BLOCKED UNTIL", "BREAKER", "PAUSED")
+	for _, r := range rows {
+		breaker := "closed"
+		if r.Breaker != nil {
+			breaker = "open until " + when(*r.Breaker)
+		}
+		row(w, r.Connection, cmp.Or(r.Provider, "-"), r.Outstanding, r.Ready, r.InFlight, moment(r.Blocked), breaker, yes(r.Paused))
+	}
+}
+
+// completeConnections offers the connections of the directory, for a shell.
+func (c *ctl) completeConnections(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 || c.configure() != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+	defer cancel()
+	d, _, err := c.directory(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []cobra.Completion
+	byID := map[string]directory.Connection{}
+	for _, conn := range d.All() {
+		byID[conn.ID.String()] = conn
+	}
+	for _, text := range slices.Sorted(maps.Keys(byID)) {
+		out = append(out, cobra.CompletionWithDesc(text, byID[text].Provider))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}

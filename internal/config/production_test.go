@@ -1,0 +1,81 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/config"
+)
+
+const goodRegistry = `
+partners:
+  - id: x
+    connections:
+      - provider: samsara
+        credentials: {access_token: "${ACME_TOKEN}"}
+`
+
+// production gives an environment that production takes.
+func production(t *testing.T) []string {
+	t.Helper()
+	keyset := filepath.Join(t.TempDir(), "keyset.json")
+	require.NoError(t, os.WriteFile(keyset, []byte("{}"), 0o600))
+	return []string{
+		"WRITEBACK_ENV=production", "WRITEBACK_OIDC_ISSUER=https://auth.example.com/realms/catena",
+		"WRITEBACK_KEYSET_FILE=" + keyset, "WRITEBACK_REGISTRY_FILE=" + write(t, goodRegistry), "ACME_TOKEN=planted-token",
+	}
+}
+
+func TestProduction_RefusesWhatIsForDevelopment(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		more []string
+		want string
+	}{
+		{"nothing wrong", nil, ""},
+		{"http issuer", []string{"WRITEBACK_OIDC_ISSUER=http://auth.example.com/realms/catena"}, `WRITEBACK_OIDC_ISSUER="http://auth.example.com/realms/catena": must be https`},
+		{"issuer of the dev stack", []string{"WRITEBACK_OIDC_ISSUER=http://127.0.0.1:8080/realms/catena"}, "WRITEBACK_OIDC_ISSUER"},
+		{"issuer on this machine", []string{"WRITEBACK_OIDC_ISSUER=https://localhost/realms/catena"}, "not on this machine"},
+		{"no keyset", []string{"WRITEBACK_KEYSET_FILE="}, `WRITEBACK_KEYSET_FILE="": is required in production`},
+		{"local providers", []string{"WRITEBACK_PROVIDER_LOCAL=true"}, "WRITEBACK_PROVIDER_LOCAL=\"true\": is for development only; unset it"},
+		{"local webhooks", []string{"WRITEBACK_WEBHOOK_LOCAL=true"}, "WRITEBACK_WEBHOOK_LOCAL"},
+		{"sandbox", []string{"WRITEBACK_SAMSARA_URL=http://sandbox:8090/samsara"}, "WRITEBACK_SAMSARA_URL"},
+		{"sandbox's token", []string{"ACME_TOKEN=sandbox-samsara-c1"}, "line 6: the credential access_token (ACME_TOKEN) is one of the sandbox's"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			environ := slices.Concat(production(t), tt.more)
+			_, _, err := config.Load[config.API](environ)
+			if tt.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, tt.want)
+			require.NotContains(t, err.Error(), "planted")
+			_, _, err = config.Load[config.API](append(environ, "WRITEBACK_ENV=development"))
+			require.NoError(t, err, "development takes it")
+		})
+	}
+	_, _, err := config.Load[config.Worker]([]string{"WRITEBACK_ENV=staging"})
+	require.ErrorContains(t, err, "must be development or production")
+}
+
+func TestProduction_CredentialsInClear(t *testing.T) {
+	t.Parallel()
+	for _, registry := range []string{
+		"partners: [{connections: [{credentials: {access_token: planted-token}}]}]",
+		"partners: [{connections: [{credentials: {access_token: \"x${ACME_TOKEN}\"}}]}]",
+		"a: &c {access_token: planted-token}\npartners: [{connections: [{credentials: *c}]}]",
+	} {
+		_, _, err := config.Load[config.API](append(production(t), "WRITEBACK_REGISTRY_FILE="+write(t, registry)))
+		require.ErrorContains(t, err, "the credential access_token is in clear", registry)
+		require.NotContains(t, err.Error(), "planted-token")
+	}
+	_, _, err := config.Load[config.API](append(production(t), "WRITEBACK_REGISTRY_FILE="+write(t, "partners: [{connections: [{credentials: {}}]}]")))
+	require.NoError(t, err)
+}

@@ -1,0 +1,68 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"writeback/internal/directory"
+	"writeback/internal/seal"
+)
+
+// developmentKeys is the bucket in which a process without a keyset keeps a key.
+const developmentKeys = "writeback-development-keys"
+
+// lookAtDirectory looks at the connections and whether their credentials open.
+func lookAtDirectory(ctx context.Context, r *report, s settings, js jetstream.JetStream) {
+	const check = "directory"
+	if _, err := js.KeyValue(ctx, directory.Bucket); err != nil {
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			r.warn(check, "start an api or worker with WRITEBACK_REGISTRY_FILE, or run `writeback connection import FILE`", "there is none yet")
+			return
+		}
+		r.fail(check, "see the log of nats-server", "%s", err)
+		return
+	}
+	lookForDevelopmentKeys(ctx, r, s, js)
+	cfg := directory.Config{AsItIs: true}
+	if sealer, err := seal.Load(s.KeysetFile); s.KeysetFile != "" && err == nil {
+		cfg.Sealer = sealer
+	}
+	d, err := directory.Open(ctx, js, cfg)
+	if err != nil {
+		r.fail(check, "see the log of nats-server; the bucket is "+directory.Bucket, "%s", err)
+		return
+	}
+	all, locked, failed := d.All(), 0, 0
+	for _, c := range all {
+		if c.Locked {
+			locked++
+		}
+		if c.Status == directory.ConnectionFailed {
+			failed++
+		}
+	}
+	switch {
+	case locked > 0:
+		r.fail("credentials", "set WRITEBACK_KEYSET_FILE to the keyset that sealed them, the same file for all",
+			"those of %d of %d connections are sealed and do not open", locked, len(all))
+	case len(all) == 0:
+		r.warn(check, "run `writeback connection import FILE`", "it has no connection")
+	default:
+		r.ok(check, "%d connections", len(all))
+	}
+	if failed > 0 {
+		r.warn("connections", "see `writeback connection list`; give new credentials, or `writeback connection activate`", "%d are failed: their provider refused the credentials", failed)
+	}
+}
+
+func lookForDevelopmentKeys(ctx context.Context, r *report, s settings, js jetstream.JetStream) {
+	if !s.production() {
+		return
+	}
+	if _, err := js.KeyValue(ctx, developmentKeys); err == nil {
+		r.warn("development key", "once webhook secrets are sealed under the keyset, delete the bucket: `nats kv del "+developmentKeys+"`",
+			"a key for development lies in NATS; what was sealed with it is not protected")
+	}
+}

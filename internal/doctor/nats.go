@@ -1,0 +1,140 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"writeback/internal/natsq"
+)
+
+// lookAtNATS looks at the server, the streams and what lies in them.
+func lookAtNATS(ctx context.Context, r *report, s settings, now func() time.Time) {
+	if s.broken["WRITEBACK_NATS_URL"] || s.broken["WRITEBACK_NATS_CREDS_FILE"] {
+		return
+	}
+	options := []nats.Option{nats.Name("writeback-doctor"), nats.Timeout(2 * time.Second), nats.NoReconnect()}
+	if s.NATSCredsFile != "" {
+		options = append(options, nats.UserCredentials(s.NATSCredsFile))
+	}
+	nc, err := nats.Connect(s.NATSURL, options...)
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
+		r.fail("nats", "give a user that may use JetStream: in WRITEBACK_NATS_URL or WRITEBACK_NATS_CREDS_FILE", "refuses us: %s", err)
+		return
+	case err != nil:
+		r.fail("nats", "start nats-server, or correct WRITEBACK_NATS_URL; meanwhile accepts go on up to the outbox's bound", "not reached: %s", err)
+		return
+	}
+	defer nc.Close()
+	r.ok("nats", "reached, version %s", nc.ConnectedServerVersion())
+	needVersion(r, "nats version", nc.ConnectedServerVersion(), 2, 12, "nats-server")
+	js, err := jetstream.New(nc)
+	if err == nil {
+		_, err = js.AccountInfo(ctx)
+	}
+	if err != nil {
+		r.fail("jetstream", "start nats-server with JetStream (`-js`, or a jetstream block with a store_dir) and let the account use it",
+			"cannot be used: %s", err)
+		return
+	}
+	r.ok("jetstream", "on")
+	clocked := false
+	for _, want := range natsq.Streams(natsq.Config{
+		Replicas: s.Replicas, OperationsMaxBytes: int64(s.OperationsMaxBytes), EventsMaxBytes: int64(s.EventsMaxBytes),
+	}) {
+		before := now()
+		info := lookAtStream(ctx, r, js, want)
+		if info != nil && !clocked && !info.TimeStamp.IsZero() {
+			clocked = true
+			compareClock(r, "nats", info.TimeStamp, before, now(), 0)
+		}
+	}
+	lookAtConsumer(ctx, r, js)
+	lookAtDirectory(ctx, r, s, js)
+}
+
+const restart = "restart an api or worker, which makes it anew as far as it can; else `nats stream edit`"
+
+// lookAtStream compares a stream with what it should be and gives what it is.
+func lookAtStream(ctx context.Context, r *report, js jetstream.JetStream, want jetstream.StreamConfig) *jetstream.StreamInfo {
+	check := "stream " + want.Name
+	stream, err := js.Stream(ctx, want.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		r.fail(check, "start an api or worker, which creates it; if one ran here before, the data of NATS is lost: restore its backup", "missing")
+		return nil
+	case err != nil:
+		r.fail(check, "see the log of nats-server", "%s", err)
+		return nil
+	}
+	info := stream.CachedInfo()
+	faults := narrower(info.Config, want)
+	for _, fault := range faults {
+		r.fail(check, restart, "%s", fault)
+	}
+	full := float64(info.State.Bytes) / float64(max(info.Config.MaxBytes, 1))
+	switch {
+	case info.Config.MaxBytes > 0 && full > 0.7:
+		r.warn(check, "raise WRITEBACK_OPERATIONS_MAX_BYTES or WRITEBACK_EVENTS_MAX_BYTES: a full stream takes nothing new", "%.0f %% of its bytes are used", 100*full)
+	case want.Name == natsq.StreamDead && info.State.Msgs > 0:
+		r.warn("dead letters", "look at `writeback deadletter list`; after an update, `writeback deadletter replay --all`", "%d messages could not be understood", info.State.Msgs)
+	case want.Name == natsq.StreamDead:
+		r.ok("dead letters", "none")
+	case len(faults) == 0:
+		r.ok(check, "%d messages", info.State.Msgs)
+	}
+	return info
+}
+
+// narrower says in what a stream promises less than it should.
+func narrower(have, want jetstream.StreamConfig) []string {
+	var out []string
+	add := func(narrow bool, format string, args ...any) {
+		if narrow {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
+	taken := map[string]bool{}
+	for _, s := range have.Subjects {
+		taken[s] = true
+	}
+	for _, s := range want.Subjects {
+		add(!taken[s], "does not take the subject %s", s)
+	}
+	add(have.Retention != want.Retention, "retention is %s, not %s", have.Retention, want.Retention)
+	add(have.Storage != want.Storage, "storage is %s, not %s", have.Storage, want.Storage)
+	add(have.Discard != want.Discard, "a full stream discards %s, not %s", have.Discard, want.Discard)
+	add(have.MaxAge > 0 && have.MaxAge < want.MaxAge, "keeps messages for %s, not %s", have.MaxAge, want.MaxAge)
+	add(have.MaxBytes > 0 && have.MaxBytes < want.MaxBytes, "holds %d bytes, not %d", have.MaxBytes, want.MaxBytes)
+	add(have.MaxMsgs > 0, "holds %d messages at most; it must have no such bound", have.MaxMsgs)
+	add(have.MaxMsgsPerSubject > 0, "holds %d messages of a subject at most; it must have no such bound", have.MaxMsgsPerSubject)
+	add(have.MaxMsgSize > 0, "takes messages up to %d bytes; it must have no such bound", have.MaxMsgSize)
+	add(have.Replicas < want.Replicas, "has %d replicas, not %d", have.Replicas, want.Replicas)
+	add(have.NoAck, "acks nothing")
+	add(have.Sealed, "is sealed")
+	return out
+}
+
+func lookAtConsumer(ctx context.Context, r *report, js jetstream.JetStream) {
+	const check = "consumer " + natsq.ConsumerQuiet
+	c, err := js.Consumer(ctx, natsq.StreamOperations, natsq.ConsumerQuiet)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound): // said above
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		r.fail(check, "restart an api or worker, which creates it; without it work starts up to a poll later", "missing")
+	case err != nil:
+		r.fail(check, "see the log of nats-server", "%s", err)
+	default:
+		info := c.CachedInfo()
+		if info.Paused {
+			r.fail(check, "resume it: `nats consumer resume "+natsq.StreamOperations+" "+natsq.ConsumerQuiet+"`", "paused")
+			return
+		}
+		r.ok(check, "%d wake-ups wait, %d are under way", info.NumPending, info.NumAckPending)
+	}
+}

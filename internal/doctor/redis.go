@@ -1,0 +1,175 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"writeback/internal/redisurl"
+	"writeback/pkg/operation/redisstore"
+)
+
+// lookAtRedis looks at the server, its settings, and the shards.
+func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Time) {
+	if s.broken["WRITEBACK_REDIS_URL"] {
+		return
+	}
+	rdb, err := redisurl.Open(s.RedisURL, "writeback-doctor")
+	if err != nil {
+		r.fail("redis", "correct WRITEBACK_REDIS_URL", "%s", err)
+		return
+	}
+	defer func() { _ = rdb.Close() }()
+	before := now()
+	theirs, err := rdb.Time(ctx).Result()
+	after := now()
+	if err != nil {
+		r.fail("redis", "start redis-server, or correct WRITEBACK_REDIS_URL; meanwhile writes and reads are answered 503", "not reached: %s", err)
+		return
+	}
+	r.ok("redis", "reached")
+	compareClock(r, "redis", theirs, before, after, 0)
+	servers(ctx, r, rdb)
+	lookAtShards(ctx, r, redisstore.New(rdb, redisstore.Config{}))
+}
+
+// servers looks at each server that holds data.
+func servers(ctx context.Context, r *report, rdb redis.UniversalClient) {
+	cluster, ok := rdb.(*redis.ClusterClient)
+	if !ok {
+		text, err := rdb.InfoMap(ctx).Result()
+		if err != nil {
+			r.fail("redis", "let the user of WRITEBACK_REDIS_URL run INFO", "INFO is refused: %s", err)
+			return
+		}
+		lookAtServer(r, infoOf(text), "")
+		return
+	}
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, one *redis.Client) error {
+		text, err := one.InfoMap(ctx).Result()
+		if err == nil {
+			lookAtServer(r, infoOf(text), " of "+one.Options().Addr)
+		}
+		return err
+	})
+	if err != nil {
+		r.fail("redis", "see `redis-cli cluster info`", "INFO of the cluster: %s", err)
+	}
+}
+
+// info is the answer to INFO without its sections.
+type info map[string]string
+
+func infoOf(sections map[string]map[string]string) info {
+	out := info{}
+	for _, section := range sections {
+		for name, value := range section {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+func (i info) number(name string) float64 {
+	n, _ := strconv.ParseFloat(i[name], 64)
+	return n
+}
+
+// whose is " of host:port" where there are several servers.
+func lookAtServer(r *report, i info, whose string) {
+	needVersion(r, "redis version", i["redis_version"], 7, 0, "redis-server")
+	if policy := i["maxmemory_policy"]; policy != "noeviction" {
+		r.fail("redis memory policy", "`redis-cli config set maxmemory-policy noeviction`, and the same in redis.conf",
+			"maxmemory-policy%s is %q: Redis throws operations away when its memory is full", whose, policy)
+	} else {
+		r.ok("redis memory policy", "noeviction%s", whose)
+	}
+	if most := i.number("maxmemory"); most > 0 && i.number("used_memory") > 0.8*most {
+		r.warn("redis memory", "raise maxmemory: a full Redis refuses writes", "%.0f %% of maxmemory%s is used", 100*i.number("used_memory")/most, whose)
+	}
+	if i["aof_enabled"] != "1" {
+		r.warn("redis persistence", "set `appendonly yes` (docs/durability.md); without it a restart of Redis means a rebuild from the streams",
+			"the append-only file%s is off", whose)
+	} else {
+		r.ok("redis persistence", "the append-only file%s is on", whose)
+	}
+	if i["role"] == "slave" {
+		r.fail("redis role", "name the primary in WRITEBACK_REDIS_URL, or its Sentinels", "the server%s is a replica, which takes no writes", whose)
+	}
+}
+
+// needVersion fails if a server is older than major.minor.
+func needVersion(r *report, check, have string, major, minor int, server string) {
+	parts := strings.SplitN(have, ".", 3)
+	var n [2]int
+	for i := range min(len(parts), len(n)) {
+		n[i], _ = strconv.Atoi(parts[i])
+	}
+	if n[0] < major || n[0] == major && n[1] < minor {
+		r.fail(check, fmt.Sprintf("install %s %d.%d or newer", server, major, minor), "%q is older than %d.%d", have, major, minor)
+		return
+	}
+	r.ok(check, "%s", have)
+}
+
+const (
+	// outboxWarn and outboxFail are for how long something may wait to be published.
+	outboxWarn = time.Minute
+	outboxFail = 10 * time.Minute
+	// beatWarn is after how long without a poll nobody works.
+	beatWarn = 15 * time.Second
+)
+
+// lookAtShards looks at what the store holds.
+func lookAtShards(ctx context.Context, r *report, store *redisstore.Store) {
+	shards, err := store.Shards(ctx, 1)
+	if err != nil {
+		r.fail("shards", "see the log of redis-server", "%s", err)
+		return
+	}
+	missing, rebuilding, beat := 0, 0, time.Duration(-1)
+	for _, s := range shards {
+		switch {
+		case s.Generation == "" && s.Rebuilding, s.Generation != "" && s.History:
+			rebuilding++
+		case s.Generation == "":
+			missing++
+		}
+		if s.Beat >= 0 && (beat < 0 || s.Beat < beat) {
+			beat = s.Beat
+		}
+	}
+	if missing > 0 {
+		r.fail("generation", "start a worker or api that reaches NATS and Redis: it reads the shards again from the streams, or begins new ones",
+			"%d of %d shards have none, so they refuse everything", missing, len(shards))
+	}
+	if rebuilding > 0 {
+		r.warn("rebuild", "wait; `writeback shards` shows how far it is", "%d of %d shards are being rebuilt", rebuilding, len(shards))
+	}
+	if missing+rebuilding == 0 {
+		r.ok("generation", "all %d shards have one", len(shards))
+	}
+	switch {
+	case beat < 0 || beat > beatWarn:
+		r.warn("workers", "start a worker", "no worker or api has polled the store lately")
+	default:
+		r.ok("workers", "the store was polled %s ago", beat.Round(time.Millisecond))
+	}
+	lookAtOutbox(r, redisstore.DepthOf(shards))
+}
+
+func lookAtOutbox(r *report, d redisstore.Depth) {
+	const fix = "see why nothing is published: NATS, full streams, no worker"
+	switch age := d.OutboxAge.Round(time.Second); {
+	case d.OutboxAge > outboxFail:
+		r.fail("outbox", fix, "%d operations wait to be published, the first for %s", d.Outbox, age)
+	case d.OutboxAge > outboxWarn:
+		r.warn("outbox", fix, "%d operations wait to be published, the first for %s", d.Outbox, age)
+	default:
+		r.ok("outbox", "%d operations, none overdue", d.Outbox)
+	}
+}

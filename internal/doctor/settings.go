@@ -1,0 +1,66 @@
+package doctor
+
+import (
+	"strings"
+
+	"writeback/internal/config"
+	"writeback/internal/seal"
+)
+
+// settings are those of the api, and which of them cannot be used.
+type settings struct {
+	config.API
+	broken map[string]bool
+}
+
+func (s settings) production() bool { return s.Env == config.Production }
+
+// readSettings reads the variables as api and worker would, and reports what each
+// of the two would refuse.
+func readSettings(sources config.Sources, r *report) settings {
+	api, warnings, err := config.Read[config.API](sources)
+	_, _, workerErr := config.Read[config.Worker](sources)
+	s := settings{API: api, broken: map[string]bool{}}
+	told := map[string]bool{}
+	for _, err := range []error{err, workerErr} {
+		faults, rest := config.Faults(err)
+		for _, f := range faults {
+			s.broken[f.Name] = true
+			if text := f.Error(); !told[text] {
+				told[text] = true
+				r.fail("configuration", "correct "+f.Name+" as it says; docs/configuration.md has every variable", "%s", text)
+			}
+		}
+		if rest != nil && !told[rest.Error()] {
+			told[rest.Error()] = true
+			r.fail("configuration", "give a readable YAML file of NAME: value lines, or none", "%s", rest)
+		}
+	}
+	for _, w := range warnings {
+		name, _, _ := strings.Cut(w, " ")
+		r.warn("configuration", "correct or unset "+name, "%s", w)
+	}
+	if len(r.findings) == 0 {
+		r.ok("configuration", "every variable can be used; WRITEBACK_ENV is %s", s.Env)
+	}
+	if s.production() && s.OIDCAudience == "" {
+		r.warn("audience", "set WRITEBACK_OIDC_AUDIENCE, so that tokens for other services of the issuer are refused", "tokens for any audience are accepted")
+	}
+	return s
+}
+
+// lookAtKeyset says whether secrets are sealed, and can be opened.
+func lookAtKeyset(r *report, s settings) {
+	const check, create = "keyset", "run `writeback keyset create FILE` and set WRITEBACK_KEYSET_FILE for api, worker and writeback"
+	switch {
+	case s.broken["WRITEBACK_KEYSET_FILE"]: // said above
+	case s.KeysetFile == "":
+		r.warn(check, create, "no keyset: credentials lie in clear, and webhook secrets beside their key")
+	default:
+		if _, err := seal.Load(s.KeysetFile); err != nil {
+			r.fail(check, "put the keyset back from its backup; without it nothing that is sealed can be opened", "%s", err)
+			return
+		}
+		r.ok(check, "the keyset can be read")
+	}
+}
