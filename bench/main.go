@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -19,7 +20,7 @@ import (
 
 func main() {
 	quick := flag.Bool("quick", false, "everything smaller, under four minutes")
-	only := flag.String("only", "", "rows to measure, separated by commas: accept,e2e,drain,cpu,latency,memory")
+	only := flag.String("only", "", "rows to measure, separated by commas, of "+strings.Join(measure.Rows, ","))
 	rounds := flag.Int("rounds", 0, "rounds of the comparison; 0: 3, or 2 if quick")
 	root := flag.String("root", "..", "folder of Writeback's module; another checkout of it can be measured, too")
 	flag.Parse()
@@ -45,13 +46,13 @@ func run(ctx context.Context, root, only string, quick bool, rounds int) error {
 	if only != "" {
 		want = measure.Wanted{}
 		for row := range strings.SplitSeq(only, ",") {
+			if !slices.Contains(measure.Rows, row) {
+				return fmt.Errorf("there is no row %q; there are %s", row, strings.Join(measure.Rows, ", "))
+			}
 			want[row] = true
 		}
 	}
 	all, err := b.Run(ctx, want)
-	if err != nil {
-		return err
-	}
 	all.Print(os.Stdout)
-	return nil
+	return err
 }

@@ -26,16 +26,23 @@ type Bench struct {
 	Quick bool
 	// Rounds is how often the rows of the comparison are repeated.
 	Rounds int
+	// Retained is how many ended operations there shall be, and FillTime how long it
+	// may take to make them.
+	Retained int
+	FillTime time.Duration
 	// Log takes a line for each step.
 	Log io.Writer
+
+	peaks map[string]int64
 }
 
 // New prepares this process as well: the load must not be what is measured.
 func New(r *rig.Rig, quick bool, log io.Writer) *Bench {
 	debug.SetGCPercent(400)
-	b := &Bench{Rig: r, Quick: quick, Log: log, Rounds: 3}
+	b := &Bench{Rig: r, Quick: quick, Log: log, Rounds: 3, peaks: map[string]int64{}}
+	b.Retained, b.FillTime = 1_000_000, 7*time.Minute
 	if quick {
-		b.Rounds = 2
+		b.Rounds, b.Retained, b.FillTime = 2, 20_000, 20*time.Second
 	}
 	return b
 }

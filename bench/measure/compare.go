@@ -112,7 +112,7 @@ func (b *Bench) burst(ctx context.Context, s *rig.System, c *load.Client, core *
 	if core.CPU, err = b.cost(ctx, s, before, n); err != nil {
 		return err
 	}
-	calls, err := b.Rig.Provider.Calls()
+	calls, err := b.Rig.Provider.Calls(0, n)
 	for _, call := range calls {
 		core.Ends = append(core.Ends, call.Ended.Sub(r.Began))
 	}
@@ -184,7 +184,7 @@ func (b *Bench) backlog(ctx context.Context, s *rig.System, c *load.Client, core
 	if err != nil {
 		return err
 	}
-	calls, err := b.Rig.Provider.Calls()
+	calls, err := b.Rig.Provider.Calls(0, n)
 	if err != nil {
 		return err
 	}

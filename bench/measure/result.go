@@ -2,32 +2,66 @@ package measure
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"strings"
 )
 
 // Result is everything that was measured. What was not is nil.
 type Result struct {
-	Rounds []map[string]*Core `json:"rounds,omitempty"`
-	Memory *Footprint         `json:"memory,omitempty"`
+	Rounds   []map[string]*Core `json:"rounds,omitempty"`
+	Durable  []map[string]*Core `json:"durable,omitempty"`
+	Slow     []map[string]*Core `json:"slow_provider,omitempty"`
+	Open     map[string]*Open   `json:"open,omitempty"`
+	Memory   *Footprint         `json:"memory,omitempty"`
+	Batch    *Batch             `json:"batch,omitempty"`
+	Fairness []Fair             `json:"fairness,omitempty"`
+	Waiting  *Waiting           `json:"waiting,omitempty"`
+	Workers  map[int]float64    `json:"workers,omitempty"`
+	Retained *Retained          `json:"retained,omitempty"`
+	// Peak is the most memory that each of Writeback's programs had in any of these,
+	// in bytes.
+	Peak map[string]int64 `json:"peak_bytes,omitempty"`
 }
 
-// Run measures what is wanted.
+// Rows are the names of what can be measured, in order.
+var Rows = []string{"accept", "e2e", "drain", "cpu", "latency", "durable", "slow", "open", "memory", "batch", "fairness", "waiting", "workers", "retained"}
+
+// Run measures what is wanted. A row that fails does not keep the others from being
+// measured; its error is given with what there is.
 func (b *Bench) Run(ctx context.Context, want Wanted) (*Result, error) {
-	out := &Result{}
-	var err error
-	if want.any("accept", "e2e", "drain", "cpu", "latency") {
-		if out.Rounds, err = b.Compare(ctx, want); err != nil {
-			return nil, err
+	out := &Result{Peak: b.peaks}
+	steps := []struct {
+		rows []string
+		do   func() error
+	}{
+		{[]string{"accept", "e2e", "drain", "cpu", "latency"}, func() (err error) { out.Rounds, err = b.Compare(ctx, want); return }},
+		{[]string{"durable"}, func() (err error) { out.Durable, err = b.Durable(ctx); return }},
+		{[]string{"slow"}, func() (err error) { out.Slow, err = b.Slow(ctx); return }},
+		{[]string{"open"}, func() (err error) { out.Open, err = b.OpenLoad(ctx); return }},
+		{[]string{"memory"}, func() (err error) { out.Memory, err = b.Memory(ctx); return }},
+		{[]string{"batch"}, func() (err error) { out.Batch, err = b.Batches(ctx); return }},
+		{[]string{"fairness"}, func() (err error) { out.Fairness, err = b.Fairness(ctx); return }},
+		{[]string{"waiting"}, func() (err error) { out.Waiting, err = b.Waits(ctx); return }},
+		{[]string{"workers"}, func() (err error) { out.Workers, err = b.Workers(ctx); return }},
+		{[]string{"retained"}, func() (err error) { out.Retained, err = b.Many(ctx); return }},
+	}
+	var errs []error
+	for _, step := range steps {
+		if !want.any(step.rows...) {
+			continue
+		}
+		b.logf("%s ...", strings.Join(step.rows, ", "))
+		if err := step.do(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", step.rows[0], err))
+			b.logf("%v", errs[len(errs)-1])
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	if want.has("memory") {
-		if out.Memory, err = b.Memory(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
 // Spread is the median of the rounds with the least and the greatest.
@@ -52,21 +86,21 @@ func spreadOf(values []float64) Spread {
 
 // figures of a core that are compared.
 var figures = []struct {
-	Name, Unit string
-	Of         func(*Core) float64
+	Name, Key, Unit string
+	Of              func(*Core) float64
 }{
-	{"accept", "/s", func(c *Core) float64 { return c.AcceptRate }},
-	{"end_to_end", "/s", func(c *Core) float64 { return c.EndRate }},
-	{"drain", "/s", func(c *Core) float64 { return c.DrainRate }},
-	{"cpu", "us", func(c *Core) float64 { return own(c.CPU) }},
-	{"provider_p50", "ms", func(c *Core) float64 { return c.ProviderP50 }},
-	{"provider_p99", "ms", func(c *Core) float64 { return c.ProviderP99 }},
+	{"accept", "accept_ratio", "/s", func(c *Core) float64 { return c.AcceptRate }},
+	{"accept to end", "end_to_end_ratio", "/s", endRate},
+	{"drain", "drain_ratio", "/s", func(c *Core) float64 { return c.DrainRate }},
+	{"cpu", "cpu_ratio", "us", func(c *Core) float64 { return own(c.CPU) }},
+	{"provider p50", "provider_p50_ratio", "ms", func(c *Core) float64 { return c.ProviderP50 }},
+	{"provider p99", "provider_p99_ratio", "ms", func(c *Core) float64 { return c.ProviderP99 }},
 }
 
 // of collects a figure of one system over the rounds.
-func (r *Result) of(system string, f func(*Core) float64) Spread {
+func of(rounds []map[string]*Core, system string, f func(*Core) float64) Spread {
 	var out []float64
-	for _, round := range r.Rounds {
+	for _, round := range rounds {
 		if v := f(round[system]); v > 0 {
 			out = append(out, v)
 		}
@@ -75,42 +109,14 @@ func (r *Result) of(system string, f func(*Core) float64) Spread {
 }
 
 // ratio collects Writeback ÷ asynq within the rounds.
-func (r *Result) ratio(f func(*Core) float64) Spread {
+func ratio(rounds []map[string]*Core, f func(*Core) float64) Spread {
 	var out []float64
-	for _, round := range r.Rounds {
-		if a := f(round[asynq]); a > 0 {
+	for _, round := range rounds {
+		if a := f(round[asynq]); a > 0 && f(round[writeback]) > 0 {
 			out = append(out, f(round[writeback])/a)
 		}
 	}
 	return spreadOf(out)
-}
-
-// Print writes a table for people.
-func (r *Result) Print(w io.Writer) {
-	if len(r.Rounds) > 0 {
-		fmt.Fprintf(w, "%-14s %12s %12s   %s\n", "", writeback, asynq, "ratio (least to greatest of the rounds)")
-		for _, f := range figures {
-			a, b, ratio := r.of(writeback, f.Of), r.of(asynq, f.Of), r.ratio(f.Of)
-			if a.Median > 0 {
-				fmt.Fprintf(w, "%-14s %10.2f%-2s %10.2f%-2s   %.2f (%.2f to %.2f)\n", f.Name, a.Median, f.Unit, b.Median, f.Unit, ratio.Median, ratio.Min, ratio.Max)
-			}
-		}
-		for _, system := range []string{writeback, asynq} {
-			last := r.Rounds[len(r.Rounds)-1][system]
-			fmt.Fprintf(w, "%s: cpu us/op", system)
-			for _, name := range sorted(last.CPU) {
-				fmt.Fprintf(w, " %s %.0f", name, last.CPU[name])
-			}
-			fmt.Fprint(w, "; peak MiB")
-			for _, name := range sorted(last.Peak) {
-				fmt.Fprintf(w, " %s %d", name, last.Peak[name]>>20)
-			}
-			fmt.Fprintln(w)
-		}
-	}
-	if r.Memory != nil {
-		fmt.Fprintf(w, "redis bytes per ended operation: %.0f (of %d)\n", r.Memory.Bytes, r.Memory.Operations)
-	}
 }
 
 func sorted[V any](m map[string]V) []string {

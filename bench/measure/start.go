@@ -36,7 +36,19 @@ func (b *Bench) with(ctx context.Context, name string, o rig.Options, f func(*ri
 	if err := f(s, c); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	return nil
+	return b.peak(s)
+}
+
+// peak notes the most memory that any program of Writeback ever had.
+func (b *Bench) peak(s *rig.System) error {
+	if s.Name != writeback {
+		return nil
+	}
+	_, peak, err := s.Memory()
+	for name, bytes := range peak {
+		b.peaks[name] = max(b.peaks[name], bytes)
+	}
+	return err
 }
 
 // both runs f on each system, in an order that turns with the round.

@@ -26,7 +26,7 @@ func (b *Bench) timed(ctx context.Context, s *rig.System, c *load.Client, n int,
 	if _, err := t.ended(ctx, b.Rig, c); err != nil {
 		return r, nil, err
 	}
-	calls, err := b.Rig.Provider.Calls()
+	calls, err := b.Rig.Provider.Calls(0, n)
 	if err != nil {
 		return r, nil, err
 	}

@@ -30,7 +30,7 @@ type traffic struct {
 }
 
 func newTraffic(sys *rig.System, n int) *traffic {
-	return &traffic{sys: sys, connections: sys.Fleet.Connections, ids: make([]uuid.UUID, n), bearer: []byte("Bearer " + sys.Token)}
+	return &traffic{sys: sys, connections: sys.Fleet.Alive(), ids: make([]uuid.UUID, n), bearer: []byte("Bearer " + sys.Token)}
 }
 
 // The values vary, as those of people do.

@@ -43,9 +43,9 @@ func (c Control) Count() (called, ended int, err error) {
 // success. Zero: never.
 type Times struct{ First, Ended time.Time }
 
-// Calls gives the times of each request, by its number.
-func (c Control) Calls() ([]Times, error) {
-	raw, err := c.do(http.MethodGet, "/_bench/calls", nil)
+// Calls gives the times of n requests from a number on.
+func (c Control) Calls(from, n int) ([]Times, error) {
+	raw, err := c.do(http.MethodGet, fmt.Sprintf("/_bench/calls?from=%d&n=%d", from, n), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -159,16 +159,21 @@ func (p *Provider) set(ctx *fasthttp.RequestCtx) {
 	p.ended.Store(0)
 }
 
-// tell gives, for each request in the order of its number, the times of the first
+// tell gives, for n requests from a number on or for all, the times of the first
 // call and of the success: two little-endian int64 of Unix nanoseconds, zero for
 // never.
 func (p *Provider) tell(ctx *fasthttp.RequestCtx) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	out := make([]byte, 0, 16*len(p.calls))
-	for i := range p.calls {
-		out = binary.LittleEndian.AppendUint64(out, uint64(p.calls[i].first.Load()))
-		out = binary.LittleEndian.AppendUint64(out, uint64(p.calls[i].last.Load()))
+	from, _ := strconv.Atoi(string(ctx.QueryArgs().Peek("from")))
+	calls := p.calls[min(max(from, 0), len(p.calls)):]
+	if n, err := strconv.Atoi(string(ctx.QueryArgs().Peek("n"))); err == nil {
+		calls = calls[:min(max(n, 0), len(calls))]
+	}
+	out := make([]byte, 0, 16*len(calls))
+	for i := range calls {
+		out = binary.LittleEndian.AppendUint64(out, uint64(calls[i].first.Load()))
+		out = binary.LittleEndian.AppendUint64(out, uint64(calls[i].last.Load()))
 	}
 	ctx.SetBody(out)
 }

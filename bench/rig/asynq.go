@@ -54,7 +54,7 @@ func (s *System) startAsynq(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Addr = addr
+	s.Addr, s.apiCommand = addr, c
 	if s.api, err = proc.Start(ctx, c); err != nil {
 		return err
 	}

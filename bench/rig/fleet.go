@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 )
 
 // Partner is the one partner.
@@ -13,6 +14,11 @@ const providerToken = "bench-token-of-the-provider"
 
 // Fleet says whom the writes concern.
 type Fleet struct{ Connections []Connection }
+
+// Alive are the connections whose provider answers.
+func (f Fleet) Alive() []Connection {
+	return slices.DeleteFunc(slices.Clone(f.Connections), func(c Connection) bool { return c.Provider != "samsara" })
+}
 
 // Connection is one connection with its users.
 type Connection struct {

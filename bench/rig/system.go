@@ -42,20 +42,24 @@ func (o Options) withDefaults() Options {
 type System struct {
 	// Name is "writeback" or "asynq".
 	Name string
-	// Addr is the api's, Admin that of its health and metrics, if it has any.
-	Addr, Admin string
-	Fleet       Fleet
-	Token       string
+	// Addr is the api's, Admin that of its health and metrics, WorkerAdmin that of
+	// the last worker, and Monitor that of nats-server. The peer has only Addr.
+	Addr, Admin, WorkerAdmin, Monitor string
+	// Dead is where the connections of Motive are called; nobody listens there.
+	Dead  string
+	Fleet Fleet
+	Token string
 
-	rig     *Rig
-	opts    Options
-	dir     string
-	rdb     *redis.Client
-	servers []*proc.Process // nats and redis
-	api     *proc.Process
-	workers []*proc.Process
-	worker  func(i int) (proc.Command, error)
-	gone    map[string]time.Duration // CPU of processes that have ended
+	rig        *Rig
+	opts       Options
+	dir        string
+	rdb        *redis.Client
+	servers    []*proc.Process // nats and redis
+	api        *proc.Process
+	apiCommand proc.Command
+	workers    []*proc.Process
+	worker     func(i int) (proc.Command, error)
+	gone       map[string]time.Duration // CPU of processes that have ended
 }
 
 // StartWorkers starts n more workers.
@@ -84,6 +88,29 @@ func (s *System) StopWorkers() error {
 	}
 	s.workers = nil
 	return errors.Join(errs...)
+}
+
+// KillWorkers kills them all at once.
+func (s *System) KillWorkers() {
+	for _, w := range s.workers {
+		w.Kill()
+	}
+	s.workers = nil
+}
+
+// RestartAPI stops the api and starts it again at the same address; it gives the
+// time until it was ready.
+func (s *System) RestartAPI(ctx context.Context) (time.Duration, error) {
+	if err := s.api.Stop(); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	p, err := proc.Start(ctx, s.apiCommand)
+	if err != nil {
+		return 0, err
+	}
+	s.api = p
+	return time.Since(began), nil
 }
 
 // Processes are the system's own, without the provider and the load.

@@ -40,15 +40,14 @@ func (s *System) startWriteback(ctx context.Context) error {
 	if err := s.Fleet.writeWriteback(registry); err != nil {
 		return err
 	}
-	dead, err := proc.FreeAddr() // nobody will listen there
-	if err != nil {
+	if s.Dead, err = proc.FreeAddr(); err != nil {
 		return err
 	}
 	common := func(admin string) []string {
 		return []string{
 			"WRITEBACK_NATS_URL=nats://" + nats, "WRITEBACK_REDIS_URL=redis://" + redis + "/0", "WRITEBACK_ADMIN_ADDR=" + admin,
 			"WRITEBACK_REGISTRY_FILE=" + registry, "WRITEBACK_PROVIDER_LOCAL=true", "WRITEBACK_SYNC_EVERY=0", "WRITEBACK_LOG_LEVEL=warn",
-			"WRITEBACK_SAMSARA_URL=" + s.rig.Provider.URL, "WRITEBACK_MOTIVE_URL=http://" + dead,
+			"WRITEBACK_SAMSARA_URL=" + s.rig.Provider.URL, "WRITEBACK_MOTIVE_URL=http://" + s.Dead,
 			"WRITEBACK_OPERATIONS_MAX_BYTES=8GiB", "WRITEBACK_EVENTS_MAX_BYTES=16GiB",
 			"WRITEBACK_PARTNER_RATE=1000000", "WRITEBACK_PARTNER_BURST=1000000", "WRITEBACK_PARTNER_OUTSTANDING=100000000",
 			"WRITEBACK_WORKER_CONCURRENCY=" + strconv.Itoa(s.opts.Slots), "WRITEBACK_OIDC_ISSUER=" + s.rig.issuer.URL,
@@ -56,6 +55,7 @@ func (s *System) startWriteback(ctx context.Context) error {
 	}
 	s.worker = func(i int) (proc.Command, error) {
 		admin, err := proc.FreeAddr()
+		s.WorkerAdmin = admin
 		return proc.Command{
 			Name: fmt.Sprint("worker-", i), Binary: s.rig.binary("worker"), Dir: s.dir, Environ: common(admin),
 			Ready: proc.Answers("http://" + admin + "/readyz"),
@@ -67,11 +67,11 @@ func (s *System) startWriteback(ctx context.Context) error {
 	if s.Addr, err = proc.FreeAddr(); err != nil {
 		return err
 	}
-	s.api, err = proc.Start(ctx, proc.Command{
+	s.apiCommand = proc.Command{
 		Name: "api", Binary: s.rig.binary("api"), Dir: s.dir, Environ: append(common(s.Admin), "WRITEBACK_API_ADDR="+s.Addr),
 		Ready: proc.Answers("http://" + s.Admin + "/readyz"),
-	})
-	if err != nil {
+	}
+	if s.api, err = proc.Start(ctx, s.apiCommand); err != nil {
 		return err
 	}
 	return s.StartWorkers(ctx, 1)
@@ -82,9 +82,12 @@ func (s *System) startNATS(ctx context.Context) (addr string, err error) {
 	if addr, err = proc.FreeAddr(); err != nil {
 		return "", err
 	}
+	if s.Monitor, err = proc.FreeAddr(); err != nil {
+		return "", err
+	}
 	file := filepath.Join(s.dir, "nats.conf")
-	text := fmt.Sprintf("listen: %q\nmax_payload: 1MB\nwrite_deadline: 10s\n"+
-		"jetstream {\n  store_dir: %q\n  max_memory_store: 64MB\n  max_file_store: 40GB\n  sync_interval: 10s\n}\n", addr, s.dir)
+	text := fmt.Sprintf("listen: %q\nhttp: %q\nmax_payload: 1MB\nwrite_deadline: 10s\n"+
+		"jetstream {\n  store_dir: %q\n  max_memory_store: 64MB\n  max_file_store: 40GB\n  sync_interval: 10s\n}\n", addr, s.Monitor, s.dir)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return "", err
 	}
