@@ -128,4 +128,3 @@ func TestQuestion_IsPutAfterTheCall(t *testing.T) {
 	_, err = q.ask(t.Context(), put)
 	require.NoError(t, err, "one who gave up blocks nobody")
 }
-

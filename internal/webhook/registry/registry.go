@@ -68,8 +68,8 @@ type Registry struct {
 	byPartner map[uuid.UUID][]webhook.Subscription
 
 	// seen is how far the bucket was read; Open and Run move it.
-	seen   place
-	newest *question
+	seen      place
+	newest    *question
 	following atomic.Bool
 }
 
