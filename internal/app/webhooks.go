@@ -13,6 +13,7 @@ import (
 
 	"writeback/internal/config"
 	"writeback/internal/egress"
+	"writeback/internal/metrics"
 	"writeback/internal/natsq"
 	"writeback/internal/seal"
 	"writeback/internal/webhook"
@@ -98,6 +99,11 @@ func (w *Webhooks) join() {
 // changed is called for every subscription that is new to this process or was
 // changed; nil is nobody.
 func (w *Webhooks) Run(ctx context.Context, changed func(webhook.Subscription)) error {
+	stop, err := w.acker.ObserveDeliveries()
+	if err != nil {
+		w.base.Log.WarnContext(ctx, "gauges", "error", err)
+	}
+	defer stop()
 	var g errgroup.Group
 	g.Go(func() error { return w.acker.Run(ctx) })
 	g.Go(func() error { return w.Registry.Run(ctx, changed) })
@@ -127,7 +133,7 @@ func (w *Webhooks) deliver(ctx context.Context, cfg config.Worker, client *http.
 			Concurrency: cfg.Concurrency, Grace: max(cfg.ShutdownGrace-recordTime, time.Second), Poll: 200 * time.Millisecond,
 		},
 		w.acker, w.restorer(), work.Lanes{
-			Name: "writeback.webhook", Limits: w.fanout.Limits,
+			Queue: metrics.QueueWebhooks, Limits: w.fanout.Limits,
 			Attempt: &webhook.Attempter{
 				Endpoints: w.Registry, Operations: b.Store, Queue: w.queue, Diary: w.journal, Client: client, Log: b.Log,
 			},
@@ -161,6 +167,7 @@ func (f feed) Run(ctx context.Context, _ natsq.Pass) error {
 
 func (w *Webhooks) restorer() *work.Restorer {
 	return work.NewRestorer(w.queue, natsq.NewDeliveryHistory(w.base.JetStream), work.RestoreConfig{
+		Queue:  metrics.QueueWebhooks,
 		Recent: webhook.QueueFor + time.Hour,
 		LongestCalls: func() (all [operation.Shards]time.Duration) {
 			for shard := range all {

@@ -31,21 +31,22 @@ var rules = map[string][]string{
 	"internal/config":    {"internal/redisurl"},
 	"internal/redisurl":  {},
 	"internal/telemetry": {},
+	"internal/metrics":   {},
 	"internal/testenv":   {},
 	"internal/wire":      {"pkg/operation"},
-	"internal/natsq":     {"pkg/operation"},
+	"internal/natsq":     {"internal/metrics", "internal/telemetry", "pkg/operation"},
 	"internal/directory": {"pkg/operation", "pkg/tsp"},
 	"internal/auth":      {"pkg/operation"},
 	// httpapi names the values that auth and directory give: who calls, and whose
 	// connection it is. It does not know how they find them.
 	"internal/httpapi": {
-		"pkg/operation", "pkg/tsp", "internal/wire", "internal/auth", "internal/directory", "internal/admission", "internal/webhook", "internal/tail",
+		"internal/metrics", "pkg/operation", "pkg/tsp", "internal/wire", "internal/auth", "internal/directory", "internal/admission", "internal/webhook", "internal/tail",
 	},
 	"internal/tail": {"pkg/operation", "internal/natsq"},
 	// work is the trip over the scripts of the store, so it names their types.
-	"internal/work": {"pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "pkg/tsp/httpcall", "internal/directory"},
+	"internal/work": {"internal/metrics", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "pkg/tsp/httpcall", "internal/directory"},
 	// A delivery goes over the scripts of the store, as an operation does.
-	"internal/webhook":          {"pkg/operation", "pkg/operation/redisstore", "pkg/webhook", "internal/wire"},
+	"internal/webhook":          {"internal/metrics", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/webhook", "internal/wire"},
 	"internal/webhook/registry": {"pkg/operation", "internal/webhook"},
 	"internal/webhook/journal":  {"internal/webhook"},
 	"internal/egress":           {},
@@ -68,12 +69,13 @@ var rules = map[string][]string{
 	"test/e2e/stack":     {"pkg/...", "internal/...", "test/..."},
 	"test/redismodes":    {"pkg/...", "internal/...", "test/..."},
 	"test/rolling":       {"pkg/...", "internal/...", "test/..."},
+	"test/telemetry":     {"pkg/...", "internal/...", "test/..."},
 	"test/chaos":         {"pkg/...", "internal/...", "test/..."},
 	"test/webhooks":      {"pkg/...", "internal/...", "test/..."},
 	"test/leak":          {"pkg/...", "internal/..."},
 	"internal/history":   {},
 	"internal/admission": {"pkg/operation"},
-	"internal/dirsync":   {"pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "internal/directory"},
+	"internal/dirsync":   {"internal/metrics", "pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "internal/directory"},
 }
 
 // onlyIn lists rooms that only some may know, on top of rules; tests may know

@@ -123,7 +123,7 @@ type Syncer struct {
 	cfg     Config
 	owner   uuid.UUID
 	seen    seen
-	metrics metrics
+	metrics meters
 	log     *slog.Logger
 }
 

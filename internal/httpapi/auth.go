@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"writeback/internal/auth"
+	"writeback/internal/metrics"
 	"writeback/internal/wire"
 	"writeback/pkg/operation"
 )
@@ -33,16 +34,19 @@ func (s *server) authorize(route wire.Route, next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		token, given := bearer(r.Header.Values("Authorization"))
 		if !given {
+			s.meters.rejected.Add(r.Context(), 1, metrics.TokenMissing)
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			return &operation.Error{Code: operation.CodeUnauthorized, Message: "a bearer token is required"}
 		}
 		principal, err := s.verify(r.Context(), token)
 		if err != nil {
+			s.meters.rejected.Add(r.Context(), 1, rejection(err))
 			return denied(w, err)
 		}
 		trailOf(r.Context()).partner = principal.PartnerID
 		for _, scope := range route.Scopes {
 			if !principal.Has(scope) {
+				s.meters.rejected.Add(r.Context(), 1, metrics.TokenScope)
 				w.Header().Set("WWW-Authenticate",
 					`Bearer error="insufficient_scope", scope="`+strings.Join(route.Scopes, " ")+`"`)
 				return &operation.Error{
@@ -53,6 +57,19 @@ func (s *server) authorize(route wire.Route, next handler) handler {
 		}
 		return next(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, principal)))
 	}
+}
+
+// rejection is the verifier's error as a label.
+func rejection(err error) string {
+	switch {
+	case errors.Is(err, auth.ErrUnavailable):
+		return metrics.TokenUnavailable
+	case errors.Is(err, auth.ErrExpired):
+		return metrics.TokenExpired
+	case errors.Is(err, auth.ErrInvalid):
+		return metrics.TokenInvalid
+	}
+	return metrics.Other
 }
 
 // denied says what the verifier's error means for the caller.

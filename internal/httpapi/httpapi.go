@@ -114,8 +114,8 @@ type Config struct {
 	Decode wire.DecodeOptions
 	// Now tells the time. Nil: time.Now.
 	Now func() time.Time
-	// Tracer and Meter receive spans and the duration histogram. Nil: the global
-	// ones of OpenTelemetry.
+	// Tracer and Meter receive spans and measurements. Nil: the global ones of
+	// OpenTelemetry.
 	Tracer trace.TracerProvider
 	Meter  metric.MeterProvider
 }
@@ -125,12 +125,12 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 
 // server holds what all requests share.
 type server struct {
-	deps     Deps
-	cfg      Config
-	log      *slog.Logger
-	now      func() time.Time
-	mux      *http.ServeMux
-	duration metric.Float64Histogram
+	deps   Deps
+	cfg    Config
+	log    *slog.Logger
+	now    func() time.Time
+	mux    *http.ServeMux
+	meters meters
 }
 
 // New makes the handler of the whole public API. It is an error if a part is
@@ -141,16 +141,7 @@ func New(deps Deps, cfg Config) (http.Handler, error) {
 	}
 	s := &server{deps: deps, cfg: cfg.withDefaults(), log: deps.Log, mux: http.NewServeMux()}
 	s.now = s.cfg.Now
-	var err error
-	s.duration, err = s.cfg.Meter.Meter("writeback/internal/httpapi").Float64Histogram(
-		"http.server.request.duration",
-		metric.WithUnit("s"),
-		metric.WithDescription("Time to answer a request of the public API."),
-		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("httpapi: duration histogram: %w", err)
-	}
+	s.meters = newMeters(s.cfg.Meter)
 	if err := s.register(wire.Routes(), s.handlers()); err != nil {
 		return nil, err
 	}

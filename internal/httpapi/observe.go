@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+
+	"writeback/internal/wire"
 )
 
 // unmatched is the route of a request that no pattern takes, so that invented
@@ -34,6 +34,29 @@ type trail struct {
 	code string
 	// cause is our own reason for the refusal, never shown. Empty: none.
 	cause string
+}
+
+// namedID is an id with its key in logs and traces.
+type namedID struct {
+	key   string
+	value uuid.UUID
+}
+
+func (t *trail) ids() [3]namedID {
+	return [3]namedID{{"partner_id", t.partner}, {"operation_id", t.operation}, {"connection_id", t.connection}}
+}
+
+// mark puts the ids on the request's span.
+func (t *trail) mark(span trace.Span) {
+	if !span.IsRecording() {
+		return
+	}
+	span.SetAttributes(attribute.String("writeback.request_id", t.requestID))
+	for _, id := range t.ids() {
+		if id.value != uuid.Nil {
+			span.SetAttributes(attribute.String("writeback."+id.key, id.value.String()))
+		}
+	}
 }
 
 type trailKey struct{}
@@ -59,6 +82,11 @@ func (s *server) observe(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Cache-Control", "no-store")
+		if sc := trace.SpanContextFromContext(r.Context()); sc.HasTraceID() {
+			h.Set(wire.HeaderTraceID, sc.TraceID().String())
+		}
+		s.meters.active.Add(r.Context(), 1, method(r), scheme(r))
+		defer s.meters.active.Add(r.Context(), -1, method(r), scheme(r))
 		r = r.WithContext(context.WithValue(r.Context(), trailKey{}, t))
 		defer func() { s.report(r, t, rec.status, s.now().Sub(start)) }()
 		s.guard(rec, r, next)
@@ -96,11 +124,8 @@ func (s *server) report(r *http.Request, t *trail, status int, took time.Duratio
 		status = http.StatusOK
 	}
 	ctx := context.WithoutCancel(r.Context())
-	s.duration.Record(ctx, took.Seconds(), metric.WithAttributeSet(attribute.NewSet(
-		attribute.String("http.route", t.route),
-		attribute.String("http.request.method", method(r)),
-		attribute.String("status_class", strconv.Itoa(status/100)+"xx"),
-	)))
+	s.meters.answered(ctx, r, t.route, status, took)
+	t.mark(trace.SpanFromContext(ctx))
 	attrs := []slog.Attr{
 		slog.String("method", method(r)),
 		slog.String("route", t.route),
@@ -108,13 +133,7 @@ func (s *server) report(r *http.Request, t *trail, status int, took time.Duratio
 		slog.Duration("duration", took),
 		slog.String("request_id", t.requestID),
 	}
-	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
-		attrs = append(attrs, slog.String("trace_id", sc.TraceID().String()))
-	}
-	for _, id := range []struct {
-		key   string
-		value uuid.UUID
-	}{{"partner_id", t.partner}, {"operation_id", t.operation}, {"connection_id", t.connection}} {
+	for _, id := range t.ids() {
 		if id.value != uuid.Nil {
 			attrs = append(attrs, slog.String(id.key, id.value.String()))
 		}

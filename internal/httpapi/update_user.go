@@ -82,6 +82,7 @@ func (s *server) submit(
 		return op, err
 	}
 	t.operation = op.ID
+	s.meters.taken(r.Context(), a, op.ID != a.ID)
 	if op.ID != a.ID {
 		return op, replayed(w, op)
 	}

@@ -21,13 +21,14 @@ const PublishTimeout = 2 * time.Second
 
 // Publisher writes to the streams and waits for the ack. Safe for concurrent use.
 type Publisher struct {
-	nc *nats.Conn
-	js jetstream.JetStream
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	traffic traffic
 }
 
 // NewPublisher makes a publisher on a connection that the caller owns.
 func NewPublisher(nc *nats.Conn, js jetstream.JetStream) *Publisher {
-	return &Publisher{nc: nc, js: js}
+	return &Publisher{nc: nc, js: js, traffic: newSending()}
 }
 
 // Connected reports whether a publish can go out now.
@@ -60,8 +61,8 @@ func (p *Publisher) Event(ctx context.Context, e operation.Event) error {
 func (p *Publisher) Dead(ctx context.Context, original jetstream.Msg, reason string) error {
 	msg := nats.NewMsg(SubjectDead)
 	msg.Data = original.Data()
-	msg.Header.Set("Writeback-Reason", reason)
-	msg.Header.Set("Writeback-Subject", original.Subject())
+	msg.Header.Set(HeaderReason, reason)
+	msg.Header.Set(HeaderSubject, original.Subject())
 	if meta, err := original.Metadata(); err == nil {
 		// The same dead message twice is stored once.
 		msg.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s-%d", meta.Stream, meta.Sequence.Stream))
@@ -76,13 +77,11 @@ func (p *Publisher) publish(ctx context.Context, subject string, body any, a ope
 	}
 	msg := nats.NewMsg(subject)
 	msg.Data = data
-	if a.TraceParent != "" {
-		msg.Header.Set("traceparent", a.TraceParent)
-		if a.TraceState != "" {
-			msg.Header.Set("tracestate", a.TraceState)
-		}
-	}
-	return p.send(ctx, msg)
+	ctx, span := carrying(ctx, msg, a)
+	began := time.Now()
+	err = p.send(ctx, msg)
+	p.traffic.published(ctx, span, subject, began, err)
+	return err
 }
 
 func (p *Publisher) send(ctx context.Context, msg *nats.Msg) error {

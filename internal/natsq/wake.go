@@ -23,13 +23,15 @@ type Wakes struct {
 	free func() int
 	dead func()
 	log  *slog.Logger
+
+	traffic traffic
 }
 
 // NewWakes makes the puller. free says how many messages the worker could use now;
 // with none, one is still prefetched, so that a full worker sees a quiet wake as
 // soon as a slot is free. dead is called for each message that was put away.
 func NewWakes(js jetstream.JetStream, pub *Publisher, free func() int, dead func(), log *slog.Logger) *Wakes {
-	return &Wakes{js: js, pub: pub, free: free, dead: dead, log: log}
+	return &Wakes{js: js, pub: pub, free: free, dead: dead, log: log, traffic: newReceiving()}
 }
 
 // pullFor bounds one pull.
@@ -88,7 +90,9 @@ func (w *Wakes) pass(ctx context.Context, msg jetstream.Msg, pass Pass) {
 		w.bury(ctx, msg, err)
 		return
 	}
-	pass(ctx, m, func() { _ = msg.Ack() }, func() { _ = msg.Nak() })
+	// Its span lasts until the lane was looked at: it shows the wait for a slot.
+	_, span := w.traffic.received(ctx, msg, ConsumerQuiet)
+	pass(ctx, m, func() { span.End(); _ = msg.Ack() }, func() { span.End(); _ = msg.Nak() })
 }
 
 // bury moves a message that cannot be understood to the dead-letter stream; it is

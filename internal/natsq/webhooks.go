@@ -36,7 +36,8 @@ type WebhookConfig struct {
 	MaxAge time.Duration
 	// MaxBytes bounds each stream; a full stream forgets its oldest. Default 1 GiB.
 	MaxBytes int64
-	// AckWait is when an event that nobody acked is given out again. Default 30 s.
+	// AckWait is when an event that nobody acked is given out again: the events that a
+	// worker had when it was killed come that much later. Default 10 s.
 	AckWait time.Duration
 	// Log is told of a stream that is narrower than the configuration and cannot be
 	// widened. Nil: nobody is.
@@ -54,7 +55,7 @@ func (c WebhookConfig) withDefaults() WebhookConfig {
 		c.MaxBytes = 1 << 30
 	}
 	if c.AckWait <= 0 {
-		c.AckWait = 30 * time.Second
+		c.AckWait = 10 * time.Second
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -145,12 +146,15 @@ func (h DeliveryHistory) Events(ctx context.Context, since time.Time, upTo uint6
 
 // Feed gives webhooks the events of operations. Safe for one Run.
 type Feed struct {
-	js  jetstream.JetStream
-	log *slog.Logger
+	js      jetstream.JetStream
+	log     *slog.Logger
+	traffic traffic
 }
 
 // NewFeed makes a feed.
-func NewFeed(js jetstream.JetStream, log *slog.Logger) *Feed { return &Feed{js: js, log: log} }
+func NewFeed(js jetstream.JetStream, log *slog.Logger) *Feed {
+	return &Feed{js: js, log: log, traffic: newReceiving()}
+}
 
 const (
 	feedBatch = 64
@@ -206,7 +210,7 @@ func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode f
 		g.SetLimit(feedBatch / 2)
 		for msg := range batch.Messages() {
 			g.Go(func() error {
-				err := feedOne(ctx, f, msg, decode, take)
+				err := feedOne(ctx, f, msg, name, decode, take)
 				if err == nil {
 					taken.Store(true)
 				}
@@ -228,13 +232,17 @@ func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode f
 	return nil
 }
 
-func feedOne[T any](ctx context.Context, f *Feed, msg jetstream.Msg, decode func([]byte) (T, error), take func(context.Context, T) error) error {
+func feedOne[T any](ctx context.Context, f *Feed, msg jetstream.Msg, name string, decode func([]byte) (T, error), take func(context.Context, T) error) error {
 	v, err := decode(msg.Data())
 	if err != nil {
 		f.log.ErrorContext(ctx, "event not understood; no webhook is told of it", "subject", msg.Subject(), "error", err)
 		return msg.Term()
 	}
-	if err := take(ctx, v); err != nil {
+	began := time.Now()
+	ctx, span := f.traffic.received(ctx, msg, name)
+	err = take(ctx, v)
+	f.traffic.processed(ctx, span, msg, name, began, err)
+	if err != nil {
 		_ = msg.NakWithDelay(feedPause)
 		return err
 	}

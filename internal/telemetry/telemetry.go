@@ -1,11 +1,11 @@
 // Package telemetry sets up a program's logs, traces and metrics, and serves its
 // admin port: health, metrics and profiles.
 //
-// Logs are JSON lines that carry the trace they belong to. Traces follow the
-// OTEL_* variables and are sent in the background: spans are dropped rather than
-// waited for when the collector is away. Metrics are kept in the process and read
-// by Prometheus. The package knows no part of the program and decides nothing
-// about what is worth recording.
+// Logs are JSON lines that carry the trace they belong to, and show values by their
+// type. Metrics are kept in the process and read by Prometheus. By the OTEL_*
+// variables, traces, metrics and logs are sent over OTLP too, in the background:
+// they are dropped rather than waited for when the collector is away. The package
+// knows no part of the program and decides nothing about what is worth recording.
 package telemetry
 
 import (
@@ -16,16 +16,20 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/contrib/instrumentation/runtime"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -53,7 +57,8 @@ type Config struct {
 type Telemetry struct {
 	// Logger writes JSON lines with trace_id and span_id of the call's context.
 	Logger *slog.Logger
-	// TracerProvider makes tracers. Spans have ids even when nothing exports them.
+	// TracerProvider makes tracers. Spans have ids even when nothing exports them,
+	// but record nothing then.
 	TracerProvider trace.TracerProvider
 	// MeterProvider makes meters, whose instruments appear in Registry.
 	MeterProvider metric.MeterProvider
@@ -70,9 +75,10 @@ type Telemetry struct {
 // Setup makes a program's telemetry and installs it as OpenTelemetry's process
 // default, so that otel.Tracer and otel.Meter use it. Call it once, in main.
 //
-// Without OTEL_TRACES_EXPORTER, traces are exported only if an OTLP endpoint is
-// set. An error means an OTEL_* variable that cannot be understood; a collector
-// that is away is no error.
+// Traces, metrics and logs are exported each if its exporter is chosen
+// (OTEL_TRACES_EXPORTER and the like) or an OTLP endpoint is set, and not otherwise.
+// An error means an OTEL_* variable that cannot be understood; a collector that is
+// away is no error.
 func Setup(ctx context.Context, cfg Config) (*Telemetry, error) {
 	t, err := build(ctx, cfg)
 	if err != nil {
@@ -81,7 +87,8 @@ func Setup(ctx context.Context, cfg Config) (*Telemetry, error) {
 	otel.SetTracerProvider(t.TracerProvider)
 	otel.SetMeterProvider(t.MeterProvider)
 	otel.SetTextMapPropagator(t.Propagator)
-	otel.SetErrorHandler(newErrorLog(t.Logger, time.Now))
+	// Not over OTLP, which may be what fails.
+	otel.SetErrorHandler(newErrorLog(newLogger(cfg, nil), time.Now))
 	return t, nil
 }
 
@@ -104,12 +111,16 @@ func build(ctx context.Context, cfg Config) (*Telemetry, error) {
 		return nil, fmt.Errorf("resource: %w", err)
 	}
 	t := &Telemetry{
-		Logger:     newLogger(cfg),
 		Propagator: propagation.TraceContext{},
 		Registry:   prometheus.NewRegistry(),
 		timeout:    cfg.ShutdownTimeout,
 	}
-	if err := t.metrics(res); err != nil {
+	bridge, err := t.logs(ctx, res)
+	if err != nil {
+		return nil, err
+	}
+	t.Logger = newLogger(cfg, bridge)
+	if err := t.metrics(ctx, res); err != nil {
 		return nil, err
 	}
 	if err := t.traces(ctx, res); err != nil {
@@ -118,7 +129,7 @@ func build(ctx context.Context, cfg Config) (*Telemetry, error) {
 	return t, nil
 }
 
-func (t *Telemetry) metrics(res *resource.Resource) error {
+func (t *Telemetry) metrics(ctx context.Context, res *resource.Resource) error {
 	t.Registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -127,21 +138,54 @@ func (t *Telemetry) metrics(res *resource.Resource) error {
 	if err != nil {
 		return fmt.Errorf("prometheus: %w", err)
 	}
-	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(res))
+	opts := []sdkmetric.Option{sdkmetric.WithReader(reader), sdkmetric.WithResource(res)}
+	opts = append(opts, views()...)
+	if wanted("METRICS") {
+		exported, err := autoexport.NewMetricReader(ctx)
+		if err != nil {
+			return fmt.Errorf("metric exporter: %w", err)
+		}
+		if !autoexport.IsNoneMetricReader(exported) {
+			opts = append(opts, sdkmetric.WithReader(exported))
+		}
+	}
+	provider := sdkmetric.NewMeterProvider(opts...)
 	t.MeterProvider = provider
 	t.stop = append(t.stop, provider.Shutdown)
+	if err := runtime.Start(runtime.WithMeterProvider(provider)); err != nil {
+		return fmt.Errorf("runtime metrics: %w", err)
+	}
 	return nil
 }
 
+// views keep the labels of what libraries measure closed: hosts, ports and texts of
+// errors are as many as there are connections.
+func views() []sdkmetric.Option {
+	return []sdkmetric.Option{sdkmetric.WithView(
+		sdkmetric.NewView(sdkmetric.Instrument{Name: "http.client.request.duration"}, sdkmetric.Stream{
+			AttributeFilter: attribute.NewAllowKeysFilter("provider", "http.request.method", "http.response.status_code"),
+		}),
+		sdkmetric.NewView(sdkmetric.Instrument{Name: "http.client.request.body.size"}, sdkmetric.Stream{
+			Aggregation: sdkmetric.AggregationDrop{},
+		}),
+	)}
+}
+
 func (t *Telemetry) traces(ctx context.Context, res *resource.Resource) error {
-	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
-	if wantTraces() {
+	opts := []sdktrace.TracerProviderOption{
+		sdktrace.WithResource(res), sdktrace.WithIDGenerator(idGenerator{}), sdktrace.WithSampler(sdktrace.NeverSample()),
+	}
+	if wanted("TRACES") {
 		exporter, err := autoexport.NewSpanExporter(ctx)
 		if err != nil {
 			return fmt.Errorf("trace exporter: %w", err)
 		}
+		sampler, err := samplerFromEnv()
+		if err != nil {
+			return err
+		}
 		if !autoexport.IsNoneSpanExporter(exporter) {
-			opts = append(opts, sdktrace.WithBatcher(exporter))
+			opts = append(opts, sdktrace.WithBatcher(exporter), sdktrace.WithSampler(sampler))
 		}
 	}
 	provider := sdktrace.NewTracerProvider(opts...)
@@ -150,11 +194,29 @@ func (t *Telemetry) traces(ctx context.Context, res *resource.Resource) error {
 	return nil
 }
 
-func wantTraces() bool {
+// logs gives what takes log lines over OTLP. Nil: nothing does.
+func (t *Telemetry) logs(ctx context.Context, res *resource.Resource) (log.LoggerProvider, error) {
+	if !wanted("LOGS") {
+		return nil, nil
+	}
+	exporter, err := autoexport.NewLogExporter(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("log exporter: %w", err)
+	}
+	if autoexport.IsNoneLogExporter(exporter) {
+		return nil, nil
+	}
+	provider := sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)))
+	t.stop = append(t.stop, provider.Shutdown)
+	return provider, nil
+}
+
+// wanted reports whether a signal is to be exported.
+func wanted(signal string) bool {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
 		return false
 	}
-	for _, name := range []string{"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
+	for _, name := range []string{"OTEL_" + signal + "_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_" + signal + "_ENDPOINT"} {
 		if os.Getenv(name) != "" {
 			return true
 		}
@@ -170,10 +232,21 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		var errs []error
+		var (
+			mu   sync.Mutex
+			errs []error
+			all  sync.WaitGroup
+		)
+		// Side by side: one that hangs must not take the others' time.
 		for _, stop := range t.stop {
-			errs = append(errs, stop(ctx))
+			all.Go(func() {
+				err := stop(ctx)
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			})
 		}
+		all.Wait()
 		done <- errors.Join(errs...)
 	}()
 	select {

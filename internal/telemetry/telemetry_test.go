@@ -129,10 +129,14 @@ func TestSetup_NothingIsExportedUnlessAskedFor(t *testing.T) {
 	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { got.Add(1) }))
 	defer collector.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
-	t.Setenv("OTEL_TRACES_EXPORTER", "none")
+	for _, signal := range []string{"TRACES", "METRICS", "LOGS"} {
+		t.Setenv("OTEL_"+signal+"_EXPORTER", "none")
+	}
 	tel, _ := setup(t, telemetry.Config{})
+	tel.Logger.Info("a line")
 	_, span := otel.Tracer("test").Start(t.Context(), "work")
 	require.True(t, span.SpanContext().IsValid(), "ids exist all the same")
+	require.False(t, span.IsRecording(), "what nobody takes is not recorded")
 	span.End()
 	require.NoError(t, tel.Shutdown(t.Context()))
 	require.Zero(t, got.Load())

@@ -8,13 +8,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"writeback/internal/metrics"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
@@ -65,26 +63,25 @@ type Attempter struct {
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 
-	once    sync.Once
-	metrics metrics
+	once   sync.Once
+	meters meters
 }
 
-// metrics of sends. The label is a closed set: success, or a category of failure.
-type metrics struct {
-	sends    metric.Int64Counter
-	duration metric.Float64Histogram
+// meters of sends.
+type meters struct {
+	sends, staled *metrics.Counter
+	duration      *metrics.Histogram
 }
 
-// counted counts a send. An instrument that cannot be made records nothing.
-func (a *Attempter) counted(ctx context.Context, outcome string, took time.Duration) {
+func (a *Attempter) measured() meters {
 	a.once.Do(func() {
-		m := otel.Meter("writeback/webhook")
-		a.metrics.sends, _ = m.Int64Counter("writeback.webhook.sends", metric.WithDescription("Webhook sends by outcome."))
-		a.metrics.duration, _ = m.Float64Histogram("writeback.webhook.send.duration", metric.WithUnit("s"),
-			metric.WithDescription("Duration of webhook sends."))
+		set := metrics.New(nil)
+		a.meters = meters{
+			sends: set.Counter(metrics.WebhookSends), staled: set.Counter(metrics.WebhookStaled),
+			duration: set.Histogram(metrics.WebhookSendDuration),
+		}
 	})
-	a.metrics.sends.Add(ctx, 1, metric.WithAttributes(attribute.String("outcome", outcome)))
-	a.metrics.duration.Record(ctx, took.Seconds())
+	return a.meters
 }
 
 // ReadTimeout bounds reading what a send needs: its subscription and its subject.
@@ -139,8 +136,7 @@ func (a *Attempter) send(ctx context.Context, lease redisstore.Lease, s Subscrip
 		a.warn(ctx, "webhook body", lease, err)
 		return a.unsendable(lease, began, "the event could not be written")
 	}
-	ctx, span := start(ctx, lease, s)
-	defer span.End()
+	trace.SpanFromContext(ctx).SetAttributes(attribute.String("writeback.webhook_event", r.Event))
 	got := post(ctx, a.Client, l, a.now)
 	ended := a.now()
 	if got.code == 0 && ctx.Err() != nil {
@@ -153,7 +149,7 @@ func (a *Attempter) send(ctx context.Context, lease redisstore.Lease, s Subscrip
 	}
 	v := decide(got, lease.Number, s.Schedule, lease.Left-ended.Sub(began))
 	a.remember(context.WithoutCancel(ctx), s, r, got, v, ended)
-	a.tell(ctx, span, lease, r, got, v)
+	a.tell(ctx, lease, r, got, v)
 	return outcome(lease, began, ended, v)
 }
 
@@ -205,7 +201,9 @@ func (a *Attempter) remember(ctx context.Context, s Subscription, r Reference, g
 	if trips {
 		if err := a.Endpoints.Stale(ctx, s, reason); err != nil {
 			a.Log.ErrorContext(ctx, "giving a webhook up", "webhook_id", s.ID, "error", err)
+			return
 		}
+		a.measured().staled.Add(ctx, 1)
 	}
 }
 
@@ -231,27 +229,20 @@ func outcome(l redisstore.Lease, began, ended time.Time, v verdict) redisstore.O
 	return redisstore.Outcome{Connection: l.ConnectionID, Attempt: row, Decision: v.Decision, Reach: redisstore.Uncalled}
 }
 
-// start continues the trace of the operation's request.
-func start(ctx context.Context, lease redisstore.Lease, s Subscription) (context.Context, trace.Span) {
-	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{
-		"traceparent": lease.TraceParent, "tracestate": lease.TraceState,
-	})
-	return otel.Tracer("writeback/webhook").Start(ctx, "webhook send", trace.WithAttributes( //nolint:spancheck // the caller ends it
-		attribute.String("writeback.webhook_id", s.ID.String()),
-		attribute.String("writeback.partner_id", s.PartnerID.String()),
-		attribute.Int("writeback.attempt", lease.Number),
-	))
-}
-
-// tell writes the send's one log line and its span's end.
-func (a *Attempter) tell(ctx context.Context, span trace.Span, l redisstore.Lease, r Reference, got answer, v verdict) {
+// tell writes the send's one log line, its metrics and what its span says.
+func (a *Attempter) tell(ctx context.Context, l redisstore.Lease, r Reference, got answer, v verdict) {
 	result := "success"
 	if v.failure != nil {
 		result = string(v.failure.Type)
-		span.SetStatus(codes.Error, result)
 	}
-	a.counted(ctx, result, got.took)
-	span.SetAttributes(attribute.String("writeback.outcome", result), attribute.Int("http.response.status_code", got.code))
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(attribute.String("writeback.outcome", result))
+		if v.failure != nil {
+			span.SetStatus(codes.Error, result)
+		}
+	}
+	a.measured().sends.Add(ctx, 1, result)
+	a.measured().duration.Record(ctx, got.took.Seconds())
 	a.Log.InfoContext(ctx, "webhook send", "webhook_id", l.ConnectionID, "partner_id", l.PartnerID, "message_id", r.Message,
 		"event_name", r.Event, "attempt", l.Number, "status_code", got.code, "outcome", result, "problem", got.problem,
 		"duration_ms", got.took.Milliseconds(), "retry", v.Verdict == operation.Again)

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
+	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
@@ -158,6 +160,9 @@ func (f *Fanout) put(ctx context.Context, s Subscription, r Reference, about ope
 		return err
 	}
 	a.TraceParent, a.TraceState = about.TraceParent, about.TraceState
+	if trace.SpanContextFromContext(ctx).IsSampled() { // the event that it is about
+		a.TraceParent, a.TraceState = telemetry.Inject(ctx)
+	}
 	receipt, err := f.Queue.Accept(ctx, a, f.Limits(s.ID))
 	switch {
 	case errors.Is(err, redisstore.ErrLaneFull):

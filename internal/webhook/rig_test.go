@@ -207,7 +207,7 @@ func (r *rig) process() *process {
 	}, log)
 	p.worker = work.NewLaneWorker(work.Parts{Store: p.queue, Publisher: ends, Log: log},
 		work.Config{Concurrency: r.slots, Poll: 10 * time.Millisecond, Grace: 5 * time.Second}, p.acker, restorer,
-		work.Lanes{Name: "test", Attempt: p.attempt, Limits: func(id uuid.UUID) redisstore.Limits {
+		work.Lanes{Queue: "webhooks", Attempt: p.attempt, Limits: func(id uuid.UUID) redisstore.Limits {
 			l := p.fanout.Limits(id)
 			l.Call = r.call
 			return l

@@ -108,11 +108,14 @@ func post(ctx context.Context, client httpClient, l letter, now func() time.Time
 	if err != nil {
 		return answer{problem: "the request could not be made"}
 	}
-	resp, err := client.Do(req)
+	ctx, span := calling(ctx, req)
+	resp, err := client.Do(req.WithContext(ctx))
 	took := now().Sub(began)
 	if err != nil {
+		called(span, 0)
 		return answer{problem: problemOf(err), took: took}
 	}
+	called(span, resp.StatusCode)
 	_, _ = io.CopyN(io.Discard, resp.Body, drained)
 	_ = resp.Body.Close()
 	return answer{code: resp.StatusCode, retryAfter: retryAfter(resp.Header.Get("Retry-After"), began), took: took}

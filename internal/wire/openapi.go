@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -146,7 +147,7 @@ func (e endpoint) headers() []string {
 	if e.limited {
 		names = append(names, "RateLimit", "RateLimit-Policy")
 	}
-	return names
+	return append(names, HeaderTraceID)
 }
 
 func headerRefs(names []string) object {
@@ -193,9 +194,8 @@ func errorResponses() object {
 	var out object
 	for _, status := range refusalOrder {
 		response := object{{"description", refusalTexts[status]}}
-		if names, ok := refusalHeaders[status]; ok {
-			response = append(response, member{"headers", headerRefs(names)})
-		}
+		names := append(slices.Clone(refusalHeaders[status]), HeaderTraceID)
+		response = append(response, member{"headers", headerRefs(names)})
 		name := errorNames[status]
 		response = append(response, member{"content", content(ref(name), one("refusal", exampleError(status)))})
 		out = append(out, member{name, response})
@@ -209,6 +209,9 @@ var refusalHeaders = map[int][]string{
 	http.StatusServiceUnavailable: {"Retry-After"},
 }
 
+// HeaderTraceID is on every answer: the trace of the request.
+const HeaderTraceID = "X-Trace-Id"
+
 func headers() object {
 	header := func(text string) object { return object{{"description", text}, {"schema", textSchema}} }
 	return object{
@@ -218,6 +221,7 @@ func headers() object {
 		{"RateLimit-Policy", header("On writes: your rate: `q` at once, refilled within `w` seconds.")},
 		{"Retry-After", object{{"description", "Seconds until it is worth trying again."}, {"schema", intSchema}}},
 		{"WWW-Authenticate", header("The Bearer challenge of RFC 6750.")},
+		{HeaderTraceID, header("The W3C trace id of the request: yours, if it came with `traceparent`. Name it when you ask us about a request. An extension of the contract.")},
 	}
 }
 

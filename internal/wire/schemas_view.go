@@ -69,6 +69,7 @@ func logProperties() []property {
 			"unapplied_fields", arrayOf(textSchema), false,
 			"Fields that the provider accepted but did not take, found by reading the user back. Only if there are any. An extension of the contract.",
 		},
+		{"trace_id", textSchema, false, "The W3C trace that the call was part of, 32 hex digits. An extension of the contract."},
 	}
 }
 

@@ -91,6 +91,8 @@ type Log struct {
 	// UnappliedFields is ours and not the contract's: fields that the provider
 	// accepted but did not take.
 	UnappliedFields []operation.Field `json:"unapplied_fields,omitempty"`
+	// TraceID is ours and not the contract's: the trace that the call was part of.
+	TraceID string `json:"trace_id,omitempty"`
 }
 
 // WriteView is the answer to a write.
@@ -181,6 +183,7 @@ func LogEntry(operationID uuid.UUID, a operation.Attempt) Log {
 		ErrorDetails:        unlessZero(a.Detail),
 		ResponseStatusCode:  unlessZero(a.StatusCode),
 		UnappliedFields:     a.Unapplied,
+		TraceID:             a.TraceID,
 	}
 	if len(a.Header) > 0 {
 		l.ResponseHeaders = a.Header

@@ -7,13 +7,12 @@ import (
 	"runtime/debug"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"writeback/internal/directory"
+	"writeback/internal/metrics"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 	"writeback/pkg/tsp"
@@ -24,24 +23,23 @@ import (
 type Attempter struct {
 	parts   Parts
 	cfg     Config
-	metrics metrics
+	metrics meters
 }
 
 // NewAttempter makes an attempter.
 func NewAttempter(parts Parts, cfg Config) *Attempter {
-	return &Attempter{parts: parts, cfg: cfg.withDefaults(), metrics: newMetrics("writeback")}
+	return &Attempter{parts: parts, cfg: cfg.withDefaults(), metrics: newMetrics(metrics.QueueOperations)}
 }
 
 // Attempt makes the call that the lease stands for. It never fails: whatever
 // happens is the outcome. ctx is broken off only when the process must stop.
 func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisstore.Outcome {
-	ctx, span := a.start(ctx, lease)
-	defer span.End()
 	began := time.Now()
 	result, reach, failure := a.call(ctx, lease)
 	failure = a.hide(lease.Accepted, failure)
 	ended := time.Now()
 	if failure != nil && errors.Is(failure, errNotMade) && !lease.Sync {
+		trace.SpanFromContext(ctx).SetAttributes(attribute.Bool("writeback.not_made", true))
 		a.parts.Log.WarnContext(ctx, "attempt not made", "operation_id", lease.ID, "connection_id", lease.ConnectionID,
 			"provider", lease.Provider, "cause", failure.Err)
 		return redisstore.Outcome{}
@@ -68,24 +66,9 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 		out.SourceID = result.sourceID
 		out.ResourceID = directory.UserID(lease.ConnectionID, result.sourceID)
 	}
-	a.tell(ctx, span, lease, out, failure)
+	out.Attempt.TraceID = traceOf(ctx)
+	a.tell(ctx, lease, out, failure)
 	return out
-}
-
-// start continues the trace of the request, however long ago that was.
-func (a *Attempter) start(ctx context.Context, lease redisstore.Lease) (context.Context, trace.Span) {
-	if !trace.SpanContextFromContext(ctx).IsValid() {
-		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{
-			"traceparent": lease.TraceParent, "tracestate": lease.TraceState,
-		})
-	}
-	return otel.Tracer("writeback/work").Start(ctx, "operation attempt", trace.WithAttributes( //nolint:spancheck // the caller ends it
-		attribute.String("writeback.operation_id", lease.ID.String()),
-		attribute.String("writeback.connection_id", lease.ConnectionID.String()),
-		attribute.String("writeback.partner_id", lease.PartnerID.String()),
-		attribute.String("writeback.provider", lease.Provider),
-		attribute.Int("writeback.attempt", lease.Number),
-	))
 }
 
 // call finds everything the provider needs and makes the one call.
@@ -94,7 +77,7 @@ func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, 
 	if failure != nil {
 		return written{}, redisstore.Uncalled, failure
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, t.limits.Call, errors.New("the call deadline passed"))
+	ctx, cancel := context.WithTimeoutCause(calling(ctx, lease.Provider), t.limits.Call, errors.New("the call deadline passed"))
 	defer cancel()
 	if failure := a.freshen(ctx, t.provider, &t.conn, lease.Renew); failure != nil {
 		return written{}, redisstore.Uncalled, failure
@@ -282,8 +265,8 @@ func row(l redisstore.Lease, began, ended time.Time, w written, f *operation.Fai
 	return a
 }
 
-// tell writes the attempt's one log line, its metrics and its span's end.
-func (a *Attempter) tell(ctx context.Context, span trace.Span, l redisstore.Lease, o redisstore.Outcome, f *operation.Failure) {
+// tell writes the attempt's one log line, its metrics and what its span says.
+func (a *Attempter) tell(ctx context.Context, l redisstore.Lease, o redisstore.Outcome, f *operation.Failure) {
 	result := "success"
 	args := []any{
 		"operation_id", l.ID, "connection_id", l.ConnectionID, "partner_id", l.PartnerID, "provider", l.Provider,
@@ -296,9 +279,14 @@ func (a *Attempter) tell(ctx context.Context, span trace.Span, l redisstore.Leas
 		if f.Err != nil {
 			args = append(args, "cause", f.Err.Error())
 		}
-		span.SetStatus(codes.Error, string(f.Type))
 	}
-	span.SetAttributes(attribute.String("writeback.outcome", result), attribute.Int("http.response.status_code", o.Attempt.StatusCode))
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(attribute.String("writeback.outcome", result))
+		if f != nil {
+			span.SetStatus(codes.Error, string(f.Type))
+			span.SetAttributes(attribute.String("error.type", string(f.Type)))
+		}
+	}
 	a.parts.Log.InfoContext(ctx, "attempt", args...)
-	a.metrics.attempted(ctx, l.Provider, result, o.Attempt.EndedAt.Sub(o.Attempt.StartedAt))
+	a.metrics.attempted(ctx, l.Provider, result, o.Attempt.EndedAt.Sub(o.Attempt.StartedAt), o.Decision.Block)
 }

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
@@ -35,9 +33,7 @@ func (a *Accepter) Cancel(ctx context.Context, connection, id uuid.UUID) (operat
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelFor)
 		defer stop()
 		r := recorder{parts: a.parts, acks: a.acks, metrics: a.attempt.metrics}
-		r.publish(ctx, rec)
-		r.metrics.ended.Add(ctx, 1, metric.WithAttributes(
-			attribute.String("provider", op.Provider), attribute.String("status", string(op.Status))))
+		_ = r.publish(ctx, rec) // what fails is left to the outbox
 	}
 	return rec.Operation, nil
 }

@@ -6,9 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/metric"
-
+	"writeback/internal/metrics"
 	"writeback/pkg/operation/redisstore"
 )
 
@@ -74,80 +72,115 @@ func (w *Worker) sampleOnce(ctx context.Context, g *gauges) {
 
 // gauge is one value of a sample.
 type gauge struct {
-	name, unit, about string
-	value             func(sample) float64
+	name  metrics.Name
+	value func(sample) float64
 }
 
 var storeGauges = []gauge{
-	{"writeback.due.lanes", "{lane}", "Lanes to be looked at now. Zero while workers keep up.", func(s sample) float64 { return float64(s.LanesDue) }},
-	{"writeback.due.age", "s", "For how long the lane longest due has been so.", func(s sample) float64 { return s.DueAge.Seconds() }},
-	{"writeback.outbox.depth", "{operation}", "Operations of which something is not known to be in a stream.", func(s sample) float64 { return float64(s.Outbox) }},
-	{"writeback.outbox.age", "s", "For how long the oldest entry of the outbox has been overdue.", func(s sample) float64 { return s.OutboxAge.Seconds() }},
-	{"writeback.operations.ready", "{operation}", "Operations that a free slot could call now. Estimated beyond the lanes read.", func(s sample) float64 { return float64(s.Ready) }},
-	{"writeback.operations.outstanding", "{operation}", "Operations that have not ended. Estimated beyond the lanes read.", func(s sample) float64 { return float64(s.Outstanding) }},
-	{"writeback.operations.in_flight", "{operation}", "Operations being called, over all workers. Estimated beyond the lanes read.", func(s sample) float64 { return float64(s.InFlight) }},
-	{"writeback.lanes", "{lane}", "Lanes with outstanding operations.", func(s sample) float64 { return float64(s.Lanes) }},
-	{"writeback.lanes.read", "{lane}", "Lanes that the sample read. Below writeback_lanes, counts over lanes are estimates.", func(s sample) float64 { return float64(s.Read) }},
-	{"writeback.lanes.blocked", "{lane}", "Lanes that wait because a provider asked for it.", func(s sample) float64 { return float64(s.Blocked) }},
-	{"writeback.lanes.breaker_open", "{lane}", "Lanes whose provider is not reached.", func(s sample) float64 { return float64(s.Open) }},
-	{"writeback.lanes.paused", "{lane}", "Lanes that an operator paused.", func(s sample) float64 { return float64(s.Paused) }},
-	{"writeback.shards.missing", "{shard}", "Shards without data, which refuse everything.", func(s sample) float64 { return float64(s.Missing) }},
-	{"writeback.shards.unfinished", "{shard}", "Shards whose older history is not back yet.", func(s sample) float64 { return float64(s.Unfinished) }},
+	{metrics.DueLanes, func(s sample) float64 { return float64(s.LanesDue) }},
+	{metrics.DueAge, func(s sample) float64 { return s.DueAge.Seconds() }},
+	{metrics.OutboxDepth, func(s sample) float64 { return float64(s.Outbox) }},
+	{metrics.OutboxAge, func(s sample) float64 { return s.OutboxAge.Seconds() }},
+	{metrics.OldestAge, func(s sample) float64 { return s.Oldest.Seconds() }},
+	{metrics.Lanes, func(s sample) float64 { return float64(s.Lanes) }},
+	{metrics.LanesRead, func(s sample) float64 { return float64(s.Read) }},
+	{metrics.LanesBlocked, func(s sample) float64 { return float64(s.Blocked) }},
+	{metrics.LanesOpen, func(s sample) float64 { return float64(s.Open) }},
+	{metrics.LanesPaused, func(s sample) float64 { return float64(s.Paused) }},
+	{metrics.ShardsMissing, func(s sample) float64 { return float64(s.Missing) }},
+	{metrics.ShardsRebuilding, func(s sample) float64 { return float64(s.Rebuilding) }},
+	{metrics.ShardsUnfinished, func(s sample) float64 { return float64(s.Unfinished) }},
 }
 
 // observe registers the gauges; stop takes them away.
 func (w *Worker) observe(g *gauges) (stop func(), err error) {
-	m := otel.Meter("writeback/work")
-	all := make([]metric.Observable, 0, len(storeGauges)+2)
-	floats := make([]metric.Float64ObservableGauge, len(storeGauges))
-	var errs []error
-	for i, one := range storeGauges {
-		var made error
-		floats[i], made = m.Float64ObservableGauge(one.name, metric.WithUnit(one.unit), metric.WithDescription(one.about))
-		errs, all = append(errs, made), append(all, floats[i])
+	names := []metrics.Name{metrics.Slots, metrics.SlotsFree, metrics.Pending}
+	for _, one := range storeGauges {
+		names = append(names, one.name)
 	}
-	free, made := m.Int64ObservableGauge("writeback.slots.free", metric.WithUnit("{slot}"), metric.WithDescription("Calls that this worker could make besides those under way."))
-	errs, all = append(errs, made), append(all, free)
-	total, made := m.Int64ObservableGauge("writeback.slots", metric.WithUnit("{slot}"), metric.WithDescription("Calls that this worker makes at a time."))
-	errs, all = append(errs, made), append(all, total)
-	r, made := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		o.ObserveInt64(free, int64(w.Free()))
-		o.ObserveInt64(total, int64(w.cfg.Concurrency))
-		if s, ok := g.current(); ok {
-			for i, one := range storeGauges {
-				o.ObserveFloat64(floats[i], one.value(s))
-			}
+	queue := w.metrics.queue
+	if queue != metrics.QueueWebhooks {
+		names = append(names, metrics.LimitRemaining, metrics.LimitWait, metrics.BreakerOpen)
+	}
+	return metrics.New(nil).Watch(func(show metrics.Observer) {
+		show(metrics.SlotsFree, float64(w.Free()), queue)
+		show(metrics.Slots, float64(w.cfg.Concurrency), queue)
+		s, ok := g.current()
+		if !ok {
+			return
 		}
-		return nil
-	}, all...)
-	return unregister(r), errors.Join(append(errs, made)...)
+		for _, one := range storeGauges {
+			show(one.name, one.value(s), queue)
+		}
+		for state, n := range s.states() {
+			show(metrics.Pending, float64(n), queue, state)
+		}
+		if queue != metrics.QueueWebhooks {
+			w.showProviders(show, s.Sampled)
+		}
+	}, names...)
 }
 
-func unregister(r metric.Registration) func() {
-	return func() {
-		if r != nil {
-			_ = r.Unregister()
+// states counts what has not ended by what it waits for.
+func (s sample) states() map[string]int {
+	return map[string]int{
+		metrics.StateReady: s.Ready, metrics.StateInFlight: s.InFlight, metrics.StateDelayed: s.Delayed,
+		metrics.StateRateLimited: s.RateLimited, metrics.StateBlocked: s.Held, metrics.StateBehind: s.Behind,
+	}
+}
+
+// tightest is what the connections of one provider have left: the fewest calls, the
+// longest wait.
+type tightest struct {
+	left  int
+	rated bool
+	wait  time.Duration
+	open  int
+}
+
+// showProviders sums the lanes up by provider, so that no label names a connection.
+func (w *Worker) showProviders(show metrics.Observer, lanes []redisstore.LaneSample) {
+	all := map[string]tightest{}
+	for _, lane := range lanes {
+		conn, ok := w.parts.Directory.ConnectionByID(lane.Connection)
+		if !ok {
+			continue
 		}
+		t := all[conn.Provider]
+		if lane.Left >= 0 && (!t.rated || lane.Left < t.left) {
+			t.left, t.rated = lane.Left, true
+		}
+		t.wait = max(t.wait, lane.Wait)
+		if lane.Open {
+			t.open++
+		}
+		all[conn.Provider] = t
+	}
+	for provider, t := range all {
+		if t.rated {
+			show(metrics.LimitRemaining, float64(t.left), provider)
+		}
+		show(metrics.LimitWait, t.wait.Seconds(), provider)
+		show(metrics.BreakerOpen, float64(t.open), provider)
 	}
 }
 
 // Observe shows what every process has: whether NATS is connected, and how many
 // confirmations wait to be noted. stop takes the gauges away.
 func (a *Acker) Observe(connected func() bool) (stop func(), err error) {
-	m := otel.Meter("writeback/work")
-	var errs []error
-	nats, made := m.Int64ObservableGauge("writeback.nats.connected", metric.WithDescription("1 while this process is connected to NATS, else 0."))
-	errs = append(errs, made)
-	queued, made := m.Int64ObservableGauge("writeback.acks.queued", metric.WithUnit("{confirmation}"), metric.WithDescription("Confirmations of the streams that wait to be noted in the store."))
-	errs = append(errs, made)
-	r, made := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		var up int64
+	return metrics.New(nil).Watch(func(show metrics.Observer) {
+		up := 0.0
 		if connected() {
 			up = 1
 		}
-		o.ObserveInt64(nats, up)
-		o.ObserveInt64(queued, int64(len(a.queue)))
-		return nil
-	}, nats, queued)
-	return unregister(r), errors.Join(append(errs, made)...)
+		show(metrics.NATSConnected, up)
+		show(metrics.AcksQueued, float64(len(a.queue)), metrics.QueueOperations)
+	}, metrics.NATSConnected, metrics.AcksQueued)
+}
+
+// ObserveDeliveries shows the same of the confirmations of webhook deliveries.
+func (a *Acker) ObserveDeliveries() (stop func(), err error) {
+	return metrics.New(nil).Watch(func(show metrics.Observer) {
+		show(metrics.AcksQueued, float64(len(a.queue)), metrics.QueueWebhooks)
+	}, metrics.AcksQueued)
 }

@@ -38,12 +38,13 @@ func TestGauges_ShowTheStore(t *testing.T) {
 	require.NoError(t, err)
 	stop := r.worker()
 	var got map[string]float64
-	require.Eventually(t, func() bool { got = gaugesOf(t, reader); return got["writeback.operations.in_flight"] == 2 },
+	require.Eventually(t, func() bool { got = gaugesOf(t, reader); return got["writeback.operations.pending in_flight"] == 2 },
 		20*time.Second, 50*time.Millisecond)
 	require.EqualValues(t, 8, got["writeback.slots"])
 	require.EqualValues(t, 6, got["writeback.slots.free"])
-	require.EqualValues(t, 5, got["writeback.operations.outstanding"])
-	require.EqualValues(t, 0, got["writeback.operations.ready"], "three more are ready, but the lane has no room")
+	require.EqualValues(t, 3, got["writeback.operations.pending rate_limited"])
+	require.EqualValues(t, 0, got["writeback.operations.pending ready"], "three more are ready, but the lane has no room")
+	require.Positive(t, got["writeback.operations.oldest.age"])
 	require.EqualValues(t, 1, got["writeback.lanes"])
 	require.EqualValues(t, 1, got["writeback.lanes.read"])
 	require.EqualValues(t, 0, got["writeback.shards.missing"])
@@ -65,11 +66,11 @@ func gaugesOf(t *testing.T, reader sdkmetric.Reader) map[string]float64 {
 			switch data := m.Data.(type) {
 			case metricdata.Gauge[float64]:
 				for _, p := range data.DataPoints {
-					out[m.Name] = p.Value
-				}
-			case metricdata.Gauge[int64]:
-				for _, p := range data.DataPoints {
-					out[m.Name] = float64(p.Value)
+					name := m.Name
+					if state, ok := p.Attributes.Value("state"); ok {
+						name += " " + state.AsString()
+					}
+					out[name] = p.Value
 				}
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"writeback/internal/metrics"
 )
 
 const (
@@ -48,10 +50,10 @@ func (w *Worker) outboxOnce(ctx context.Context) int {
 	for i, rec := range records {
 		err := w.recorder.publish(ctx, rec)
 		if err != nil && (errors.Is(err, context.DeadlineExceeded) || !w.parts.Publisher.Connected() || ctx.Err() != nil) {
-			w.metrics.repaired(ctx, "republished", i)
+			w.metrics.repaired(ctx, metrics.RepairRepublished, i)
 			return 0
 		}
 	}
-	w.metrics.repaired(ctx, "republished", len(records))
+	w.metrics.repaired(ctx, metrics.RepairRepublished, len(records))
 	return len(records)
 }

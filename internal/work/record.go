@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
@@ -19,7 +17,7 @@ import (
 type recorder struct {
 	parts   Parts
 	acks    *Acker
-	metrics metrics
+	metrics meters
 }
 
 // record keeps the outcome until the store has it: Redis may be away, or its data
@@ -30,8 +28,9 @@ func (r *recorder) record(ctx context.Context, o redisstore.Outcome) (redisstore
 		backoff.WithMaxInterval(2*time.Second),
 		backoff.WithMaxElapsedTime(0),
 	)
+	storing, span := inner(ctx, "record outcome")
 	rec, err := backoff.RetryWithData(func() (redisstore.Recorded, error) {
-		once, cancel := context.WithTimeout(ctx, 3*time.Second)
+		once, cancel := context.WithTimeout(storing, 3*time.Second)
 		defer cancel()
 		rec, err := r.parts.Store.Record(once, o)
 		if errors.Is(err, redisstore.ErrMissing) {
@@ -39,15 +38,12 @@ func (r *recorder) record(ctx context.Context, o redisstore.Outcome) (redisstore
 		}
 		return rec, err
 	}, backoff.WithContext(policy, ctx))
+	span.End()
 	if err != nil {
 		return rec, err
 	}
 	_ = r.publish(ctx, rec.Record) // what fails is left to the outbox
 	r.learn(ctx, rec.Operation)
-	if op := rec.Operation; op.Status.Terminal() && !rec.Late {
-		r.metrics.ended.Add(ctx, 1, metric.WithAttributes(
-			attribute.String("provider", op.Provider), attribute.String("status", string(op.Status))))
-	}
 	return rec, nil
 }
 
@@ -88,6 +84,7 @@ func (r *recorder) publish(ctx context.Context, rec redisstore.Record) error {
 			return err
 		}
 		ack.Rows, ack.Final = len(op.Attempts), true
+		r.metrics.end(ctx, op)
 	case len(op.Attempts) > rec.Rows:
 		event.Kind = operation.EventAttempted
 		event.FirstRow = rec.Rows + 1

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"writeback/internal/metrics"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
@@ -32,6 +33,8 @@ type RestoreConfig struct {
 	// Recent is how far back operations may still be pending: the age of the
 	// operation stream. Default 48 h.
 	Recent time.Duration
+	// Queue is what the metrics call the store. Default "operations".
+	Queue string
 	// Margin is read again before the time up to which the data is known to be
 	// whole. Default 30 s.
 	Margin time.Duration
@@ -52,6 +55,9 @@ func (c RestoreConfig) withDefaults() RestoreConfig {
 			return all
 		}
 	}
+	if c.Queue == "" {
+		c.Queue = metrics.QueueOperations
+	}
 	set(&c.Recent, 48*time.Hour)
 	set(&c.Margin, 30*time.Second)
 	return c
@@ -65,11 +71,19 @@ type Restorer struct {
 	history history
 	cfg     RestoreConfig
 	log     *slog.Logger
+
+	generations, rebuilds *metrics.Counter
+	duration              *metrics.Histogram
 }
 
 // NewRestorer makes a restorer.
 func NewRestorer(store *redisstore.Store, h history, cfg RestoreConfig, log *slog.Logger) *Restorer {
-	return &Restorer{store: store, history: h, cfg: cfg.withDefaults(), log: log}
+	set := metrics.New(nil)
+	return &Restorer{
+		store: store, history: h, cfg: cfg.withDefaults(), log: log,
+		generations: set.Counter(metrics.Generations), rebuilds: set.Counter(metrics.Rebuilds),
+		duration: set.Histogram(metrics.RebuildDuration),
+	}
 }
 
 // Restore fills the shards that nobody else is filling, and returns when they can
@@ -81,13 +95,27 @@ func (r *Restorer) Restore(ctx context.Context, shards []int) error {
 	}
 	if operations+events == 0 {
 		r.log.InfoContext(ctx, "starting new shards", "shards", len(shards))
-		return r.store.Begin(ctx, shards)
+		err := r.store.Begin(ctx, shards)
+		if err == nil {
+			r.generations.Add(ctx, len(shards), r.cfg.Queue, metrics.GenerationNew)
+		}
+		return err
 	}
 	b, err := r.store.TakeRebuild(ctx, shards)
 	if err != nil || len(b.Shards) == 0 {
 		return err
 	}
-	return r.rebuild(ctx, b)
+	return r.counted(ctx, b, r.rebuild(ctx, b))
+}
+
+// counted counts how a rebuild ended.
+func (r *Restorer) counted(ctx context.Context, b *redisstore.Rebuild, err error) error {
+	result := metrics.ResultDone
+	if err != nil {
+		result = metrics.ResultFailed
+	}
+	r.rebuilds.Add(ctx, len(b.Shards), r.cfg.Queue, result)
+	return err
 }
 
 // Finish restores older history whose restorer has died.
@@ -96,7 +124,7 @@ func (r *Restorer) Finish(ctx context.Context, shards []int) error {
 	if err != nil || len(b.Shards) == 0 {
 		return err
 	}
-	return r.older(ctx, b, time.Now())
+	return r.counted(ctx, b, r.older(ctx, b, time.Now()))
 }
 
 // rebuild reads back what can still be pending, opens the shards, and then reads
@@ -135,6 +163,8 @@ func (r *Restorer) rebuild(ctx context.Context, b *redisstore.Rebuild) error {
 	if err := b.Commit(ctx, quarantine, whole); err != nil {
 		return fmt.Errorf("work: rebuild: commit: %w", err)
 	}
+	r.generations.Add(ctx, len(b.Shards), r.cfg.Queue, metrics.GenerationRebuilt)
+	r.duration.Record(ctx, time.Since(began).Seconds(), r.cfg.Queue)
 	r.log.WarnContext(ctx, "shards rebuilt", "shards", len(b.Shards), "inserted", p.inserted, "facts", p.facts,
 		"overtaken", p.failed, "duration_ms", time.Since(began).Milliseconds())
 	if !whole {

@@ -28,9 +28,10 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.Call+10*time.Second)
 	defer cancel()
-	outcome := a.attempt.Attempt(ctx, redisstore.Lease{
-		Accepted: in, Place: receipt.Place, AttemptID: attempt, Number: 1, Left: l.Deadline,
-	})
+	lease := redisstore.Lease{Accepted: in, Place: receipt.Place, AttemptID: attempt, Number: 1, Left: l.Deadline}
+	ctx, span := startAttempt(ctx, a.attempt.metrics.spanName(), lease)
+	defer span.End()
+	outcome := a.attempt.Attempt(ctx, lease)
 	r := recorder{parts: a.parts, acks: a.acks, metrics: a.attempt.metrics}
 	rec, err := r.record(ctx, outcome)
 	if errors.Is(err, redisstore.ErrMissing) {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"writeback/internal/metrics"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
@@ -50,7 +51,7 @@ type Worker struct {
 	limits   func(lane uuid.UUID) redisstore.Limits
 	recorder *recorder
 	restore  restorer
-	metrics  metrics
+	metrics  meters
 
 	slots chan struct{} // one token per free slot
 	quiet chan wake
@@ -73,8 +74,8 @@ func NewWorker(parts Parts, cfg Config, acks *Acker, restore restorer) *Worker {
 
 // Lanes is what a worker needs to know when its lanes are not connections.
 type Lanes struct {
-	// Name starts the names of its metrics.
-	Name    string
+	// Queue is what its metrics call the lanes.
+	Queue   string
 	Attempt attempter
 	Limits  func(lane uuid.UUID) redisstore.Limits
 }
@@ -82,13 +83,13 @@ type Lanes struct {
 // NewLaneWorker makes a worker for other lanes than connections. Of the parts it
 // uses the store, the publisher and the log.
 func NewLaneWorker(parts Parts, cfg Config, acks *Acker, restore restorer, lanes Lanes) *Worker {
-	w := newWorker(parts, cfg, acks, restore, lanes.Attempt, newMetrics(lanes.Name))
+	w := newWorker(parts, cfg, acks, restore, lanes.Attempt, newMetrics(lanes.Queue))
 	w.limits = lanes.Limits
 	return w
 }
 
-func newWorker(parts Parts, cfg Config, acks *Acker, restore restorer, attempt attempter, m metrics) *Worker {
-	cfg = cfg.withDefaults()
+func newWorker(parts Parts, cfg Config, acks *Acker, restore restorer, attempt attempter, m meters) *Worker {
+	cfg, m = cfg.withDefaults(), m.forWorker()
 	w := &Worker{
 		parts: parts, cfg: cfg, acks: acks, attempt: attempt, restore: restore, metrics: m,
 		recorder: &recorder{parts: parts, acks: acks, metrics: m},
@@ -112,7 +113,7 @@ func (w *Worker) Free() int { return len(w.slots) + int(w.waiting.Load()) }
 func (w *Worker) Look(lane uuid.UUID) { w.lanes.more(lane) }
 
 // DeadLetter counts a message that was put away.
-func (w *Worker) DeadLetter() { w.metrics.repaired(context.Background(), "dead_letter", 1) }
+func (w *Worker) DeadLetter() { w.metrics.dead.Add(context.Background(), 1, w.metrics.queue) }
 
 // Run works until ctx ends. Then it stops fetching, lets calls under way finish
 // within the grace, records them and returns. source feeds it with messages.
@@ -272,8 +273,8 @@ func (w *Worker) look(ctx, fetching context.Context, msg *wake, lane uuid.UUID, 
 	if msg != nil {
 		msg.ack()
 	}
-	w.metrics.repaired(ctx, "healed", out.Healed)
-	w.metrics.repaired(ctx, "expired_lease", out.Expired)
+	w.metrics.repaired(ctx, metrics.RepairHealed, out.Healed)
+	w.metrics.repaired(ctx, metrics.RepairExpired, out.Expired)
 	return out, nil
 }
 
@@ -294,10 +295,12 @@ func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, ha
 		w.release(calls, lease, 0)
 		return
 	}
+	lease.Handed = handed
+	calls, span := startAttempt(calls, w.metrics.spanName(), lease)
+	defer span.End()
 	if lease.Number == 1 {
 		w.metrics.first(calls, lease.Provider, time.Since(lease.CreatedAt()))
 	}
-	lease.Handed = handed
 	outcome := w.attempt.Attempt(calls, lease)
 	if outcome.Attempt.ID == uuid.Nil {
 		w.release(calls, lease, notMadePause)
@@ -332,7 +335,7 @@ func (w *Worker) recordAnew(ctx context.Context, lease redisstore.Lease, o redis
 	if err != nil {
 		return redisstore.Recorded{}, err
 	}
-	w.metrics.repaired(ctx, "healed", out.Healed)
+	w.metrics.repaired(ctx, metrics.RepairHealed, out.Healed)
 	return w.recorder.record(ctx, o)
 }
 

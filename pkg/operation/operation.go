@@ -189,4 +189,6 @@ type Attempt struct {
 	// Unapplied are fields that the provider accepted but did not take, found by
 	// reading back. Nil: none, or it was not read back.
 	Unapplied []Field `json:"unapplied,omitempty"`
+	// TraceID is the W3C trace that the call was part of. Empty: none is known.
+	TraceID string `json:"trace_id,omitempty"`
 }

@@ -24,13 +24,14 @@ type row struct {
 	Header  map[string]string       `json:"h,omitempty"`
 	Unknown bool                    `json:"u,omitempty"`
 	Missed  []operation.Field       `json:"x,omitempty"`
+	Trace   string                  `json:"tr,omitempty"`
 }
 
 func encodeRow(a operation.Attempt) (string, error) {
 	b, err := json.Marshal(row{
 		ID: a.ID, Start: a.StartedAt.UnixMicro(), End: a.EndedAt.UnixMicro(), Status: a.Status,
 		Type: a.ErrorType, Detail: a.Detail, Code: a.StatusCode, Header: a.Header, Unknown: a.Unknown,
-		Missed: a.Unapplied,
+		Missed: a.Unapplied, Trace: a.TraceID,
 	})
 	return string(b), err
 }
@@ -43,7 +44,7 @@ func decodeRow(s string, op uuid.UUID) (operation.Attempt, error) {
 	return operation.Attempt{
 		ID: r.ID, OperationID: op, StartedAt: micro(r.Start), EndedAt: micro(r.End), Status: r.Status,
 		ErrorType: r.Type, Detail: r.Detail, StatusCode: r.Code, Header: r.Header, Unknown: r.Unknown,
-		Unapplied: r.Missed,
+		Unapplied: r.Missed, TraceID: r.Trace,
 	}, nil
 }
 

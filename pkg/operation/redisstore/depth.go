@@ -5,6 +5,7 @@ import (
 	_ "embed" // the script
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"writeback/pkg/operation"
@@ -22,6 +23,21 @@ type LaneCounts struct {
 	// Blocked lanes wait because a provider asked, Open ones because of their
 	// breaker, Paused ones because an operator said so.
 	Blocked, Open, Paused int
+	// Delayed operations wait for their backoff, RateLimited ones for the lane's rate
+	// or its room, Held ones for the provider, the breaker or an operator, and Behind
+	// ones for an earlier operation of their user.
+	Delayed, RateLimited, Held, Behind int
+}
+
+// LaneSample is what one lane that was read may call.
+type LaneSample struct {
+	Connection uuid.UUID
+	// Left is how many calls the rate allows at once. Negative: there is no rate.
+	Left int
+	// Wait is for how long rate, Retry-After or breaker hold it. Zero: they do not,
+	// or nothing waits.
+	Wait time.Duration
+	Open bool
 }
 
 // Shard is how full one shard is.
@@ -49,6 +65,11 @@ type Shard struct {
 	// LaneCounts is summed over Read of the lanes.
 	LaneCounts
 	Read int
+	// Oldest is the age of the oldest operation that has not ended, of the lanes read.
+	// The first of each lane is the one whose deadline is the first.
+	Oldest time.Duration
+	// Sampled are the lanes read.
+	Sampled []LaneSample
 }
 
 // Shards reads how full every shard is, in one pipeline. Of a shard's lanes it reads
@@ -81,24 +102,46 @@ func decodeShard(shard int, v []any) Shard {
 		Number: shard, Generation: text(v[0]), Rebuilding: n(1) == 1, History: n(2) == 1, Beat: ms(3),
 		LanesDue: n(4), Lanes: n(5), DueAge: ms(6), Outbox: n(7), OutboxAge: ms(8),
 		DueRead: n(9), Ready: n(10), Read: n(11),
-		LaneCounts: LaneCounts{Outstanding: n(12), InFlight: n(13), Blocked: n(14), Open: n(15), Paused: n(16)},
+		LaneCounts: LaneCounts{
+			Outstanding: n(12), InFlight: n(13), Blocked: n(14), Open: n(15), Paused: n(16),
+			Delayed: n(17), RateLimited: n(18), Held: n(19), Behind: n(20),
+		},
+		Oldest: time.Duration(number(v[21])) * time.Microsecond, Sampled: decodeLanes(array(v[22])),
 	}
+}
+
+func decodeLanes(v []any) []LaneSample {
+	out := make([]LaneSample, 0, len(v))
+	for _, one := range v {
+		lane := array(one)
+		id, err := uuid.Parse(text(lane[0]))
+		if err != nil {
+			continue
+		}
+		out = append(out, LaneSample{
+			Connection: id, Left: int(number(lane[1])), Wait: time.Duration(number(lane[2])) * time.Millisecond, Open: number(lane[3]) == 1,
+		})
+	}
+	return out
 }
 
 // Depth is how full the store is.
 type Depth struct {
 	// Missing shards have no data and refuse everything; Unfinished ones lack their
-	// older history.
-	Missing, Unfinished int
-	Lanes, LanesDue     int
-	DueAge              time.Duration
-	Outbox              int
-	OutboxAge           time.Duration
-	Ready               int
+	// older history. Rebuilding ones are being filled.
+	Missing, Unfinished, Rebuilding int
+	Lanes, LanesDue                 int
+	DueAge                          time.Duration
+	Outbox                          int
+	OutboxAge                       time.Duration
+	Ready                           int
 	LaneCounts
 	// Read is how many lanes were read. While it is less than Lanes, Ready and the
 	// LaneCounts are estimates: what was counted, times what was not.
 	Read int
+	// Oldest and Sampled are of the lanes read.
+	Oldest  time.Duration
+	Sampled []LaneSample
 }
 
 // DepthOf sums shards up.
@@ -109,6 +152,9 @@ func DepthOf(shards []Shard) Depth {
 			d.Missing++
 		} else if s.History {
 			d.Unfinished++
+		}
+		if s.Rebuilding {
+			d.Rebuilding++
 		}
 		d.Lanes += s.Lanes
 		d.LanesDue += s.LanesDue
@@ -121,6 +167,11 @@ func DepthOf(shards []Shard) Depth {
 		d.Blocked += scaled(s.Blocked, s.Lanes, s.Read)
 		d.Open += scaled(s.Open, s.Lanes, s.Read)
 		d.Paused += scaled(s.Paused, s.Lanes, s.Read)
+		d.Delayed += scaled(s.Delayed, s.Lanes, s.Read)
+		d.RateLimited += scaled(s.RateLimited, s.Lanes, s.Read)
+		d.Held += scaled(s.Held, s.Lanes, s.Read)
+		d.Behind += scaled(s.Behind, s.Lanes, s.Read)
+		d.Oldest, d.Sampled = max(d.Oldest, s.Oldest), append(d.Sampled, s.Sampled...)
 	}
 	return d
 }

@@ -40,27 +40,42 @@ func TestDepth_ReadyIsWhatCouldBeCalled(t *testing.T) {
 		ready  int
 		flight int
 		counts redisstore.LaneCounts
+		left   int
+		waits  bool
 	}{
-		{name: "all", ready: 5},
-		{name: "room", set: func(f *fixture) { f.limits.InFlight = 3 }, act: func(f *fixture) { f.next(1) }, ready: 2, flight: 1},
-		{name: "no room", set: func(f *fixture) { f.limits.InFlight = 1 }, act: func(f *fixture) { f.next(1) }, flight: 1},
-		{name: "rate", set: func(f *fixture) { f.limits.PerSecond, f.limits.Burst = 0.01, 3 }, ready: 3},
-		{name: "rate, partly used", set: func(f *fixture) { f.limits.PerSecond, f.limits.Burst = 0.01, 3 }, act: func(f *fixture) { f.next(1) }, ready: 2, flight: 1},
-		{name: "paused", act: func(f *fixture) { require.NoError(f.t, f.store.Pause(f.t.Context(), f.conn, true)) }, counts: redisstore.LaneCounts{Paused: 1}},
+		{name: "all", ready: 5, left: -1},
+		{name: "room", set: func(f *fixture) { f.limits.InFlight = 3 }, act: func(f *fixture) { f.next(1) }, ready: 2, flight: 1, counts: redisstore.LaneCounts{RateLimited: 2}, left: -1},
+		{
+			name: "no room", set: func(f *fixture) { f.limits.InFlight = 1 }, act: func(f *fixture) { f.next(1) }, flight: 1,
+			counts: redisstore.LaneCounts{RateLimited: 4}, left: -1,
+		},
+		{
+			name: "rate", set: func(f *fixture) { f.limits.PerSecond, f.limits.Burst = 0.01, 3 }, ready: 3,
+			counts: redisstore.LaneCounts{RateLimited: 2}, left: 3,
+		},
+		{
+			name: "rate, partly used", set: func(f *fixture) { f.limits.PerSecond, f.limits.Burst = 0.01, 3 }, act: func(f *fixture) { f.next(1) },
+			ready: 2, flight: 1, counts: redisstore.LaneCounts{RateLimited: 2}, left: 2,
+		},
+		{
+			name: "rate, used up", set: func(f *fixture) { f.limits.PerSecond, f.limits.Burst = 0.01, 1 }, act: func(f *fixture) { f.next(1) },
+			flight: 1, counts: redisstore.LaneCounts{RateLimited: 4}, waits: true,
+		},
+		{name: "paused", act: func(f *fixture) { require.NoError(f.t, f.store.Pause(f.t.Context(), f.conn, true)) }, counts: redisstore.LaneCounts{Paused: 1, Held: 5}, left: -1},
 		{
 			name: "blocked", act: func(f *fixture) {
 				f.record(f.next(1).Leases[0], operation.Decision{Verdict: operation.Again, Delay: time.Hour, Block: time.Hour})
-			}, counts: redisstore.LaneCounts{Blocked: 1},
+			}, counts: redisstore.LaneCounts{Blocked: 1, Held: 4, Delayed: 1}, left: -1, waits: true,
 		},
 		{
 			name: "breaker", act: func(f *fixture) {
 				f.record(f.next(1).Leases[0], operation.Decision{Verdict: operation.Again, Delay: time.Hour, Network: true})
-			}, counts: redisstore.LaneCounts{Open: 1},
+			}, counts: redisstore.LaneCounts{Open: 1, Held: 4, Delayed: 1}, left: -1, waits: true,
 		},
 		{
 			name: "backoff", act: func(f *fixture) {
 				f.record(f.next(1).Leases[0], operation.Decision{Verdict: operation.Again, Delay: time.Hour})
-			}, ready: 4,
+			}, ready: 4, counts: redisstore.LaneCounts{Delayed: 1}, left: -1,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -78,8 +93,15 @@ func TestDepth_ReadyIsWhatCouldBeCalled(t *testing.T) {
 				want := tt.counts
 				want.Outstanding, want.InFlight = 5, tt.flight
 				require.Equal(t, want, d.LaneCounts)
+				require.Equal(t, 5, d.Ready+d.InFlight+d.Delayed+d.RateLimited+d.Held+d.Behind, "each is in one state")
 				require.Equal(t, 1, d.Lanes)
 				require.Equal(t, 5, d.Outbox)
+				require.Len(t, d.Sampled, 1)
+				lane := d.Sampled[0]
+				require.Equal(t, f.conn, lane.Connection)
+				require.Equal(t, tt.left, lane.Left)
+				require.Equal(t, tt.waits, lane.Wait > 0, lane.Wait)
+				require.Equal(t, tt.counts.Open > 0, lane.Open)
 			})
 		})
 	}

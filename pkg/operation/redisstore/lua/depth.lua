@@ -24,15 +24,37 @@ end
 local ready, due_read = 0, call('ZRANGEBYSCORE', due_key, '-inf', int(now), 'LIMIT', 0, most)
 for _, c in ipairs(due_read) do ready = ready + callable(c) end
 
+-- left is how many calls the lane's rate allows at once, -1 without a rate; wait for
+-- how many ms its rate, a Retry-After or the breaker hold it.
+local not_before = tonumber(call('GET', P .. 'not_before') or 0)
+local function limits(l)
+  local left, at = -1, math.max(l.blocked, l.open)
+  if l.interval > 0 then
+    left = math.max(0, math.floor((us + l.interval * l.burst - math.max(l.tat, us)) / l.interval))
+    at = math.max(at, math.ceil((l.tat - l.interval * (l.burst - 1)) / 1000))
+  end
+  return int(left), int(math.max(0, at - now))
+end
+
 local outstanding, inflight, blocked, open, paused = 0, 0, 0, 0, 0
-local read = call('ZRANDMEMBER', due_key, most)
+local delayed, limited, held, behind, oldest_seq = 0, 0, 0, 0, nil
+local lanes, read = {}, call('ZRANDMEMBER', due_key, most)
 for _, c in ipairs(read) do
-  local l = lane(c)
-  outstanding = outstanding + call('ZCARD', P .. 'pend:' .. c)
-  inflight = inflight + call('ZCARD', P .. 'flight:' .. c)
+  local l, pend, flight = lane(c), P .. 'pend:' .. c, call('ZCARD', P .. 'flight:' .. c)
+  local all, heads = call('ZCARD', pend), call('ZCARD', P .. 'ready:' .. c)
+  local due = call('ZCOUNT', P .. 'ready:' .. c, '-inf', int(now))
+  outstanding, inflight = outstanding + all, inflight + flight
+  delayed, behind = delayed + heads - due, behind + math.max(0, all - flight - heads)
+  local rest = due - callable(c)
+  if l.paused or l.open > 0 or math.max(l.blocked, not_before) > now then held = held + rest else limited = limited + rest end
   if l.blocked > now then blocked = blocked + 1 end
   if l.open > 0 then open = open + 1 end
   if l.paused then paused = paused + 1 end
+  local first = call('ZRANGE', pend, 0, 0)[1]
+  local seq = first and tonumber(call('HGET', op_key(first), 'seq') or nil)
+  if seq and (not oldest_seq or seq < oldest_seq) then oldest_seq = seq end
+  local left, wait = limits(l)
+  lanes[#lanes + 1] = {c, left, heads > 0 and wait or '0', l.open > 0 and 1 or 0}
 end
 
 local beat = 0
@@ -43,4 +65,5 @@ return {
   call('ZCOUNT', due_key, '-inf', int(now)), call('ZCARD', due_key), int(oldest(due_key)),
   call('ZCARD', P .. 'outbox'), int(oldest(P .. 'outbox')),
   #due_read, ready, #read, outstanding, inflight, blocked, open, paused,
+  int(delayed), int(limited), int(held), int(behind), int(oldest_seq and math.max(0, us - oldest_seq) or 0), lanes,
 }

@@ -1,0 +1,114 @@
+package telemetry
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// shown is what a log line shows of a value, by its type: numbers, texts, times and
+// ids as they are, errors without the paths and queries of URLs, and of everything
+// that was not made to be logged (bodies, headers, requests, records of people) its
+// type only. A type that has more to show says so by slog.LogValuer.
+func shown(v slog.Value) slog.Value {
+	v = v.Resolve()
+	if v.Kind() != slog.KindAny {
+		return v
+	}
+	switch x := v.Any().(type) {
+	case nil:
+		return v
+	case error:
+		return slog.StringValue(errorText(x))
+	case []byte:
+		return slog.StringValue(fmt.Sprintf("[%d bytes]", len(x)))
+	case url.URL:
+		return slog.StringValue(origin(&x))
+	case *url.URL:
+		return slog.StringValue(origin(x))
+	case http.Header, *http.Request, *http.Response:
+		return hidden(x)
+	case encoding.TextMarshaler:
+		return textOf(v, x)
+	case fmt.Stringer:
+		return textOf(v, nil)
+	default:
+		return plainly(v, x)
+	}
+}
+
+// textOf shows a text that a type has of itself. A nil pointer has none.
+func textOf(v slog.Value, m encoding.TextMarshaler) slog.Value {
+	if r := reflect.ValueOf(v.Any()); r.Kind() == reflect.Pointer && r.IsNil() {
+		return slog.AnyValue(nil)
+	}
+	if m == nil {
+		return slog.StringValue(v.Any().(fmt.Stringer).String())
+	}
+	text, err := m.MarshalText()
+	if err != nil {
+		return hidden(m)
+	}
+	return slog.StringValue(string(text))
+}
+
+func hidden(x any) slog.Value { return slog.StringValue(fmt.Sprintf("[%T]", x)) }
+
+// plainly shows numbers, texts, truth values, and lists and maps of them.
+func plainly(v slog.Value, x any) slog.Value {
+	t := reflect.TypeOf(x)
+	if plain(t) {
+		return v
+	}
+	switch t.Kind() {
+	case reflect.Slice, reflect.Array:
+		if plain(t.Elem()) && t.Elem().Kind() != reflect.Uint8 {
+			return v
+		}
+	case reflect.Map:
+		if plain(t.Key()) && plain(t.Elem()) {
+			return v
+		}
+	}
+	return hidden(x)
+}
+
+func plain(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Bool, reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64:
+		return true
+	}
+	return t == reflect.TypeFor[time.Time]()
+}
+
+// errorText is an error's text. A URL in it is cut to its origin: path and query may
+// hold keys and personal data.
+func errorText(err error) string {
+	text := err.Error()
+	var u *url.Error
+	if errors.As(err, &u) && u.URL != "" {
+		short := "[url]"
+		if parsed, err := url.Parse(u.URL); err == nil {
+			short = origin(parsed)
+		}
+		text = strings.ReplaceAll(text, u.URL, short)
+	}
+	return text
+}
+
+func origin(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	if u.Host == "" {
+		return "[url]"
+	}
+	return u.Scheme + "://" + u.Host
+}
