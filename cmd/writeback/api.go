@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"writeback/internal/grant"
+	"writeback/internal/wire"
 )
 
 const (
@@ -140,16 +141,41 @@ func (a *partnerAPI) call(ctx context.Context, method, path string, header http.
 		return err
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices {
-		var said struct {
-			Message string `json:"message"`
-		}
-		_ = json.Unmarshal(text, &said)
-		return &statusError{resp.StatusCode, said.Message}
+		return &statusError{resp.StatusCode, refusal(text)}
 	}
 	if into == nil {
 		return nil
 	}
 	return json.Unmarshal(text, into)
+}
+
+// refusal is what an answer says, without the input that it may quote.
+func refusal(body []byte) string {
+	var said struct {
+		Message string          `json:"message"`
+		Detail  json.RawMessage `json:"detail"`
+	}
+	if json.Unmarshal(body, &said) != nil {
+		return "no JSON"
+	}
+	var reason string
+	var later wire.RetryDetail
+	var faults []wire.FaultDetail
+	switch {
+	case json.Unmarshal(said.Detail, &reason) == nil && reason != "":
+		return reason
+	case json.Unmarshal(said.Detail, &later) == nil && later.Message != "":
+		return later.Message
+	case json.Unmarshal(said.Detail, &faults) == nil && len(faults) > 0:
+		for i, f := range faults {
+			if i > 0 {
+				reason += "; "
+			}
+			reason += f.Path + " " + f.Message
+		}
+		return reason
+	}
+	return said.Message
 }
 
 // unwrapped leaves the method and the URL out.

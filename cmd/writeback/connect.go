@@ -44,9 +44,9 @@ func (c *ctl) configure() error {
 	settings, _, err := config.Read[config.Operator](c.sources)
 	c.settings = settings
 	faults, rest := config.Faults(err)
-	ours := config.Names[config.Operator]()
+	ours, known := config.Names[config.Operator](), config.Known()
 	for _, f := range faults {
-		if slices.Contains(ours, f.Name) {
+		if slices.Contains(ours, f.Name) || !slices.Contains(known, f.Name) {
 			rest = errors.Join(rest, f)
 		}
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -166,31 +165,5 @@ func (c *ctl) connectionShow(ctx context.Context, args []string) error {
 		row(w, "reason", orDash(v.Reason))
 		row(w, "locked", yes(v.Locked))
 		row(w, "updated", when(v.UpdatedAt))
-	})
-}
-
-// sealedView is how many secrets of one kind were sealed anew.
-type sealedView struct {
-	Sealed    int `json:"sealed"`
-	Unchanged int `json:"unchanged"`
-}
-
-func (c *ctl) rotateKey(ctx context.Context, _ []string) error {
-	d, _, err := c.directory(ctx)
-	if err != nil {
-		return err
-	}
-	var n directory.Count
-	err = c.busy(ctx, "sealing credentials", func(ctx context.Context) (err error) {
-		n, err = d.Reseal(ctx)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("%d connections were sealed, %d were already: %w", n.Updated, n.Unchanged, err)
-	}
-	counts := map[string]sealedView{"credentials": {n.Updated, n.Unchanged}}
-	return c.print(counts, func(w io.Writer) {
-		row(w, "", "SEALED", "UNCHANGED")
-		row(w, "credentials", n.Updated, n.Unchanged)
 	})
 }

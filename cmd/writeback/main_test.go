@@ -16,7 +16,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"writeback/internal/natsq"
 	"writeback/internal/testenv"
@@ -24,8 +23,6 @@ import (
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secretName = "Persephone"
 

@@ -73,7 +73,7 @@ func TestCredentials_RotateAndActivate(t *testing.T) {
 	d.ctl(1, "keyset", "create", keyset)
 	clear := d.environ
 	d.environ = append(d.environ, "WRITEBACK_KEYSET_FILE="+keyset)
-	require.Equal(t, map[string]sealedView{"credentials": {3, 0}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
+	require.Equal(t, map[string]sealedView{"credentials": {3, 0}, "webhooks": {}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
 	kv, err := d.js.KeyValue(t.Context(), directory.Bucket)
 	require.NoError(t, err)
 	entry, err := kv.Get(t.Context(), "connection."+listable.String())
@@ -81,9 +81,9 @@ func TestCredentials_RotateAndActivate(t *testing.T) {
 	require.NotContains(t, string(entry.Value()), plantedToken)
 
 	d.ctl(0, "keyset", "add", keyset)
-	require.Equal(t, map[string]sealedView{"credentials": {0, 3}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
+	require.Equal(t, map[string]sealedView{"credentials": {0, 3}, "webhooks": {}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
 	d.ctl(0, "keyset", "promote", keyset)
-	require.Equal(t, map[string]sealedView{"credentials": {3, 0}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
+	require.Equal(t, map[string]sealedView{"credentials": {3, 0}, "webhooks": {}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
 
 	v := asJSON[map[string]any](d, "connection", "show", listable.String())
 	require.Equal(t, false, v["locked"])
