@@ -41,7 +41,7 @@ func throughOutage(outage time.Duration) life {
 }
 
 // An operation of the default policy has used up its attempts within an hour of 500s
-// with a probability of 1.4 in 100,000: its last five delays, of up to 2.3 h once and
+// with a probability below 1.5 in 100,000: its last five delays, of up to 2.3 h once and
 // 4 h four times, would have to come to less than an hour together. Of 5,000 that is
 // none mostly, and six once in 10^10 runs.
 func TestPolicy_OutlivesAnHourOf500s(t *testing.T) {

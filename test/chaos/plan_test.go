@@ -111,7 +111,7 @@ func (p plan) String() string {
 
 // planFor draws the schedule; the same arguments give the same one.
 func planFor(long bool, ops int, seed uint64) plan {
-	p := plan{seed: seed, ops: ops, clients: 24, pause: 350 * time.Millisecond, drain: 2 * time.Minute}
+	p := plan{seed: seed, ops: ops, clients: 24, pause: 350 * time.Millisecond, drain: 4 * time.Minute}
 	d := dice{rand.New(rand.NewPCG(seed, 0xc4a05)), 1}
 	every := 22
 	if long {
@@ -143,7 +143,7 @@ var losing = []fault{wipeRedis, flushRedis, rewindRedis}
 // lossPlan is a short schedule with each loss once, far enough apart that the store
 // is open again before the next, and a few faults of the provider between them.
 func lossPlan(seed uint64) plan {
-	p := plan{seed: seed, ops: 450, clients: 16, pause: 200 * time.Millisecond, drain: time.Minute}
+	p := plan{seed: seed, ops: 450, clients: 16, pause: 200 * time.Millisecond, drain: 3 * time.Minute}
 	d := dice{rand.New(rand.NewPCG(seed, 0x1055)), 1}
 	for i, kind := range losing {
 		s := d.step(kind, p.ops)
