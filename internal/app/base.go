@@ -20,6 +20,7 @@ import (
 	"writeback/internal/config"
 	"writeback/internal/directory"
 	"writeback/internal/natsq"
+	"writeback/internal/redisurl"
 	"writeback/internal/telemetry"
 	"writeback/internal/work"
 	"writeback/pkg/operation"
@@ -44,7 +45,7 @@ type Settings struct {
 // Base is what api and worker share: connections, the store, the directory.
 type Base struct {
 	Log       *slog.Logger
-	Redis     *redis.Client
+	Redis     redis.UniversalClient
 	NATS      *nats.Conn
 	JetStream jetstream.JetStream
 	Store     *redisstore.Store
@@ -59,27 +60,32 @@ type Base struct {
 // registry file. Servers that are not there yet are waited for until ctx ends; a
 // configuration that cannot work is an error at once.
 func Open(ctx context.Context, s Settings) (*Base, error) {
-	opt, err := redis.ParseURL(s.Common.RedisURL)
-	if err != nil {
-		return nil, errors.New("app: WRITEBACK_REDIS_URL is not a Redis URL") // the cause would show a password
-	}
-	opt.ClientName = s.Name
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = 2*time.Second, 3*time.Second, 3*time.Second
-	opt.PoolSize, opt.ContextTimeoutEnabled = 64, true
 	providers, err := openProviders(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	nc, err := natsq.Connect(s.Common.NATSURL, s.Name, s.Log)
+	rdb, err := redisurl.Open(s.Common.RedisURL, s.Name)
 	if err != nil {
+		return nil, fmt.Errorf("app: WRITEBACK_REDIS_URL: %w", err)
+	}
+	nc, err := natsq.Connect(s.Common.NATSURL, s.Name, s.Log, natsCredentials(s.Common.NATSCredsFile)...)
+	if err != nil {
+		_ = rdb.Close()
 		return nil, fmt.Errorf("app: %w", err)
 	}
-	b := &Base{Log: s.Log, Redis: redis.NewClient(opt), NATS: nc, Providers: providers}
+	b := &Base{Log: s.Log, Redis: rdb, NATS: nc, Providers: providers}
 	if err := b.open(ctx, s); err != nil {
 		b.Close()
 		return nil, err
 	}
 	return b, nil
+}
+
+func natsCredentials(file string) []nats.Option {
+	if file == "" {
+		return nil
+	}
+	return []nats.Option{nats.UserCredentials(file)}
 }
 
 func (b *Base) open(ctx context.Context, s Settings) (err error) {
@@ -88,7 +94,7 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 	}
 	err = b.await(ctx, "streams", func(ctx context.Context) error {
 		return natsq.Ensure(ctx, b.JetStream, natsq.Config{
-			Replicas:           s.Streams.Replicas,
+			Replicas: s.Streams.Replicas, Log: b.Log,
 			OperationsMaxBytes: int64(s.Streams.OperationsMaxBytes), EventsMaxBytes: int64(s.Streams.EventsMaxBytes),
 		})
 	})
@@ -120,7 +126,7 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 			return work.LongestCalls(b.Providers, b.Directory.All())
 		},
 	}, b.Log)
-	return nil
+	return b.await(ctx, "comparing Redis with the streams", b.Restorer.Verify)
 }
 
 func (b *Base) register(ctx context.Context, file string) error {
