@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -36,9 +37,15 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	return newBenchIn(t, "")
+}
+
+// newBenchIn keeps the stack's data in a folder; empty is a temporary one.
+func newBenchIn(t *testing.T, folder string) *bench {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	s, err := devstack.Start(ctx, devstack.Options{APIAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", SandboxAddr: "127.0.0.1:0"})
+	s, err := devstack.Start(ctx, devstack.Options{APIAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", SandboxAddr: "127.0.0.1:0", DataDir: folder})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
@@ -191,6 +198,38 @@ func TestStack_Loadtest(t *testing.T) {
 	require.Equal(t, 1, v.Lost)
 	require.Len(t, v.LostIDs, 1)
 	require.Contains(t, errOut, "1 of them lost")
+}
+
+// TestStack_RotateKey seals what a running stack has stored under a new key.
+func TestStack_RotateKey(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	b := newBenchIn(t, folder)
+	c := &ctl{}
+	defer c.close()
+	c.settings.APIURL = b.urls.API
+	a, err := c.api()
+	require.NoError(t, err)
+	hook := map[string]any{"event_name": "resource_operation.succeeded", "url": "http://127.0.0.1:1/hook"}
+	require.NoError(t, a.call(t.Context(), http.MethodPost, "/v2/notifications/webhooks", nil, hook, nil))
+
+	keyset := filepath.Join(folder, "keyset.json")
+	d := &desk{t: t, environ: append(b.store.environ, "WRITEBACK_KEYSET_FILE="+keyset)}
+	rotate := func() map[string]sealedView { return asJSON[map[string]sealedView](d, "connection", "rotate-key") }
+	require.Equal(t, sealedView{Unchanged: 1}, rotate()["webhooks"])
+	d.ctl(0, "keyset", "add", keyset)
+	d.ctl(0, "keyset", "promote", keyset)
+	sealed := rotate()
+	require.Equal(t, sealedView{Sealed: 1}, sealed["webhooks"])
+	require.Positive(t, sealed["credentials"].Sealed)
+	require.Zero(t, sealed["credentials"].Unchanged)
+	require.Equal(t, sealedView{Unchanged: 1}, rotate()["webhooks"])
+
+	other := filepath.Join(t.TempDir(), "keyset.json")
+	d.ctl(0, "keyset", "create", other)
+	d.environ = append(b.store.environ, "WRITEBACK_KEYSET_FILE="+other)
+	_, errOut := d.ctl(1, "connection", "rotate-key")
+	require.Contains(t, errOut, "WRITEBACK_KEYSET_FILE does not open them")
 }
 
 // TestStack_LoadtestFindsLoss has an API that forgets every tenth operation.
