@@ -1,8 +1,10 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +28,9 @@ type Keeper struct {
 	fanout *Fanout
 	log    *slog.Logger
 	now    func() time.Time
+
+	// kept is the last one that was repaired; only Run uses it.
+	kept uuid.UUID
 
 	mu      sync.Mutex
 	pending map[uuid.UUID]Subscription
@@ -63,8 +68,12 @@ func (k *Keeper) take() map[uuid.UUID]Subscription {
 }
 
 const (
-	// keepEvery repairs a lane that a worker with an older copy has touched last.
+	// keepEvery repairs lanes that a worker with an older copy has touched last: those
+	// of what was changed lately, and a share of the others in turn, so that ten
+	// thousand subscriptions cost no more than a few hundred.
 	keepEvery  = 30 * time.Second
+	keepLately = 5 * time.Minute
+	keepShare  = 256
 	sweepEvery = time.Hour
 	keepPause  = time.Second
 )
@@ -79,7 +88,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-repair.C:
-			for _, s := range k.book.All() {
+			for _, s := range k.toRepair() {
 				k.Changed(s)
 			}
 		case <-sweep.C:
@@ -90,6 +99,29 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.keepAll(ctx)
 		}
 	}
+}
+
+// toRepair gives what was changed lately and the next share of the rest.
+func (k *Keeper) toRepair() []Subscription {
+	var out, rest []Subscription
+	for _, s := range k.book.All() {
+		if k.now().Sub(s.UpdatedAt) < keepLately {
+			out = append(out, s)
+		} else {
+			rest = append(rest, s)
+		}
+	}
+	slices.SortFunc(rest, func(a, b Subscription) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	from, _ := slices.BinarySearchFunc(rest, k.kept, func(s Subscription, id uuid.UUID) int { return bytes.Compare(s.ID[:], id[:]) })
+	if from < len(rest) && rest[from].ID == k.kept {
+		from++
+	}
+	share := rest[from:min(from+keepShare, len(rest))]
+	k.kept = uuid.Nil // all had their turn
+	if len(share) == keepShare {
+		k.kept = share[keepShare-1].ID
+	}
+	return append(out, share...)
 }
 
 // keepAll keeps what has changed; what fails is tried again after a pause.

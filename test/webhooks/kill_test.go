@@ -85,7 +85,7 @@ func connections() []sandbox.Seed {
 
 // partner writes, subscribes, and remembers what it was told.
 type partner struct {
-	t           *testing.T
+	t           testing.TB
 	stack       *stack.Stack
 	connections []sandbox.Seed
 	hooks       *receiver

@@ -217,10 +217,12 @@ const tombstone = 14 * 24 * time.Hour
 // Sweep forgets what was deleted long ago, and seals secrets anew that are under an
 // older key.
 func (r *Registry) Sweep(ctx context.Context) error {
-	var all error
-	for _, s := range r.All() {
+	all := r.sweepMarkers(ctx)
+	subs := r.All()
+	many := r.surplus(subs)
+	for _, s := range subs {
 		switch {
-		case s.Status == webhook.Deleted && r.cfg.Now().Sub(s.UpdatedAt) > tombstone:
+		case s.Status == webhook.Deleted && (many[s.ID] || r.cfg.Now().Sub(s.UpdatedAt) > tombstone):
 			all = errors.Join(all, r.kv.Purge(ctx, keyOf(s.ID), jetstream.LastRevision(s.Revision)))
 		case s.Status != webhook.Deleted:
 			all = errors.Join(all, r.reseal(ctx, s))

@@ -128,3 +128,37 @@ func TestQuestion_IsPutAfterTheCall(t *testing.T) {
 	_, err = q.ask(t.Context(), put)
 	require.NoError(t, err, "one who gave up blocks nobody")
 }
+
+// TestSweep_LeavesNothingOfWhatWasDeleted makes and deletes more than are remembered.
+func TestSweep_LeavesNothingOfWhatWasDeleted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	kept := r.create(t, webhook.New{URL: "https://example.com/kept"})
+	for range 25 { // 20 are remembered
+		c := r.create(t, webhook.New{URL: "https://example.com/hook"})
+		require.NoError(t, r.Delete(t.Context(), partner, c.ID))
+	}
+	messages := func() uint64 {
+		stream, err := r.js.Stream(t.Context(), "KV_"+Bucket)
+		require.NoError(t, err)
+		return stream.CachedInfo().State.Msgs
+	}
+	require.NoError(t, r.Current(t.Context()))
+	require.NoError(t, r.Sweep(t.Context()))
+	require.EqualValues(t, 2+25+1, messages(), "the surplus became markers, beside that of the claim")
+	require.NoError(t, r.Current(t.Context()))
+	require.Len(t, r.All(), 1+20)
+	r.clock.pass(2 * time.Hour)
+	require.NoError(t, r.Sweep(t.Context()))
+	require.EqualValues(t, 2+20, messages(), "old markers go")
+	r.clock.pass(15 * 24 * time.Hour)
+	require.NoError(t, r.Sweep(t.Context()))
+	require.NoError(t, r.Current(t.Context()))
+	r.clock.pass(2 * time.Hour)
+	require.NoError(t, r.Sweep(t.Context()))
+	require.EqualValues(t, 2, messages(), "only what is there")
+	got, err := r.Get(t.Context(), partner, kept.ID)
+	require.NoError(t, err)
+	require.Equal(t, webhook.Active, got.Status)
+	require.NoError(t, r.Current(t.Context()))
+}
