@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"time"
 
@@ -50,4 +51,27 @@ func TestTrip_FleetOfANewConnection(t *testing.T) {
 	event.Operation.UpdatedAt = time.Now().Add(-2 * time.Minute)
 	require.NoError(t, r.front.fanout.Ended(t.Context(), event), "nobody will ever know it")
 	require.Zero(t, r.queued(r.front, s))
+}
+
+// TestTrip_DeletedWhileTriedAgain deletes a subscription between two sends of a
+// delivery.
+func TestTrip_DeletedWhileTriedAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e := newEndpoint(t, status(http.StatusServiceUnavailable))
+	s := r.subscribe(webhook.New{URL: e.URL, EventName: webhook.EventSucceeded})
+	p, _ := r.work()
+	for range 5 {
+		r.operation(true)
+	}
+	e.after(t, 1)
+	require.NoError(t, r.front.Delete(t.Context(), r.partner, s.ID))
+	require.NoError(t, p.Current(t.Context()), "every worker knows it as soon as it was answered")
+	require.Eventually(t, func() bool {
+		lane, err := p.queue.Lane(t.Context(), s.ID)
+		return err != nil || lane.InFlight == 0
+	}, soon, often, "what was being sent just then ends")
+	sent := len(e.received())
+	require.Eventually(t, func() bool { return r.queued(p, s) == 0 }, soon, often)
+	require.Len(t, e.received(), sent)
 }
