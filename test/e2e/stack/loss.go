@@ -85,10 +85,6 @@ func (s *Stack) lost(since time.Time) {
 	s.losses = append(s.losses, history.Loss{Since: s.Since(since), Until: s.Since(time.Now())})
 }
 
-// NoteLoss says that a Redis of the test's own may have lost what it was told from
-// then to now.
-func (s *Stack) NoteLoss(since time.Time) { s.lost(since) }
-
 // Losses gives the losses so far.
 func (s *Stack) Losses() []history.Loss {
 	s.mu.Lock()
