@@ -80,9 +80,9 @@ func (p *place) await(ctx context.Context, at uint64) error {
 	}
 }
 
-// askSpacing keeps questions apart: a busy process asks fifty times a second, an
+// askSpacing keeps questions apart: a busy process asks two hundred times a second, an
 // idle one at once.
-const askSpacing = 20 * time.Millisecond
+const askSpacing = 5 * time.Millisecond
 
 // question is one that may be shared: its answer is of a time after everybody who
 // shares it has called. Only one is asked at a time.
