@@ -33,7 +33,7 @@ func shipped(t *testing.T) map[string]string {
 	}
 	for _, dir := range []string{"../docs", "../deploy"} {
 		require.NoError(t, filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() {
+			if err == nil && d.Type().IsRegular() {
 				add(name)
 			}
 			return err
