@@ -119,7 +119,7 @@ var table = []Metric{
 
 	{Name: LimitRemaining, Kind: Level, Unit: "{call}", In: Worker, Labels: []Label{provider}, Sampled: true, Rare: true,
 		About: "Calls that the tightest connection of a provider may make at once under its rate; absent without work or rate.", Answers: "How close are we to a provider's limit?"},
-	{Name: LimitWait, Kind: Level, Unit: "s", In: Worker, Labels: []Label{provider}, Sampled: true, Rare: true,
+	{Name: LimitWait, Kind: Level, Unit: "s", In: Worker, Labels: []Label{provider}, Sampled: true,
 		About: "For how long the connection of a provider that waits longest still has to wait, for its rate, a Retry-After or the breaker.", Answers: "Which provider holds work back?"},
 	{Name: Backoff, Kind: Spread, Unit: "s", In: Both, Labels: []Label{provider}, Buckets: slow, Rare: true,
 		About: "How long a provider asked to be left alone: Retry-After, or a budget that is used up.", Answers: "Do providers throttle us?"},

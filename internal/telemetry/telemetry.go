@@ -138,8 +138,7 @@ func (t *Telemetry) metrics(ctx context.Context, res *resource.Resource) error {
 	if err != nil {
 		return fmt.Errorf("prometheus: %w", err)
 	}
-	opts := []sdkmetric.Option{sdkmetric.WithReader(reader), sdkmetric.WithResource(res)}
-	opts = append(opts, views()...)
+	opts := []sdkmetric.Option{sdkmetric.WithReader(reader), sdkmetric.WithResource(res), views()}
 	if wanted("METRICS") {
 		exported, err := autoexport.NewMetricReader(ctx)
 		if err != nil {
@@ -156,19 +155,6 @@ func (t *Telemetry) metrics(ctx context.Context, res *resource.Resource) error {
 		return fmt.Errorf("runtime metrics: %w", err)
 	}
 	return nil
-}
-
-// views keep the labels of what libraries measure closed: hosts, ports and texts of
-// errors are as many as there are connections.
-func views() []sdkmetric.Option {
-	return []sdkmetric.Option{sdkmetric.WithView(
-		sdkmetric.NewView(sdkmetric.Instrument{Name: "http.client.request.duration"}, sdkmetric.Stream{
-			AttributeFilter: attribute.NewAllowKeysFilter("provider", "http.request.method", "http.response.status_code"),
-		}),
-		sdkmetric.NewView(sdkmetric.Instrument{Name: "http.client.request.body.size"}, sdkmetric.Stream{
-			Aggregation: sdkmetric.AggregationDrop{},
-		}),
-	)}
 }
 
 func (t *Telemetry) traces(ctx context.Context, res *resource.Resource) error {

@@ -141,6 +141,9 @@ type tightest struct {
 // showProviders sums the lanes up by provider, so that no label names a connection.
 func (w *Worker) showProviders(show metrics.Observer, lanes []redisstore.LaneSample) {
 	all := map[string]tightest{}
+	for _, name := range w.parts.Providers.Names() {
+		all[name] = tightest{}
+	}
 	for _, lane := range lanes {
 		conn, ok := w.parts.Directory.ConnectionByID(lane.Connection)
 		if !ok {

@@ -30,6 +30,7 @@ type connections interface {
 // providers finds an adapter.
 type providers interface {
 	Get(name string) (tsp.Provider, bool)
+	Names() []string
 }
 
 // publisher writes to the streams.

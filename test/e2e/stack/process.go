@@ -172,6 +172,9 @@ func (p *Process) LogTail(lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
+// Log gives everything that the program wrote, over all its lives.
+func (p *Process) Log() ([]byte, error) { return os.ReadFile(p.log) }
+
 // answers reports whether the URL answers 200 soon.
 func answers(url string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
