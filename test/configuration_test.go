@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"os"
 	"strings"
 	"testing"
@@ -8,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/config"
-	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all"
+	"writeback/pkg/tsp/all/boxes"
 )
 
 const configurationPage = "../docs/configuration.md"
@@ -19,7 +21,12 @@ func TestConfigurationPage_IsWhatTheStructsSay(t *testing.T) {
 	t.Parallel()
 	var page strings.Builder
 	require.NoError(t, config.Page(&page))
+	row := map[string]string{} // the providers' variables share one
+	for provider := range all.Hosts() {
+		row[config.URLVariable(provider)] = config.URLVariable("<name>")
+	}
 	for _, name := range config.Known() {
+		name = cmp.Or(row[name], name)
 		require.Contains(t, page.String(), "\n| `"+name+"` |", "it has a row")
 	}
 	if *update {
@@ -33,7 +40,7 @@ func TestConfigurationPage_IsWhatTheStructsSay(t *testing.T) {
 // TestDevSecret_KnowsTheSandbox: production refuses what the sandbox would take.
 func TestDevSecret_KnowsTheSandbox(t *testing.T) {
 	t.Parallel()
-	for _, seed := range sandbox.Seeds() {
+	for _, seed := range boxes.Seeds() {
 		known := len(seed.Credentials) == 0
 		for _, value := range seed.Credentials {
 			known = known || config.DevSecret(value)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/config"
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/all"
@@ -43,7 +44,16 @@ func providers(t *testing.T, registry *tsp.Registry) string {
 	line("The same is in `write_support` of `GET /v2/integrations/tsps/{tsp_id}`. A write of a field that a provider cannot hold, and a `null`")
 	line("that it cannot store, fail as `validation` before anything is sent; nothing is dropped silently.\n")
 	var described []tsp.Description
-	line("| provider | update | create | needs |\n|---|---|---|---|")
+	line("| provider | `source_name` | credential | variable of its base URL | published base URL |\n|---|---|---|---|---|")
+	for _, name := range registry.Names() {
+		p, _ := registry.Get(name)
+		d, variable, host := p.Describe(), "", ""
+		if at := all.Hosts()[name]; at != "" {
+			variable, host = "`"+config.URLVariable(name)+"`", "`"+at+"`"
+		}
+		line("| %s | `%s` | %s | %s | %s |", d.Title, name, d.Access, variable, host)
+	}
+	line("\n| provider | update | create | needs |\n|---|---|---|---|")
 	for _, name := range registry.Names() {
 		p, ok := registry.Get(name)
 		require.True(t, ok)

@@ -16,6 +16,7 @@ import (
 
 	"writeback/internal/devstack"
 	"writeback/internal/sandbox"
+	samsara "writeback/pkg/tsp/samsara/box"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,7 +50,7 @@ func TestTell_SaysWhatIsNotAsTold(t *testing.T) {
 		{"one failure more than ordered", sandbox.Fault{Provider: sandbox.Geotab, Status: http.StatusBadGateway, Count: 1}, "story 1: geotab: the write calls were answered with [502 200], not [200]"},
 		{"a success that changed nothing", sandbox.Fault{
 			Provider: sandbox.Samsara, User: sandbox.UserID(1, 5), Status: http.StatusOK,
-			Body: json.RawMessage(`{"data":{"id":"` + sandbox.SamsaraUserID(1, 5) + `"}}`),
+			Body: json.RawMessage(`{"data":{"id":"` + samsara.UserID(1, 5) + `"}}`),
 		}, "story 1: samsara: the provider holds eldYmEnabled=false, not true"},
 		{"a field lost on the way", sandbox.Fault{
 			Provider: sandbox.Geotab, User: sandbox.UserID(3, 8), Status: http.StatusOK, Body: json.RawMessage(`{"result":null}`),

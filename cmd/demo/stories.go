@@ -12,6 +12,7 @@ import (
 	"writeback/internal/sandbox"
 	"writeback/internal/wire"
 	"writeback/pkg/operation"
+	simulator "writeback/pkg/tsp/simulator/box"
 )
 
 // providers sends one and the same update to a user at each provider.
@@ -61,7 +62,7 @@ func (d *demo) simulator(ctx context.Context, asked values) error {
 		return err
 	}
 	held := make(map[string]any)
-	for field, v := range d.stack.SimulatorUser(connection, sandbox.SimulatorUserID(5)) {
+	for field, v := range d.stack.SimulatorUser(connection, simulator.UserID(5)) {
 		held[string(field)] = v.Text()
 		if spec, _ := operation.SpecOf(field); spec.Kind == operation.KindBool {
 			held[string(field)] = v.Flag()

@@ -1,5 +1,5 @@
-// Command sandbox runs the provider sandbox alone: Samsara, Motive and Geotab on
-// one address, with made-up users, for trying Writeback by hand. It prints the
+// Command sandbox runs the provider sandbox alone: every provider on one
+// address, with made-up users, for trying Writeback by hand. It prints the
 // address that it listens on as its first log line and stops on SIGINT or SIGTERM.
 // It has no place in production: its control paths need no credential.
 package main
@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all/boxes"
+	geotab "writeback/pkg/tsp/geotab/box"
 )
 
 const (
@@ -58,12 +60,13 @@ func parse(args []string, env func(string) string, errOut io.Writer) (string, sa
 		addr = defaultAddr
 	}
 	var cfg sandbox.Config
+	var parts boxes.Config
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	flags.SetOutput(errOut)
 	flags.StringVar(&addr, "addr", addr, "address to listen on; port 0 takes a free one (env WRITEBACK_SANDBOX_ADDR)")
 	flags.IntVar(&cfg.UsersPerConnection, "users", sandbox.DefaultUsers, "users of each connection")
-	flags.IntVar(&cfg.GeotabAuthPerMinute, "geotab-logins", sandbox.DefaultGeotabAuthPerMin, "Geotab logins per minute, user and database")
-	flags.DurationVar(&cfg.GeotabSessionLife, "geotab-session", sandbox.DefaultGeotabSession, "life of a Geotab session")
+	flags.IntVar(&parts.Geotab.AuthPerMinute, "geotab-logins", geotab.DefaultAuthPerMinute, "Geotab logins per minute, user and database")
+	flags.DurationVar(&parts.Geotab.SessionLife, "geotab-session", geotab.DefaultSessionLife, "life of a Geotab session")
 	if err := flags.Parse(args); err != nil {
 		return "", cfg, err
 	}
@@ -73,6 +76,7 @@ func parse(args []string, env func(string) string, errOut io.Writer) (string, sa
 		flags.Usage()
 		return "", cfg, err
 	}
+	cfg.Parts = boxes.Parts(parts)
 	return addr, cfg, nil
 }
 

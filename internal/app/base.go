@@ -37,6 +37,9 @@ type Settings struct {
 	Providers config.Providers
 	// KeysetFile seals credentials. Empty: they are stored in clear.
 	KeysetFile string
+	// Slots is how many operations the program attempts at a time. Zero: it has no such
+	// bound. The bound of connections to one provider is above it.
+	Slots int
 	// EgressProxy is the proxy for calls to providers. Empty: none.
 	EgressProxy string
 	Log         *slog.Logger

@@ -13,21 +13,34 @@ import (
 	"writeback/pkg/tsp/httpcall"
 )
 
-// perProvider bounds the idle connections to one provider's host.
-const perProvider = 64
+const (
+	// idlePerHost bounds the idle connections to one provider's host.
+	idlePerHost = 64
+	// spareCalls are for what is no slot's: syncs, read-backs, renewals of credentials.
+	spareCalls = 64
+	// apiCalls bounds the calls of a program that has no slots.
+	apiCalls = 512
+)
 
-// openProviders makes the adapters on one guarded transport: https only, no private
+// callsOf bounds the calls to one provider that are under way. It is above the slots,
+// so that a call never waits for a connection after it was handed out.
+func callsOf(slots int) int {
+	if slots <= 0 {
+		return apiCalls
+	}
+	return slots + spareCalls
+}
+
+// openProviders makes the adapters, each on a guarded pool of its own: https only, no private
 // address at the moment of dialling, unless the configuration is a sandbox's.
 func openProviders(ctx context.Context, s Settings) (*tsp.Registry, error) {
 	proxy, err := egressProxy(s.EgressProxy)
 	if err != nil {
 		return nil, err
 	}
-	guard := egress.New(egress.Config{Open: s.Providers.ProviderLocal, Proxy: proxy, Dial: 5 * time.Second, PerHost: perProvider})
-	for name, base := range s.Providers.URLs() {
-		if base == "" {
-			continue
-		}
+	guard := egress.New(egress.Config{Open: s.Providers.ProviderLocal, Proxy: proxy, Dial: 5 * time.Second, PerHost: idlePerHost})
+	urls := s.Providers.URLs()
+	for name, base := range urls {
 		u, err := url.Parse(base)
 		if err == nil {
 			err = guard.CheckURL(u)
@@ -40,7 +53,10 @@ func openProviders(ctx context.Context, s Settings) (*tsp.Registry, error) {
 		s.Log.WarnContext(ctx, "WRITEBACK_PROVIDER_LOCAL is set: providers may be http and have private addresses; for a sandbox only")
 	}
 	providers, err := all.Providers(all.Config{
-		URLs: s.Providers.URLs(), Call: httpcall.Config{Transport: guard.Transport()},
+		URLs: urls,
+		Call: func(string) *httpcall.Client {
+			return httpcall.New(httpcall.Config{Transport: guard.Pool(callsOf(s.Slots))})
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("app: %w", err)

@@ -11,7 +11,10 @@ package config
 import (
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
+
+	"writeback/pkg/tsp/all"
 )
 
 // API is the settings of the api program.
@@ -105,27 +108,29 @@ type Streams struct {
 	EventsMaxBytes Bytes `env:"WRITEBACK_EVENTS_MAX_BYTES" envDefault:"4GiB" rule:"bytes" help:"size of the stream of events" more:"45 days of them"`
 }
 
-// Providers is where the telematics providers are; empty means their public API.
+// Providers is where the telematics providers are.
 type Providers struct {
-	SamsaraURL        string `env:"WRITEBACK_SAMSARA_URL" rule:"http" production:"https" help:"base URL of Samsara; empty is its public API"`
-	MotiveURL         string `env:"WRITEBACK_MOTIVE_URL" rule:"http" production:"https" help:"base URL of Motive; empty is its public API"`
-	GeotabURL         string `env:"WRITEBACK_GEOTAB_URL" rule:"http" production:"https" help:"base URL of Geotab; empty is its public API"`
-	WebfleetURL       string `env:"WRITEBACK_WEBFLEET_URL" rule:"http" production:"https" help:"base URL of Webfleet; empty is its public API"`
-	WialonURL         string `env:"WRITEBACK_WIALON_URL" rule:"http" production:"https" help:"base URL of Wialon; empty is Wialon Hosting"`
-	GPSInsightURL     string `env:"WRITEBACK_GPSINSIGHT_URL" rule:"http" production:"https" help:"base URL of GPS Insight; empty is its public API"`
-	VerizonConnectURL string `env:"WRITEBACK_VERIZON_CONNECT_URL" rule:"http" production:"https" help:"base URL of Verizon Connect; empty is its public API"`
-
+	// BaseURLs by provider name, from WRITEBACK_<NAME>_URL. Absent: the provider's
+	// public API, or its place in the sandbox.
+	BaseURLs map[string]string
+	// SandboxURL is where a provider sandbox is. Empty: none.
+	SandboxURL string `env:"WRITEBACK_SANDBOX_URL" rule:"http" production:"https" help:"base URL of a provider sandbox" more:"each provider is at its name below it, unless it has a URL of its own"`
 	// ProviderLocal lets providers be on the same machine or network, without TLS.
 	ProviderLocal bool `env:"WRITEBACK_PROVIDER_LOCAL" envDefault:"false" production:"off" help:"for a sandbox: provider URLs may be http and have private addresses"`
 }
 
-// URLs are the base URLs by provider name.
+// URLs are the base URLs of providers by name; those at their public API are absent.
 func (p Providers) URLs() map[string]string {
-	return map[string]string{
-		"samsara": p.SamsaraURL, "motive": p.MotiveURL, "geotab": p.GeotabURL,
-		"webfleet": p.WebfleetURL, "wialon": p.WialonURL, "gpsinsight": p.GPSInsightURL,
-		"verizon_connect": p.VerizonConnectURL,
+	urls := make(map[string]string)
+	for name := range all.Hosts() {
+		switch own := p.BaseURLs[name]; {
+		case own != "":
+			urls[name] = own
+		case p.SandboxURL != "":
+			urls[name] = strings.TrimRight(p.SandboxURL, "/") + "/" + name
+		}
 	}
+	return urls
 }
 
 // Keyset is what seals secrets.

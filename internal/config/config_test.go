@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/config"
+	"writeback/pkg/tsp/all"
 )
 
 const issuer = "WRITEBACK_OIDC_ISSUER=http://127.0.0.1:8080/realms/catena"
@@ -38,7 +39,7 @@ func TestLoad_Defaults(t *testing.T) {
 	require.Empty(t, api.CursorKey)
 	require.False(t, api.StrictBodies)
 	require.Equal(t, []int{200, 400, 200_000}, []int{api.PartnerRate, api.PartnerBurst, api.PartnerOutstanding})
-	require.Empty(t, api.SamsaraURL+api.MotiveURL+api.GeotabURL+api.RegistryFile+api.OIDCAudience)
+	require.Empty(t, api.SandboxURL+api.RegistryFile+api.OIDCAudience)
 
 	worker, _, err := config.Load[config.Worker](nil)
 	require.NoError(t, err)
@@ -75,6 +76,7 @@ func TestLoad_Everything(t *testing.T) {
 	require.EqualValues(t, 1<<30, api.EventsMaxBytes)
 	require.Equal(t, registry, api.RegistryFile)
 	require.Equal(t, ":0", api.Addr)
+	require.Equal(t, map[string]string{"samsara": "http://127.0.0.1:8090/samsara"}, api.BaseURLs)
 }
 
 func TestLoad_EveryFaultAtOnce(t *testing.T) {
@@ -217,13 +219,15 @@ func TestLoad_WarnsOfUnknownNames(t *testing.T) {
 	t.Parallel()
 	_, warnings, err := config.Load[config.Worker]([]string{
 		"WRITEBACK_NAST_URL=nats://secret@x", "WRITEBACK_ENTIRELY_OTHER=1", "WRITEBACK_EMPTY=", "NATS_URL=x", "WRITEBACK_SANDBOX_ADDR=:1",
+		"WRITEBACK_GPSINSIGHT_URL=https://x", "WRITEBACK_GPSINSITE_URL=https://x",
 	})
 	require.NoError(t, err)
-	require.Len(t, warnings, 2)
+	require.Len(t, warnings, 3)
+	require.Contains(t, warnings[1], "WRITEBACK_GPSINSITE_URL is not a variable that Writeback knows; did you mean WRITEBACK_GPSINSIGHT_URL?")
 	require.Contains(t, warnings[0], "WRITEBACK_ENTIRELY_OTHER")
 	require.NotContains(t, warnings[0], "did you mean")
-	require.Contains(t, warnings[1], "did you mean WRITEBACK_NATS_URL?")
-	require.NotContains(t, warnings[1], "secret")
+	require.Contains(t, warnings[2], "did you mean WRITEBACK_NATS_URL?")
+	require.NotContains(t, warnings[2], "secret")
 }
 
 func TestUsage_HasEveryName(t *testing.T) {
@@ -241,6 +245,29 @@ func TestUsage_HasEveryName(t *testing.T) {
 	require.NotContains(t, config.Names[config.Worker](), "WRITEBACK_API_ADDR")
 	require.Equal(t, []string{"WRITEBACK_LOG_LEVEL", "WRITEBACK_SHUTDOWN_GRACE", "WRITEBACK_SANDBOX_ADDR"}, config.Names[config.Sandbox]())
 	require.Error(t, config.Usage[config.API](brokenWriter{}))
+}
+
+func TestProviders_OwnURLThenTheSandboxThenThePublicAPI(t *testing.T) {
+	t.Parallel()
+	worker, _, err := config.Load[config.Worker]([]string{
+		"WRITEBACK_SANDBOX_URL=http://sandbox:8090/", "WRITEBACK_MOTIVE_URL=https://motive.example",
+	})
+	require.NoError(t, err)
+	urls := worker.URLs()
+	require.Equal(t, "http://sandbox:8090/samsara", urls["samsara"])
+	require.Equal(t, "https://motive.example", urls["motive"])
+	require.Len(t, urls, len(all.Hosts()), "the sandbox has a place for every provider")
+	require.NotContains(t, urls, "catena_simulator")
+	worker, _, err = config.Load[config.Worker]([]string{"WRITEBACK_MOTIVE_URL=https://motive.example"})
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"motive": "https://motive.example"}, worker.URLs())
+	for name := range all.Hosts() {
+		require.Contains(t, config.Names[config.Worker](), config.URLVariable(name))
+	}
+	for _, name := range []string{"WRITEBACK_SAMSARA_URL", "WRITEBACK_MOTIVE_URL", "WRITEBACK_GEOTAB_URL"} {
+		require.Contains(t, config.Names[config.API](), name, "a fixed name")
+	}
+	require.NotContains(t, config.Names[config.Sandbox](), "WRITEBACK_MOTIVE_URL")
 }
 
 type brokenWriter struct{}

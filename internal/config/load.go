@@ -54,8 +54,10 @@ func Read[P Program](sources Sources) (settings P, warnings []string, err error)
 		bad[v.name] = true
 		faults = append(faults, Fault{Name: v.name, Value: show(given.of[v.name], v.secret), Rule: rule, From: given.from[v.name]})
 	}
+	faulty := parse(&settings, given.of)
+	setURLs(valueOf(&settings), given.of)
 	vars := variables(valueOf(&settings))
-	for _, fault := range parse(&settings, given.of) {
+	for _, fault := range faulty {
 		v, ok := byField(vars, fault.Name)
 		if !ok {
 			return settings, warnings, fmt.Errorf("config: %w", fault.Err)
@@ -140,9 +142,10 @@ func Usage[P Program](w io.Writer) error {
 type variable struct {
 	name, field, byDefault, help, more, production string
 
-	secret bool
-	rules  []string
-	value  reflect.Value
+	secret   bool
+	provider bool // the base URL of a provider; the page has one row for all
+	rules    []string
+	value    reflect.Value
 }
 
 // valueOf gives the struct that settings points to.
@@ -165,7 +168,7 @@ func variables(settings reflect.Value) []variable {
 		}
 		out = append(out, v)
 	}
-	return out
+	return append(out, urlVariables(settings)...)
 }
 
 func byField(vars []variable, field string) (variable, bool) {

@@ -47,12 +47,18 @@ func documented() []rowOf {
 		{"writeback", variables(valueOf(&op))}, {"sandbox", variables(valueOf(&box))},
 	} {
 		for _, v := range p.vars {
+			if v.provider {
+				v.name, v.help = URLVariable("<name>"), "base URL of a provider; empty is its public API, or its place in the sandbox"
+				v.more = "'WRITEBACK_SAMSARA_URL' and so on, by the 'source_name' in capitals; see [providers.md](providers.md)"
+			}
 			at := slices.IndexFunc(rows, func(r rowOf) bool { return r.name == v.name })
 			if at < 0 {
 				at = len(rows)
 				rows = append(rows, rowOf{variable: v})
 			}
-			rows[at].programs = append(rows[at].programs, p.name)
+			if !slices.Contains(rows[at].programs, p.name) {
+				rows[at].programs = append(rows[at].programs, p.name)
+			}
 		}
 	}
 	return rows

@@ -23,10 +23,10 @@ import (
 
 	"writeback/internal/app"
 	"writeback/internal/config"
-	"writeback/internal/sandbox"
 	"writeback/internal/seal"
 	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
+	"writeback/pkg/tsp/all/boxes"
 	"writeback/pkg/tsp/simulator"
 )
 
@@ -230,7 +230,7 @@ func (s *Stack) folder(_ context.Context, o Options) error {
 // configure writes the registry, reads the settings and sets up telemetry.
 func (s *Stack) configure(ctx context.Context, o Options) error {
 	file := filepath.Join(s.dir, "registry.yaml")
-	if err := writeRegistry(file, sandbox.Seeds(), s.urls.Sandbox); err != nil {
+	if err := writeRegistry(file, boxes.Seeds(), s.urls.Sandbox); err != nil {
 		return err
 	}
 	keyset, err := s.keyset(o)

@@ -16,11 +16,12 @@ import (
 	"writeback/internal/devissuer"
 	"writeback/internal/sandbox"
 	"writeback/internal/telemetry"
+	"writeback/pkg/tsp/all/boxes"
 )
 
 // sandbox serves the providers.
 func (s *Stack) sandbox(ln net.Listener) {
-	box := sandbox.New(sandbox.Config{})
+	box := sandbox.New(sandbox.Config{Parts: boxes.Parts(boxes.Config{})})
 	s.parts.run("sandbox", func(ctx context.Context) error {
 		return app.Serve(ctx, ln, box.Handler(), stopGrace)
 	})
@@ -31,9 +32,13 @@ func (s *Stack) sandbox(ln net.Listener) {
 // open makes the shared parts of the api and of each worker, and runs them.
 func (s *Stack) open(ctx context.Context) error {
 	for n := range s.settings.workers + 1 {
+		slots := s.settings.worker.Concurrency
+		if n == 0 {
+			slots = 0 // the api has none
+		}
 		base, err := app.Open(ctx, app.Settings{
 			Name: baseName(n), Common: s.settings.worker.Common, Streams: s.settings.worker.Streams,
-			Providers: s.settings.worker.Providers, KeysetFile: s.settings.worker.KeysetFile, Log: s.log.Logger.With("program", baseName(n)),
+			Providers: s.settings.worker.Providers, KeysetFile: s.settings.worker.KeysetFile, Slots: slots, Log: s.log.Logger.With("program", baseName(n)),
 		})
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 
 	"writeback/internal/devstack"
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all/boxes"
 )
 
 // TestStart_EveryProviderTakesAWrite goes the whole trip, logins included, at each
@@ -12,7 +13,7 @@ import (
 func TestStart_EveryProviderTakesAWrite(t *testing.T) {
 	s := start(t, options(t, devstack.RedisMemory))
 	for digit := 1; digit < 9; digit++ { // 9 is the other partner's
-		for _, seed := range sandbox.Seeds() {
+		for _, seed := range boxes.Seeds() {
 			if seed.Connection == sandbox.ConnectionID(digit) {
 				asyncWrite(t, s, digit, "first_name", "Trip")
 			}

@@ -17,6 +17,7 @@ import (
 	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/httpcall"
 	"writeback/pkg/tsp/samsara"
+	samsarabox "writeback/pkg/tsp/samsara/box"
 )
 
 // oauth is Samsara with tokens that end, and how often they were renewed.
@@ -29,7 +30,7 @@ type oauth struct {
 
 func newOAuth(t *testing.T) *oauth {
 	t.Helper()
-	o := &oauth{box: sandbox.New(sandbox.Config{SamsaraOAuth: true})}
+	o := &oauth{box: sandbox.New(sandbox.Config{Parts: []sandbox.Part{samsarabox.Part(samsarabox.Config{OAuth: true})}})}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/oauth2/token") {
 			o.mu.Lock()

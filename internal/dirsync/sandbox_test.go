@@ -18,6 +18,7 @@ import (
 	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/httpcall"
 	"writeback/pkg/tsp/samsara"
+	samsarabox "writeback/pkg/tsp/samsara/box"
 )
 
 // listed is Samsara's adapter with somebody who watches the pages.
@@ -61,7 +62,7 @@ const many = 10_000
 func samsaraBox(t *testing.T) (*listed, *atomic.Pointer[sandbox.Sandbox]) {
 	t.Helper()
 	var box atomic.Pointer[sandbox.Sandbox]
-	box.Store(sandbox.New(sandbox.Config{UsersPerConnection: many}))
+	box.Store(sandbox.New(sandbox.Config{Parts: []sandbox.Part{samsarabox.Part(samsarabox.Config{})}, UsersPerConnection: many}))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { box.Load().Handler().ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -83,7 +84,7 @@ func fault(t *testing.T, box *sandbox.Sandbox, text string) {
 func TestSync_TenThousand(t *testing.T) { // not parallel: it measures memory
 	p, box := samsaraBox(t)
 	first := "00000000-0000-7000-8000-00000000a100"
-	r := newRig(t, "samsara", p, "{id: "+first+", source_id: \""+sandbox.SamsaraUserID(1, 0)+"\"}")
+	r := newRig(t, "samsara", p, "{id: "+first+", source_id: \""+samsarabox.UserID(1, 0)+"\"}")
 	ctx, kill := context.WithCancel(t.Context())
 	p.watch(func(page int) {
 		switch page {
@@ -110,7 +111,7 @@ func TestSync_TenThousand(t *testing.T) { // not parallel: it measures memory
 	require.Equal(t, many, done.Users)
 	ids := r.byID()
 	require.Len(t, ids, many, "no duplicates")
-	require.Equal(t, sandbox.SamsaraUserID(1, 0), ids[uuid.MustParse(first)])
+	require.Equal(t, samsarabox.UserID(1, 0), ids[uuid.MustParse(first)])
 	require.EqualValues(t, many, r.keys(), "one entry for each user")
 
 	written, heaps := r.writes(), make(map[int]uint64)
@@ -128,7 +129,7 @@ func TestSync_TenThousand(t *testing.T) { // not parallel: it measures memory
 	require.Less(t, heaps[50], heaps[3]+4<<20, "pages are not kept")
 
 	p.watch(nil)
-	everybody := box.Swap(sandbox.New(sandbox.Config{UsersPerConnection: many - 100}))
+	everybody := box.Swap(sandbox.New(sandbox.Config{Parts: []sandbox.Part{samsarabox.Part(samsarabox.Config{})}, UsersPerConnection: many - 100}))
 	r.advance(6 * time.Hour)
 	require.Equal(t, 100, r.walked().Gone)
 	require.Len(t, r.lines(), many-100)

@@ -9,17 +9,18 @@ import (
 	"testing"
 
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all/boxes"
 )
 
 func BenchmarkNew(b *testing.B) {
 	for b.Loop() {
-		sandbox.New(sandbox.Config{})
+		sandbox.New(sandbox.Config{Parts: boxes.Parts(boxes.Config{})})
 	}
 }
 
 // BenchmarkWrite is one write without the network, as a load run makes them.
 func BenchmarkWrite(b *testing.B) {
-	sb := sandbox.New(sandbox.Config{})
+	sb := sandbox.New(sandbox.Config{Parts: boxes.Parts(boxes.Config{})})
 	handler := sb.Handler()
 	send := func(method, path, token, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))

@@ -14,6 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all/boxes"
+	motive "writeback/pkg/tsp/motive/box"
+	samsara "writeback/pkg/tsp/samsara/box"
 )
 
 const (
@@ -32,6 +35,9 @@ type box struct {
 
 func newBox(t *testing.T, cfg sandbox.Config) *box {
 	t.Helper()
+	if cfg.Parts == nil {
+		cfg.Parts = boxes.Parts(boxes.Config{})
+	}
 	sb := sandbox.New(cfg)
 	server := httptest.NewServer(sb.Handler())
 	t.Cleanup(func() {
@@ -39,6 +45,11 @@ func newBox(t *testing.T, cfg sandbox.Config) *box {
 		server.Close()
 	})
 	return &box{t: t, sb: sb, url: server.URL, client: server.Client()}
+}
+
+// oauthSeeds are the dev connections with credentials that can be refreshed.
+func oauthSeeds() []sandbox.Seed {
+	return sandbox.Seeds(boxes.Parts(boxes.Config{Samsara: samsara.Config{OAuth: true}, Motive: motive.Config{OAuth: true}}))
 }
 
 type result struct {

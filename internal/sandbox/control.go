@@ -30,9 +30,9 @@ func (s *Sandbox) controlRoutes() http.Handler {
 }
 
 func (s *Sandbox) postFault(w http.ResponseWriter, r *http.Request) {
-	f, err := readFault(http.MaxBytesReader(w, r.Body, maxBody))
+	f, err := s.readFault(http.MaxBytesReader(w, r.Body, maxBody))
 	if err == nil {
-		_, err = params(r)
+		_, err = Params(r)
 	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
@@ -41,7 +41,7 @@ func (s *Sandbox) postFault(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusCreated, map[string]int{"id": s.faults.add(f)})
 }
 
-func readFault(body io.Reader) (Fault, error) {
+func (s *Sandbox) readFault(body io.Reader) (Fault, error) {
 	var f Fault
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
@@ -54,11 +54,11 @@ func readFault(body io.Reader) (Fault, error) {
 	if string(f.Body) == "null" {
 		f.Body = nil
 	}
-	return f, f.validate()
+	return f, s.validate(f)
 }
 
 func (s *Sandbox) listFaults(w http.ResponseWriter, r *http.Request) {
-	if _, err := params(r); err != nil {
+	if _, err := Params(r); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -66,7 +66,7 @@ func (s *Sandbox) listFaults(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Sandbox) deleteFaults(w http.ResponseWriter, r *http.Request) {
-	if _, err := params(r); err != nil {
+	if _, err := Params(r); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -77,7 +77,7 @@ func (s *Sandbox) deleteFaults(w http.ResponseWriter, r *http.Request) {
 // listRequests takes provider, and since as a time (later calls) or as a record
 // id (calls after it).
 func (s *Sandbox) listRequests(w http.ResponseWriter, r *http.Request) {
-	q, err := params(r, "provider", "since")
+	q, err := Params(r, "provider", "since")
 	var afterTime time.Time
 	var afterID uint64
 	if err == nil && q.Get("since") != "" {
@@ -112,7 +112,7 @@ func parseSince(v string) (time.Time, uint64, error) {
 }
 
 func (s *Sandbox) deleteRequests(w http.ResponseWriter, r *http.Request) {
-	if _, err := params(r); err != nil {
+	if _, err := Params(r); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -131,7 +131,7 @@ type userState struct {
 }
 
 func (s *Sandbox) listUsers(w http.ResponseWriter, r *http.Request) {
-	q, err := params(r, "provider", "connection")
+	q, err := Params(r, "provider", "connection")
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
@@ -141,25 +141,25 @@ func (s *Sandbox) listUsers(w http.ResponseWriter, r *http.Request) {
 			if p := q.Get("provider"); p != "" && p != a.provider {
 				continue
 			}
-			if c := q.Get("connection"); c != "" && c != a.connection {
+			if c := q.Get("connection"); c != "" && c != a.Connection {
 				continue
 			}
-			for _, u := range a.list() {
+			for _, u := range a.List() {
 				emit(s.state(a, u))
 			}
 		}
 	})
 }
 
-func (s *Sandbox) state(a *account, u *user) userState {
-	u.mu.Lock()
+func (s *Sandbox) state(a *Account, u *User) userState {
+	u.Lock()
 	state := userState{
-		Provider: a.provider, Connection: a.connection, User: u.sourceID, UserID: u.catenaID,
-		AppliedSeq: u.applied, Fields: u.fields,
+		Provider: a.provider, Connection: a.Connection, User: u.SourceID, UserID: u.catenaID,
+		AppliedSeq: u.Applied, Fields: u.Fields,
 	}
-	u.mu.Unlock()
-	if a.provider == Geotab {
-		state.Fields = s.geotab.show(u)
+	u.Unlock()
+	if w, ok := s.wires[a.provider].(Viewer); ok {
+		state.Fields = w.View(u)
 	}
 	return state
 }
@@ -167,25 +167,22 @@ func (s *Sandbox) state(a *account, u *user) userState {
 // deleteSessions ends the sessions and the access tokens that can be renewed, of
 // one connection or of all.
 func (s *Sandbox) deleteSessions(w http.ResponseWriter, r *http.Request) {
-	q, err := params(r, "connection")
+	q, err := Params(r, "connection")
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	s.geotab.sessions.end(q.Get("connection"))
-	s.samsara.tokens.end(q.Get("connection"))
 	for _, w := range s.wires {
-		if sessions, ok := w.(ender); ok {
-			sessions.end(q.Get("connection"))
+		if sessions, ok := w.(Ender); ok {
+			sessions.End(q.Get("connection"))
 		}
 	}
-	s.motive.tokens.end(q.Get("connection"))
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// params gives the query; a parameter that is not known or given twice is an
+// Params gives the query; a parameter that is not known or given twice is an
 // error that names it.
-func params(r *http.Request, known ...string) (url.Values, error) {
+func Params(r *http.Request, known ...string) (url.Values, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, errors.New("the query cannot be read")

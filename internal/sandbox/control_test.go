@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all/boxes"
+	samsara "writeback/pkg/tsp/samsara/box"
 )
 
 func TestControl_FaultsAreReadStrictly(t *testing.T) {
@@ -270,7 +272,7 @@ func TestAppliedSeq_IsTheOrderOfTheState(t *testing.T) {
 	var wg sync.WaitGroup
 	for n := range 40 {
 		wg.Go(func() {
-			path := fmt.Sprintf("/samsara/fleet/drivers/%s", sandbox.SamsaraUserID(1, n%2))
+			path := fmt.Sprintf("/samsara/fleet/drivers/%s", samsara.UserID(1, n%2))
 			_, err := b.try("PATCH", path, fmt.Sprintf(`{"notes":"%d"}`, n), "Authorization", "Bearer "+samsaraToken, "Content-Type", jsonType)
 			if err != nil {
 				t.Error(err)
@@ -287,7 +289,7 @@ func TestAppliedSeq_IsTheOrderOfTheState(t *testing.T) {
 		}
 	}
 	for n := range 2 {
-		id := sandbox.SamsaraUserID(1, n)
+		id := samsara.UserID(1, n)
 		require.Equal(t, int64(20), count[id])
 		require.Equal(t, int64(20), last[id].AppliedSeq)
 		var sent map[string]any
@@ -307,5 +309,5 @@ func TestUsers_ShowTheState(t *testing.T) {
 	require.Equal(t, sandbox.UserID(2, 5), five["user_id"])
 	require.Equal(t, json.Number("1"), five["applied_seq"])
 	require.Equal(t, "timecards", five["fields"].(map[string]any)["time_tracking_mode"])
-	require.Len(t, b.call("GET", "/_control/users", "").json(t)["users"].([]any), 100*(len(sandbox.Seeds())-1), "the simulator has no wire")
+	require.Len(t, b.call("GET", "/_control/users", "").json(t)["users"].([]any), 100*(len(boxes.Seeds())-1), "the simulator has no wire")
 }

@@ -9,116 +9,126 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
 
-// wire is one provider's side of the line.
-type wire interface {
-	// accept finds out whose call it is and what it wants, without doing it. It
+// Wire is one provider's side of the line.
+type Wire interface {
+	// Accept finds out whose call it is and what it wants, without doing it. It
 	// fills the exchange's call fields.
-	accept(x *exchange) action
-	// refusal is the provider's usual body for a status, for faults that give none.
-	refusal(x *exchange, status int) answer
+	Accept(x *Exchange) Action
+	// Refusal is the provider's usual body for a status, for faults that give none.
+	Refusal(x *Exchange, status int) Answer
 }
 
-// action carries a call out.
-type action func() answer
+// Action carries a call out.
+type Action func() Answer
 
-// class tells what faults a call is open to. The zero class is open to none.
-type class uint8
+// Class tells what faults a call is open to. The zero class is open to none.
+type Class uint8
 
+// The classes.
 const (
-	classNone class = iota
-	classWrite
-	classRead
-	classLogin
+	ClassNone Class = iota
+	ClassWrite
+	ClassRead
+	ClassLogin
 )
 
-// exchange is one call on its way through.
-type exchange struct {
-	r         *http.Request
-	provider  string
-	path      string // below the provider's root, still escaped
-	body      []byte
-	requestID string
+// Exchange is one call on its way through.
+type Exchange struct {
+	// Request is the call; its body is read.
+	Request  *http.Request
+	provider string
+	// Path below the provider's root, still escaped.
+	Path string
+	// Body of the request.
+	Body []byte
+	// RequestID is a made-up id, for providers that answer one.
+	RequestID string
 
-	// filled by wire.accept
-	class   class
-	name    string // for example "patch driver"
-	account *account
-	user    *user
-	userRef string // as the caller wrote it
+	// Filled by Wire.Accept: the call's class and name ("patch driver"), whose
+	// credential it has, which user it is about, and how the caller wrote its id.
+	Class   Class
+	Name    string
+	Account *Account
+	User    *User
+	UserRef string
 
-	// filled by the action
-	ignored   []string
-	applied   int64
-	refreshes int64
+	// Filled by the action: the keys dropped in silence, and the numbers of the write
+	// and of the refresh, from 1.
+	Ignored   []string
+	Applied   int64
+	Refreshes int64
 }
 
-// ignore notes a key that the provider drops in silence.
-func (x *exchange) ignore(key string) { x.ignored = append(x.ignored, key) }
+// Ignore notes a key that the provider drops in silence.
+func (x *Exchange) Ignore(key string) { x.Ignored = append(x.Ignored, key) }
 
-// answer is what goes back. The zero answer cuts the connection without a word.
-type answer struct {
-	status int
-	header map[string]string
-	body   []byte
+// Answer is what goes back. The zero answer cuts the connection without a word.
+type Answer struct {
+	Status int
+	Header map[string]string
+	Body   []byte
 	reset  bool // cut with RST
 }
 
-// with gives the answer with one more header.
-func (a answer) with(name, value string) answer {
-	header := make(map[string]string, len(a.header)+1)
-	for k, v := range a.header {
+// With gives the answer with one more header.
+func (a Answer) With(name, value string) Answer {
+	header := make(map[string]string, len(a.Header)+1)
+	for k, v := range a.Header {
 		header[k] = v
 	}
 	header[name] = value
-	a.header = header
+	a.Header = header
 	return a
 }
 
-func jsonAnswer(status int, v any) answer {
+// JSONAnswer is a value as JSON.
+func JSONAnswer(status int, v any) Answer {
 	b, err := json.Marshal(v)
 	if err != nil {
-		return textAnswer(http.StatusInternalServerError, "the sandbox could not write its answer")
+		return TextAnswer(http.StatusInternalServerError, "the sandbox could not write its answer")
 	}
-	return answer{status: status, body: b, header: map[string]string{"Content-Type": "application/json"}}
+	return Answer{Status: status, Body: b, Header: map[string]string{"Content-Type": "application/json"}}
 }
 
-func textAnswer(status int, text string) answer {
-	return answer{status: status, body: []byte(text + "\n"), header: map[string]string{"Content-Type": "text/plain; charset=utf-8"}}
+// TextAnswer is a line of plain text.
+func TextAnswer(status int, text string) Answer {
+	return Answer{Status: status, Body: []byte(text + "\n"), Header: map[string]string{"Content-Type": "text/plain; charset=utf-8"}}
 }
 
 // serve is the whole trip of one call: read, identify, log, fault or act, answer.
-func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request, provider string, wire wire) {
+func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request, provider string, wire Wire) {
 	start := time.Now()
-	x := &exchange{
-		r: r, provider: provider,
-		path:      strings.TrimPrefix(r.URL.EscapedPath(), "/"+provider),
-		requestID: fmt.Sprintf("%08x", uint32(s.calls.Add(1)*2654435761)),
+	x := &Exchange{
+		Request: r, provider: provider,
+		Path:      strings.TrimPrefix(r.URL.EscapedPath(), "/"+provider),
+		RequestID: fmt.Sprintf("%08x", uint32(s.calls.Add(1)*2654435761)),
 	}
-	var act action
+	var act Action
 	body, err := readBody(r)
-	x.body = body
+	x.Body = body
 	switch {
 	case errors.Is(err, errBodyTooLarge):
-		act = func() answer { return wire.refusal(x, http.StatusRequestEntityTooLarge) }
+		act = func() Answer { return wire.Refusal(x, http.StatusRequestEntityTooLarge) }
 	case err != nil:
-		act = func() answer { return answer{} }
+		act = func() Answer { return Answer{} }
 	default:
-		act = wire.accept(x)
+		act = wire.Accept(x)
 	}
 	entry := s.journal.arrive(x)
 	fault, hit := s.faults.take(x)
-	var a answer
+	var a Answer
 	if hit {
 		a = s.faulty(x, wire, act, fault)
 	} else {
 		a = act()
 	}
 	s.journal.finish(entry, outcome{
-		status: a.status, fault: hit, applied: x.applied, ignored: x.ignored, refreshes: x.refreshes,
+		status: a.Status, fault: hit, applied: x.Applied, ignored: x.Ignored, refreshes: x.Refreshes,
 		duration: time.Since(start),
 	})
 	deliver(w, a)
@@ -143,16 +153,16 @@ func readBody(r *http.Request) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-func deliver(w http.ResponseWriter, a answer) {
-	if a.status == 0 {
+func deliver(w http.ResponseWriter, a Answer) {
+	if a.Status == 0 {
 		cut(w, a.reset)
 		return
 	}
-	for name, value := range a.header {
+	for name, value := range a.Header {
 		w.Header().Set(name, value)
 	}
-	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // the client may be gone
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body) // the client may be gone
 }
 
 // cut closes the connection; with rst the peer sees a reset.
@@ -167,14 +177,14 @@ func cut(w http.ResponseWriter, rst bool) {
 	_ = conn.Close()
 }
 
-// isJSON reports whether the call says that its body is JSON.
-func (x *exchange) isJSON() bool {
-	kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+// IsJSON reports whether the call says that its body is JSON.
+func (x *Exchange) IsJSON() bool {
+	kind, _, err := mime.ParseMediaType(x.Request.Header.Get("Content-Type"))
 	return err == nil && kind == "application/json"
 }
 
-// decodeJSON reads exactly one JSON value, with numbers as they were written.
-func decodeJSON(body []byte, into any) error {
+// DecodeJSON reads exactly one JSON value, with numbers as they were written.
+func DecodeJSON(body []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	if err := d.Decode(into); err != nil {
@@ -186,11 +196,21 @@ func decodeJSON(body []byte, into any) error {
 	return nil
 }
 
-// bearer gives the token of an Authorization header, or "".
-func bearer(r *http.Request) string {
+// Bearer gives the token of an Authorization header, or "".
+func Bearer(r *http.Request) string {
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return ""
 	}
 	return strings.TrimSpace(token)
+}
+
+// Repeated reports whether a parameter is given more than once.
+func Repeated(form url.Values) bool {
+	for _, values := range form {
+		if len(values) > 1 {
+			return true
+		}
+	}
+	return false
 }

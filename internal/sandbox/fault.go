@@ -48,10 +48,15 @@ type Fault struct {
 }
 
 // validate gives an error that names the wrong field.
-func (f Fault) validate() error {
+func (s *Sandbox) validate(f Fault) error {
+	names := wireNames(s.cfg.Parts)
+	var exceptions []string
+	if w, ok := s.wires[f.Provider].(Excepter); ok {
+		exceptions = w.Exceptions()
+	}
 	switch {
-	case !slices.Contains(wireNames(), f.Provider):
-		return fmt.Errorf("provider: must be one of %v", wireNames())
+	case !slices.Contains(names, f.Provider):
+		return fmt.Errorf("provider: must be one of %v", names)
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return errors.New("status: must be 200 to 599")
 	case f.LatencyMS < 0:
@@ -60,10 +65,10 @@ func (f Fault) validate() error {
 		return errors.New("count: must not be negative")
 	case f.Hang && f.Reset:
 		return errors.New("hang: cannot go with reset")
-	case f.GeotabError != "" && f.Provider != Geotab:
+	case f.GeotabError != "" && exceptions == nil:
 		return errors.New("geotab_error: only for geotab")
-	case f.GeotabError != "" && !slices.Contains(geotabExceptions, f.GeotabError):
-		return fmt.Errorf("geotab_error: must be one of %v", geotabExceptions)
+	case f.GeotabError != "" && !slices.Contains(exceptions, f.GeotabError):
+		return fmt.Errorf("geotab_error: must be one of %v", exceptions)
 	case f.GeotabError != "" && (f.Status != 0 || f.Body != nil):
 		return errors.New("geotab_error: cannot go with status or body")
 	case !f.replaces() && f.LatencyMS == 0:
@@ -77,18 +82,18 @@ func (f Fault) replaces() bool {
 	return f.Status != 0 || f.Body != nil || f.RetryAfter != "" || f.Hang || f.Reset || f.GeotabError != ""
 }
 
-func (f Fault) matches(x *exchange) bool {
+func (f Fault) matches(x *Exchange) bool {
 	switch {
 	case f.Provider != x.provider,
-		x.class == classNone,
-		x.class == classRead && !f.Reads,
-		x.class == classLogin && !f.Logins,
-		f.Connection != "" && (x.account == nil || x.account.connection != f.Connection):
+		x.Class == ClassNone,
+		x.Class == ClassRead && !f.Reads,
+		x.Class == ClassLogin && !f.Logins,
+		f.Connection != "" && (x.Account == nil || x.Account.Connection != f.Connection):
 		return false
-	case f.User == "" || f.User == x.userRef:
+	case f.User == "" || f.User == x.UserRef:
 		return true
 	}
-	return x.user != nil && (f.User == x.user.sourceID || f.User == x.user.catenaID)
+	return x.User != nil && (f.User == x.User.SourceID || f.User == x.User.catenaID)
 }
 
 // active is a fault with what is left of its count.
@@ -132,7 +137,7 @@ func (l *faultList) clear() {
 }
 
 // take gives the fault that hits the call, and uses one of its count.
-func (l *faultList) take(x *exchange) (Fault, bool) {
+func (l *faultList) take(x *Exchange) (Fault, bool) {
 	if !l.some.Load() {
 		return Fault{}, false
 	}
@@ -154,10 +159,10 @@ func (l *faultList) take(x *exchange) (Fault, bool) {
 }
 
 // faulty answers a call that a fault hits.
-func (s *Sandbox) faulty(x *exchange, wire wire, act action, f Fault) answer {
-	ctx := x.r.Context()
+func (s *Sandbox) faulty(x *Exchange, wire Wire, act Action, f Fault) Answer {
+	ctx := x.Request.Context()
 	if f.LatencyMS > 0 && !s.hold(ctx, time.Duration(f.LatencyMS)*time.Millisecond) {
-		return answer{}
+		return Answer{}
 	}
 	if !f.replaces() {
 		return act()
@@ -168,14 +173,14 @@ func (s *Sandbox) faulty(x *exchange, wire wire, act action, f Fault) answer {
 	switch {
 	case f.Hang:
 		s.hold(ctx, -1)
-		return answer{}
+		return Answer{}
 	case f.Reset:
-		return answer{reset: true}
+		return Answer{reset: true}
 	}
 	return f.answer(x, wire)
 }
 
-func (f Fault) answer(x *exchange, wire wire) answer {
+func (f Fault) answer(x *Exchange, wire Wire) Answer {
 	status := f.Status
 	switch {
 	case status != 0:
@@ -184,22 +189,22 @@ func (f Fault) answer(x *exchange, wire wire) answer {
 	default:
 		status = http.StatusTooManyRequests
 	}
-	var a answer
+	var a Answer
 	switch {
 	case f.GeotabError != "":
-		a = geotabFailure(f.GeotabError, "ordered by a fault")
+		a = wire.(Excepter).Exception(f.GeotabError) // validate saw that it is one
 	case f.Body != nil:
 		a = f.rawBody(status)
 	default:
-		a = wire.refusal(x, status)
+		a = wire.Refusal(x, status)
 	}
 	if f.RetryAfter != "" {
-		a = a.with("Retry-After", f.RetryAfter)
+		a = a.With("Retry-After", f.RetryAfter)
 	}
 	return a
 }
 
-func (f Fault) rawBody(status int) answer {
+func (f Fault) rawBody(status int) Answer {
 	body := []byte(f.Body)
 	var s string
 	if json.Unmarshal(f.Body, &s) == nil {
@@ -209,5 +214,5 @@ func (f Fault) rawBody(status int) answer {
 	if json.Valid(body) {
 		kind = "application/json"
 	}
-	return answer{status: status, body: body, header: map[string]string{"Content-Type": kind}}
+	return Answer{Status: status, Body: body, Header: map[string]string{"Content-Type": kind}}
 }

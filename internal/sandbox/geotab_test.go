@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all/boxes"
+	geotab "writeback/pkg/tsp/geotab/box"
 )
 
 const geotab5 = "b6"
@@ -227,7 +229,7 @@ func TestGeotab_LoginLimit(t *testing.T) {
 
 func TestGeotab_CallLimitWhenAsked(t *testing.T) {
 	t.Parallel()
-	b := newBox(t, sandbox.Config{GeotabCallsPerMinute: 2, Now: newClock().now})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Geotab: geotab.Config{CallsPerMinute: 2}}), Now: newClock().now})
 	session := b.login()
 	count := func() result { return b.geotab(session, "GetCountOf", `"typeName":"User"`) }
 	require.Equal(t, "1", count().header.Get("X-Rate-Limit-Remaining"))
@@ -239,7 +241,7 @@ func TestGeotab_CallLimitWhenAsked(t *testing.T) {
 func TestGeotab_SessionsEnd(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
-	b := newBox(t, sandbox.Config{GeotabSessionLife: time.Hour, GeotabPath: "my3.geotab.example", Now: clock.now})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Geotab: geotab.Config{SessionLife: time.Hour, Path: "my3.geotab.example"}}), Now: clock.now})
 	session := b.login()
 	count := func(session string) string {
 		return exception(t, b.geotab(session, "GetCountOf", `"typeName":"User"`))

@@ -31,7 +31,7 @@ func maskBody(contentType string, body []byte) json.RawMessage {
 		return nil
 	}
 	var v any
-	if err := decodeJSON(body, &v); err != nil {
+	if err := DecodeJSON(body, &v); err != nil {
 		return maskPlain(contentType, body)
 	}
 	b, err := json.Marshal(maskValue(v))
@@ -99,7 +99,7 @@ func maskQuery(query string) string {
 		for i, v := range given {
 			// A form may hold JSON, and that a credential.
 			var inner map[string]any
-			if decodeJSON([]byte(v), &inner) != nil || !mayHoldSecret(v) {
+			if DecodeJSON([]byte(v), &inner) != nil || !mayHoldSecret(v) {
 				continue
 			}
 			if b, err := json.Marshal(maskValue(inner)); err == nil {

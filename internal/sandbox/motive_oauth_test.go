@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all/boxes"
+	motive "writeback/pkg/tsp/motive/box"
 )
 
 const motiveRefresh = "sandbox-motive-refresh-c2"
@@ -58,7 +60,7 @@ func refusedWith(t *testing.T, r result, status int, code string) {
 func TestMotiveOAuth_TokensEndAndRotate(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
-	b := newBox(t, sandbox.Config{MotiveOAuth: true, MotiveTokenLife: 10 * time.Minute, Now: clock.now})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Motive: motive.Config{OAuth: true, TokenLife: 10 * time.Minute}}), Now: clock.now})
 	clock.add(10*time.Minute - time.Second)
 	require.Equal(t, 200, b.motiveOpens(motiveToken))
 	clock.add(time.Second)
@@ -87,7 +89,7 @@ func TestMotiveOAuth_IsOffByDefault(t *testing.T) {
 	clock.add(1000 * time.Hour)
 	require.Equal(t, 200, b.motiveOpens(motiveToken))
 	refusedWith(t, b.motiveToken(motiveForm(motiveRefresh)), 401, "invalid_client")
-	for _, seed := range sandbox.OAuthSeeds() {
+	for _, seed := range oauthSeeds() {
 		if seed.Provider == sandbox.Motive {
 			require.Len(t, seed.Credentials, 5)
 		}
@@ -96,7 +98,7 @@ func TestMotiveOAuth_IsOffByDefault(t *testing.T) {
 
 func TestMotiveOAuth_Strict(t *testing.T) {
 	t.Parallel()
-	b := newBox(t, sandbox.Config{MotiveOAuth: true})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Motive: motive.Config{OAuth: true}})})
 	for _, tt := range []struct {
 		form   string
 		status int
@@ -137,7 +139,7 @@ func TestMotiveOAuth_CodeIsGoodOnce(t *testing.T) {
 
 func TestMotiveOAuth_FaultsControlAndRecord(t *testing.T) {
 	t.Parallel()
-	b := newBox(t, sandbox.Config{MotiveOAuth: true})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Motive: motive.Config{OAuth: true}})})
 	b.fault(`{"provider":"motive","status":503,"logins":true,"count":1,"connection":"` + sandbox.ConnectionID(2) + `"}`)
 	require.Equal(t, 503, b.motiveToken(motiveForm(motiveRefresh)).status)
 	require.Equal(t, 204, b.call("DELETE", "/_control/sessions?connection="+sandbox.ConnectionID(1), "").status)
@@ -162,6 +164,8 @@ func TestMotiveOAuth_CredentialsMustBeWhole(t *testing.T) {
 		"used twice":  {"refresh_token": motiveRefresh, "client_id": "i", "client_secret": "s", "redirect_uri": "u"},
 	} {
 		seed := sandbox.Seed{Connection: "x", Provider: sandbox.Motive, Credentials: c}
-		require.Panics(t, func() { sandbox.New(sandbox.Config{MotiveOAuth: true, Extra: []sandbox.Seed{seed}}) }, name)
+		require.Panics(t, func() {
+			sandbox.New(sandbox.Config{Parts: boxes.Parts(boxes.Config{Motive: motive.Config{OAuth: true}}), Extra: []sandbox.Seed{seed}})
+		}, name)
 	}
 }

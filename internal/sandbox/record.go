@@ -85,16 +85,16 @@ func newJournal(limit int, maxBytes int64, now func() time.Time) *journal {
 }
 
 // arrive logs a call before anything is done about it.
-func (j *journal) arrive(x *exchange) *logged {
-	l := &logged{contentType: x.r.Header.Get("Content-Type"), body: x.body, record: Record{
-		Provider: x.provider, User: x.userRef, Call: x.name, Write: x.class == classWrite,
-		Method: x.r.Method, Path: x.r.URL.EscapedPath(), Query: x.r.URL.RawQuery,
+func (j *journal) arrive(x *Exchange) *logged {
+	l := &logged{contentType: x.Request.Header.Get("Content-Type"), body: x.Body, record: Record{
+		Provider: x.provider, User: x.UserRef, Call: x.Name, Write: x.Class == ClassWrite,
+		Method: x.Request.Method, Path: x.Request.URL.EscapedPath(), Query: x.Request.URL.RawQuery,
 	}}
-	if x.account != nil {
-		l.record.Connection = x.account.connection
+	if x.Account != nil {
+		l.record.Connection = x.Account.Connection
 	}
-	if x.user != nil {
-		l.record.UserID = x.user.catenaID
+	if x.User != nil {
+		l.record.UserID = x.User.catenaID
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -13,12 +13,14 @@ var licenseRegions = strings.Fields(`AL AK AZ AR CA CO CT DE DC FL GA HI ID IL I
 NV NH NJ NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY AS GU MP PR VI
 AB BC MB NB NL NS NT NU ON PE QC SK YT`)
 
-func isLicenseRegion(s string) bool { return slices.Contains(licenseRegions, s) }
+// IsLicenseRegion reports whether it is the code of one that issues licences.
+func IsLicenseRegion(s string) bool { return slices.Contains(licenseRegions, s) }
 
-// zones remembers the IANA names that were found: looking one up reads a file.
-type zones struct{ known sync.Map }
+// Zones remembers the IANA names that were found: looking one up reads a file.
+type Zones struct{ known sync.Map }
 
-func (z *zones) valid(name string) bool {
+// Valid reports whether it is an IANA name.
+func (z *Zones) Valid(name string) bool {
 	if name == "" || name == "Local" {
 		return false
 	}

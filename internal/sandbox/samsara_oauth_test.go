@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all/boxes"
+	samsara "writeback/pkg/tsp/samsara/box"
 )
 
 const formType = "application/x-www-form-urlencoded"
@@ -47,7 +49,7 @@ func pair(t *testing.T, r result) (access, refresh string) {
 func TestSamsaraOAuth_TokensEndAndRotate(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
-	b := newBox(t, sandbox.Config{SamsaraOAuth: true, SamsaraTokenLife: 10 * time.Minute, Now: clock.now})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Samsara: samsara.Config{OAuth: true, TokenLife: 10 * time.Minute}}), Now: clock.now})
 	require.Equal(t, 200, b.opens(samsaraToken))
 	clock.add(10*time.Minute - time.Second)
 	require.Equal(t, 200, b.opens(samsaraToken))
@@ -80,10 +82,10 @@ func TestSamsaraOAuth_IsOffByDefault(t *testing.T) {
 	clock.add(1000 * time.Hour)
 	require.Equal(t, 200, b.opens(samsaraToken))
 	require.Equal(t, 401, b.refresh("sandbox-samsara-refresh-c1").status, "there is no app")
-	for _, seed := range sandbox.Seeds() {
+	for _, seed := range boxes.Seeds() {
 		require.NotContains(t, seed.Credentials, "refresh_token")
 	}
-	for _, seed := range sandbox.OAuthSeeds() {
+	for _, seed := range oauthSeeds() {
 		if seed.Provider == sandbox.Samsara {
 			require.Len(t, seed.Credentials, 4)
 		}
@@ -118,7 +120,7 @@ func TestSamsaraOAuth_Strict(t *testing.T) {
 	other := sandbox.Seed{Connection: "x", Provider: sandbox.Samsara, Credentials: map[string]string{
 		"access_token": "other", "refresh_token": "other-refresh", "client_id": "other-app", "client_secret": "other-secret",
 	}}
-	b := newBox(t, sandbox.Config{SamsaraOAuth: true, Extra: []sandbox.Seed{other}})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Samsara: samsara.Config{OAuth: true}}), Extra: []sandbox.Seed{other}})
 	for _, tt := range tests {
 		r := b.call(tt.method, "/samsara/oauth2/token", tt.body, "Authorization", tt.auth, "Content-Type", tt.kind)
 		require.Equal(t, tt.status, r.status, tt.name)
@@ -131,7 +133,7 @@ func TestSamsaraOAuth_Strict(t *testing.T) {
 
 func TestSamsaraOAuth_OneRefreshOfMany(t *testing.T) {
 	t.Parallel()
-	b := newBox(t, sandbox.Config{SamsaraOAuth: true})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Samsara: samsara.Config{OAuth: true}})})
 	var mu sync.Mutex
 	counts := map[int]int{}
 	var group sync.WaitGroup
@@ -153,7 +155,7 @@ func TestSamsaraOAuth_OneRefreshOfMany(t *testing.T) {
 
 func TestSamsaraOAuth_IsRecordedWithoutSecrets(t *testing.T) {
 	t.Parallel()
-	b := newBox(t, sandbox.Config{SamsaraOAuth: true})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Samsara: samsara.Config{OAuth: true}})})
 	_, next := pair(t, b.refresh("sandbox-samsara-refresh-c1"))
 	pair(t, b.refresh(next))
 	b.refresh(next)
@@ -171,7 +173,7 @@ func TestSamsaraOAuth_IsRecordedWithoutSecrets(t *testing.T) {
 
 func TestSamsaraOAuth_ControlEndsTokens(t *testing.T) {
 	t.Parallel()
-	b := newBox(t, sandbox.Config{SamsaraOAuth: true})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Samsara: samsara.Config{OAuth: true}})})
 	require.Equal(t, 204, b.call("DELETE", "/_control/sessions?connection="+sandbox.ConnectionID(9), "").status)
 	require.Equal(t, 200, b.opens(samsaraToken), "another connection's")
 	require.Equal(t, 204, b.call("DELETE", "/_control/sessions", "").status)
@@ -182,7 +184,7 @@ func TestSamsaraOAuth_ControlEndsTokens(t *testing.T) {
 
 func TestSamsaraOAuth_FaultsHitItOnlyAsALogin(t *testing.T) {
 	t.Parallel()
-	b := newBox(t, sandbox.Config{SamsaraOAuth: true})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Samsara: samsara.Config{OAuth: true}})})
 	b.fault(`{"provider":"samsara","status":503}`)
 	_, next := pair(t, b.refresh("sandbox-samsara-refresh-c1"))
 	b.fault(`{"provider":"samsara","status":500,"logins":true,"count":1}`)
@@ -198,6 +200,8 @@ func TestSamsaraOAuth_CredentialsMustBeWhole(t *testing.T) {
 		"used twice": {"access_token": "t", "refresh_token": "sandbox-samsara-refresh-c1", "client_id": "i", "client_secret": "s"},
 	} {
 		seed := sandbox.Seed{Connection: "x", Provider: sandbox.Samsara, Credentials: c}
-		require.Panics(t, func() { sandbox.New(sandbox.Config{SamsaraOAuth: true, Extra: []sandbox.Seed{seed}}) }, name)
+		require.Panics(t, func() {
+			sandbox.New(sandbox.Config{Parts: boxes.Parts(boxes.Config{Samsara: samsara.Config{OAuth: true}}), Extra: []sandbox.Seed{seed}})
+		}, name)
 	}
 }

@@ -191,7 +191,7 @@ func TestSamsara_Create(t *testing.T) {
 
 func TestSamsara_AnswersFollowTheVendorDocument(t *testing.T) {
 	t.Parallel()
-	raw, err := os.ReadFile("samsara-drivers.openapi.json")
+	raw, err := os.ReadFile("../../pkg/tsp/samsara/box/samsara-drivers.openapi.json")
 	require.NoError(t, err)
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 // Package sandbox stands in for the telematics providers: an HTTP handler that
-// speaks the wire contracts of Samsara, Motive, Geotab and the providers of parts.go
-// below /samsara, /motive, /geotab and so on, so that Writeback can be tried and tested without them.
+// speaks the wire contracts of providers below /samsara, /motive and so on, so that
+// Writeback can be tried and tested without them. Each provider is a Part, which lies
+// beside its adapter; this package is what the parts share.
 //
 // It is strict: a wrong path, method, token, content type, key, type, enum member
 // or length is answered as the provider answers it. Where a provider's behaviour
@@ -21,7 +22,8 @@ import (
 	"time"
 )
 
-// Providers that have an adapter in Writeback. The simulator has no wire.
+// Providers of the dev connections c1 to c4, which have fixed ids. The simulator has
+// no wire.
 const (
 	Samsara   = "samsara"
 	Motive    = "motive"
@@ -31,23 +33,21 @@ const (
 
 // Defaults of Config.
 const (
-	DefaultUsers            = 100
-	DefaultMaxRequests      = 200_000
-	DefaultMaxRequestBytes  = 256 << 20
-	DefaultGeotabAuthPerMin = 10
-	DefaultGeotabSession    = 14 * 24 * time.Hour
-	DefaultSamsaraToken     = time.Hour
-	DefaultMotiveToken      = 2 * time.Hour
+	DefaultUsers           = 100
+	DefaultMaxRequests     = 200_000
+	DefaultMaxRequestBytes = 256 << 20
 
 	maxBody = 4 << 20
 )
 
 // Config of a Sandbox. The zero value is usable.
 type Config struct {
+	// Parts are the providers. Nil: none.
+	Parts []Part
 	// UsersPerConnection is the number of users of every connection. Those from
 	// 100 on have no dev id. Below 100: DefaultUsers.
 	UsersPerConnection int
-	// Extra connections, besides Seeds(). Their credentials must be unique.
+	// Extra connections, besides those of the parts. Their credentials must be unique.
 	Extra []Seed
 	// MaxRequests bounds the request log; the oldest go first. Zero:
 	// DefaultMaxRequests.
@@ -55,28 +55,6 @@ type Config struct {
 	// MaxRequestBytes bounds the bodies in the request log. Zero:
 	// DefaultMaxRequestBytes.
 	MaxRequestBytes int64
-	// SamsaraOAuth gives the seeded Samsara connections OAuth credentials, as
-	// OAuthSeeds has them, instead of API tokens that do not end.
-	SamsaraOAuth bool
-	// SamsaraTokenLife is how long an access token that can be refreshed lives. Zero:
-	// DefaultSamsaraToken.
-	SamsaraTokenLife time.Duration
-	// MotiveOAuth gives the seeded Motive connection OAuth credentials, as OAuthSeeds
-	// has them, instead of a token that does not end.
-	MotiveOAuth bool
-	// MotiveTokenLife is how long an access token that can be refreshed lives. Zero:
-	// DefaultMotiveToken.
-	MotiveTokenLife time.Duration
-	// GeotabAuthPerMinute is the login limit of a user and database. Zero:
-	// DefaultGeotabAuthPerMin; negative: not limited.
-	GeotabAuthPerMinute int
-	// GeotabCallsPerMinute limits each other method and entity of a user and
-	// database. Zero: announced in the headers, not enforced.
-	GeotabCallsPerMinute int
-	// GeotabSessionLife is how long a session lives. Zero: DefaultGeotabSession.
-	GeotabSessionLife time.Duration
-	// GeotabPath is the server that a login names. Empty: "ThisServer".
-	GeotabPath string
 	// Now is the clock of sessions, limits and time stamps. Nil: time.Now.
 	Now func() time.Time
 }
@@ -84,11 +62,8 @@ type Config struct {
 // Sandbox is the stand-in. Safe for concurrent use.
 type Sandbox struct {
 	cfg      Config
-	accounts []*account
-	wires    map[string]wire
-	geotab   *geotab
-	samsara  *samsara
-	motive   *motive
+	accounts []*Account
+	wires    map[string]Wire
 	faults   *faultList
 	journal  *journal
 	control  http.Handler
@@ -105,23 +80,18 @@ func New(cfg Config) *Sandbox {
 		cfg:     cfg,
 		faults:  newFaultList(),
 		journal: newJournal(cfg.MaxRequests, cfg.MaxRequestBytes, cfg.Now),
+		wires:   make(map[string]Wire),
 		closing: make(chan struct{}),
 	}
-	for _, seed := range append(seeds(cfg.UsersPerConnection, cfg.SamsaraOAuth, cfg.MotiveOAuth), cfg.Extra...) {
-		if a := newAccount(seed, cfg.Now()); a != nil {
-			s.accounts = append(s.accounts, a)
+	for _, seed := range append(seeds(cfg.Parts, cfg.UsersPerConnection), cfg.Extra...) {
+		if p, ok := partOf(cfg.Parts, seed.Provider); ok && p.Make != nil {
+			s.accounts = append(s.accounts, newAccount(seed, p, cfg.Now()))
 		}
 	}
-	s.geotab = newGeotab(s.accounts, cfg)
-	s.samsara = newSamsara(s.accounts, cfg.SamsaraTokenLife, cfg.Now)
-	s.motive = newMotive(s.accounts, cfg.MotiveTokenLife, cfg.Now)
-	s.wires = map[string]wire{
-		Samsara: s.samsara,
-		Motive:  s.motive,
-		Geotab:  s.geotab,
-	}
-	for _, p := range parts() {
-		s.wires[p.name] = p.make(s.accounts, cfg)
+	for _, p := range cfg.Parts {
+		if p.Make != nil {
+			s.wires[p.Name] = p.Make(s.accountsOf(p.Name), cfg.Now)
+		}
 	}
 	s.control = s.controlRoutes()
 	return s
@@ -135,25 +105,20 @@ func (c Config) withDefaults() Config {
 	if c.MaxRequestBytes <= 0 {
 		c.MaxRequestBytes = DefaultMaxRequestBytes
 	}
-	if c.GeotabAuthPerMinute == 0 {
-		c.GeotabAuthPerMinute = DefaultGeotabAuthPerMin
-	}
-	if c.MotiveTokenLife <= 0 {
-		c.MotiveTokenLife = DefaultMotiveToken
-	}
-	if c.GeotabSessionLife <= 0 {
-		c.GeotabSessionLife = DefaultGeotabSession
-	}
-	if c.SamsaraTokenLife <= 0 {
-		c.SamsaraTokenLife = DefaultSamsaraToken
-	}
-	if c.GeotabPath == "" {
-		c.GeotabPath = "ThisServer"
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	return c
+}
+
+func (s *Sandbox) accountsOf(provider string) []*Account {
+	var out []*Account
+	for _, a := range s.accounts {
+		if a.provider == provider {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // Handler serves the providers and the control paths.

@@ -6,19 +6,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all/boxes"
 )
 
 // newConnections are those of the parts: provider, and the ids of user 5.
 var newConnections = map[string][]string{
-	"00000000-0000-7000-8000-0000000000c5": {sandbox.Webfleet, "00000000-0000-7000-8000-00000000a505", "1-55005-0A7"},
-	"00000000-0000-7000-8000-0000000000c6": {sandbox.Wialon, "00000000-0000-7000-8000-00000000a605", "600123:6"},
-	"00000000-0000-7000-8000-0000000000c7": {sandbox.GPSInsight, "00000000-0000-7000-8000-00000000a705", "4551005"},
+	"00000000-0000-7000-8000-0000000000c5": {"webfleet", "00000000-0000-7000-8000-00000000a505", "1-55005-0A7"},
+	"00000000-0000-7000-8000-0000000000c6": {"wialon", "00000000-0000-7000-8000-00000000a605", "600123:6"},
+	"00000000-0000-7000-8000-0000000000c7": {"gpsinsight", "00000000-0000-7000-8000-00000000a705", "4551005"},
 }
 
 func TestSeeds_FollowTheDevIDs(t *testing.T) {
 	t.Parallel()
-	seeds := sandbox.Seeds()
-	require.Equal(t, sandbox.Seeds(), seeds, "the same every time")
+	seeds := boxes.Seeds()
+	require.Equal(t, boxes.Seeds(), seeds, "the same every time")
 	require.GreaterOrEqual(t, len(seeds), 5+len(newConnections))
 	byID := map[string]sandbox.Seed{}
 	for _, s := range seeds {
@@ -66,5 +67,5 @@ func TestExtraConnection(t *testing.T) {
 	require.Equal(t, 200, r.status, r.body)
 	require.Equal(t, extra.Connection, b.last().Connection)
 	extra.Credentials = map[string]string{"access_token": samsaraToken}
-	require.Panics(t, func() { sandbox.New(sandbox.Config{Extra: []sandbox.Seed{extra}}) })
+	require.Panics(t, func() { sandbox.New(sandbox.Config{Parts: boxes.Parts(boxes.Config{}), Extra: []sandbox.Seed{extra}}) })
 }

@@ -41,7 +41,12 @@ type Refresher interface {
 // Description is what a provider says about itself.
 type Description struct {
 	// Name is the contract's source_name, for example "samsara".
-	Name   string
+	Name string
+	// Title is the provider's name as people write it, for example "Samsara".
+	Title string
+	// Access says in a few words what credential a connection has and how it is
+	// renewed.
+	Access string
 	Limits Limits
 	// Users is the field table of a user.
 	Users Table

@@ -26,6 +26,7 @@ import (
 
 	"writeback/internal/devstack"
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all/boxes"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -210,7 +211,7 @@ func newRig(t *testing.T) *rig {
 	_, err = stack.Token(t.Context(), devstack.DemoClient, "stray-client-secret")
 	require.Error(t, err)
 	r.credentials = append(r.credentials, r.token, devstack.DemoSecret)
-	for _, seed := range sandbox.Seeds() {
+	for _, seed := range boxes.Seeds() {
 		if seed.Connection != sandbox.ConnectionID(9) {
 			r.seeds = append(r.seeds, seed)
 		}

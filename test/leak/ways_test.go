@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/webfleet"
 )
 
 const usersPath = "/v2/telematics/users"
@@ -229,7 +230,7 @@ func (r *rig) asyncWrites() {
 	for _, seed := range r.seeds {
 		status, answer := r.send(http.MethodPatch, userPath(seed, 21), r.body(seed), "Idempotency-Key", stray[4])
 		require.Equal(r, http.StatusAccepted, status, "%s", answer)
-		if seed.Provider != sandbox.Webfleet {
+		if seed.Provider != webfleet.Name {
 			places = append(places, place(seed, answer)) // it has a limit of a few calls a minute
 		}
 	}

@@ -3,6 +3,7 @@
 package all
 
 import (
+	"fmt"
 	"time"
 
 	"writeback/pkg/tsp"
@@ -24,21 +25,67 @@ type Config struct {
 	URLs map[string]string
 	// SimulatorLatency of each simulated call. Zero: none.
 	SimulatorLatency time.Duration
-	// Call of the HTTP client that the adapters share.
-	Call httpcall.Config
+	// Call makes the HTTP client of a provider. Nil: one with httpcall's defaults.
+	Call func(provider string) *httpcall.Client
+}
+
+// entry is one adapter.
+type entry struct {
+	name string
+	// host is the published base URL. Empty: the provider has no address.
+	host string
+	// make gives the adapter for a base URL; empty is its published host.
+	make func(call *httpcall.Client, base string) tsp.Provider
+}
+
+// entries are the adapters.
+func entries(cfg Config) []entry {
+	return []entry{
+		{samsara.Name, samsara.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider {
+			return samsara.New(c, samsara.Config{BaseURL: base})
+		}},
+		{motive.Name, motive.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider { return motive.New(c, motive.Config{BaseURL: base}) }},
+		{geotab.Name, geotab.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider { return geotab.New(c, geotab.Config{BaseURL: base}) }},
+		{webfleet.Name, webfleet.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider {
+			return webfleet.New(c, webfleet.Config{BaseURL: base})
+		}},
+		{wialon.Name, wialon.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider { return wialon.New(c, wialon.Config{BaseURL: base}) }},
+		{gpsinsight.Name, gpsinsight.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider {
+			return gpsinsight.New(c, gpsinsight.Config{BaseURL: base})
+		}},
+		{verizonconnect.Name, verizonconnect.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider {
+			return verizonconnect.New(c, verizonconnect.Config{BaseURL: base})
+		}},
+		{simulator.Name, "", func(*httpcall.Client, string) tsp.Provider {
+			return simulator.New(simulator.Config{Latency: cfg.SimulatorLatency})
+		}},
+	}
 }
 
 // Providers makes the adapters.
 func Providers(cfg Config) (*tsp.Registry, error) {
-	call := httpcall.New(cfg.Call)
-	return tsp.NewRegistry(
-		samsara.New(call, samsara.Config{BaseURL: cfg.URLs[samsara.Name]}),
-		motive.New(call, motive.Config{BaseURL: cfg.URLs[motive.Name]}),
-		geotab.New(call, geotab.Config{Server: cfg.URLs[geotab.Name]}),
-		webfleet.New(call, webfleet.Config{BaseURL: cfg.URLs[webfleet.Name]}),
-		wialon.New(call, wialon.Config{BaseURL: cfg.URLs[wialon.Name]}),
-		gpsinsight.New(call, gpsinsight.Config{BaseURL: cfg.URLs[gpsinsight.Name]}),
-		verizonconnect.New(call, verizonconnect.Config{BaseURL: cfg.URLs[verizonconnect.Name]}),
-		simulator.New(simulator.Config{Latency: cfg.SimulatorLatency}),
-	)
+	if cfg.Call == nil {
+		shared := httpcall.New(httpcall.Config{})
+		cfg.Call = func(string) *httpcall.Client { return shared }
+	}
+	var providers []tsp.Provider
+	for _, e := range entries(cfg) {
+		p := e.make(cfg.Call(e.name), cfg.URLs[e.name])
+		if p.Describe().Name != e.name {
+			return nil, fmt.Errorf("all: the adapter listed as %s calls itself %s", e.name, p.Describe().Name)
+		}
+		providers = append(providers, p)
+	}
+	return tsp.NewRegistry(providers...)
+}
+
+// Hosts gives the published base URL of every provider that has an address, by name.
+func Hosts() map[string]string {
+	hosts := make(map[string]string)
+	for _, e := range entries(Config{}) {
+		if e.host != "" {
+			hosts[e.name] = e.host
+		}
+	}
+	return hosts
 }

@@ -36,7 +36,7 @@ func TestConformance(t *testing.T) {
 	driver := changes{operation.FieldIsDriver: flag(true)}
 	tsptest.Run(t, tsptest.Suite{
 		New: func(call *httpcall.Client, url string) tsp.Provider {
-			return geotab.New(call, geotab.Config{Server: url, Now: clock})
+			return geotab.New(call, geotab.Config{BaseURL: url, Now: clock})
 		},
 		Connection: tsp.Connection{Credentials: credentials(), Settings: settings{"weak_rulesets": "true"}},
 		Secrets:    []string{session, password, login},

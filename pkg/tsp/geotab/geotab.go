@@ -27,14 +27,14 @@ import (
 // Name is the contract's source_name.
 const Name = "geotab"
 
-// DefaultServer is where every database can be logged in to.
-const DefaultServer = "https://my.geotab.com"
+// DefaultBaseURL is where every database can be logged in to.
+const DefaultBaseURL = "https://my.geotab.com"
 
 // Config of a Provider. The zero value is usable.
 type Config struct {
-	// Server is the base URL of the login server, without /apiv1. A login may
-	// move a connection to another server. Empty: DefaultServer.
-	Server string
+	// BaseURL is that of the login server, without /apiv1. A login may
+	// move a connection to another server. Empty: DefaultBaseURL.
+	BaseURL string
 	// Now is the clock for the dates that are written. Nil: time.Now.
 	Now func() time.Time
 }
@@ -61,15 +61,15 @@ var (
 
 // New makes the adapter.
 func New(call *httpcall.Client, cfg Config) *Provider {
-	if cfg.Server == "" {
-		cfg.Server = DefaultServer
+	if cfg.BaseURL == "" {
+		cfg.BaseURL = DefaultBaseURL
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	rulesets := loadRulesets()
 	return &Provider{
-		call: call, server: newServer(cfg.Server), now: cfg.Now, rulesets: rulesets, codes: codesOf(rulesets),
+		call: call, server: newServer(cfg.BaseURL), now: cfg.Now, rulesets: rulesets, codes: codesOf(rulesets),
 	}
 }
 
@@ -77,7 +77,8 @@ func New(call *httpcall.Client, cfg Config) *Provider {
 // published; 100 a minute is assumed.
 func (p *Provider) Describe() tsp.Description {
 	return tsp.Description{
-		Name:   Name,
+		Name: Name, Title: "Geotab",
+		Access: "session, renewed from user name and password",
 		Limits: tsp.Limits{PerSecond: 1.6, Burst: 10, InFlight: 4, Call: 60 * time.Second},
 		Users:  p.table(nil),
 		Create: &tsp.CreateRules{

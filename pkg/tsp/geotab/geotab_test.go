@@ -80,7 +80,7 @@ func adding(t *testing.T, ruleset string) tsptest.Exchange {
 func update(t *testing.T, s settings, c changes, exchanges ...tsptest.Exchange) (tsp.Result, error) {
 	t.Helper()
 	server := tsptest.NewServer(t, exchanges...)
-	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{Server: server.URL, Now: clock})
+	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: server.URL, Now: clock})
 	return p.UpdateUser(t.Context(), tsp.Connection{Credentials: credentials(), Settings: s},
 		tsp.UserUpdate{SourceID: userID, Changes: c})
 }

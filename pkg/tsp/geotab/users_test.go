@@ -18,7 +18,7 @@ import (
 
 func provider(t *testing.T, exchanges ...tsptest.Exchange) *geotab.Provider {
 	t.Helper()
-	return geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{Server: tsptest.NewServer(t, exchanges...).URL, Now: clock})
+	return geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: tsptest.NewServer(t, exchanges...).URL, Now: clock})
 }
 
 func connection(s settings) tsp.Connection {

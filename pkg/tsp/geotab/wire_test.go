@@ -34,7 +34,7 @@ func TestUpdate_KeepsWhatItDoesNotKnow(t *testing.T) {
 		_, _ = io.WriteString(w, `{"result":null}`)
 	}))
 	t.Cleanup(server.Close)
-	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{Server: server.URL, Now: clock})
+	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: server.URL, Now: clock})
 	_, err := p.UpdateUser(t.Context(), tsp.Connection{Credentials: credentials()},
 		tsp.UserUpdate{SourceID: userID, Changes: changes{operation.FieldFirstName: text("Ann")}})
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func TestUpdate_Repeat(t *testing.T) {
 	// The earlier attempt had added the ruleset; only the answer was lost.
 	read := reading(`"hosRuleSet":"America7Day","firstName":"Ann"`)
 	server := tsptest.NewServer(t, getting(read), setting(t, read, `{"firstName":"Ann"}`))
-	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{Server: server.URL, Now: clock})
+	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: server.URL, Now: clock})
 	_, err := p.UpdateUser(t.Context(), tsp.Connection{Credentials: credentials()}, tsp.UserUpdate{
 		SourceID: userID, Repeat: true, Changes: changes{
 			operation.FieldFirstName: text("Ann"), operation.FieldHOSRulesetCode: text("US_INT_PROP_60_7"),
@@ -150,7 +150,7 @@ const loginBody = `{"method":"Authenticate","params":{"database":"acme","userNam
 func refresh(t *testing.T, creds tsp.Credentials, exchanges ...tsptest.Exchange) (string, tsp.Credentials, error) {
 	t.Helper()
 	server := tsptest.NewServer(t, exchanges...)
-	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{Server: server.URL})
+	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: server.URL})
 	fresh, err := p.Refresh(t.Context(), tsp.Connection{Credentials: creds})
 	return strings.TrimPrefix(server.URL, "http://"), fresh, err
 }
@@ -271,7 +271,7 @@ func TestUpdate_ConfiguredServerKeepsItsPath(t *testing.T) {
 	server := tsptest.NewServer(t, get)
 	creds := credentials()
 	creds["host"] = strings.TrimPrefix(server.URL, "http://")
-	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{Server: server.URL + "/geotab/"})
+	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: server.URL + "/geotab/"})
 	_, err := p.UpdateUser(t.Context(), tsp.Connection{Credentials: creds},
 		tsp.UserUpdate{SourceID: userID, Changes: changes{operation.FieldFirstName: text("Ann")}})
 	require.Contains(t, refusal(t, err).Detail, "user not found")

@@ -65,7 +65,8 @@ func New(call *httpcall.Client, cfg Config) *Provider {
 // is a careful guess.
 func (p *Provider) Describe() tsp.Description {
 	return tsp.Description{
-		Name:   Name,
+		Name: Name, Title: "GPS Insight",
+		Access: "session, renewed from user name and password or an app token",
 		Limits: tsp.Limits{PerSecond: 2, Burst: 4, InFlight: 2, Call: 45 * time.Second},
 		Users:  table(),
 		Create: &tsp.CreateRules{

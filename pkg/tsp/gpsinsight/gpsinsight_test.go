@@ -11,6 +11,7 @@ import (
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/gpsinsight"
+	gpsinsightbox "writeback/pkg/tsp/gpsinsight/box"
 	"writeback/pkg/tsp/httpcall"
 	"writeback/pkg/tsp/tsptest"
 )
@@ -79,7 +80,7 @@ func TestCreate_RepeatTakesNoNamesake(t *testing.T) {
 
 func TestSandbox_LoginCreateUpdateReadList(t *testing.T) {
 	t.Parallel()
-	sb := sandbox.New(sandbox.Config{})
+	sb := sandbox.New(sandbox.Config{Parts: []sandbox.Part{gpsinsightbox.Part()}})
 	server := httptest.NewServer(sb.Handler())
 	t.Cleanup(func() {
 		sb.Close()
@@ -88,13 +89,13 @@ func TestSandbox_LoginCreateUpdateReadList(t *testing.T) {
 	p := gpsinsight.New(httpcall.New(httpcall.Config{}), gpsinsight.Config{BaseURL: server.URL + "/gpsinsight"})
 	for _, own := range []settings{nil, {"form_post": "true"}} {
 		conn := tsp.Connection{Settings: own}
-		for _, seed := range sandbox.Seeds() {
+		for _, seed := range sandbox.Seeds([]sandbox.Part{gpsinsightbox.Part()}) {
 			if seed.Provider == gpsinsight.Name {
 				conn.Credentials = seed.Credentials
 			}
 		}
 		conn.Credentials["session_token"] = "a-dead-session"
-		_, err := p.ReadUser(t.Context(), conn, sandbox.GPSInsightUserID(5))
+		_, err := p.ReadUser(t.Context(), conn, gpsinsightbox.UserID(5))
 		require.True(t, tsptest.Failure(t, err).Refresh)
 		conn.Credentials, err = p.Refresh(t.Context(), conn)
 		require.NoError(t, err)

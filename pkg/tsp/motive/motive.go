@@ -80,7 +80,8 @@ func New(call *httpcall.Client, cfg Config) *Provider {
 // rate is a careful guess, the deadline covers its slow calls.
 func (p *Provider) Describe() tsp.Description {
 	return tsp.Description{
-		Name:   Name,
+		Name: Name, Title: "Motive",
+		Access: "access token or API key, renewed from a refresh token where there is one",
 		Limits: tsp.Limits{PerSecond: 5, Burst: 5, InFlight: 5, Call: 60 * time.Second},
 		Users:  p.table(nil),
 		Create: &tsp.CreateRules{

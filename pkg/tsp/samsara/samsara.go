@@ -46,12 +46,12 @@ import (
 // Name is the contract's source_name.
 const Name = "samsara"
 
-// DefaultURL is the published host; fleets in Europe and Canada have their own.
-const DefaultURL = "https://api.samsara.com"
+// DefaultBaseURL is the published host; fleets in Europe and Canada have their own.
+const DefaultBaseURL = "https://api.samsara.com"
 
 // Config of the adapter. The zero value is usable.
 type Config struct {
-	// BaseURL of the API, without a trailing slash. Empty: DefaultURL.
+	// BaseURL of the API, without a trailing slash. Empty: DefaultBaseURL.
 	BaseURL string
 	// Now is the clock from which a new token's end is counted. Nil: time.Now.
 	Now func() time.Time
@@ -68,7 +68,7 @@ type Provider struct {
 // New makes the adapter.
 func New(call *httpcall.Client, cfg Config) *Provider {
 	if cfg.BaseURL == "" {
-		cfg.BaseURL = DefaultURL
+		cfg.BaseURL = DefaultBaseURL
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -82,7 +82,8 @@ func New(call *httpcall.Client, cfg Config) *Provider {
 // https://developers.samsara.com/docs/rate-limits
 func (p *Provider) Describe() tsp.Description {
 	return tsp.Description{
-		Name:   Name,
+		Name: Name, Title: "Samsara",
+		Access: "API token, or an OAuth access token, renewed from a refresh token",
 		Limits: tsp.Limits{InFlight: 8, PerSecond: 1.6, Burst: 10, Call: 30 * time.Second},
 		Users:  p.table,
 		Create: &tsp.CreateRules{

@@ -14,6 +14,7 @@ import (
 	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/httpcall"
 	"writeback/pkg/tsp/samsara"
+	samsarabox "writeback/pkg/tsp/samsara/box"
 	"writeback/pkg/tsp/tsptest"
 )
 
@@ -26,18 +27,16 @@ type against struct {
 	conn tsp.Connection
 }
 
-func inSandbox(t *testing.T, cfg sandbox.Config) against {
+func inSandbox(t *testing.T, cfg sandbox.Config, own samsarabox.Config) against {
 	t.Helper()
+	cfg.Parts = []sandbox.Part{samsarabox.Part(own)}
 	box := sandbox.New(cfg)
 	server := httptest.NewServer(box.Handler())
 	t.Cleanup(func() {
 		box.Close()
 		server.Close()
 	})
-	seeds := sandbox.Seeds()
-	if cfg.SamsaraOAuth {
-		seeds = sandbox.OAuthSeeds()
-	}
+	seeds := sandbox.Seeds(cfg.Parts)
 	return against{
 		Provider: samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{BaseURL: server.URL + "/samsara"}),
 		t:        t, url: server.URL,
@@ -74,7 +73,7 @@ func (a against) walk() map[string]changes {
 
 func TestSandbox_CreateReadUpdateList(t *testing.T) {
 	t.Parallel()
-	a := inSandbox(t, sandbox.Config{UsersPerConnection: 450})
+	a := inSandbox(t, sandbox.Config{UsersPerConnection: 450}, samsarabox.Config{})
 	sent := with(changes{
 		operation.FieldUserEmail: text("ann@example.com"), operation.FieldPhoneNumber: text("5550100144"),
 		operation.FieldLicenseRegion: text("PA"), operation.FieldLicenseNumber: text("N77"), operation.FieldNotes: text("new"),
@@ -107,7 +106,7 @@ func TestSandbox_CreateReadUpdateList(t *testing.T) {
 
 func TestSandbox_LostAnswerMakesNoSecondDriver(t *testing.T) {
 	t.Parallel()
-	a := inSandbox(t, sandbox.Config{})
+	a := inSandbox(t, sandbox.Config{}, samsarabox.Config{})
 	a.control("POST", "/faults", `{"provider":"samsara","reset":true,"apply":true,"count":1}`)
 	user := tsp.UserCreate{OperationID: createID, Changes: person}
 	_, err := a.CreateUser(t.Context(), a.conn, user)
@@ -125,7 +124,7 @@ func TestSandbox_LostAnswerMakesNoSecondDriver(t *testing.T) {
 
 func TestSandbox_TokensRotate(t *testing.T) {
 	t.Parallel()
-	a := inSandbox(t, sandbox.Config{SamsaraOAuth: true})
+	a := inSandbox(t, sandbox.Config{}, samsarabox.Config{OAuth: true})
 	old := a.conn
 	for range 3 {
 		a.control("DELETE", "/sessions", "")

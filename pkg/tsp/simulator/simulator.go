@@ -90,7 +90,9 @@ func New(cfg Config) *Provider {
 // Describe gives a table in which every field can be written and cleared.
 func (p *Provider) Describe() tsp.Description {
 	return tsp.Description{
-		Name: Name, Limits: tsp.Limits{InFlight: 8, Call: 10 * time.Second}, Users: p.table,
+		Name: Name, Title: "simulator",
+		Access: "none",
+		Limits: tsp.Limits{InFlight: 8, Call: 10 * time.Second}, Users: p.table,
 		Create: &tsp.CreateRules{Required: slices.Clone(requiredToCreate)},
 	}
 }

@@ -72,7 +72,8 @@ func New(call *httpcall.Client, cfg Config) *Provider {
 // request a second is assumed, and an update makes three.
 func (p *Provider) Describe() tsp.Description {
 	return tsp.Description{
-		Name:   Name,
+		Name: Name, Title: "Verizon Connect",
+		Access: "token, renewed from user name and password; only with the setting `accept_partial_contract`",
 		Limits: tsp.Limits{PerSecond: 0.33, Burst: 1, InFlight: 1, Call: 60 * time.Second},
 		Users:  table(),
 		Create: &tsp.CreateRules{

@@ -13,6 +13,7 @@ import (
 	"writeback/pkg/tsp/httpcall"
 	"writeback/pkg/tsp/tsptest"
 	"writeback/pkg/tsp/verizonconnect"
+	verizonconnectbox "writeback/pkg/tsp/verizonconnect/box"
 )
 
 func serve(t *testing.T, exchanges ...tsptest.Exchange) *verizonconnect.Provider {
@@ -94,7 +95,7 @@ func TestRefresh_TakesEveryFormOfAToken(t *testing.T) {
 
 func TestSandbox_LoginCreateUpdateReadList(t *testing.T) {
 	t.Parallel()
-	sb := sandbox.New(sandbox.Config{})
+	sb := sandbox.New(sandbox.Config{Parts: []sandbox.Part{verizonconnectbox.Part()}})
 	server := httptest.NewServer(sb.Handler())
 	t.Cleanup(func() {
 		sb.Close()
@@ -102,7 +103,7 @@ func TestSandbox_LoginCreateUpdateReadList(t *testing.T) {
 	})
 	p := verizonconnect.New(httpcall.New(httpcall.Config{}), verizonconnect.Config{BaseURL: server.URL + "/verizon_connect"})
 	var conn tsp.Connection
-	for _, seed := range sandbox.Seeds() {
+	for _, seed := range sandbox.Seeds([]sandbox.Part{verizonconnectbox.Part()}) {
 		if seed.Provider == verizonconnect.Name {
 			require.Equal(t, "00000000-0000-7000-8000-0000000000c8", seed.Connection)
 			require.Equal(t, []string{"00000000-0000-7000-8000-00000000a805", "05201005"}, []string{seed.Users[5].CatenaID, seed.Users[5].SourceID})
@@ -110,7 +111,7 @@ func TestSandbox_LoginCreateUpdateReadList(t *testing.T) {
 		}
 	}
 	conn.Credentials["access_token"] = "a-dead-token"
-	_, err := p.ReadUser(t.Context(), conn, sandbox.VerizonUserID(5))
+	_, err := p.ReadUser(t.Context(), conn, verizonconnectbox.UserID(5))
 	require.True(t, tsptest.Failure(t, err).Refresh)
 	conn.Credentials, err = p.Refresh(t.Context(), conn)
 	require.NoError(t, err)

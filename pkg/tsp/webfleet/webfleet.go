@@ -63,7 +63,8 @@ func New(call *httpcall.Client, cfg Config) *Provider {
 // a minute, and a write uses each of its actions once.
 func (p *Provider) Describe() tsp.Description {
 	return tsp.Description{
-		Name:   Name,
+		Name: Name, Title: "Webfleet",
+		Access: "user name, password and API key",
 		Limits: tsp.Limits{PerSecond: 5.0 / 60, Burst: 5, InFlight: 2, Call: 45 * time.Second},
 		Users:  table(),
 		Create: &tsp.CreateRules{

@@ -13,6 +13,7 @@ import (
 	"writeback/pkg/tsp/httpcall"
 	"writeback/pkg/tsp/tsptest"
 	"writeback/pkg/tsp/webfleet"
+	webfleetbox "writeback/pkg/tsp/webfleet/box"
 )
 
 const common = "/extern?account=planted-account&action=updateDriverExtern&apikey=planted-key%2F%2B%26"
@@ -82,13 +83,13 @@ func TestQuotaWaitsItsWindow(t *testing.T) {
 // box is the adapter in front of a sandbox, which is strict and keeps what is written.
 func box(t *testing.T, own settings) (*webfleet.Provider, tsp.Connection) {
 	t.Helper()
-	sb := sandbox.New(sandbox.Config{})
+	sb := sandbox.New(sandbox.Config{Parts: []sandbox.Part{webfleetbox.Part()}})
 	server := httptest.NewServer(sb.Handler())
 	t.Cleanup(func() {
 		sb.Close()
 		server.Close()
 	})
-	for _, seed := range sandbox.Seeds() {
+	for _, seed := range sandbox.Seeds([]sandbox.Part{webfleetbox.Part()}) {
 		if seed.Provider == webfleet.Name {
 			p := webfleet.New(httpcall.New(httpcall.Config{}), webfleet.Config{BaseURL: server.URL + "/webfleet"})
 			return p, tsp.Connection{Credentials: seed.Credentials, Settings: own}
@@ -138,7 +139,7 @@ func TestSandbox_CreateUpdateReadList(t *testing.T) {
 func TestSandbox_TenCallsAMinute(t *testing.T) {
 	t.Parallel()
 	p, conn := box(t, nil)
-	u := tsp.UserUpdate{SourceID: sandbox.WebfleetUserID(5), Changes: changes{operation.FieldNotes: text("x")}}
+	u := tsp.UserUpdate{SourceID: webfleetbox.UserID(5), Changes: changes{operation.FieldNotes: text("x")}}
 	for range 10 {
 		_, err := p.UpdateUser(t.Context(), conn, u)
 		require.NoError(t, err)

@@ -73,7 +73,8 @@ func New(call *httpcall.Client, cfg Config) *Provider {
 // time; the rate is a careful guess, a write makes two calls.
 func (p *Provider) Describe() tsp.Description {
 	return tsp.Description{
-		Name:   Name,
+		Name: Name, Title: "Wialon",
+		Access: "session, renewed from a token",
 		Limits: tsp.Limits{PerSecond: 2, Burst: 4, InFlight: 1, Call: 45 * time.Second},
 		Users:  table(nil),
 		Create: &tsp.CreateRules{

@@ -13,6 +13,7 @@ import (
 	"writeback/pkg/tsp/httpcall"
 	"writeback/pkg/tsp/tsptest"
 	"writeback/pkg/tsp/wialon"
+	wialonbox "writeback/pkg/tsp/wialon/box"
 )
 
 func TestUpdate_Refusals(t *testing.T) {
@@ -45,13 +46,13 @@ func TestUpdate_Refusals(t *testing.T) {
 // box is the adapter in front of a sandbox, which is strict and keeps what is written.
 func box(t *testing.T) (*wialon.Provider, tsp.Connection, string) {
 	t.Helper()
-	sb := sandbox.New(sandbox.Config{})
+	sb := sandbox.New(sandbox.Config{Parts: []sandbox.Part{wialonbox.Part()}})
 	server := httptest.NewServer(sb.Handler())
 	t.Cleanup(func() {
 		sb.Close()
 		server.Close()
 	})
-	for _, seed := range sandbox.Seeds() {
+	for _, seed := range sandbox.Seeds([]sandbox.Part{wialonbox.Part()}) {
 		if seed.Provider == wialon.Name {
 			p := wialon.New(httpcall.New(httpcall.Config{}), wialon.Config{BaseURL: server.URL + "/wialon"})
 			return p, tsp.Connection{Credentials: seed.Credentials, Settings: seed.Settings}, server.URL
@@ -82,11 +83,11 @@ func TestSandbox_LoginCreateUpdateReadList(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, created.SourceID, again.SourceID)
 
-	before, err := p.ReadUser(t.Context(), conn, sandbox.WialonUserID(5))
+	before, err := p.ReadUser(t.Context(), conn, wialonbox.UserID(5))
 	require.NoError(t, err)
-	_, err = p.UpdateUser(t.Context(), conn, tsp.UserUpdate{SourceID: sandbox.WialonUserID(5), Changes: changes{operation.FieldNotes: text("a+b & <c>")}})
+	_, err = p.UpdateUser(t.Context(), conn, tsp.UserUpdate{SourceID: wialonbox.UserID(5), Changes: changes{operation.FieldNotes: text("a+b & <c>")}})
 	require.NoError(t, err)
-	after, err := p.ReadUser(t.Context(), conn, sandbox.WialonUserID(5))
+	after, err := p.ReadUser(t.Context(), conn, wialonbox.UserID(5))
 	require.NoError(t, err)
 	before[operation.FieldNotes] = text("a+b & <c>")
 	require.Equal(t, before, after, "nothing else is lost by the replace")
@@ -102,7 +103,7 @@ func TestSandbox_DeadSessionAsksForALogin(t *testing.T) {
 	t.Parallel()
 	p, conn, _ := box(t)
 	conn.Credentials["sid"] = "a-dead-session"
-	_, err := p.ReadUser(t.Context(), conn, sandbox.WialonUserID(5))
+	_, err := p.ReadUser(t.Context(), conn, wialonbox.UserID(5))
 	require.True(t, tsptest.Failure(t, err).Refresh)
 	conn.Credentials["token"] = "a-wrong-token"
 	_, err = p.Refresh(t.Context(), conn)

@@ -13,6 +13,7 @@ import (
 	"writeback/internal/devissuer"
 	"writeback/internal/history"
 	"writeback/internal/sandbox"
+	"writeback/pkg/tsp/all/boxes"
 )
 
 // Registry is what a registry file is made from.
@@ -34,7 +35,7 @@ func Foreign() string { return sandbox.ConnectionID(9) }
 // The others allow a few writes a minute.
 func Seeds() []sandbox.Seed {
 	loaded := []string{sandbox.Samsara, sandbox.Motive, sandbox.Geotab, sandbox.Simulator}
-	return slices.DeleteFunc(sandbox.Seeds(), func(s sandbox.Seed) bool { return !slices.Contains(loaded, s.Provider) })
+	return slices.DeleteFunc(boxes.Seeds(), func(s sandbox.Seed) bool { return !slices.Contains(loaded, s.Provider) })
 }
 
 // Write writes the file.

@@ -166,9 +166,7 @@ func (s *Stack) environ(name, admin, registry string) []string {
 		"WRITEBACK_REDIS_URL="+s.redisURL(name),
 		"WRITEBACK_ADMIN_ADDR="+admin,
 		"WRITEBACK_REGISTRY_FILE="+registry,
-		"WRITEBACK_SAMSARA_URL="+sandbox+"/samsara",
-		"WRITEBACK_MOTIVE_URL="+sandbox+"/motive",
-		"WRITEBACK_GEOTAB_URL="+sandbox+"/geotab",
+		"WRITEBACK_SANDBOX_URL="+sandbox,
 		"WRITEBACK_OPERATIONS_MAX_BYTES=256MiB", "WRITEBACK_EVENTS_MAX_BYTES=512MiB",
 		// One partner brings all the load; the bounds on it are tested elsewhere.
 		"WRITEBACK_SYNC_EVERY=0", "WRITEBACK_PROVIDER_LOCAL=true", "WRITEBACK_PARTNER_RATE=1000000", "WRITEBACK_PARTNER_BURST=1000000",

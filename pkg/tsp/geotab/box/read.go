@@ -1,28 +1,30 @@
-package sandbox
+package box
 
 import (
 	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
+
+	"writeback/internal/sandbox"
 )
 
 // maxPlainGet is where a list without resultsLimit is cut, without a sign.
 const maxPlainGet = 5000
 
-// show is a user as Geotab shows it: with the ruleset in force and no null.
-func (g *geotab) show(u *user) map[string]any {
-	u.mu.Lock()
-	fields, rows := u.fields, u.rules
-	u.mu.Unlock()
+// view is a user as Geotab shows it: with the ruleset in force and no null.
+func (g *geotab) View(u *sandbox.User) map[string]any {
+	u.Lock()
+	fields, rows := u.Fields, rowsOf(u)
+	u.Unlock()
 	out := maps.Clone(fields)
-	out["hosRuleSet"] = currentRule(rows, g.cfg.Now())
+	out["hosRuleSet"] = currentRule(rows, g.now())
 	return out
 }
 
 // get answers Get User.
-func (g *geotab) get(x *exchange, params map[string]any) answer {
-	if key := unknownKey(params, "typeName", "credentials", "search", "resultsLimit", "sort"); key != "" {
+func (g *geotab) get(x *sandbox.Exchange, params map[string]any) sandbox.Answer {
+	if key := sandbox.StrangeKey(params, "typeName", "credentials", "search", "resultsLimit", "sort"); key != "" {
 		return geotabFailure(excArgument, "Unknown parameter "+key)
 	}
 	wanted, wrong := geotabSearch(params)
@@ -38,15 +40,15 @@ func (g *geotab) get(x *exchange, params map[string]any) answer {
 		}
 		limit = int(n)
 	}
-	users, wrong := afterOffset(x.account, params)
+	users, wrong := afterOffset(x.Account, params)
 	if wrong != "" {
 		return geotabFailure(excArgument, wrong)
 	}
 	result := []any{}
 	if id := wanted["id"]; id != nil { // the hot case; an unknown id is no error
 		users = nil
-		if u := x.account.find(id.(string)); u != nil {
-			users = []*user{u}
+		if u := x.Account.Find(id.(string)); u != nil {
+			users = []*sandbox.User{u}
 		}
 	}
 	driversOnly := params["typeName"] == "Driver"
@@ -54,7 +56,7 @@ func (g *geotab) get(x *exchange, params map[string]any) answer {
 		if len(result) == limit {
 			break
 		}
-		fields := g.show(u)
+		fields := g.View(u)
 		if geotabMatches(fields, wanted) && (!driversOnly || fields["isDriver"] == true) {
 			result = append(result, fields)
 		}
@@ -91,7 +93,7 @@ func geotabSearch(params map[string]any) (wanted map[string]any, wrong string) {
 func geotabMatches(fields, wanted map[string]any) bool {
 	for key, want := range wanted {
 		if s, isText := want.(string); isText && key != "id" {
-			if !strings.EqualFold(text(fields, key), s) {
+			if !strings.EqualFold(sandbox.Text(fields, key), s) {
 				return false
 			}
 			continue
@@ -104,8 +106,8 @@ func geotabMatches(fields, wanted map[string]any) bool {
 }
 
 // afterOffset gives the users that a seek page looks at: those after the id.
-func afterOffset(a *account, params map[string]any) (users []*user, wrong string) {
-	users = a.list()
+func afterOffset(a *sandbox.Account, params map[string]any) (users []*sandbox.User, wrong string) {
+	users = a.List()
 	raw, sent := params["sort"]
 	if !sent || raw == nil {
 		return users, ""
@@ -114,7 +116,7 @@ func afterOffset(a *account, params map[string]any) (users []*user, wrong string
 	if !ok {
 		return nil, "sort must be an object"
 	}
-	if key := unknownKey(sort, "sortBy", "sortDirection", "offset"); key != "" {
+	if key := sandbox.StrangeKey(sort, "sortBy", "sortDirection", "offset"); key != "" {
 		return nil, "sort member " + key + " cannot be used with a sort by id"
 	}
 	if sort["sortBy"] != "id" || (sort["sortDirection"] != nil && sort["sortDirection"] != "asc") {
@@ -127,7 +129,7 @@ func afterOffset(a *account, params map[string]any) (users []*user, wrong string
 	case !isText:
 		return nil, "sort offset must be a string"
 	}
-	at := slices.IndexFunc(users, func(u *user) bool { return u.sourceID == offset })
+	at := slices.IndexFunc(users, func(u *sandbox.User) bool { return u.SourceID == offset })
 	if at < 0 {
 		return nil, "sort offset is not an id"
 	}
@@ -135,9 +137,9 @@ func afterOffset(a *account, params map[string]any) (users []*user, wrong string
 }
 
 // count answers GetCountOf User.
-func (g *geotab) count(x *exchange, params map[string]any) answer {
-	if key := unknownKey(params, "typeName", "credentials"); key != "" {
+func (g *geotab) count(x *sandbox.Exchange, params map[string]any) sandbox.Answer {
+	if key := sandbox.StrangeKey(params, "typeName", "credentials"); key != "" {
 		return geotabFailure(excArgument, "Unknown parameter "+key)
 	}
-	return geotabResult(len(x.account.list()))
+	return geotabResult(len(x.Account.List()))
 }

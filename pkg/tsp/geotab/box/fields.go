@@ -1,4 +1,4 @@
-package sandbox
+package box
 
 import (
 	"encoding/json"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"writeback/internal/sandbox"
 )
 
 // geotabField is what a User holds under one key. When a Set leaves the key out,
@@ -18,6 +20,9 @@ type geotabField struct {
 	driver bool // exists only where isDriver is true
 	server bool // computed by the server; a sent value is ignored
 }
+
+// wireTime is how times are written.
+const wireTime = "2006-01-02T15:04:05.000Z07:00"
 
 const never = "2050-01-01T00:00:00.000Z"
 
@@ -54,7 +59,7 @@ func geotabFields() map[string]geotabField {
 
 // geotabRecord is a seeded user. Its last keys are ones that Writeback's model
 // does not know; a client that does not carry them along loses them.
-func geotabRecord(p SeedUser, _ time.Time) map[string]any {
+func geotabRecord(p sandbox.SeedUser, _ time.Time) map[string]any {
 	everything := []any{map[string]any{"id": "GroupCompanyId"}}
 	return map[string]any{
 		"id": p.SourceID, "name": p.Email, "firstName": p.FirstName, "lastName": p.LastName, "isDriver": true,
@@ -66,11 +71,11 @@ func geotabRecord(p SeedUser, _ time.Time) map[string]any {
 		"companyName": "Northwind", "companyAddress": "2 Depot Road",
 		"isYardMoveEnabled": false, "isPersonalConveyanceEnabled": false, "isExemptHOSEnabled": false,
 		"isAdverseDrivingEnabled": false, "maxPCDistancePerDay": 0,
-		"timeZoneId": p.TimeZone, "activeFrom": seedTime.Format(samsaraTime), "activeTo": never,
+		"timeZoneId": p.TimeZone, "activeFrom": sandbox.SeedTime.Format(wireTime), "activeTo": never,
 		"userAuthenticationType": "BasicAuthentication", "changePassword": false,
 		"companyGroups": everything, "privateUserGroups": []any{}, "reportGroups": []any{},
 		"securityGroups": []any{map[string]any{"id": "GroupDriveUserSecurityId"}},
-		"lastAccessDate": seedTime.Format(samsaraTime), "isEULAAccepted": true, "isAutoAdded": false,
+		"lastAccessDate": sandbox.SeedTime.Format(wireTime), "isEULAAccepted": true, "isAutoAdded": false,
 		"isMetric": true, "language": "en", "firstDayOfWeek": "Sunday", "fuelEconomyUnit": "LitersPer100Km",
 		"tags":         []any{map[string]any{"id": "tagNight", "color": "#203040"}},
 		"scoreTicks":   json.Number("9223372036854775807"),
@@ -78,7 +83,9 @@ func geotabRecord(p SeedUser, _ time.Time) map[string]any {
 	}
 }
 
-func geotabClaims(fields map[string]any) []string { return claimOf(nil, "name", fields["name"]) }
+func geotabClaims(fields map[string]any) []string {
+	return sandbox.ClaimOf(nil, "name", fields["name"])
+}
 
 var (
 	countryCode = regexp.MustCompile(`^([A-Za-z]{2})?$`)
@@ -119,7 +126,7 @@ func isRefs(v any) bool {
 	list, ok := v.([]any)
 	for _, item := range list {
 		ref, _ := item.(map[string]any)
-		if text(ref, "id") == "" {
+		if sandbox.Text(ref, "id") == "" {
 			return false
 		}
 	}
@@ -128,20 +135,20 @@ func isRefs(v any) bool {
 
 // geotabRules are those that concern one value's form or several values.
 func (g *geotab) rules(e map[string]any) (kind, message string) {
-	name, phone := text(e, "name"), text(e, "phoneNumber")
+	name, phone := sandbox.Text(e, "name"), sandbox.Text(e, "phoneNumber")
 	switch {
 	case name == "":
 		return excArgumentNull, "name is required"
 	case strings.Contains(name, " "):
 		return excArgument, "name must not hold spaces"
-	case !countryCode.MatchString(text(e, "countryCode")):
+	case !countryCode.MatchString(sandbox.Text(e, "countryCode")):
 		return excArgument, "countryCode must be an ISO alpha-2 code"
 	case strings.HasPrefix(phone, "+") && !geotabPhone.MatchString(phone):
 		return excArgument, "phoneNumber must have a space between country code and number"
-	case !g.zones.valid(text(e, "timeZoneId")):
+	case !g.zones.Valid(sandbox.Text(e, "timeZoneId")):
 		return excArgument, "timeZoneId must be an IANA time zone"
 	}
-	switch text(e, "userAuthenticationType") {
+	switch sandbox.Text(e, "userAuthenticationType") {
 	case "BasicAuthentication", "None", "WindowsAuthentication", "MyAdmin", "SAML", "ClientCertificate":
 		return "", ""
 	default:

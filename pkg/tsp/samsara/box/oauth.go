@@ -1,4 +1,4 @@
-package sandbox
+package box
 
 import (
 	"crypto/rand"
@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"writeback/internal/sandbox"
 )
 
 // samsaraTokens says which access token opens which account, and exchanges refresh
@@ -19,28 +21,28 @@ type samsaraTokens struct {
 
 	mu        sync.RWMutex
 	access    map[string]accessToken
-	refresh   map[string]*account // those that were not used yet
-	refreshes map[*account]int64
+	refresh   map[string]*sandbox.Account // those that were not used yet
+	refreshes map[*sandbox.Account]int64
 }
 
 type accessToken struct {
-	account *account
+	account *sandbox.Account
 	ends    time.Time // zero: never
 }
 
-func newSamsaraTokens(accounts []*account, life time.Duration, now func() time.Time) *samsaraTokens {
+func newSamsaraTokens(accounts []*sandbox.Account, life time.Duration, now func() time.Time) *samsaraTokens {
 	t := &samsaraTokens{
 		life: life, now: now,
-		access: make(map[string]accessToken), refresh: make(map[string]*account), refreshes: make(map[*account]int64),
+		access: make(map[string]accessToken), refresh: make(map[string]*sandbox.Account), refreshes: make(map[*sandbox.Account]int64),
 	}
-	for token, a := range tokensOf(Samsara, accounts) {
-		r := a.credentials["refresh_token"]
+	for token, a := range sandbox.AccountsBy("access_token", accounts) {
+		r := a.Credentials["refresh_token"]
 		if r == "" {
 			t.access[token] = accessToken{account: a}
 			continue
 		}
-		if t.refresh[r] != nil || a.credentials["client_id"] == "" || a.credentials["client_secret"] == "" {
-			panic("sandbox: the OAuth credentials of connection " + a.connection + " are not whole or not unique")
+		if t.refresh[r] != nil || a.Credentials["client_id"] == "" || a.Credentials["client_secret"] == "" {
+			panic("sandbox: the OAuth credentials of connection " + a.Connection + " are not whole or not unique")
 		}
 		t.refresh[r] = a
 		t.access[token] = accessToken{account: a, ends: now().Add(life)}
@@ -49,7 +51,7 @@ func newSamsaraTokens(accounts []*account, life time.Duration, now func() time.T
 }
 
 // account gives whose token it is; nil if it is not one or has ended.
-func (t *samsaraTokens) account(token string) *account {
+func (t *samsaraTokens) account(token string) *sandbox.Account {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	held, ok := t.access[token]
@@ -60,7 +62,7 @@ func (t *samsaraTokens) account(token string) *account {
 }
 
 // owner gives whose refresh token it is; nil if it is none, or was used.
-func (t *samsaraTokens) owner(refresh string) *account {
+func (t *samsaraTokens) owner(refresh string) *sandbox.Account {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.refresh[refresh]
@@ -92,65 +94,56 @@ func (t *samsaraTokens) end(connection string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	maps.DeleteFunc(t.access, func(_ string, held accessToken) bool {
-		return !held.ends.IsZero() && (connection == "" || held.account.connection == connection)
+		return !held.ends.IsZero() && (connection == "" || held.account.Connection == connection)
 	})
 }
 
 // token answers POST /oauth2/token. Errors are those of RFC 6749, section 5.2.
-func (s *samsara) token(x *exchange) action {
-	if x.r.Method != http.MethodPost {
+func (s *samsara) token(x *sandbox.Exchange) sandbox.Action {
+	if x.Request.Method != http.MethodPost {
 		return nil
 	}
-	x.class, x.name = classLogin, "refresh token"
-	form, err := url.ParseQuery(string(x.body))
-	kind, _, kindErr := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
-	if err != nil || kindErr != nil || kind != "application/x-www-form-urlencoded" || repeated(form) {
-		return func() answer { return s.oauthError(x, http.StatusBadRequest, "invalid_request") }
+	x.Class, x.Name = sandbox.ClassLogin, "refresh token"
+	form, err := url.ParseQuery(string(x.Body))
+	kind, _, kindErr := mime.ParseMediaType(x.Request.Header.Get("Content-Type"))
+	if err != nil || kindErr != nil || kind != "application/x-www-form-urlencoded" || sandbox.Repeated(form) {
+		return func() sandbox.Answer { return s.oauthError(x, http.StatusBadRequest, "invalid_request") }
 	}
 	owner := s.tokens.owner(form.Get("refresh_token"))
-	x.account = owner
-	return func() answer {
-		id, secret, basic := x.r.BasicAuth()
+	x.Account = owner
+	return func() sandbox.Answer {
+		id, secret, basic := x.Request.BasicAuth()
 		switch {
 		case !basic || !s.client(id, secret):
-			return s.oauthError(x, http.StatusUnauthorized, "invalid_client").with("WWW-Authenticate", "Basic")
+			return s.oauthError(x, http.StatusUnauthorized, "invalid_client").With("WWW-Authenticate", "Basic")
 		case form.Get("grant_type") == "":
 			return s.oauthError(x, http.StatusBadRequest, "invalid_request")
 		case form.Get("grant_type") != "refresh_token":
 			return s.oauthError(x, http.StatusBadRequest, "unsupported_grant_type")
-		case owner == nil || owner.credentials["client_id"] != id:
+		case owner == nil || owner.Credentials["client_id"] != id:
 			return s.oauthError(x, http.StatusBadRequest, "invalid_grant")
 		}
 		access, next, count := s.tokens.exchange(form.Get("refresh_token"))
 		if count == 0 {
 			return s.oauthError(x, http.StatusBadRequest, "invalid_grant")
 		}
-		x.refreshes = count
-		return jsonAnswer(http.StatusOK, map[string]any{
+		x.Refreshes = count
+		return sandbox.JSONAnswer(http.StatusOK, map[string]any{
 			"access_token": access, "refresh_token": next, "token_type": "bearer", "expires_in": int64(s.tokens.life.Seconds()),
-		}).with("Request-Id", x.requestID)
+		}).With("Request-Id", x.RequestID)
 	}
-}
-
-func repeated(form url.Values) bool {
-	for _, values := range form {
-		if len(values) > 1 {
-			return true
-		}
-	}
-	return false
 }
 
 // client reports whether an app has this id and secret.
 func (s *samsara) client(id, secret string) bool {
 	for _, a := range s.accounts {
-		if id != "" && a.credentials["client_id"] == id {
-			return a.credentials["client_secret"] == secret
+		if id != "" && a.Credentials["client_id"] == id {
+			return a.Credentials["client_secret"] == secret
 		}
 	}
 	return false
 }
 
-func (s *samsara) oauthError(x *exchange, status int, code string) answer {
-	return jsonAnswer(status, map[string]string{"error": code}).with("Request-Id", x.requestID)
+func (s *samsara) oauthError(x *sandbox.Exchange, status int, code string) sandbox.Answer {
+	return sandbox.JSONAnswer(status, map[string]string{"error": code}).With("Request-Id", x.RequestID)
 }

@@ -1,4 +1,4 @@
-package sandbox
+package box
 
 import (
 	"encoding/json"
@@ -8,20 +8,22 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"writeback/internal/sandbox"
 )
 
 // read takes the body of a write and drops the keys that Motive would not look
 // at: unknown ones, and those of another role.
-func (m *motive) read(x *exchange, roleNow string) (map[string]any, *answer) {
-	refuse := func(status int, message string) (map[string]any, *answer) {
+func (m *motive) read(x *sandbox.Exchange, roleNow string) (map[string]any, *sandbox.Answer) {
+	refuse := func(status int, message string) (map[string]any, *sandbox.Answer) {
 		a := m.fail(status, message)
 		return nil, &a
 	}
-	if !x.isJSON() {
+	if !x.IsJSON() {
 		return refuse(http.StatusBadRequest, "content type must be application/json")
 	}
 	var body map[string]any
-	if err := decodeJSON(x.body, &body); err != nil || body == nil {
+	if err := sandbox.DecodeJSON(x.Body, &body); err != nil || body == nil {
 		return refuse(http.StatusBadRequest, "the body is not a JSON object")
 	}
 	keys := slices.Sorted(maps.Keys(body)) // so that the same body gets the same answer
@@ -42,47 +44,47 @@ func (m *motive) read(x *exchange, roleNow string) (map[string]any, *answer) {
 		field, known := m.fields[key]
 		if !known || (field.driver && role != "driver") || (field.fleet && role != "fleet_user") {
 			delete(body, key)
-			x.ignore(key)
+			x.Ignore(key)
 		}
 	}
 	return body, nil
 }
 
-func (m *motive) update(x *exchange) answer {
-	u := x.user
+func (m *motive) update(x *sandbox.Exchange) sandbox.Answer {
+	u := x.User
 	if u == nil {
 		return m.fail(http.StatusNotFound, "user not found")
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	body, refusal := m.read(x, text(u.fields, "role"))
+	u.Lock()
+	defer u.Unlock()
+	body, refusal := m.read(x, sandbox.Text(u.Fields, "role"))
 	if refusal != nil {
 		return *refusal
 	}
-	next := maps.Clone(u.fields)
+	next := maps.Clone(u.Fields)
 	if message := m.apply(next, body); message != "" {
 		return m.fail(http.StatusUnprocessableEntity, message)
 	}
-	if conflict := x.account.claim(u, motiveClaims(next)); conflict != "" {
+	if conflict := x.Account.Claim(u, motiveClaims(next)); conflict != "" {
 		return m.fail(http.StatusUnprocessableEntity, conflict+" has already been taken")
 	}
-	u.fields = next
-	u.applied++
-	x.applied = u.applied
+	u.Fields = next
+	u.Applied++
+	x.Applied = u.Applied
 	return m.one(http.StatusOK, next)
 }
 
-func (m *motive) create(x *exchange) answer {
+func (m *motive) create(x *sandbox.Exchange) sandbox.Answer {
 	body, refusal := m.read(x, "")
 	if refusal != nil {
 		return *refusal
 	}
 	for _, key := range []string{"first_name", "last_name", "role"} {
-		if text(body, key) == "" {
+		if sandbox.Text(body, key) == "" {
 			return m.fail(http.StatusUnprocessableEntity, key+" can't be blank")
 		}
 	}
-	if text(body, "email") == "" && (text(body, "username") == "" || text(body, "password") == "") {
+	if sandbox.Text(body, "email") == "" && (sandbox.Text(body, "username") == "" || sandbox.Text(body, "password") == "") {
 		return m.fail(http.StatusUnprocessableEntity, "email can't be blank")
 	}
 	fields := map[string]any{
@@ -94,10 +96,10 @@ func (m *motive) create(x *exchange) answer {
 	if message := m.apply(fields, body); message != "" {
 		return m.fail(http.StatusUnprocessableEntity, message)
 	}
-	u := &user{fields: fields, applied: 1}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	conflict := x.account.add(u, motiveClaims(fields), func(n int) string {
+	u := &sandbox.User{Fields: fields, Applied: 1}
+	u.Lock()
+	defer u.Unlock()
+	conflict := x.Account.Add(u, motiveClaims(fields), func(n int) string {
 		id := fmt.Sprintf("%d", 7_000_000+n)
 		fields["id"] = json.Number(id)
 		return id
@@ -105,7 +107,7 @@ func (m *motive) create(x *exchange) answer {
 	if conflict != "" {
 		return m.fail(http.StatusUnprocessableEntity, conflict+" has already been taken")
 	}
-	x.applied = 1
+	x.Applied = 1
 	return m.one(http.StatusCreated, fields)
 }
 
@@ -148,27 +150,27 @@ func (m *motive) fitRole(fields map[string]any) {
 
 func motiveRules(fields, body map[string]any) string {
 	for _, key := range []string{"first_name", "last_name"} {
-		if text(fields, key) == "" {
+		if sandbox.Text(fields, key) == "" {
 			return key + " can't be blank"
 		}
 	}
-	if email := text(fields, "email"); email != "" && !strings.Contains(strings.Trim(email, "@"), "@") {
+	if email := sandbox.Text(fields, "email"); email != "" && !strings.Contains(strings.Trim(email, "@"), "@") {
 		return "email is invalid"
 	}
-	if text(fields, "email") == "" && text(fields, "username") == "" {
+	if sandbox.Text(fields, "email") == "" && sandbox.Text(fields, "username") == "" {
 		return "email can't be blank"
 	}
 	if fields["role"] != "driver" {
 		return ""
 	}
-	if state := text(fields, "drivers_license_state"); state != "" && !isLicenseRegion(state) {
+	if state := sandbox.Text(fields, "drivers_license_state"); state != "" && !sandbox.IsLicenseRegion(state) {
 		return "drivers_license_state is invalid"
 	}
-	if !trackingFits(text(fields, "time_tracking_mode"), text(fields, "eld_mode")) {
+	if !trackingFits(sandbox.Text(fields, "time_tracking_mode"), sandbox.Text(fields, "eld_mode")) {
 		return "time_tracking_mode does not fit eld_mode"
 	}
 	// An old exception stays on when the cycle changes; a sent one must fit.
-	cycle := text(fields, "cycle")
+	cycle := sandbox.Text(fields, "cycle")
 	for _, key := range motiveExceptions[:5] {
 		if body[key] == true && !slices.Contains(motiveAllows(cycle), key) {
 			return key + " is not allowed for the cycle"
@@ -193,7 +195,7 @@ func externalIDs(now any, sent []any) (ids []any, wrong string) {
 	ids = slices.Clone(ids)
 	for _, item := range sent {
 		attributes, _ := item.(map[string]any)
-		id, integration := text(attributes, "external_id"), text(attributes, "integration_name")
+		id, integration := sandbox.Text(attributes, "external_id"), sandbox.Text(attributes, "integration_name")
 		if id == "" || integration == "" {
 			return nil, "external_ids external_id and integration_name can't be blank"
 		}

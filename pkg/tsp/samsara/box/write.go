@@ -1,4 +1,4 @@
-package sandbox
+package box
 
 import (
 	"encoding/json"
@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"writeback/internal/sandbox"
 )
 
-const samsaraTime = "2006-01-02T15:04:05.000Z07:00"
+const SamsaraTime = "2006-01-02T15:04:05.000Z07:00"
 
 // samsaraTags are the tags that every organisation has.
 var samsaraTags = map[string]map[string]any{
@@ -20,7 +22,7 @@ var samsaraTags = map[string]map[string]any{
 
 // samsaraRecord is a seeded driver. It carries keys that Writeback's model does
 // not know, so that a loss shows.
-func samsaraRecord(p SeedUser, _ time.Time) map[string]any {
+func samsaraRecord(p sandbox.SeedUser, _ time.Time) map[string]any {
 	return map[string]any{
 		"id": p.SourceID, "name": p.FirstName + " " + p.LastName, "username": p.Username,
 		"phone": "+1 " + p.Phone, "licenseNumber": p.LicenseNumber, "licenseState": p.LicenseRegion,
@@ -36,15 +38,15 @@ func samsaraRecord(p SeedUser, _ time.Time) map[string]any {
 		"externalIds": map[string]any{"payrollId": p.EmployeeNumber, "samsara.badge": "badge-" + p.SourceID},
 		"tags":        []any{samsaraTags["3914"]}, "vehicleGroupTag": samsaraTags["3920"],
 		"coachingAssignment": map[string]any{"coachId": json.Number("9007199254740993"), "cadence": "weekly"},
-		"createdAtTime":      seedTime.Format(time.RFC3339), "updatedAtTime": seedTime.Format(samsaraTime),
+		"createdAtTime":      sandbox.SeedTime.Format(time.RFC3339), "updatedAtTime": sandbox.SeedTime.Format(SamsaraTime),
 	}
 }
 
 // samsaraClaims are the values that must be unique in the organisation.
 func samsaraClaims(fields map[string]any) []string {
-	claims := claimOf(nil, "username", fields["username"])
-	if number, state := text(fields, "licenseNumber"), text(fields, "licenseState"); number != "" && state != "" {
-		claims = claimOf(claims, "licenseNumber", number+"/"+state)
+	claims := sandbox.ClaimOf(nil, "username", fields["username"])
+	if number, state := sandbox.Text(fields, "licenseNumber"), sandbox.Text(fields, "licenseState"); number != "" && state != "" {
+		claims = sandbox.ClaimOf(claims, "licenseNumber", number+"/"+state)
 	}
 	ids, _ := fields["externalIds"].(map[string]any)
 	for key, value := range ids {
@@ -58,19 +60,19 @@ func samsaraClaims(fields map[string]any) []string {
 func externalClaim(key, value string) string { return "externalIds\x00" + key + ":" + value }
 
 // body reads and checks the shape of a request body.
-func (s *samsara) body(x *exchange) (body map[string]any, refusal *answer) {
-	bad := func(status int, message string) *answer {
+func (s *samsara) body(x *sandbox.Exchange) (body map[string]any, refusal *sandbox.Answer) {
+	bad := func(status int, message string) *sandbox.Answer {
 		a := s.fail(x, status, message)
 		return &a
 	}
-	if !x.isJSON() {
+	if !x.IsJSON() {
 		return nil, bad(http.StatusBadRequest, "Content-Type must be application/json")
 	}
-	if err := decodeJSON(x.body, &body); err != nil || body == nil {
+	if err := sandbox.DecodeJSON(x.Body, &body); err != nil || body == nil {
 		return nil, bad(http.StatusBadRequest, "Invalid JSON: the body must be one object")
 	}
 	schema, checked := s.schema.create, body
-	if x.user != nil {
+	if x.User != nil {
 		schema = s.schema.update
 		// Null is documented for this key alone: it deletes the override.
 		if v, sent := body["usDriverRulesetOverride"]; sent && v == nil {
@@ -87,26 +89,26 @@ func (s *samsara) body(x *exchange) (body map[string]any, refusal *answer) {
 	return body, nil
 }
 
-func (s *samsara) patch(x *exchange) answer {
+func (s *samsara) patch(x *sandbox.Exchange) sandbox.Answer {
 	body, refusal := s.body(x)
 	if refusal != nil {
 		return *refusal
 	}
-	u := x.user
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	next := maps.Clone(u.fields)
+	u := x.User
+	u.Lock()
+	defer u.Unlock()
+	next := maps.Clone(u.Fields)
 	s.apply(next, body)
-	if conflict := x.account.claim(u, samsaraClaims(next)); conflict != "" {
+	if conflict := x.Account.Claim(u, samsaraClaims(next)); conflict != "" {
 		return s.fail(x, http.StatusBadRequest, "Duplicate value for "+conflict)
 	}
-	u.fields = next
-	u.applied++
-	x.applied = u.applied
+	u.Fields = next
+	u.Applied++
+	x.Applied = u.Applied
 	return s.one(x, next)
 }
 
-func (s *samsara) create(x *exchange) answer {
+func (s *samsara) create(x *sandbox.Exchange) sandbox.Answer {
 	body, refusal := s.body(x)
 	if refusal != nil {
 		return *refusal
@@ -120,10 +122,10 @@ func (s *samsara) create(x *exchange) answer {
 		"createdAtTime": s.now().UTC().Format(time.RFC3339),
 	}
 	s.apply(fields, body)
-	u := &user{fields: fields, applied: 1}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	conflict := x.account.add(u, samsaraClaims(fields), func(n int) string {
+	u := &sandbox.User{Fields: fields, Applied: 1}
+	u.Lock()
+	defer u.Unlock()
+	conflict := x.Account.Add(u, samsaraClaims(fields), func(n int) string {
 		id := fmt.Sprintf("%d", 52_000_000_000+n)
 		fields["id"] = id
 		return id
@@ -131,7 +133,7 @@ func (s *samsara) create(x *exchange) answer {
 	if conflict != "" {
 		return s.fail(x, http.StatusBadRequest, "Duplicate value for "+conflict)
 	}
-	x.applied = 1
+	x.Applied = 1
 	return s.one(x, fields)
 }
 
@@ -142,10 +144,10 @@ func (s *samsara) rules(body map[string]any) string {
 	switch {
 	case hasUsername && strings.ContainsAny(username, " @"):
 		return "Invalid value for username. Must not hold spaces or '@'"
-	case hasZone && !s.zones.valid(zone):
+	case hasZone && !s.zones.Valid(zone):
 		return "Invalid value for timezone. Must be an IANA time zone"
 	}
-	if state, _ := body["licenseState"].(string); state != "" && !isLicenseRegion(state) {
+	if state, _ := body["licenseState"].(string); state != "" && !sandbox.IsLicenseRegion(state) {
 		return "Invalid value for licenseState. Must be the abbreviation of a state, territory or province"
 	}
 	if email, _ := body["email"].(string); email != "" && !strings.Contains(strings.Trim(email, "@"), "@") {
@@ -240,7 +242,7 @@ func (s *samsara) apply(fields, body map[string]any) {
 			fields[key] = v
 		}
 	}
-	fields["updatedAtTime"] = s.now().UTC().Format(samsaraTime)
+	fields["updatedAtTime"] = s.now().UTC().Format(SamsaraTime)
 }
 
 func setOrDelete(fields map[string]any, key string, v map[string]any) {

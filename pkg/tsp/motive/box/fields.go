@@ -1,4 +1,4 @@
-package sandbox
+package box
 
 import (
 	"encoding/json"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"writeback/internal/sandbox"
 )
 
 // motiveField is what Motive takes under one key.
@@ -157,7 +159,7 @@ func motiveAllows(cycle string) []string {
 
 // motiveRecord is a seeded user as it is stored. It carries keys that Writeback's
 // model does not know.
-func motiveRecord(p SeedUser, _ time.Time) map[string]any {
+func motiveRecord(p sandbox.SeedUser, _ time.Time) map[string]any {
 	fields := map[string]any{
 		"id": json.Number(p.SourceID), "first_name": p.FirstName, "last_name": p.LastName, "email": p.Email,
 		"phone": p.Phone, "phone_country_code": "+1", "phone_ext": nil, "company_reference_id": nil,
@@ -208,12 +210,12 @@ func motiveZoneOf(iana string) string {
 
 // motiveClaims are the values that must be unique in the company.
 func motiveClaims(fields map[string]any) []string {
-	claims := claimOf(nil, "email", fields["email"])
-	claims = claimOf(claims, "username", fields["username"])
+	claims := sandbox.ClaimOf(nil, "email", fields["email"])
+	claims = sandbox.ClaimOf(claims, "username", fields["username"])
 	ids, _ := fields["external_ids"].([]any)
 	for _, e := range ids {
 		id, _ := e.(map[string]any)
-		claims = append(claims, externalIDClaim(text(id, "external_id"), text(id, "integration_name")))
+		claims = append(claims, externalIDClaim(sandbox.Text(id, "external_id"), sandbox.Text(id, "integration_name")))
 	}
 	return claims
 }

@@ -1,4 +1,4 @@
-package sandbox
+package box
 
 import (
 	"crypto/rand"
@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"writeback/internal/sandbox"
 )
 
 // motiveTokens says which access token opens which account, and gives out new
@@ -19,43 +21,40 @@ type motiveTokens struct {
 
 	mu        sync.Mutex
 	access    map[string]*motiveToken
-	refresh   map[string]*account
-	codes     map[string]*account // those that were not used yet
-	refreshes map[*account]int64
+	refresh   map[string]*sandbox.Account
+	codes     map[string]*sandbox.Account // those that were not used yet
+	refreshes map[*sandbox.Account]int64
 }
 
 // motiveToken is one access token.
 type motiveToken struct {
-	account *account
+	account *sandbox.Account
 	ends    time.Time // zero: never
 	// replaced is the refresh token that dies when this token is first used.
 	replaced string
 }
 
-func newMotiveTokens(accounts []*account, life time.Duration, now func() time.Time) *motiveTokens {
+func newMotiveTokens(accounts []*sandbox.Account, life time.Duration, now func() time.Time) *motiveTokens {
 	t := &motiveTokens{
 		life: life, now: now, access: make(map[string]*motiveToken),
-		refresh: make(map[string]*account), codes: make(map[string]*account), refreshes: make(map[*account]int64),
+		refresh: make(map[string]*sandbox.Account), codes: make(map[string]*sandbox.Account), refreshes: make(map[*sandbox.Account]int64),
 	}
 	for _, a := range accounts {
-		if a.provider != Motive {
-			continue
-		}
-		token, refresh, code := a.credentials["access_token"], a.credentials["refresh_token"], a.credentials["auth_code"]
+		token, refresh, code := a.Credentials["access_token"], a.Credentials["refresh_token"], a.Credentials["auth_code"]
 		renewable := refresh != "" || code != ""
-		whole := a.credentials["client_id"] != "" && a.credentials["client_secret"] != "" && a.credentials["redirect_uri"] != ""
+		whole := a.Credentials["client_id"] != "" && a.Credentials["client_secret"] != "" && a.Credentials["redirect_uri"] != ""
 		switch {
 		case token == "" && !renewable, t.access[token] != nil:
-			panic("sandbox: the access token of connection " + a.connection + " is empty or not unique")
+			panic("sandbox: the access token of connection " + a.Connection + " is empty or not unique")
 		case renewable && !whole, t.refresh[refresh] != nil, t.codes[code] != nil:
-			panic("sandbox: the OAuth credentials of connection " + a.connection + " are not whole or not unique")
+			panic("sandbox: the OAuth credentials of connection " + a.Connection + " are not whole or not unique")
 		}
 		t.seed(a, token, refresh, code)
 	}
 	return t
 }
 
-func (t *motiveTokens) seed(a *account, token, refresh, code string) {
+func (t *motiveTokens) seed(a *sandbox.Account, token, refresh, code string) {
 	held := &motiveToken{account: a}
 	if refresh != "" || code != "" {
 		held.ends = t.now().Add(t.life)
@@ -73,7 +72,7 @@ func (t *motiveTokens) seed(a *account, token, refresh, code string) {
 
 // account gives whose token it is; nil if it is not one or has ended. The refresh
 // token before it is of no use from now on.
-func (t *motiveTokens) account(token string) *account {
+func (t *motiveTokens) account(token string) *sandbox.Account {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	held := t.access[token]
@@ -88,7 +87,7 @@ func (t *motiveTokens) account(token string) *account {
 }
 
 // owner gives whose grant it is; nil if it is none, or was used.
-func (t *motiveTokens) owner(kind, grant string) *account {
+func (t *motiveTokens) owner(kind, grant string) *sandbox.Account {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if kind == "authorization_code" {
@@ -123,7 +122,7 @@ func (t *motiveTokens) end(connection string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	maps.DeleteFunc(t.access, func(_ string, held *motiveToken) bool {
-		return !held.ends.IsZero() && (connection == "" || held.account.connection == connection)
+		return !held.ends.IsZero() && (connection == "" || held.account.Connection == connection)
 	})
 }
 
@@ -131,29 +130,29 @@ func (t *motiveTokens) end(connection string) {
 var motiveGrants = map[string]string{"refresh_token": "refresh_token", "authorization_code": "code"}
 
 // token answers POST /oauth/token. Errors are those of RFC 6749, section 5.2.
-func (m *motive) token(x *exchange) action {
-	if x.r.Method != http.MethodPost {
+func (m *motive) token(x *sandbox.Exchange) sandbox.Action {
+	if x.Request.Method != http.MethodPost {
 		return nil
 	}
-	x.class, x.name = classLogin, "refresh token"
-	form, err := url.ParseQuery(string(x.body))
-	kind, _, kindErr := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
-	if err != nil || kindErr != nil || kind != "application/x-www-form-urlencoded" || repeated(form) {
-		return func() answer { return motiveOAuthError(http.StatusBadRequest, "invalid_request") }
+	x.Class, x.Name = sandbox.ClassLogin, "refresh token"
+	form, err := url.ParseQuery(string(x.Body))
+	kind, _, kindErr := mime.ParseMediaType(x.Request.Header.Get("Content-Type"))
+	if err != nil || kindErr != nil || kind != "application/x-www-form-urlencoded" || sandbox.Repeated(form) {
+		return func() sandbox.Answer { return motiveOAuthError(http.StatusBadRequest, "invalid_request") }
 	}
 	grantType := form.Get("grant_type")
 	grant := form.Get(motiveGrants[grantType])
-	x.account = m.tokens.owner(grantType, grant)
-	return func() answer {
-		if status, code := m.refuseGrant(form, x.account); code != "" {
+	x.Account = m.tokens.owner(grantType, grant)
+	return func() sandbox.Answer {
+		if status, code := m.refuseGrant(form, x.Account); code != "" {
 			return motiveOAuthError(status, code)
 		}
 		access, next, count := m.tokens.exchange(grantType, grant)
 		if count == 0 {
 			return motiveOAuthError(http.StatusBadRequest, "invalid_grant")
 		}
-		x.refreshes = count
-		return jsonAnswer(http.StatusOK, map[string]any{
+		x.Refreshes = count
+		return sandbox.JSONAnswer(http.StatusOK, map[string]any{
 			"access_token": access, "refresh_token": next, "token_type": "Bearer", "scope": "users.read users.manage",
 			"expires_in": int64(m.tokens.life.Seconds()), "created_at": m.now().Unix(),
 		})
@@ -161,7 +160,7 @@ func (m *motive) token(x *exchange) action {
 }
 
 // refuseGrant gives what is wrong with a token call, or "".
-func (m *motive) refuseGrant(form url.Values, owner *account) (status int, code string) {
+func (m *motive) refuseGrant(form url.Values, owner *sandbox.Account) (status int, code string) {
 	key, known := motiveGrants[form.Get("grant_type")]
 	for _, name := range []string{"grant_type", "client_id", "client_secret", "redirect_uri"} {
 		if form.Get(name) == "" {
@@ -176,12 +175,12 @@ func (m *motive) refuseGrant(form url.Values, owner *account) (status int, code 
 		return http.StatusBadRequest, "invalid_request"
 	case m.apps[id] != secret:
 		return http.StatusUnauthorized, "invalid_client"
-	case owner == nil, owner.credentials["client_id"] != id, owner.credentials["redirect_uri"] != form.Get("redirect_uri"):
+	case owner == nil, owner.Credentials["client_id"] != id, owner.Credentials["redirect_uri"] != form.Get("redirect_uri"):
 		return http.StatusBadRequest, "invalid_grant"
 	}
 	return 0, ""
 }
 
-func motiveOAuthError(status int, code string) answer {
-	return jsonAnswer(status, map[string]string{"error": code, "error_description": "The grant or the client is not accepted."})
+func motiveOAuthError(status int, code string) sandbox.Answer {
+	return sandbox.JSONAnswer(status, map[string]string{"error": code, "error_description": "The grant or the client is not accepted."})
 }

@@ -1,17 +1,19 @@
-package sandbox
+package box
 
 import (
 	"crypto/rand"
 	"strings"
 	"sync"
 	"time"
+
+	"writeback/internal/sandbox"
 )
 
 // maxSessions of one account: an older one dies when as many newer were made.
 const maxSessions = 100
 
 type session struct {
-	account *account
+	account *sandbox.Account
 	login   login
 	expires time.Time
 }
@@ -23,15 +25,15 @@ type sessionList struct {
 
 	mu    sync.RWMutex
 	byID  map[string]session
-	order map[*account][]string
+	order map[*sandbox.Account][]string
 }
 
 func newSessionList(life time.Duration, now func() time.Time) *sessionList {
-	return &sessionList{life: life, now: now, byID: make(map[string]session), order: make(map[*account][]string)}
+	return &sessionList{life: life, now: now, byID: make(map[string]session), order: make(map[*sandbox.Account][]string)}
 }
 
 // start makes a session and gives its id.
-func (l *sessionList) start(a *account, who login) string {
+func (l *sessionList) start(a *sandbox.Account, who login) string {
 	id := rand.Text()[:22]
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,7 +49,7 @@ func (l *sessionList) start(a *account, who login) string {
 
 // account gives whose session it is; nil if it is not one, has ended, or belongs
 // to another database or user name.
-func (l *sessionList) account(who login) *account {
+func (l *sessionList) account(who login) *sandbox.Account {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	s, ok := l.byID[who.sessionID]
@@ -76,7 +78,7 @@ func (l *sessionList) end(connection string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for a, ids := range l.order {
-		if connection != "" && a.connection != connection {
+		if connection != "" && a.Connection != connection {
 			continue
 		}
 		for _, id := range ids {
@@ -84,51 +86,4 @@ func (l *sessionList) end(connection string) {
 		}
 		delete(l.order, a)
 	}
-}
-
-// announcedLimit is what the headers count down from when nothing is enforced.
-const announcedLimit = 650
-
-// maxWindows bounds the limiter's memory: logins may name anybody.
-const maxWindows = 10_000
-
-// limiter counts calls in windows of a minute. Safe for concurrent use.
-type limiter struct {
-	now func() time.Time
-
-	mu      sync.Mutex
-	windows map[string]window
-}
-
-type window struct {
-	start time.Time
-	used  int
-}
-
-func newLimiter(now func() time.Time) *limiter {
-	return &limiter{now: now, windows: make(map[string]window)}
-}
-
-// take counts one call and gives how many are left, or, over the limit, how long
-// to wait. A limit that is not positive is not enforced.
-func (l *limiter) take(key string, limit int) (left int, wait time.Duration) {
-	now := l.now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w, ok := l.windows[key]
-	if !ok || now.Sub(w.start) >= time.Minute {
-		if len(l.windows) >= maxWindows {
-			clear(l.windows)
-		}
-		w = window{start: now}
-	}
-	if limit > 0 && w.used >= limit {
-		return 0, w.start.Add(time.Minute).Sub(now)
-	}
-	w.used++
-	l.windows[key] = w
-	if limit <= 0 {
-		limit = announcedLimit
-	}
-	return max(limit-w.used, 0), 0
 }

@@ -1,4 +1,4 @@
-package sandbox
+package box
 
 import (
 	"fmt"
@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"writeback/internal/sandbox"
 )
 
 // entityOf gives the entity of a write, or the failure.
-func entityOf(params map[string]any) (map[string]any, *answer) {
-	if key := unknownKey(params, "typeName", "credentials", "entity"); key != "" {
+func entityOf(params map[string]any) (map[string]any, *sandbox.Answer) {
+	if key := sandbox.StrangeKey(params, "typeName", "credentials", "entity"); key != "" {
 		a := geotabFailure(excArgument, "Unknown parameter "+key)
 		return nil, &a
 	}
@@ -24,36 +26,36 @@ func entityOf(params map[string]any) (map[string]any, *answer) {
 
 // set answers Set User. It replaces the whole entity: a key that is left out is
 // reset, or gone if it has no default.
-func (g *geotab) set(x *exchange, params map[string]any) answer {
+func (g *geotab) set(x *sandbox.Exchange, params map[string]any) sandbox.Answer {
 	entity, failure := entityOf(params)
 	if failure != nil {
 		return *failure
 	}
-	u := x.user
-	if text(entity, "id") == "" {
+	u := x.User
+	if sandbox.Text(entity, "id") == "" {
 		return geotabFailure(excArgumentNull, "entity.id is required")
 	}
 	if u == nil {
 		return geotabFailure(excArgument, "The entity was not found")
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if kind, message := g.checkEntity(entity, u.fields); message != "" {
+	u.Lock()
+	defer u.Unlock()
+	if kind, message := g.checkEntity(entity, u.Fields); message != "" {
 		return geotabFailure(kind, message)
 	}
-	if entity["isDriver"] == true && u.fields["isDriver"] != true && len(refs(entity, "driverGroups")) == 0 {
+	if entity["isDriver"] == true && u.Fields["isDriver"] != true && len(refs(entity, "driverGroups")) == 0 {
 		return geotabFailure(excArgument, "driverGroups is required to make a user a driver")
 	}
 	next := g.replace(x, u, entity)
 	if kind, message := g.rules(next); message != "" {
 		return geotabFailure(kind, message)
 	}
-	if conflict := x.account.claim(u, geotabClaims(next)); conflict != "" {
+	if conflict := x.Account.Claim(u, geotabClaims(next)); conflict != "" {
 		return geotabFailure(excDuplicate, conflict+" is already used")
 	}
-	u.fields = next
-	u.applied++
-	x.applied = u.applied
+	u.Fields = next
+	u.Applied++
+	x.Applied = u.Applied
 	return geotabResult(nil)
 }
 
@@ -85,7 +87,7 @@ func (g *geotab) checkEntity(entity, stored map[string]any) (kind, message strin
 
 // replace makes the entity that is stored: what was sent, defaults for what was
 // not, and the server's own values where it computes them.
-func (g *geotab) replace(x *exchange, u *user, sent map[string]any) map[string]any {
+func (g *geotab) replace(x *sandbox.Exchange, u *sandbox.User, sent map[string]any) map[string]any {
 	next := maps.Clone(sent)
 	isDriver := sent["isDriver"] == true
 	for key, field := range g.fields {
@@ -96,38 +98,38 @@ func (g *geotab) replace(x *exchange, u *user, sent map[string]any) map[string]a
 		case field.driver && !isDriver:
 			delete(next, key)
 			if has {
-				x.ignore(key)
+				x.Ignore(key)
 			}
 		case key == "password" || key == "sendWelcomeEmail":
 			delete(next, key)
 		case !has && key == "activeFrom":
-			next[key] = g.cfg.Now().UTC().Format(samsaraTime)
+			next[key] = g.now().UTC().Format(wireTime)
 		case !has && field.reset != nil:
 			next[key] = field.reset
 		}
 	}
-	slices.Sort(x.ignored)
+	slices.Sort(x.Ignored)
 	return next
 }
 
 // keepServer undoes what was sent for a value that the server computes. The
 // ruleset is such a value: it comes from the dated rows.
-func (g *geotab) keepServer(x *exchange, u *user, next map[string]any, key string) {
+func (g *geotab) keepServer(x *sandbox.Exchange, u *sandbox.User, next map[string]any, key string) {
 	sent, has := next[key]
 	delete(next, key)
 	if key == "hosRuleSet" {
-		if has && sent != currentRule(u.rules, g.cfg.Now()) {
-			x.ignore(key)
+		if has && sent != currentRule(rowsOf(u), g.now()) {
+			x.Ignore(key)
 		}
 		return
 	}
-	if kept, ok := u.fields[key]; ok {
+	if kept, ok := u.Fields[key]; ok {
 		next[key] = kept
 	}
 }
 
 // add answers Add User.
-func (g *geotab) add(x *exchange, params map[string]any) answer {
+func (g *geotab) add(x *sandbox.Exchange, params map[string]any) sandbox.Answer {
 	entity, failure := entityOf(params)
 	if failure != nil {
 		return *failure
@@ -143,24 +145,24 @@ func (g *geotab) add(x *exchange, params map[string]any) answer {
 	if kind, message := addable(entity); message != "" {
 		return geotabFailure(kind, message)
 	}
-	u := &user{applied: 1}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.fields = g.replace(x, u, entity)
-	u.fields["isEULAAccepted"], u.fields["isAutoAdded"] = false, false
-	if kind, message := g.rules(u.fields); message != "" {
+	u := &sandbox.User{Applied: 1, State: []ruleRow{}}
+	u.Lock()
+	defer u.Unlock()
+	u.Fields = g.replace(x, u, entity)
+	u.Fields["isEULAAccepted"], u.Fields["isAutoAdded"] = false, false
+	if kind, message := g.rules(u.Fields); message != "" {
 		return geotabFailure(kind, message)
 	}
-	conflict := x.account.add(u, geotabClaims(u.fields), func(n int) string {
+	conflict := x.Account.Add(u, geotabClaims(u.Fields), func(n int) string {
 		id := fmt.Sprintf("b%X", 0x100000+n)
-		u.fields["id"] = id
+		u.Fields["id"] = id
 		return id
 	})
 	if conflict != "" {
 		return geotabFailure(excDuplicate, conflict+" is already used")
 	}
-	x.applied = 1
-	return geotabResult(u.sourceID)
+	x.Applied = 1
+	return geotabResult(u.SourceID)
 }
 
 // geotabRights are the security groups that every database has.
@@ -174,14 +176,14 @@ func addable(entity map[string]any) (kind, message string) {
 	switch {
 	case entity["id"] != nil:
 		return excArgument, "id must not be given"
-	case len(text(entity, "password")) < 6:
+	case len(sandbox.Text(entity, "password")) < 6:
 		return excArgument, "password is too short"
 	case len(refs(entity, "companyGroups")) == 0 || len(refs(entity, "securityGroups")) == 0:
 		return excArgumentNull, "companyGroups and securityGroups must not be empty"
 	}
 	for _, group := range refs(entity, "securityGroups") {
 		ref, _ := group.(map[string]any)
-		if !slices.Contains(geotabRights, text(ref, "id")) {
+		if !slices.Contains(geotabRights, sandbox.Text(ref, "id")) {
 			return excRelation, "A security group was not found"
 		}
 	}
@@ -201,33 +203,33 @@ func addable(entity map[string]any) (kind, message string) {
 
 // addRuleset answers Add UserHosRuleSet: a dated row, shown on the user without
 // its prefix once it has begun. It is not idempotent: each call makes a row.
-func (g *geotab) addRuleset(x *exchange, params map[string]any) answer {
+func (g *geotab) addRuleset(x *sandbox.Exchange, params map[string]any) sandbox.Answer {
 	entity, failure := entityOf(params)
 	if failure != nil {
 		return *failure
 	}
-	if key := unknownKey(entity, "dateTime", "user", "hosRuleSet", "startOfDay"); key != "" {
+	if key := sandbox.StrangeKey(entity, "dateTime", "user", "hosRuleSet", "startOfDay"); key != "" {
 		return geotabFailure(excArgument, fmt.Sprintf("Unknown property %q", key))
 	}
-	from, err := time.Parse(time.RFC3339, text(entity, "dateTime"))
+	from, err := time.Parse(time.RFC3339, sandbox.Text(entity, "dateTime"))
 	if err != nil {
 		return geotabFailure(excArgument, "dateTime must be an ISO 8601 time")
 	}
 	ruleset, _ := entity["hosRuleSet"].(map[string]any)
-	name, known := rulesetName(text(ruleset, "id"))
+	name, known := rulesetName(sandbox.Text(ruleset, "id"))
 	switch {
 	case !known:
 		return geotabFailure(excArgument, "hosRuleSet.id is not known")
-	case strings.TrimSpace(x.userRef) == "":
+	case strings.TrimSpace(x.UserRef) == "":
 		return geotabFailure(excArgumentNull, "user.id is required")
-	case x.user == nil:
+	case x.User == nil:
 		return geotabFailure(excRelation, "The user was not found")
 	}
-	u := x.user
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.rules = addRule(u.rules, ruleRow{from: from, name: name}, g.cfg.Now())
-	u.applied++
-	x.applied = u.applied
-	return geotabResult(fmt.Sprintf("b%s%X", strings.TrimPrefix(u.sourceID, "b"), u.applied))
+	u := x.User
+	u.Lock()
+	defer u.Unlock()
+	u.State = addRule(rowsOf(u), ruleRow{from: from, name: name}, g.now())
+	u.Applied++
+	x.Applied = u.Applied
+	return geotabResult(fmt.Sprintf("b%s%X", strings.TrimPrefix(u.SourceID, "b"), u.Applied))
 }

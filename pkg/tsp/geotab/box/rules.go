@@ -1,9 +1,11 @@
-package sandbox
+package box
 
 import (
 	"slices"
 	"strings"
 	"time"
+
+	"writeback/internal/sandbox"
 )
 
 // geotabRulesets are the values of User.hosRuleSet; on the row that sets one the
@@ -48,6 +50,17 @@ const rulesetPrefix = "HosRuleSet"
 type ruleRow struct {
 	from time.Time
 	name string
+}
+
+// seedRows are those of a seeded user.
+var seedRows = []ruleRow{{from: sandbox.SeedTime, name: "America8Day"}}
+
+// rowsOf gives the rows of a user, whose lock is held.
+func rowsOf(u *sandbox.User) []ruleRow {
+	if rows, ok := u.State.([]ruleRow); ok {
+		return rows
+	}
+	return seedRows
 }
 
 // currentRule is the row in force: of those that have begun, the one that began
