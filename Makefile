@@ -10,11 +10,12 @@ PROGRAMS      := $(notdir $(wildcard cmd/*))
 
 # Two test binaries at a time: the tests start real servers, and more of them at
 # once on two cores only makes the slow ones slower.
-TEST_PARALLEL ?= 2
-TEST_TIMEOUT  ?= 12m
-FUZZ_TIME     ?= 30s
-BENCH         ?= .
-BENCH_FLAGS   ?=
+TEST_PARALLEL  ?= 2
+TEST_TIMEOUT   ?= 12m
+FUZZ_TIME      ?= 30s
+BENCH          ?=
+BENCH_FLAGS    ?=
+MICRO_PACKAGES ?= ./internal/wire ./internal/auth ./pkg/operation/redisstore
 
 .DEFAULT_GOAL := help
 
@@ -66,20 +67,26 @@ chaos: tools ## Random kills and faults, the long form (CHAOS_OPS, CHAOS_SEED)
 	$(GO) test ./test/chaos -run Chaos -count=1 -v -timeout 40m -chaos.long -chaos.ops=$(CHAOS_OPS) -chaos.seed=$(CHAOS_SEED)
 
 .PHONY: bench
-bench: tools ## Measure what docs/performance.md reports (BENCH=regexp selects, BENCH_FLAGS=-short is quick)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 1x -v -timeout 15m $(BENCH_FLAGS) ./bench
+bench: tools ## Measure beside asynq and write docs/performance.md, under 20 minutes (BENCH=rows selects, BENCH_FLAGS=-root DIR)
+	cd bench && $(GO) run . $(if $(BENCH),-only $(BENCH)) $(BENCH_FLAGS)
 
-# Where and for how long to profile: any api, worker or `make dev`, under load.
-PROFILE_ADDR    ?= 127.0.0.1:8081
-PROFILE_SECONDS ?= 15
+.PHONY: bench-quick
+bench-quick: tools ## The same smaller, under 4 minutes; writes nothing but the figures
+	cd bench && $(GO) run . -quick $(if $(BENCH),-only $(BENCH)) $(BENCH_FLAGS)
 
 .PHONY: profile
-profile: ## CPU profile of a running process into profiles/ (PROFILE_ADDR, PROFILE_SECONDS)
-	@mkdir -p profiles
-	@file=profiles/cpu-$$(date +%Y%m%d-%H%M%S).pprof; \
-		$(GO) tool pprof -proto -output $$file 'http://$(PROFILE_ADDR)/debug/pprof/profile?seconds=$(PROFILE_SECONDS)' && \
-		$(GO) tool pprof -top -nodecount 15 $$file && \
-		echo "written to $$file; see it with: $(GO) tool pprof -http=: $$file"
+profile: tools ## CPU and heap profiles of api and worker while the bench loads them, into profiles/
+	cd bench && $(GO) run . -quick -rounds 1 -only e2e -profile ../profiles $(BENCH_FLAGS)
+
+BENCH_COUNT ?= 6
+BENCH_OLD   ?= profiles/micro.txt
+
+.PHONY: bench-micro
+bench-micro: tools ## Benchmarks of single steps, with allocations; compared by benchstat with the run before
+	@mkdir -p $(dir $(BENCH_OLD))
+	@if [ -f $(BENCH_OLD) ]; then mv $(BENCH_OLD) $(BENCH_OLD).old; fi
+	$(GO) test -run '^$$' -bench '^BenchmarkStep' -benchmem -count $(BENCH_COUNT) $(MICRO_PACKAGES) | tee $(BENCH_OLD)
+	@if [ -f $(BENCH_OLD).old ]; then cd bench && $(GO) tool benchstat ../$(BENCH_OLD).old ../$(BENCH_OLD); fi
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZ_TIME (30s)

@@ -30,6 +30,8 @@ type Bench struct {
 	// may take to make them.
 	Retained int
 	FillTime time.Duration
+	// ProfileDir takes profiles of api and worker. Empty: none are made.
+	ProfileDir string
 	// Log takes a line for each step.
 	Log io.Writer
 
@@ -110,7 +112,7 @@ func own(perOperation map[string]float64) float64 {
 func settle(ctx context.Context, s *rig.System) (int64, error) {
 	const calm, step = 15, 100 * time.Millisecond
 	last, same := int64(0), 0
-	for range 600 {
+	for range 1800 {
 		now, err := s.RedisMemory(ctx)
 		if err != nil {
 			return 0, err

@@ -92,6 +92,9 @@ func (b *Bench) core(ctx context.Context, want Wanted, s *rig.System, c *load.Cl
 // burst measures accept to end, and what it costs.
 func (b *Bench) burst(ctx context.Context, s *rig.System, c *load.Client, core *Core) error {
 	n := b.pick(20_000, 5_000)
+	if b.ProfileDir != "" {
+		n = 20_000
+	}
 	if err := b.Rig.Provider.Set(provider.Settings{Room: n}); err != nil {
 		return err
 	}
@@ -100,12 +103,16 @@ func (b *Bench) burst(ctx context.Context, s *rig.System, c *load.Client, core *
 		return err
 	}
 	t := newTraffic(s, n)
+	profiled := b.profile(ctx, s)
 	r, err := t.closed(ctx, c)
 	if err != nil {
 		return err
 	}
 	end, err := t.ended(ctx, b.Rig, c)
 	if err != nil {
+		return err
+	}
+	if err := profiled(); err != nil {
 		return err
 	}
 	core.EndRate = float64(n) / end.Sub(r.Began).Seconds()

@@ -1,0 +1,197 @@
+package measure
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"writeback/bench/load"
+	"writeback/bench/provider"
+	"writeback/bench/rig"
+)
+
+// Retained is Writeback with many ended operations.
+type Retained struct {
+	// Operations is how many there were, Asked how many there should have been: the
+	// filling ends after a time.
+	Operations int     `json:"operations"`
+	Asked      int     `json:"asked"`
+	Bytes      float64 `json:"redis_bytes_per_operation"`
+	FillRate   float64 `json:"fill_rate"`
+	// Reads while 500 writes a second are accepted.
+	GetP50    float64 `json:"get_p50_ms"`
+	GetP99    float64 `json:"get_p99_ms"`
+	ListP50   float64 `json:"list_p50_ms"`
+	ListP99   float64 `json:"list_p99_ms"`
+	AcceptP99 float64 `json:"accept_p99_ms"`
+	// APIReady and WorkerReady are the times from start to ready.
+	APIReady    float64 `json:"api_ready_ms"`
+	WorkerReady float64 `json:"worker_ready_ms"`
+	// Resident memory of each program, in bytes.
+	Resident map[string]int64 `json:"resident_bytes"`
+	// Curve is the memory of Redis over operations, and Rates the rate of ends.
+	Curve []Point `json:"curve"`
+	Rates []Point `json:"rates"`
+}
+
+// Many fills Writeback with ended operations and reads them.
+func (b *Bench) Many(ctx context.Context) (*Retained, error) {
+	out := &Retained{Asked: b.Retained}
+	err := b.with(ctx, writeback, rig.Options{}, func(s *rig.System, c *load.Client) error {
+		kept, err := b.fill(ctx, s, c, out)
+		if err != nil {
+			return err
+		}
+		if err := b.readMany(ctx, s, c, kept, out); err != nil {
+			return err
+		}
+		if out.Resident, _, err = s.Memory(); err != nil {
+			return err
+		}
+		ready, err := s.RestartAPI(ctx)
+		if err != nil {
+			return err
+		}
+		out.APIReady = float64(ready.Microseconds()) / 1000
+		if err := s.StopWorkers(); err != nil {
+			return err
+		}
+		began := time.Now()
+		err = s.StartWorkers(ctx, 1)
+		out.WorkerReady = float64(time.Since(began).Microseconds()) / 1000
+		b.logf("retained: %d operations, %.0f bytes each, get p99 %.2f ms, list p99 %.2f ms, api ready in %.0f ms, worker in %.0f ms",
+			out.Operations, out.Bytes, out.GetP99, out.ListP99, out.APIReady, out.WorkerReady)
+		return err
+	})
+	return out, err
+}
+
+// fill lets operations end until there are enough or the time is up. It gives the
+// last part, with its ids.
+func (b *Bench) fill(ctx context.Context, s *rig.System, c *load.Client, out *Retained) (*traffic, error) {
+	const part = 25_000
+	before, err := settle(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	out.Curve = []Point{{0, float64(before)}}
+	if err := b.Rig.Provider.Set(provider.Settings{Room: out.Asked, Failing: failing}); err != nil {
+		return nil, err
+	}
+	var t *traffic
+	for out.Operations < out.Asked && time.Since(began) < b.FillTime {
+		from := time.Now()
+		t = newTraffic(s, min(part, out.Asked-out.Operations))
+		t.base, t.keyed = out.Operations, true
+		if _, err := t.closed(ctx, c); err != nil {
+			return nil, err
+		}
+		// Those that are tried again end a little later.
+		if err := awaitCount(ctx, b.Rig, t.base+len(t.ids)*8/10); err != nil {
+			return nil, err
+		}
+		out.Operations += len(t.ids)
+		now, err := s.RedisMemory(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out.Curve = append(out.Curve, Point{float64(out.Operations), float64(now)})
+		out.Rates = append(out.Rates, Point{time.Since(began).Seconds(), float64(len(t.ids)) / time.Since(from).Seconds()})
+	}
+	if err := awaitCount(ctx, b.Rig, out.Operations); err != nil {
+		return nil, err
+	}
+	out.FillRate = float64(out.Operations) / time.Since(began).Seconds()
+	after, err := settle(ctx, s)
+	out.Bytes = float64(after-before) / float64(out.Operations)
+	return t, err
+}
+
+// readMany reads by id and by list while 500 writes a second are accepted.
+func (b *Bench) readMany(ctx context.Context, s *rig.System, c *load.Client, kept *traffic, out *Retained) error {
+	const writes, reads, pages = 500, 100, 4 // a second
+	seconds := b.pick(20, 8)
+	if err := b.Rig.Provider.Set(provider.Settings{Room: writes * seconds}); err != nil {
+		return err
+	}
+	t := newTraffic(s, writes*seconds)
+	readers, lister := load.NewClient(s.Addr, 8), load.NewClient(s.Addr, 2)
+	defer readers.Close()
+	defer lister.Close()
+	walk := &walk{sys: s}
+	var wg sync.WaitGroup
+	var accepts, gets, lists load.Result
+	errs := make([]error, 3)
+	wg.Go(func() { accepts, errs[0] = t.open(ctx, c, writes) })
+	wg.Go(func() {
+		gets, errs[1] = readers.Open(ctx, reads*seconds, reads, func(i int, r *fasthttp.Request) {
+			kept.read(i*7919%len(kept.ids), r)
+		}, func(_ int, r *fasthttp.Response) error { return want(r, fasthttp.StatusOK) })
+	})
+	wg.Go(func() { lists, errs[2] = lister.Open(ctx, pages*seconds, pages, walk.shot, walk.seen) })
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	out.AcceptP99 = quantile(accepts, 99)
+	out.GetP50, out.GetP99 = quantile(gets, 50), quantile(gets, 99)
+	out.ListP50, out.ListP99 = quantile(lists, 50), quantile(lists, 99)
+	_, err := t.ended(ctx, b.Rig, c)
+	return err
+}
+
+func quantile(r load.Result, q float64) float64 { return float64(r.Latency.ValueAtQuantile(q)) / 1000 }
+
+func want(r *fasthttp.Response, status int) error {
+	if r.StatusCode() != status {
+		return fmt.Errorf("answered %d instead of %d: %.300s", r.StatusCode(), status, r.Body())
+	}
+	return nil
+}
+
+// walk pages through the list of all operations.
+type walk struct {
+	sys *rig.System
+	mu  sync.Mutex
+	// cursor of the next page. Empty: the first.
+	cursor string
+}
+
+func (w *walk) shot(_ int, r *fasthttp.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	uri := "/v2/integrations/connections/resource-operations?size=300"
+	if w.cursor != "" {
+		uri += "&cursor=" + url.QueryEscape(w.cursor)
+	}
+	r.Header.SetHost(w.sys.Addr)
+	r.Header.SetRequestURI(uri)
+	r.Header.Set("Authorization", "Bearer "+w.sys.Token)
+}
+
+func (w *walk) seen(_ int, r *fasthttp.Response) error {
+	if err := want(r, fasthttp.StatusOK); err != nil {
+		return err
+	}
+	// The cursor is near the end; the whole page need not be read for it.
+	_, tail, _ := bytes.Cut(r.Body(), []byte(`"next_page":`))
+	var next *string
+	if err := json.Unmarshal(bytes.TrimRight(tail, "}\n "), &next); err != nil {
+		return fmt.Errorf("a page without a next one: %w: %.100s", err, tail)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cursor = ""; next != nil {
+		w.cursor = *next
+	}
+	return nil
+}
