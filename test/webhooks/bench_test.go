@@ -185,21 +185,23 @@ func BenchmarkQueue(b *testing.B) {
 		accepted := p.accept(n)
 		p.tell(accepted[:n/100], lane, n/100)
 		idle, before := p.settled(), p.redisMemory()
-		p.tell(accepted[n/100:], lane, n)
+		p.tell(accepted[n/100:n/2], lane, n/2)
+		half := p.settled()
+		p.tell(accepted[n/2:], lane, n)
 		full := p.settled()
 		b.ReportMetric(float64(fresh)/(1<<20), "fresh-MiB")
 		b.ReportMetric(float64(idle)/(1<<20), "idle-MiB")
 		b.ReportMetric(float64(full)/(1<<20), "full-MiB")
 		b.ReportMetric(float64(full)/float64(idle), "ratio")
 		b.ReportMetric(float64(p.redisMemory()-before)/(n-n/100), "redis-B/delivery")
-		b.Logf("memory of the worker: %d bytes fresh, %d with %d deliveries, %d with %d", fresh, idle, n/100, full, n)
+		b.Logf("memory of the worker: %d bytes fresh, %d with %d deliveries, %d with %d, %d with %d", fresh, idle, n/100, half, n/2, full, n)
 		require.LessOrEqual(b, float64(full)/float64(idle), 1.2, "the worker's memory grows with what waits")
 	}
 }
 
-var memory = regexp.MustCompile(`(?m)^# (HeapInuse|Stack) = (\d+)`)
+var memory = regexp.MustCompile(`(?m)^# (HeapAlloc|Stack) = (\d+)`)
 
-// workerMemory is what the worker's heap and stacks take after a collection.
+// workerMemory is what lives on the worker's heap, and its stacks, after a collection.
 func (p *partner) workerMemory() (sum int64) {
 	p.t.Helper()
 	resp, err := http.Get(p.stack.Workers[0].Admin + "/debug/pprof/heap?gc=1&debug=1")
