@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -25,6 +26,17 @@ type Count struct {
 // Report is what a load did.
 type Report struct {
 	Partners, Fleets, Connections, Users Count
+}
+
+// LogValue gives the counts.
+func (r Report) LogValue() slog.Value {
+	count := func(c Count) string {
+		return fmt.Sprintf("%d created, %d updated, %d deleted", c.Created, c.Updated, c.Deleted)
+	}
+	return slog.GroupValue(
+		slog.String("partners", count(r.Partners)), slog.String("fleets", count(r.Fleets)),
+		slog.String("connections", count(r.Connections)), slog.String("users", count(r.Users)),
+	)
 }
 
 // Writes is how many entries the load wrote.
