@@ -112,7 +112,7 @@ func keys(ctx context.Context, client *http.Client, target string) (int, error) 
 // lookAtProviders looks whether anything answers at the base URLs that are set.
 func lookAtProviders(ctx context.Context, r *report, s settings) {
 	client := newClient(s.EgressProxy)
-	bases := s.URLs()
+	bases := maps.Clone(s.URLs())
 	maps.DeleteFunc(bases, func(_, base string) bool { return base == "" })
 	names := slices.Sorted(maps.Keys(bases))
 	errs := make([]error, len(names))
