@@ -1,5 +1,7 @@
 package metrics
 
+import "writeback/pkg/tsp/all"
+
 // The values of labels that the code names.
 const (
 	// QueueOperations and QueueWebhooks tell the two stores and their workers apart.
@@ -45,9 +47,7 @@ const (
 
 // The labels.
 var (
-	provider = Label{Key: "provider", Values: []string{
-		"catena_simulator", "geotab", "gpsinsight", "motive", "samsara", "verizon_connect", "webfleet", "wialon",
-	}}
+	provider   = Label{Key: "provider", Values: all.Names(), Elsewhere: "the names of the adapters, in [providers.md](providers.md)"}
 	errorTypes = []string{"auth", "network", "tsp", "validation"}
 	outcome    = Label{Key: "outcome", Values: append([]string{"success"}, errorTypes...)}
 	errorType  = Label{Key: "error_type", Values: errorTypes, Set: "absent for a success, and for an end without a call"}

@@ -41,6 +41,8 @@ type Label struct {
 	// it from there.
 	Values []string
 	Set    string
+	// Elsewhere is where the set is written down, shown instead of it.
+	Elsewhere string
 }
 
 // Allows reports whether the value is in the set, or the set is not known here.

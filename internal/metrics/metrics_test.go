@@ -14,7 +14,6 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"writeback/internal/metrics"
-	"writeback/pkg/tsp/all"
 )
 
 var update = flag.Bool("update", false, "write docs/metrics.md")
@@ -53,14 +52,6 @@ func TestTable_HoldsToItsRules(t *testing.T) {
 			require.True(t, l.Values != nil || l.Set != "", "%s of %s has no set", l.Key, m.Name)
 		}
 	}
-}
-
-func TestProviders_AreTheAdapters(t *testing.T) {
-	t.Parallel()
-	registry, err := all.Providers(all.Config{})
-	require.NoError(t, err)
-	m, _ := metrics.Find(metrics.Attempts)
-	require.ElementsMatch(t, registry.Names(), m.Labels[0].Values)
 }
 
 // series gives the values of a metric's points by the value of one label.

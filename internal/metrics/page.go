@@ -109,6 +109,9 @@ func labelsOf(m Metric) string {
 }
 
 func valuesOf(l Label) string {
+	if l.Elsewhere != "" {
+		return l.Elsewhere
+	}
 	var b strings.Builder
 	for i, v := range l.Values {
 		if i > 0 {

@@ -4,6 +4,7 @@ package all
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"writeback/pkg/tsp"
@@ -35,28 +36,25 @@ type entry struct {
 	// host is the published base URL. Empty: the provider has no address.
 	host string
 	// make gives the adapter for a base URL; empty is its published host.
-	make func(call *httpcall.Client, base string) tsp.Provider
+	make func(c client, at string) tsp.Provider
 }
+
+// client is that of one provider.
+type client = *httpcall.Client
 
 // entries are the adapters.
 func entries(cfg Config) []entry {
 	return []entry{
-		{samsara.Name, samsara.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider {
-			return samsara.New(c, samsara.Config{BaseURL: base})
+		{samsara.Name, samsara.DefaultBaseURL, func(c client, at string) tsp.Provider { return samsara.New(c, samsara.Config{BaseURL: at}) }},
+		{motive.Name, motive.DefaultBaseURL, func(c client, at string) tsp.Provider { return motive.New(c, motive.Config{BaseURL: at}) }},
+		{geotab.Name, geotab.DefaultBaseURL, func(c client, at string) tsp.Provider { return geotab.New(c, geotab.Config{BaseURL: at}) }},
+		{webfleet.Name, webfleet.DefaultBaseURL, func(c client, at string) tsp.Provider { return webfleet.New(c, webfleet.Config{BaseURL: at}) }},
+		{wialon.Name, wialon.DefaultBaseURL, func(c client, at string) tsp.Provider { return wialon.New(c, wialon.Config{BaseURL: at}) }},
+		{gpsinsight.Name, gpsinsight.DefaultBaseURL, func(c client, at string) tsp.Provider { return gpsinsight.New(c, gpsinsight.Config{BaseURL: at}) }},
+		{verizonconnect.Name, verizonconnect.DefaultBaseURL, func(c client, at string) tsp.Provider {
+			return verizonconnect.New(c, verizonconnect.Config{BaseURL: at})
 		}},
-		{motive.Name, motive.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider { return motive.New(c, motive.Config{BaseURL: base}) }},
-		{geotab.Name, geotab.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider { return geotab.New(c, geotab.Config{BaseURL: base}) }},
-		{webfleet.Name, webfleet.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider {
-			return webfleet.New(c, webfleet.Config{BaseURL: base})
-		}},
-		{wialon.Name, wialon.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider { return wialon.New(c, wialon.Config{BaseURL: base}) }},
-		{gpsinsight.Name, gpsinsight.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider {
-			return gpsinsight.New(c, gpsinsight.Config{BaseURL: base})
-		}},
-		{verizonconnect.Name, verizonconnect.DefaultBaseURL, func(c *httpcall.Client, base string) tsp.Provider {
-			return verizonconnect.New(c, verizonconnect.Config{BaseURL: base})
-		}},
-		{simulator.Name, "", func(*httpcall.Client, string) tsp.Provider {
+		{simulator.Name, "", func(client, string) tsp.Provider {
 			return simulator.New(simulator.Config{Latency: cfg.SimulatorLatency})
 		}},
 	}
@@ -77,6 +75,16 @@ func Providers(cfg Config) (*tsp.Registry, error) {
 		providers = append(providers, p)
 	}
 	return tsp.NewRegistry(providers...)
+}
+
+// Names gives the name of every provider, sorted.
+func Names() []string {
+	var names []string
+	for _, e := range entries(Config{}) {
+		names = append(names, e.name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Hosts gives the published base URL of every provider that has an address, by name.
