@@ -14,6 +14,7 @@ import (
 	"writeback/pkg/tsp/motive"
 	"writeback/pkg/tsp/samsara"
 	"writeback/pkg/tsp/simulator"
+	"writeback/pkg/tsp/verizonconnect"
 	"writeback/pkg/tsp/webfleet"
 	"writeback/pkg/tsp/wialon"
 )
@@ -50,6 +51,9 @@ func entries(cfg Config) []entry {
 		{webfleet.Name, webfleet.DefaultBaseURL, func(c client, at string) tsp.Provider { return webfleet.New(c, webfleet.Config{BaseURL: at}) }},
 		{wialon.Name, wialon.DefaultBaseURL, func(c client, at string) tsp.Provider { return wialon.New(c, wialon.Config{BaseURL: at}) }},
 		{gpsinsight.Name, gpsinsight.DefaultBaseURL, func(c client, at string) tsp.Provider { return gpsinsight.New(c, gpsinsight.Config{BaseURL: at}) }},
+		{verizonconnect.Name, verizonconnect.DefaultBaseURL, func(c client, at string) tsp.Provider {
+			return verizonconnect.New(c, verizonconnect.Config{BaseURL: at})
+		}},
 		{simulator.Name, "", func(client, string) tsp.Provider {
 			return simulator.New(simulator.Config{Latency: cfg.SimulatorLatency})
 		}},

@@ -9,6 +9,7 @@ import (
 	motive "writeback/pkg/tsp/motive/box"
 	samsara "writeback/pkg/tsp/samsara/box"
 	simulator "writeback/pkg/tsp/simulator/box"
+	verizonconnect "writeback/pkg/tsp/verizonconnect/box"
 	webfleet "writeback/pkg/tsp/webfleet/box"
 	wialon "writeback/pkg/tsp/wialon/box"
 )
@@ -30,6 +31,7 @@ func Parts(cfg Config) []sandbox.Part {
 		webfleet.Part(),
 		wialon.Part(),
 		gpsinsight.Part(),
+		verizonconnect.Part(),
 	}
 }
 
