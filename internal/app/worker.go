@@ -24,7 +24,7 @@ func RunWorker(ctx context.Context, b *Base, cfg config.Worker) error {
 		g.Go(func() error { return RunSync(ctx, b, cfg) })
 	}
 	// A worker without work is no worker that has ended.
-	g.Go(func() error { <-ctx.Done(); return nil })
+	g.Go(func() error { return watchStreams(ctx, b) })
 	return g.Wait()
 }
 

@@ -44,6 +44,8 @@ const (
 	SlotsFree        Name = "writeback.slots.free"
 	NATSConnected    Name = "writeback.nats.connected"
 	AcksQueued       Name = "writeback.acks.queued"
+	StreamUsed       Name = "writeback.stream.used"
+	StreamLimit      Name = "writeback.stream.limit"
 
 	Generations     Name = "writeback.generations"
 	Rebuilds        Name = "writeback.rebuilds"
@@ -158,6 +160,10 @@ var table = []Metric{
 		About: "1 while this process is connected to NATS, else 0.", Answers: "Is NATS there?"},
 	{Name: AcksQueued, Kind: Level, Unit: "{confirmation}", In: Both, Labels: []Label{queue},
 		About: "Confirmations of the streams that wait to be noted in the store.", Answers: "Is Redis too slow to note what is published?"},
+	{Name: StreamUsed, Kind: Level, Unit: "By", In: Worker, Labels: []Label{stream}, Sampled: true,
+		About: "Bytes that a stream holds; read every 30 s, absent while NATS is away.", Answers: "How full are the streams?"},
+	{Name: StreamLimit, Kind: Level, Unit: "By", In: Worker, Labels: []Label{stream}, Sampled: true,
+		About: "Bytes that a stream may hold; absent for one without a bound.", Answers: "How much room is there? A full `OPERATIONS` or `OPERATION_EVENTS` takes nothing new."},
 
 	{Name: Generations, Kind: Count, Unit: "{shard}", In: Both, Labels: []Label{queue, generation},
 		About: "Shards that got a new generation from this process.", Answers: "Did Redis lose data? `rebuilt` is 0 in normal life."},

@@ -62,6 +62,7 @@ var (
 	generation = Label{Key: "cause", Values: []string{GenerationNew, GenerationRebuilt}}
 	result     = Label{Key: "result", Values: []string{ResultDone, ResultFailed}}
 	rejection  = Label{Key: "reason", Values: []string{TokenMissing, TokenInvalid, TokenExpired, TokenScope, TokenUnavailable}}
+	stream     = Label{Key: "stream", Values: []string{"OPERATIONS", "OPERATION_EVENTS", "OPERATION_DEAD", "WEBHOOK_DELIVERIES", "WEBHOOK_EVENTS"}}
 	syncedUser = Label{Key: "result", Values: []string{"created", "updated", "unchanged", "gone"}}
 	syncedPage = Label{Key: "result", Values: outcome.Values}
 	syncedWalk = Label{Key: "result", Values: []string{"finished", "given_up"}}
