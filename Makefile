@@ -40,7 +40,7 @@ build: ## Build every program into bin/
 	done
 
 .PHONY: test
-test: tools vet race ## What CI runs: vet, then every test with the race detector
+test: tools vet race bench-test ## What CI runs: vet, then every test with the race detector
 
 .PHONY: vet
 vet: ## go vet
@@ -73,6 +73,10 @@ bench: tools ## Measure beside asynq and write docs/performance.md, under 20 min
 .PHONY: bench-quick
 bench-quick: tools ## The same smaller, under 4 minutes; writes nothing but the figures
 	cd bench && $(GO) run . -quick $(if $(BENCH),-only $(BENCH)) $(BENCH_FLAGS)
+
+.PHONY: bench-test
+bench-test: ## The bench's own vet and tests; it is a module of its own
+	cd bench && $(GO) vet ./... && $(GO) test -timeout 5m ./...
 
 .PHONY: profile
 profile: tools ## CPU and heap profiles of api and worker while the bench loads them, into profiles/

@@ -44,7 +44,7 @@ func New(r *rig.Rig, quick bool, log io.Writer) *Bench {
 	b := &Bench{Rig: r, Quick: quick, Log: log, Rounds: 3, peaks: map[string]int64{}}
 	b.Retained, b.FillTime = 1_000_000, 7*time.Minute
 	if quick {
-		b.Rounds, b.Retained, b.FillTime = 2, 20_000, 20*time.Second
+		b.Rounds, b.Retained, b.FillTime = 2, 10_000, 15*time.Second
 	}
 	return b
 }
@@ -133,7 +133,7 @@ func settle(ctx context.Context, s *rig.System) (int64, error) {
 
 // warm lets the system do some work first.
 func (b *Bench) warm(ctx context.Context, s *rig.System, c *load.Client) error {
-	n := b.pick(2000, 1000)
+	n := b.pick(2000, 500)
 	if err := b.Rig.Provider.Set(provider.Settings{Room: n}); err != nil {
 		return err
 	}
