@@ -127,6 +127,10 @@ func RunWebhooks(ctx context.Context, b *Base, cfg config.Worker) error {
 
 func (w *Webhooks) deliver(ctx context.Context, cfg config.Worker, client *http.Client) error {
 	b := w.base
+	attempt := &webhook.Attempter{
+		Endpoints: w.Registry, Operations: b.Store, Queue: w.queue, Diary: w.journal, Client: client, Log: b.Log,
+	}
+	attempt.Prepare()
 	worker := work.NewLaneWorker(
 		work.Parts{Store: w.queue, Publisher: w.ends, Log: b.Log},
 		work.Config{
@@ -134,9 +138,7 @@ func (w *Webhooks) deliver(ctx context.Context, cfg config.Worker, client *http.
 		},
 		w.acker, w.restorer(), work.Lanes{
 			Queue: metrics.QueueWebhooks, Limits: w.fanout.Limits,
-			Attempt: &webhook.Attempter{
-				Endpoints: w.Registry, Operations: b.Store, Queue: w.queue, Diary: w.journal, Client: client, Log: b.Log,
-			},
+			Attempt: attempt,
 		})
 	w.fanout.Look = worker.Look
 	keeper := webhook.NewKeeper(w.Registry, w.queue, w.fanout, b.Log)

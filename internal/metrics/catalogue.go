@@ -189,11 +189,11 @@ var table = []Metric{
 	{Name: WebhookStaled, Kind: Count, Unit: "{endpoint}", In: Worker,
 		About: "Endpoints that were given up.", Answers: "Has a partner lost its webhook?"},
 
-	{Name: SyncUsers, Kind: Count, Unit: "{user}", In: Worker, Labels: []Label{provider, syncedUser},
+	{Name: SyncUsers, Kind: Count, Unit: "{user}", In: Worker, Labels: []Label{provider, syncedUser}, Rare: true,
 		About: "Users that the directory sync listed: `created`, `updated`, `unchanged`; and `gone`.", Answers: "Did a fleet leave, or a permission get lost?"},
-	{Name: SyncPages, Kind: Count, Unit: "{page}", In: Worker, Labels: []Label{provider, syncedPage},
+	{Name: SyncPages, Kind: Count, Unit: "{page}", In: Worker, Labels: []Label{provider, syncedPage}, Rare: true,
 		About: "Pages of users that were listed: `success`, or the type of error.", Answers: "Can we list users?"},
-	{Name: SyncWalks, Kind: Count, Unit: "{walk}", In: Worker, Labels: []Label{provider, syncedWalk},
+	{Name: SyncWalks, Kind: Count, Unit: "{walk}", In: Worker, Labels: []Label{provider, syncedWalk}, Rare: true,
 		About: "Walks over a connection's users that ended: `finished`, `given_up`.", Answers: "Is the directory fresh?"},
 
 	{Name: "go.goroutine.count", Kind: UpDown, Unit: "{goroutine}", In: Both, Standard: true, Library: true,

@@ -73,6 +73,10 @@ type meters struct {
 	duration      *metrics.Histogram
 }
 
+// Prepare makes the instruments, so that what never happened is shown as 0. Without
+// it the first send makes them.
+func (a *Attempter) Prepare() { a.measured() }
+
 func (a *Attempter) measured() meters {
 	a.once.Do(func() {
 		set := metrics.New(nil)
