@@ -55,7 +55,7 @@ var bounds = map[string]struct {
 	"end_to_end_ratio":   {"accept to end, one burst", 1.6, 3, false},
 	"drain_ratio":        {"drain of a backlog", 2, 4, false},
 	"cpu_ratio":          {"CPU per operation", 0.65, 0.4, true},
-	"provider_p50_ratio": {"request → provider called, 500/s, p50", 0.7, 0.5, true},
+	"provider_p50_ratio": {"request → provider called, 500/s, p50", 0.7, 0.7, true},
 	"provider_p99_ratio": {"request → provider called, 500/s, p99", 1, 0.5, true},
 }
 

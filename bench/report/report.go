@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"text/template"
@@ -77,8 +78,11 @@ func (r Run) Document(path string) error {
 	if err := t.Execute(&out, r); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	return os.WriteFile(path, out.Bytes(), 0o644)
+	// Sections without figures leave empty lines.
+	return os.WriteFile(path, emptyLines.ReplaceAll(out.Bytes(), []byte("\n\n")), 0o644)
 }
+
+var emptyLines = regexp.MustCompile(`\n{3,}`)
 
 var functions = template.FuncMap{
 	"mib": func(bytes any) string {
@@ -114,7 +118,7 @@ func thousands(v any) string {
 // Here describes this machine.
 func Here() Machine {
 	m := Machine{
-		CPU: fieldOf("/proc/cpuinfo", "model name"), Memory: fieldOf("/proc/meminfo", "MemTotal"), Cores: runtime.NumCPU(),
+		CPU: fieldOf("/proc/cpuinfo", "model name"), Memory: gib(fieldOf("/proc/meminfo", "MemTotal")), Cores: runtime.NumCPU(),
 		Go: runtime.Version(), NATS: versionOf("github.com/nats-io/nats-server/v2"), Asynq: versionOf("github.com/hibiken/asynq"),
 	}
 	if out, err := exec.Command("redis-server", "--version").Output(); err == nil {
@@ -127,6 +131,15 @@ func Here() Machine {
 		}
 	}
 	return m
+}
+
+// gib writes a size as /proc tells it, "1048576 kB", in GiB.
+func gib(text string) string {
+	var kib int64
+	if _, err := fmt.Sscanf(text, "%d kB", &kib); err != nil {
+		return text
+	}
+	return fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
 }
 
 func fieldOf(path, name string) string {
