@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,17 +52,22 @@ type UserFilter struct {
 	SourceIDs    []string
 	FleetIDs     []uuid.UUID
 	FleetRefs    []string
+	// Name is text that a user's name must hold, in any case: the first and last name
+	// with a space between, or the username.
+	Name string
 	// IsDriver also leaves out users of whom it is not known.
 	IsDriver *bool
 }
 
-func (f UserFilter) matches(u User, c Connection) bool {
+// Matches reports whether the filter selects a user, who is on the connection.
+func (f UserFilter) Matches(u User, c Connection) bool {
 	switch {
 	case f.ConnectionID != uuid.Nil && f.ConnectionID != u.ConnectionID,
 		len(f.IDs) > 0 && !slices.Contains(f.IDs, u.ID),
 		len(f.SourceIDs) > 0 && !slices.Contains(f.SourceIDs, u.SourceID),
 		len(f.FleetIDs) > 0 && !slices.Contains(f.FleetIDs, c.FleetID),
-		len(f.FleetRefs) > 0 && !slices.Contains(f.FleetRefs, c.FleetRef):
+		len(f.FleetRefs) > 0 && !slices.Contains(f.FleetRefs, c.FleetRef),
+		f.Name != "" && !u.isCalled(f.Name):
 		return false
 	}
 	if f.IsDriver == nil {
@@ -69,6 +75,18 @@ func (f UserFilter) matches(u User, c Connection) bool {
 	}
 	v, known := u.Fields.Get(operation.FieldIsDriver)
 	return known && v.Flag() == *f.IsDriver
+}
+
+// isCalled reports whether the user's name holds the text. Letters are compared
+// one by one without case, so that no language has rules of its own.
+func (u User) isCalled(name string) bool {
+	text := func(f operation.Field) string {
+		v, _ := u.Fields.Get(f)
+		return strings.ToLower(v.Text())
+	}
+	name = strings.ToLower(name)
+	return strings.Contains(text(operation.FieldFirstName)+" "+text(operation.FieldLastName), name) ||
+		strings.Contains(text(operation.FieldUsername), name)
 }
 
 // User gives a partner's user and the connection it is on, and whether there is
@@ -108,7 +126,7 @@ func (d *Directory) UsersPage(partner, after uuid.UUID, limit int, filter UserFi
 			continue
 		}
 		c, ok := d.copy.connections[u.ConnectionID]
-		if ok && c.PartnerID == partner && c.Status != ConnectionDeleted && filter.matches(*u, c.Connection) {
+		if ok && c.PartnerID == partner && c.Status != ConnectionDeleted && filter.Matches(*u, c.Connection) {
 			out = append(out, *u)
 		}
 	}

@@ -134,15 +134,7 @@ func (w *world) UsersPage(partner, after uuid.UUID, limit int, f directory.UserF
 	var out []directory.User
 	for _, u := range w.users {
 		c, ok := w.Connection(partner, u.ConnectionID)
-		driver, _ := u.Fields.Get(operation.FieldIsDriver)
-		switch {
-		case !ok, c.Status == directory.ConnectionDeleted, len(out) >= limit, bytes.Compare(u.ID[:], after[:]) <= 0,
-			f.ConnectionID != uuid.Nil && f.ConnectionID != c.ID,
-			len(f.IDs) > 0 && !slices.Contains(f.IDs, u.ID),
-			len(f.SourceIDs) > 0 && !slices.Contains(f.SourceIDs, u.SourceID),
-			len(f.FleetIDs) > 0 && !slices.Contains(f.FleetIDs, c.FleetID),
-			len(f.FleetRefs) > 0 && !slices.Contains(f.FleetRefs, c.FleetRef),
-			f.IsDriver != nil && driver.Flag() != *f.IsDriver:
+		if !ok || c.Status == directory.ConnectionDeleted || len(out) >= limit || bytes.Compare(u.ID[:], after[:]) <= 0 || !f.Matches(u, c) {
 			continue
 		}
 		out = append(out, u)

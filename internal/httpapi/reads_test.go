@@ -53,6 +53,56 @@ func TestListUsers_Filters(t *testing.T) {
 	}
 }
 
+func TestListUsers_ByName(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	people := [][3]string{{"Ann", "Lee", "al"}, {"Joann", "Öst", "x.leeman"}, {"Bo", "Annason", ""}}
+	for i := range api.world.users {
+		p := people[i%3]
+		api.world.users[i].Fields = operation.Changes{
+			operation.FieldFirstName: operation.Text(p[0]), operation.FieldLastName: operation.Text(p[1]), operation.FieldUsername: operation.Text(p[2]),
+		}
+		if p[2] == "" {
+			api.world.users[i].Fields[operation.FieldUsername] = operation.Null()
+		}
+	}
+	called := func(who ...string) []string {
+		out := []string{}
+		for _, id := range mine {
+			u, _, _ := api.world.User(partnerOne, id)
+			v, _ := u.Fields.Get(operation.FieldFirstName)
+			if slices.Contains(who, v.Text()) {
+				out = append(out, id.String())
+			}
+		}
+		return out
+	}
+	for query, want := range map[string][]string{
+		"name=ann+lee": called("Ann"), "name=LEE": called("Ann", "Joann"), "name=ann": called("Ann", "Joann", "Bo"),
+		"name=%C3%B6st": called("Joann"), "name=nobody": {}, "name=an%25": {},
+		"name=lee&connection_id=" + connOne.String(): slices.DeleteFunc(called("Ann", "Joann"), func(id string) bool {
+			return id != userOne.String() && id != userOneB.String()
+		}),
+	} {
+		require.Equal(t, want, api.get("/v2/telematics/users?"+query).ids(t), query)
+	}
+	require.Equal(t, 422, api.get("/v2/telematics/users?name=").status)
+
+	var walked []string
+	for next := "name=ann&size=2"; ; {
+		r := api.get("/v2/telematics/users?" + next)
+		walked = append(walked, r.ids(t)...)
+		cursor, more := r.body["next_page"].(string)
+		if !more {
+			break
+		}
+		require.Equal(t, 400, api.get("/v2/telematics/users?name=lee&cursor="+cursor).status, "the cursor is bound to its filters")
+		require.Equal(t, 400, api.get("/v2/telematics/users?cursor="+cursor).status)
+		next = "name=ann&size=2&cursor=" + cursor
+	}
+	require.Equal(t, called("Ann", "Joann", "Bo"), walked)
+}
+
 func TestListUsers_Walks(t *testing.T) {
 	t.Parallel()
 	api := newAPI(t, Config{})

@@ -78,6 +78,7 @@ func (s *server) selectUsers(l listing, partner uuid.UUID, in wire.ListUsers) ([
 		ConnectionID: in.ConnectionID,
 		IDs:          in.UserIDs,
 		SourceIDs:    in.SourceIDs,
+		Name:         in.Name,
 		FleetIDs:     in.FleetIDs,
 		FleetRefs:    in.FleetRefs,
 		IsDriver:     in.IsDriver,

@@ -17,12 +17,14 @@ const defaultWindow = 24 * time.Hour
 
 // ListUsers are the parameters of the list of users. Zero values select all.
 type ListUsers struct {
-	IsDriver          *bool
-	FleetIDs          []uuid.UUID
-	FleetRefs         []string
-	ConnectionID      uuid.UUID
-	UserIDs           []uuid.UUID
-	SourceIDs         []string
+	IsDriver     *bool
+	FleetIDs     []uuid.UUID
+	FleetRefs    []string
+	ConnectionID uuid.UUID
+	UserIDs      []uuid.UUID
+	SourceIDs    []string
+	// Name is text that the name of a user holds, in any case.
+	Name              string
 	IncludeSourceData bool
 	// SortBy is one of UserSortKeys; "id" unless asked otherwise.
 	SortBy     string
@@ -112,6 +114,7 @@ func ParseListUsers(q url.Values) (ListUsers, string, error) {
 		ConnectionID:      p.uuid("connection_id"),
 		UserIDs:           p.uuids("user_ids"),
 		SourceIDs:         p.many("source_ids"),
+		Name:              p.text("name"),
 		IncludeSourceData: p.flag("include_source_data"),
 		SortBy:            p.enum("sort_by", UserSortKeys),
 		Descending:        p.enum("sort_order", sortOrders) == "desc",

@@ -168,7 +168,7 @@ func FilterHash(kind string, q url.Values) string {
 // filterNames are the parameters that belong to a list's filters.
 var filterNames = map[string][]string{
 	KindOperations: {"resource", "connection_id", "source_name", "fleet_refs", "operation", "source_id", "from_datetime", "to_datetime"},
-	KindUsers:      {"is_driver", "fleet_ids", "fleet_refs", "connection_id", "user_ids", "source_ids", "sort_by", "sort_order"},
+	KindUsers:      {"is_driver", "fleet_ids", "fleet_refs", "connection_id", "user_ids", "source_ids", "name", "sort_by", "sort_order"},
 	KindConnections: {
 		"tsp_id", "fleet_ids", "fleet_refs",
 	},

@@ -137,18 +137,18 @@ func TestParseListUsers(t *testing.T) {
 
 	c1, yes := uuid.MustParse(connection), true
 	got, cursor, err = wire.ParseListUsers(query(t, "is_driver=True&fleet_ids="+connection+"&fleet_refs=a&connection_id="+connection+
-		"&user_ids="+connection+"&source_ids=7&include_source_data=1&sort_by=username&sort_order=desc&size=5&cursor=abc"))
+		"&user_ids="+connection+"&source_ids=7&name=ann+l&include_source_data=1&sort_by=username&sort_order=desc&size=5&cursor=abc"))
 	require.NoError(t, err)
 	require.Equal(t, "abc", cursor)
 	require.Equal(t, wire.ListUsers{
 		IsDriver: &yes, FleetIDs: []uuid.UUID{c1}, FleetRefs: []string{"a"}, ConnectionID: c1, UserIDs: []uuid.UUID{c1},
-		SourceIDs: []string{"7"}, IncludeSourceData: true, SortBy: "username", Descending: true, Size: 5,
+		SourceIDs: []string{"7"}, Name: "ann l", IncludeSourceData: true, SortBy: "username", Descending: true, Size: 5,
 	}, got)
 
-	_, _, err = wire.ParseListUsers(query(t, "is_driver=yes&fleet_ids=1&fleet_ids=&user_ids="+uuid.Nil.String()+"&sort_by=notes&sort_order=up&size=x"))
+	_, _, err = wire.ParseListUsers(query(t, "is_driver=yes&fleet_ids=1&fleet_ids=&user_ids="+uuid.Nil.String()+"&name=&sort_by=notes&sort_order=up&size=x"))
 	require.Equal(t, []string{
 		"query.is_driver|bool_parsing", "query.fleet_ids|string_too_short", "query.fleet_ids|uuid_parsing", "query.user_ids|uuid_parsing",
-		"query.sort_by|enum", "query.sort_order|enum", "query.size|int_parsing",
+		"query.name|string_too_short", "query.sort_by|enum", "query.sort_order|enum", "query.size|int_parsing",
 	}, faultsOf(t, err))
 }
 
