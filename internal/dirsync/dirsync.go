@@ -45,8 +45,9 @@ type users interface {
 	Retire(ctx context.Context, connection uuid.UUID, since time.Time, listed func(context.Context, []string) ([]bool, error)) (int, error)
 }
 
-// rates says when a connection may be called.
+// rates says when a connection may be called, for syncs and writes alike.
 type rates interface {
+	Block(ctx context.Context, connection uuid.UUID, wait time.Duration) error
 	Spend(ctx context.Context, connection uuid.UUID, l redisstore.Limits) (time.Duration, error)
 }
 

@@ -31,11 +31,15 @@ func (w *walk) list(ctx context.Context) (tsp.UserPage, error) {
 		}
 		page, err := w.call(ctx, conn)
 		var f *operation.Failure
+		if errors.As(err, &f) {
+			w.block(ctx, f.RetryAfter)
+		}
 		switch {
 		case err == nil:
 			count(ctx, w.metrics.pages, w.conn.Provider, "success", 1)
+			w.block(ctx, page.Result.RetryAfter)
 			return page, nil
-		case !errors.As(err, &f):
+		case f == nil:
 			return page, err
 		case f.Refresh && stale == nil:
 			stale = conn.Credentials
@@ -47,6 +51,16 @@ func (w *walk) list(ctx context.Context) (tsp.UserPage, error) {
 		default:
 			return page, err
 		}
+	}
+}
+
+// block keeps the connection's writes back as well: the limit is the account's.
+func (w *walk) block(ctx context.Context, wait time.Duration) {
+	if wait <= 0 {
+		return
+	}
+	if err := w.parts.Rates.Block(ctx, w.conn.ID, wait); err != nil && ctx.Err() == nil {
+		w.log.WarnContext(ctx, "directory sync: the provider's wait was not kept for writes", "connection_id", w.conn.ID, "provider", w.conn.Provider, "error", err)
 	}
 }
 

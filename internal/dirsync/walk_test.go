@@ -10,6 +10,7 @@ import (
 
 	"writeback/internal/directory"
 	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
 	"writeback/pkg/tsp"
 )
 
@@ -196,6 +197,8 @@ func TestWalk_WaitsAsTold(t *testing.T) {
 	t.Parallel()
 	f := newFleet(6)
 	r := newRig(t, "fake", f, "")
+	notes := &noted{rates: r.parts.Rates} // the store's clock does not go as fast as ours
+	r.parts.Rates = notes
 	full := &operation.Failure{Type: operation.ErrorTSP, StatusCode: 429, Retryable: true, RetryAfter: 10 * time.Minute, Detail: "slow down"}
 	f.set(func(call int) error {
 		switch call {
@@ -222,6 +225,56 @@ func TestWalk_WaitsAsTold(t *testing.T) {
 	r.until(func() bool { return r.finished(uuid.Nil) })
 	stop()
 	require.Equal(t, []string{"", "2", "2", "4", "4"}, f.pages())
+	require.Equal(t, []time.Duration{time.Millisecond, 10 * time.Minute}, notes.waits)
+}
+
+// noted keeps the blocks instead of passing them on.
+type noted struct {
+	rates
+	waits []time.Duration
+}
+
+func (n *noted) Block(_ context.Context, _ uuid.UUID, wait time.Duration) error {
+	n.waits = append(n.waits, wait)
+	return nil
+}
+
+// What the provider says to a sync, it says to the account: a write that comes
+// meanwhile waits too, and costs no attempt.
+func TestWalk_RetryAfterHoldsWritesBack(t *testing.T) {
+	t.Parallel()
+	f := newFleet(2)
+	f.set(func(int) error {
+		return &operation.Failure{Type: operation.ErrorTSP, StatusCode: 429, Retryable: true, RetryAfter: 10 * time.Minute, Detail: "slow down"}
+	})
+	r := newRig(t, "fake", f, "")
+	began := time.Now()
+	stop := r.run(r.syncer())
+	r.until(func() bool { return r.progress().Told })
+	stop()
+
+	store := redisstore.New(r.rdb, redisstore.Config{})
+	limits := redisstore.Limits{InFlight: 8, Life: time.Hour, Call: time.Second}
+	write := operation.Accepted{
+		ID: uuid.Must(uuid.NewV7()), PartnerID: partner, ConnectionID: conn, Provider: "fake", Type: operation.Update,
+		Resource: operation.ResourceUser, ResourceID: uuid.New(), SourceID: "u00",
+		Changes: operation.Changes{operation.FieldNotes: operation.Text("x")},
+	}
+	_, err := store.Accept(t.Context(), write, limits)
+	require.NoError(t, err)
+	h, err := store.Next(t.Context(), conn, limits, []uuid.UUID{uuid.Must(uuid.NewV7())}, nil)
+	require.NoError(t, err)
+	require.Empty(t, h.Leases, "no call is handed out")
+	op, err := store.Get(t.Context(), conn, write.ID)
+	require.NoError(t, err)
+	require.Equal(t, operation.WaitProviderBackoff, op.Wait.Reason)
+	require.WithinRange(t, op.Wait.Until, began.Add(10*time.Minute).Add(-time.Second), time.Now().Add(10*time.Minute))
+	require.Empty(t, op.Attempts)
+
+	require.NoError(t, store.Block(t.Context(), conn, time.Millisecond), "a shorter one")
+	lane, err := store.Lane(t.Context(), conn)
+	require.NoError(t, err)
+	require.WithinRange(t, lane.Blocked, began.Add(9*time.Minute), time.Now().Add(10*time.Minute), "the longer one stays")
 }
 
 func TestWalk_FailureWaitsUntilSomebodyAsks(t *testing.T) {
