@@ -2,7 +2,6 @@ package geotab
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -31,7 +30,7 @@ const unknownID = "*****"
 // or in a dry run httpcall.ErrDraft.
 func (p *Provider) CreateUser(ctx context.Context, conn tsp.Connection, u tsp.UserCreate) (tsp.Created, error) {
 	changes := forNew(u.Changes)
-	password := newPassword()
+	password := tsp.NewPassword()
 	c, failure := p.client(conn, changes, password)
 	if failure != nil {
 		return tsp.Created{}, failure
@@ -182,7 +181,3 @@ func raw(v any) json.RawMessage {
 	}
 	return b
 }
-
-// newPassword makes 24 characters, 100 bits of them random, with the classes that
-// password rules usually ask for.
-func newPassword() string { return "aA1-" + rand.Text()[:20] }

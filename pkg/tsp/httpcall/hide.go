@@ -2,8 +2,11 @@ package httpcall
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
@@ -58,6 +61,66 @@ func (h Hidden) In(text string) string {
 		text = strings.ReplaceAll(text, strings.ToLower(s), hiddenText)
 	}
 	return text
+}
+
+var (
+	// email is an address in running text.
+	email = regexp.MustCompile(`[\p{L}\p{N}._%+\-]+@[\p{L}\p{N}\-]+(?:\.[\p{L}\p{N}\-]+)+`)
+	// phone is a run of digits as a person writes one: with or without a plus, blanks,
+	// brackets, dots and dashes.
+	phone = regexp.MustCompile(`\+?\(?[0-9][0-9 ().\-]{5,}[0-9]`)
+	// named is what stands before a number that is an id by its name.
+	named = regexp.MustCompile(`(?i)(?:\bid|_id|[a-z]Id|\bno|number|\brequest|#)["']?\s*[:=#]?\s*["']?$`)
+)
+
+// The fewest and most digits of a phone number.
+const (
+	minPhone = 7
+	maxPhone = 15
+)
+
+// Mask blanks out what looks like an e-mail address or a phone number in text that a
+// provider wrote: it may name people whom we do not know. A number is left where it
+// is part of a word or of a time, or where the text calls it an id.
+func Mask(text string) string {
+	text = email.ReplaceAllLiteralString(text, hiddenText)
+	var out strings.Builder
+	last := 0
+	for _, at := range phone.FindAllStringIndex(text, -1) {
+		if !isPhone(text, at[0], at[1]) {
+			continue
+		}
+		out.WriteString(text[last:at[0]])
+		out.WriteString(hiddenText)
+		last = at[1]
+	}
+	return out.String() + text[last:]
+}
+
+func isPhone(text string, from, to int) bool {
+	found := text[from:to]
+	n := len(strings.Map(digit, found))
+	before, _ := utf8.DecodeLastRuneInString(text[:from])
+	after, _ := utf8.DecodeRuneInString(text[to:])
+	switch {
+	case n < minPhone, n > maxPhone,
+		inWord(before), inWord(after), // part of an id, a UUID, a decimal, a time
+		calendar.MatchString(found), address.MatchString(found),
+		strings.TrimLeft(found, "0123456789") == "" && named.MatchString(text[:from]):
+		return false
+	}
+	return true
+}
+
+// calendar is a date, address an IPv4 address: neither is a phone number.
+var (
+	calendar = regexp.MustCompile(`^(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}`)
+	address  = regexp.MustCompile(`^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$`)
+)
+
+// inWord reports whether a number beside the rune is part of something longer.
+func inWord(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-/:@", r)
 }
 
 // digit is for strings.Map: it drops what is no digit.

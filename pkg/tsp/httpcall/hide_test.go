@@ -35,3 +35,32 @@ func TestHide(t *testing.T) {
 	require.Equal(t, "as it is", httpcall.Hidden(nil).In("as it is"))
 	require.Equal(t, "as it is", httpcall.Hide(nil, nil).In("as it is"))
 }
+
+func TestMask(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"taken by ann.lee+x@example.co.uk.":            "taken by [hidden].",
+		"taken by <jörg@exämple.de>":                   "taken by <[hidden]>",
+		`{"email":"a@b.io","ok":1}`:                    `{"email":"[hidden]","ok":1}`,
+		"call +1 (555) 010-0144 now":                   "call [hidden] now",
+		"phone 5550100144 is in use":                   "phone [hidden] is in use",
+		"phone: 555-010-0144, or 555.010.0199":         "phone: [hidden], or [hidden]",
+		"5550100":                                      "[hidden]",
+		"the limit is 600000 per minute":               "the limit is 600000 per minute",
+		"driver 494105 not found":                      "driver 494105 not found",
+		"request id 20481234567 failed":                "request id 20481234567 failed",
+		`{"requestId": "52000000001"}`:                 `{"requestId": "52000000001"}`,
+		"user_id=8000051234, driver #52000000001":      "user_id=8000051234, driver #52000000001",
+		"request 4d0e5f2a-1234-7654-8899-112233445566": "request 4d0e5f2a-1234-7654-8899-112233445566",
+		"id b2F4A 8916e1c1 trace 0af7651916cd43dd8448": "id b2F4A 8916e1c1 trace 0af7651916cd43dd8448",
+		"retry at 2026-11-24T21:07:42Z":                "retry at 2026-11-24T21:07:42Z",
+		"since 2026-11-24":                             "since 2026-11-24",
+		"max is 9223372036854775807":                   "max is 9223372036854775807",
+		"from 192.168.100.200":                         "from 192.168.100.200",
+		"[hidden] and a@b":                             "[hidden] and a@b",
+		"":                                             "",
+	} {
+		require.Equal(t, want, httpcall.Mask(text), text)
+		require.Equal(t, want, httpcall.Mask(want), "twice is as once")
+	}
+}

@@ -201,9 +201,9 @@ func (a Answer) Classify(what, message string) *operation.Failure {
 }
 
 // Short makes a provider's text fit for an attempt log: one line, valid UTF-8, at
-// most 300 bytes.
+// most 300 bytes, and nobody's e-mail address or phone number in it; see Mask.
 func Short(s string) string {
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "")), " ")
+	s = Mask(strings.Join(strings.Fields(strings.ToValidUTF8(s, "")), " "))
 	if len(s) <= 300 {
 		return s
 	}

@@ -2,7 +2,6 @@ package motive
 
 import (
 	"context"
-	"crypto/rand"
 	"strings"
 
 	"writeback/pkg/operation"
@@ -17,7 +16,7 @@ import (
 // *operation.Failure.
 func (p *Provider) CreateUser(ctx context.Context, conn tsp.Connection, u tsp.UserCreate) (tsp.Created, error) {
 	changes := forNew(u.Changes)
-	password := newPassword()
+	password := tsp.NewPassword()
 	c, failure := p.client(conn, changes, password)
 	if failure != nil {
 		return tsp.Created{}, failure
@@ -100,7 +99,3 @@ func (p *plan) found(user map[string]any, answer httpcall.Answer, err error) (ts
 	}
 	return tsp.Created{Result: resultOf(answer), SourceID: idOf(user)}, nil
 }
-
-// newPassword makes 24 characters, 100 bits of them random, with the classes that
-// password rules usually ask for.
-func newPassword() string { return "aA1-" + rand.Text()[:20] }

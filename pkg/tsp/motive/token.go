@@ -2,11 +2,8 @@ package motive
 
 import (
 	"context"
-	"encoding/json"
-	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"time"
 
 	"writeback/pkg/operation"
@@ -23,14 +20,6 @@ const (
 	credClient   = "client_id"
 	credSecret   = "client_secret"
 	credRedirect = "redirect_uri"
-	credExpires  = "expires_at"
-)
-
-const (
-	// freshFor is how long a token must still live to be used: a call and its wait.
-	freshFor = time.Minute
-	// maxLife bounds what a token's answer says about its end.
-	maxLife = 10 * 365 * 24 * time.Hour
 )
 
 // renewable reports whether there is something to get a token with.
@@ -39,18 +28,7 @@ func renewable(c tsp.Credentials) bool { return c[credRefresh] != "" || c[credCo
 // Fresh reports whether the credentials can be used at the time. An API key, and a
 // token that cannot be renewed or has no known end, are taken to live.
 func (p *Provider) Fresh(c tsp.Credentials, now time.Time) bool {
-	if c[credKey] != "" || !renewable(c) {
-		return true
-	}
-	if c[credToken] == "" {
-		return false
-	}
-	end := c[credExpires]
-	if end == "" {
-		return true
-	}
-	t, err := time.Parse(time.RFC3339, end)
-	return err == nil && t.Sub(now) > freshFor
+	return c[credKey] != "" || !renewable(c) || httpcall.FreshToken(c, now)
 }
 
 // Refresh exchanges the refresh token, or where there is none yet the
@@ -81,64 +59,15 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 		return nil, err
 	}
 	if !answer.OK() {
-		return nil, refused(answer.Classify(what, oauthError(answer.Body)))
+		return nil, answer.RefuseToken(what)
 	}
-	var token tokenAnswer
-	if json.Unmarshal(answer.Body, &token) != nil || token.AccessToken == "" {
+	token, ok := answer.Token()
+	if !ok {
 		return nil, answer.Garbled(what)
 	}
-	return token.into(conn.Credentials, p.now()), nil
-}
-
-// refused makes a refusal final: what is refused is the connection, and there is
-// nothing to refresh a refresh with.
-func refused(f *operation.Failure) *operation.Failure {
-	if f.Type == operation.ErrorValidation {
-		f.Type = operation.ErrorAuth
-	}
-	f.Refresh = false
-	return f
-}
-
-// tokenAnswer is an answer of the token endpoint.
-type tokenAnswer struct {
-	AccessToken  string  `json:"access_token"`
-	RefreshToken string  `json:"refresh_token"`
-	ExpiresIn    float64 `json:"expires_in"`
-}
-
-// into gives the credentials with the new tokens. An answer without a refresh token
-// lets the old one live.
-func (a tokenAnswer) into(old tsp.Credentials, now time.Time) tsp.Credentials {
-	fresh := maps.Clone(old)
-	fresh[credToken] = a.AccessToken
-	if old[credRefresh] == "" {
+	fresh := token.Into(conn.Credentials, p.now())
+	if conn.Credentials[credRefresh] == "" {
 		delete(fresh, credCode) // it can be used once
 	}
-	if a.RefreshToken != "" {
-		fresh[credRefresh] = a.RefreshToken
-	}
-	delete(fresh, credExpires)
-	if a.ExpiresIn > 0 {
-		life := maxLife
-		if a.ExpiresIn < maxLife.Seconds() {
-			life = time.Duration(a.ExpiresIn * float64(time.Second))
-		}
-		fresh[credExpires] = now.Add(life).UTC().Format(time.RFC3339)
-	}
-	return fresh
-}
-
-// oauthCode is what an OAuth error code looks like: it can hold no secret.
-var oauthCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
-
-// oauthError gives the code of an OAuth error, or "".
-func oauthError(body []byte) string {
-	var e struct {
-		Error string `json:"error"`
-	}
-	if json.Unmarshal(body, &e) != nil || !oauthCode.MatchString(e.Error) {
-		return ""
-	}
-	return e.Error
+	return fresh, nil
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
@@ -23,8 +21,8 @@ type client struct {
 type session struct {
 	client
 	conn tsp.Connection
-	// private are values that the provider may repeat and that no text may show.
-	private []string
+	// hidden are values that the provider may repeat and that no text may show.
+	hidden httpcall.Hidden
 }
 
 // Credentials of a connection. All but the access token are for connections that
@@ -34,30 +32,10 @@ const (
 	credRefresh = "refresh_token"
 	credClient  = "client_id"
 	credSecret  = "client_secret"
-	credExpires = "expires_at" // RFC 3339
 )
 
-// hiddenCredentials must be in no text.
-var hiddenCredentials = []string{credToken, credRefresh, credSecret}
-
-// minPrivate is the shortest personal value that is looked for: a shorter one says
-// nothing about a person and would tear holes into ordinary words.
-const minPrivate = 4
-
-func (p *Provider) session(conn tsp.Connection, changes operation.Changes) session {
-	s := session{client: p.client, conn: conn}
-	for _, name := range hiddenCredentials {
-		if v := conn.Credentials[name]; v != "" {
-			s.private = append(s.private, v)
-		}
-	}
-	for field, v := range changes {
-		spec, _ := operation.SpecOf(field)
-		if spec.Personal && len(v.Text()) >= minPrivate {
-			s.private = append(s.private, v.Text())
-		}
-	}
-	return s
+func (p *Provider) session(conn tsp.Connection, changes operation.Changes, more ...string) session {
+	return session{client: p.client, conn: conn, hidden: httpcall.Hide(conn.Credentials, changes, more...)}
 }
 
 // check refuses what cannot be turned into a call.
@@ -136,24 +114,11 @@ func (s session) do(ctx context.Context, r httpcall.Request) (httpcall.Answer, e
 		return httpcall.Answer{}, err
 	}
 	if !answer.OK() {
-		return httpcall.Answer{}, answer.Classify(r.What, s.hide(message(answer.Body)))
+		return httpcall.Answer{}, answer.Classify(r.What, s.hidden.In(message(answer.Body)))
 	}
 	return answer, nil
 }
 
 func resultOf(a httpcall.Answer) tsp.Result {
 	return tsp.Result{StatusCode: a.Status, Header: a.Header, RetryAfter: a.Spent}
-}
-
-const hidden = "[hidden]"
-
-// hide takes out of the provider's text what it may repeat of the request. Long
-// values go first, since one may hold another.
-func (s session) hide(text string) string {
-	values := slices.Clone(s.private)
-	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
-	for _, value := range values {
-		text = strings.ReplaceAll(text, value, hidden)
-	}
-	return text
 }

@@ -2,8 +2,6 @@ package samsara
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -29,7 +27,8 @@ func reference(operationID uuid.UUID) string { return hex.EncodeToString(operati
 // CreateUser makes an active driver. With Repeat it looks by the operation's
 // external id first. Every error is an *operation.Failure.
 func (p *Provider) CreateUser(ctx context.Context, conn tsp.Connection, user tsp.UserCreate) (tsp.Created, error) {
-	s := p.session(conn, user.Changes)
+	password := tsp.NewPassword()
+	s := p.session(conn, user.Changes, password)
 	if f := s.check(); f != nil {
 		return tsp.Created{}, f
 	}
@@ -43,7 +42,7 @@ func (p *Provider) CreateUser(ctx context.Context, conn tsp.Connection, user tsp
 			return tsp.Created{Result: result, SourceID: d.ID}, err
 		}
 	}
-	return s.create(ctx, body)
+	return s.create(ctx, body, password)
 }
 
 func isNotFound(err error) bool {
@@ -108,16 +107,9 @@ func settled(changes operation.Changes, refused *tsp.Refusals) operation.Changes
 }
 
 // create makes the driver, with a password that is forgotten at once.
-func (s session) create(ctx context.Context, body map[string]any) (tsp.Created, error) {
+func (s session) create(ctx context.Context, body map[string]any, password string) (tsp.Created, error) {
 	const what = "samsara: create driver"
-	password, err := newPassword()
-	if err != nil {
-		return tsp.Created{}, &operation.Failure{
-			Type: operation.ErrorTSP, Retryable: true, Detail: what + ": no password could be made", Err: err,
-		}
-	}
 	body["password"] = password
-	s.private = append(s.private, password)
 	r := httpcall.Request{
 		What: what, Method: http.MethodPost, URL: "/fleet/drivers", Write: true, Hidden: []string{password},
 	}
@@ -126,19 +118,4 @@ func (s session) create(ctx context.Context, body map[string]any) (tsp.Created, 
 	}
 	d, result, err := s.driver(ctx, r, func(d driver) bool { return d.ID != "" })
 	return tsp.Created{Result: result, SourceID: d.ID}, err
-}
-
-// newPassword makes 24 characters (144 bits) with the classes that password rules
-// usually ask for.
-func newPassword() (string, error) {
-	random := make([]byte, 18)
-	for {
-		if _, err := rand.Read(random); err != nil {
-			return "", err
-		}
-		p := base64.RawURLEncoding.EncodeToString(random)
-		if strings.ContainsAny(p, "0123456789") && strings.ToLower(p) != p && strings.ToUpper(p) != p {
-			return p, nil
-		}
-	}
 }

@@ -3,11 +3,9 @@ package samsara
 import (
 	"encoding/json"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"writeback/pkg/operation"
-	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/httpcall"
 )
 
@@ -63,33 +61,6 @@ func FuzzDriver(f *testing.F) {
 			if !ok || !v.IsNull() && spec.Kind != operation.KindBool && v.Text() == "" {
 				t.Errorf("%s: %v is no value of a field", name, v.Any())
 			}
-		}
-	})
-}
-
-func FuzzToken(f *testing.F) {
-	for _, seed := range []string{
-		`{"access_token":"a","refresh_token":"r","expires_in":3600}`, `{"expires_in":"1e999"}`, `{"expires_in":NaN}`, `[]`, ``,
-	} {
-		f.Add([]byte(seed))
-	}
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, body []byte) {
-		var a tokenAnswer
-		if json.Unmarshal(body, &a) != nil {
-			return
-		}
-		fresh := a.into(tsp.Credentials{credRefresh: "old"}, now)
-		if fresh[credRefresh] == "" {
-			t.Error("the refresh token is lost")
-		}
-		if end, said := fresh[credExpires]; said {
-			if at, err := time.Parse(time.RFC3339, end); err != nil || at.Before(now) || at.Sub(now) > maxLife {
-				t.Errorf("end %q of %s", end, body)
-			}
-		}
-		if code := oauthError(body); code != "" && !oauthCode.MatchString(code) {
-			t.Errorf("code %q", code)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package samsara
 
 import (
 	"encoding/json"
-	"strconv"
 	"strings"
 )
 
@@ -61,26 +60,6 @@ type listAnswer struct {
 		EndCursor   string `json:"endCursor"`
 		HasNextPage bool   `json:"hasNextPage"`
 	} `json:"pagination"`
-}
-
-// tokenAnswer is what the OAuth token endpoint gives.
-type tokenAnswer struct {
-	AccessToken  string  `json:"access_token"`
-	RefreshToken string  `json:"refresh_token"`
-	ExpiresIn    seconds `json:"expires_in"`
-}
-
-// seconds reads a number, also one in quotes. Anything else is zero: an odd end is
-// no reason to lose tokens that replace a used one.
-type seconds float64
-
-// UnmarshalJSON never fails.
-func (s *seconds) UnmarshalJSON(b []byte) error {
-	n, err := strconv.ParseFloat(strings.Trim(string(b), `"`), 64)
-	if err == nil && n > 0 {
-		*s = seconds(n)
-	}
-	return nil
 }
 
 // errorBody is an error of the API. 5xx answers are plain text instead.

@@ -107,12 +107,7 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 		return nil, err
 	}
 	if !answer.OK() {
-		f := answer.Classify(what, httpcall.Hide(creds, nil).In(message(answer.Body)))
-		if f.Type == operation.ErrorValidation {
-			f.Type = operation.ErrorAuth // what is refused is the connection
-		}
-		f.Refresh = false
-		return nil, f
+		return nil, httpcall.Final(answer.Classify(what, httpcall.Hide(creds, nil).In(message(answer.Body))))
 	}
 	token := tokenIn(answer.Body)
 	if !bareToken.MatchString(token) {
