@@ -1,0 +1,109 @@
+package work_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/directory"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+)
+
+// expired is a provider whose credential is over, and who refuses to renew it.
+type expired struct {
+	*provider
+	// told says that the end is known without a call.
+	told  bool
+	asked atomic.Int32
+}
+
+func (e *expired) Fresh(tsp.Credentials, time.Time) bool { return !e.told }
+
+func (e *expired) Refresh(context.Context, tsp.Connection) (tsp.Credentials, error) {
+	e.asked.Add(1)
+	return nil, &operation.Failure{Type: operation.ErrorAuth, StatusCode: 400, Detail: "fake: refresh token: the provider answered 400: invalid_grant"}
+}
+
+// 64 operations meet a credential that cannot be renewed. The provider is asked once
+// for a new one, the connection fails with the reason, and no operation is called for
+// more than once or tried again.
+func TestCredential_RefusedRefreshEndsEverythingOnce(t *testing.T) {
+	t.Parallel()
+	const many = 64
+	for _, told := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the end is known %t", told), func(t *testing.T) {
+			t.Parallel()
+			p := &expired{provider: &provider{limits: tsp.Limits{InFlight: 8, Call: 5 * time.Second}}, told: told}
+			p.answer = func(context.Context, int, tsp.UserUpdate) error {
+				return &operation.Failure{Type: operation.ErrorAuth, StatusCode: 401, Refresh: true, Detail: "fake: the provider answered 401"}
+			}
+			r := rigOn(t, p.provider)
+			dir, users := r.fleet(many)
+			registry, err := tsp.NewRegistry(p)
+			require.NoError(t, err)
+			r.parts.Providers, r.parts.Directory = registry, dir
+			var ids []uuid.UUID
+			for _, user := range users {
+				ids = append(ids, r.accept(r.change(user, "x")).ID)
+			}
+			r.worker()
+			for _, id := range ids {
+				op := r.ended(id)
+				require.Equal(t, operation.Failed, op.Status)
+				require.NotEmpty(t, op.Attempts)
+				last := op.Attempts[len(op.Attempts)-1]
+				require.Equal(t, operation.ErrorAuth, last.ErrorType)
+				if told {
+					require.Len(t, op.Attempts, 1)
+				}
+				require.LessOrEqual(t, len(op.Attempts), 2, "a 401, and that it could not be renewed")
+			}
+			require.EqualValues(t, 1, p.asked.Load(), "one refusal is enough")
+			c, ok := dir.ConnectionByID(r.conn)
+			require.True(t, ok)
+			require.Equal(t, directory.ConnectionFailed, c.Status)
+			require.Contains(t, c.StatusReason, "invalid_grant")
+
+			calls := map[uuid.UUID]int{}
+			for _, u := range p.received() {
+				calls[u.OperationID]++
+				require.Equal(t, 1, calls[u.OperationID], "no operation is called for twice")
+			}
+			if told {
+				require.Empty(t, calls, "a credential that is over is not tried")
+			}
+			lane, err := r.store.Lane(t.Context(), r.conn)
+			require.NoError(t, err)
+			require.Zero(t, lane.Outstanding)
+		})
+	}
+}
+
+// fleet is a real directory with the rig's connection and users on it.
+func (r *rig) fleet(n int) (*directory.Directory, []uuid.UUID) {
+	r.t.Helper()
+	var users []uuid.UUID
+	var lines []string
+	for i := range n {
+		users = append(users, uuid.Must(uuid.NewV7()))
+		lines = append(lines, fmt.Sprintf("{id: %s, source_id: s%d}", users[i], i))
+	}
+	file := filepath.Join(r.t.TempDir(), "registry.yaml")
+	text := fmt.Sprintf("partners: [{id: %s, name: P, connections: [{id: %s, provider: fake, credentials: {access_token: old}, users: [%s]}]}]",
+		r.partner, r.conn, strings.Join(lines, ", "))
+	require.NoError(r.t, os.WriteFile(file, []byte(text), 0o600))
+	dir, err := directory.Open(r.t.Context(), r.js, directory.Config{Providers: []string{"fake"}})
+	require.NoError(r.t, err)
+	_, err = dir.LoadFile(r.t.Context(), file)
+	require.NoError(r.t, err)
+	return dir, users
+}
