@@ -23,6 +23,7 @@ import (
 
 	"writeback/internal/app"
 	"writeback/internal/config"
+	"writeback/internal/sandbox"
 	"writeback/internal/seal"
 	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
@@ -66,6 +67,8 @@ type Options struct {
 	// Environ holds further settings of api and worker in the form of os.Environ.
 	// Addresses, URLs, the issuer and the registry file are the stack's own.
 	Environ []string
+	// Boxes are the options of the sandbox's providers.
+	Boxes boxes.Config
 	// Log takes the log lines. Nil: they are dropped.
 	Log io.Writer
 }
@@ -128,7 +131,7 @@ func (s *Stack) start(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	s.sandbox(listeners.sandbox)
+	s.sandbox(listeners.sandbox, o.Boxes)
 	if err := s.configure(ctx, o); err != nil {
 		return err
 	}
@@ -230,7 +233,7 @@ func (s *Stack) folder(_ context.Context, o Options) error {
 // configure writes the registry, reads the settings and sets up telemetry.
 func (s *Stack) configure(ctx context.Context, o Options) error {
 	file := filepath.Join(s.dir, "registry.yaml")
-	if err := writeRegistry(file, boxes.Seeds(), s.urls.Sandbox); err != nil {
+	if err := writeRegistry(file, sandbox.Seeds(boxes.Parts(o.Boxes)), s.urls.Sandbox); err != nil {
 		return err
 	}
 	keyset, err := s.keyset(o)

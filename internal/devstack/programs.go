@@ -20,8 +20,8 @@ import (
 )
 
 // sandbox serves the providers.
-func (s *Stack) sandbox(ln net.Listener) {
-	box := sandbox.New(sandbox.Config{Parts: boxes.Parts(boxes.Config{})})
+func (s *Stack) sandbox(ln net.Listener, options boxes.Config) {
+	box := sandbox.New(sandbox.Config{Parts: boxes.Parts(options)})
 	s.parts.run("sandbox", func(ctx context.Context) error {
 		return app.Serve(ctx, ln, box.Handler(), stopGrace)
 	})

@@ -60,7 +60,7 @@ func (o *oauth) asked() int {
 }
 
 func oauthText(refresh string) string {
-	return one(`credentials: {access_token: sandbox-samsara-c1, refresh_token: ` + refresh + `, client_id: sandbox-samsara-app, client_secret: sandbox-samsara-secret}`)
+	return one(`credentials: {access_token: sandbox-samsara-c1, refresh_token: ` + refresh + `, client_id: sandbox-app-samsara, client_secret: sandbox-samsara-secret}`)
 }
 
 // attempts has 64 workers, of two processes, use a credential that has ended.

@@ -20,7 +20,7 @@ const motiveRefresh = "sandbox-motive-refresh-c2"
 // motiveForm is a whole token call; pairs of names and values change it.
 func motiveForm(token string, changes ...string) string {
 	form := url.Values{
-		"grant_type": {"refresh_token"}, "refresh_token": {token}, "client_id": {"sandbox-motive-app"},
+		"grant_type": {"refresh_token"}, "refresh_token": {token}, "client_id": {"sandbox-app-motive"},
 		"client_secret": {"sandbox-motive-secret"}, "redirect_uri": {"https://partner.example/motive"},
 	}
 	for i := 0; i+1 < len(changes); i += 2 {
@@ -113,7 +113,7 @@ func TestMotiveOAuth_Strict(t *testing.T) {
 		{motiveForm(motiveRefresh, "client_secret", "other"), 401, "invalid_client"},
 		{motiveForm(motiveRefresh, "redirect_uri", ""), 400, "invalid_request"},
 		{motiveForm(motiveRefresh, "redirect_uri", "https://other.example"), 400, "invalid_grant"},
-		{motiveForm(motiveRefresh) + "&client_id=sandbox-motive-app", 400, "invalid_request"},
+		{motiveForm(motiveRefresh) + "&client_id=sandbox-app-motive", 400, "invalid_request"},
 		{"%zz", 400, "invalid_request"},
 	} {
 		refusedWith(t, b.motiveToken(tt.form), tt.status, tt.code)

@@ -23,7 +23,7 @@ func basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
 }
 
-var app = basic("sandbox-samsara-app", "sandbox-samsara-secret")
+var app = basic("sandbox-app-samsara", "sandbox-samsara-secret")
 
 // refresh exchanges a refresh token.
 func (b *box) refresh(token string) result {
@@ -103,7 +103,7 @@ func TestSamsaraOAuth_Strict(t *testing.T) {
 		{"GET", "GET", app, formType, "", 405, ""},
 		{"no client", "POST", "", formType, good, 401, "invalid_client"},
 		{"bearer", "POST", "Bearer " + samsaraToken, formType, good, 401, "invalid_client"},
-		{"wrong secret", "POST", basic("sandbox-samsara-app", "x"), formType, good, 401, "invalid_client"},
+		{"wrong secret", "POST", basic("sandbox-app-samsara", "x"), formType, good, 401, "invalid_client"},
 		{"wrong client", "POST", basic("nobody", "sandbox-samsara-secret"), formType, good, 401, "invalid_client"},
 		{"empty client", "POST", basic("", ""), formType, good, 401, "invalid_client"},
 		{"another app's token", "POST", basic("other-app", "other-secret"), formType, good, 400, "invalid_grant"},

@@ -27,6 +27,8 @@ import (
 	"writeback/internal/devstack"
 	"writeback/internal/sandbox"
 	"writeback/pkg/tsp/all/boxes"
+	motive "writeback/pkg/tsp/motive/box"
+	samsara "writeback/pkg/tsp/samsara/box"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -57,6 +59,7 @@ func TestNothingLeaks(t *testing.T) {
 	r.unlimited()
 	r.updates()
 	r.creates()
+	r.renewals()
 	r.strangers()
 	r.asyncWrites()
 	r.faults() // last: they make connections rest or fail
@@ -80,6 +83,7 @@ func TestNothingLeaks(t *testing.T) {
 		require.Contains(t, text[0], text[1], "%s: not what was to be looked at", name)
 		t.Logf("%s: %d bytes", name, len(text[0]))
 	}
+	r.credentials = append(r.credentials, r.issued()...)
 	all := slices.Concat(r.credentials, r.people, stray)
 	for name, text := range map[string]string{
 		"the log": log, "the spans": spans, "the metrics": metrics, "/readyz": ready,
@@ -176,6 +180,7 @@ func (b *safeBuffer) String() string {
 type rig struct {
 	*testing.T
 	stack *devstack.Stack
+	tap   *tap
 	seeds []sandbox.Seed
 	token string
 
@@ -200,23 +205,29 @@ func newRig(t *testing.T) *rig {
 	} {
 		t.Setenv(name, value)
 	}
+	r.tap = newTap()
+	t.Cleanup(r.tap.Close)
+	parts := boxes.Config{Samsara: samsara.Config{OAuth: true}, Motive: motive.Config{OAuth: true}}
 	stack, err := devstack.Start(t.Context(), devstack.Options{
-		APIAddr: anyPort, AdminAddr: anyPort, SandboxAddr: anyPort, Log: &r.log, Environ: []string{"WRITEBACK_LOG_LEVEL=debug"},
+		APIAddr: anyPort, AdminAddr: anyPort, SandboxAddr: anyPort, Log: &r.log, Boxes: parts,
+		Environ: append(r.tap.environ(), "WRITEBACK_LOG_LEVEL=debug"),
 	})
 	require.NoError(t, err)
 	r.stack = stack
+	r.tap.to, err = url.Parse(stack.URLs().Sandbox)
+	require.NoError(t, err)
 	t.Cleanup(r.stop)
 	r.token, err = stack.Token(t.Context(), devstack.DemoClient, devstack.DemoSecret)
 	require.NoError(t, err)
 	_, err = stack.Token(t.Context(), devstack.DemoClient, "stray-client-secret")
 	require.Error(t, err)
 	r.credentials = append(r.credentials, r.token, devstack.DemoSecret)
-	for _, seed := range boxes.Seeds() {
+	for _, seed := range sandbox.Seeds(boxes.Parts(parts)) {
 		if seed.Connection != sandbox.ConnectionID(9) {
 			r.seeds = append(r.seeds, seed)
 		}
 		for name, value := range seed.Credentials {
-			if name != "account" && name != "database" { // they name a customer and open nothing
+			if !slices.Contains([]string{"account", "database", "client_id", "redirect_uri"}, name) { // they name a customer and open nothing
 				r.credentials = append(r.credentials, value)
 			}
 		}

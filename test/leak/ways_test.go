@@ -20,11 +20,8 @@ import (
 
 const usersPath = "/v2/telematics/users"
 
-// digitOf is the digit of a dev connection's id.
-func digitOf(seed sandbox.Seed) int { return int(seed.Connection[len(seed.Connection)-1] - '0') }
-
 func userPath(seed sandbox.Seed, n int) string {
-	return usersPath + "/" + sandbox.UserID(digitOf(seed), n)
+	return usersPath + "/" + sandbox.UserID(seed.Digit, n)
 }
 
 // updates writes each planted field to each provider, at once and as a dry run. One
@@ -136,7 +133,7 @@ func (r *rig) faults() {
 // written, and what the user had before.
 func (r *rig) said(seed sandbox.Seed, n int) []string {
 	u := seed.Users[n]
-	out := append(slices.Collect(maps.Values(seed.Credentials)), u.Email, u.Phone, u.LicenseNumber)
+	out := append(slices.Collect(maps.Values(r.held(seed))), u.Email, u.Phone, u.LicenseNumber)
 	for field := range r.body(seed) {
 		if value, ok := person[field]; ok {
 			out = append(out, value)
@@ -265,7 +262,7 @@ func (r *rig) ended(at string) {
 
 // reads asks for everything that can be listed.
 func (r *rig) reads() {
-	for _, path := range []string{usersPath, "/v2/integrations/connections", "/v2/notifications/webhooks", userPath(r.seeds[0], 3)} {
+	for _, path := range []string{usersPath, usersPath + "?name=" + person["last_name"], "/v2/integrations/connections", "/v2/notifications/webhooks", userPath(r.seeds[0], 3)} {
 		status, answer := r.send(http.MethodGet, path, "")
 		require.Equal(r, http.StatusOK, status, "%s: %s", path, answer)
 	}

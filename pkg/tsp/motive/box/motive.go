@@ -35,7 +35,7 @@ func Part(cfg Config) sandbox.Part {
 	credentials := map[string]string{"access_token": "sandbox-motive-c2"}
 	if cfg.OAuth {
 		credentials["refresh_token"], credentials["redirect_uri"] = "sandbox-motive-refresh-c2", "https://partner.example/motive"
-		credentials["client_id"], credentials["client_secret"] = "sandbox-motive-app", "sandbox-motive-secret"
+		credentials["client_id"], credentials["client_secret"] = "sandbox-app-motive", "sandbox-motive-secret"
 	}
 	return sandbox.Part{
 		Name: Name,

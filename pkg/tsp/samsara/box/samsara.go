@@ -50,7 +50,7 @@ func (c Config) connection(digit int) sandbox.Connection {
 	credentials := map[string]string{"access_token": "sandbox-samsara-" + suffix}
 	if c.OAuth {
 		credentials["refresh_token"] = "sandbox-samsara-refresh-" + suffix
-		credentials["client_id"], credentials["client_secret"] = "sandbox-samsara-app", "sandbox-samsara-secret"
+		credentials["client_id"], credentials["client_secret"] = "sandbox-app-samsara", "sandbox-samsara-secret"
 	}
 	return sandbox.Connection{Digit: digit, Credentials: credentials, SourceID: func(n int) string { return UserID(digit, n) }}
 }
