@@ -1,6 +1,7 @@
 package samsara
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -15,6 +16,19 @@ import (
 type client struct {
 	call *httpcall.Client
 	base string
+}
+
+// base is where the connection's organisation lives, unless every one is sent to one
+// place, such as a sandbox.
+func (p *Provider) base(conn tsp.Connection) string {
+	switch conn.Settings["region"] {
+	case "eu":
+		return cmp.Or(p.client.base, EuropeBaseURL)
+	case "ca":
+		return cmp.Or(p.client.base, CanadaBaseURL)
+	default:
+		return cmp.Or(p.client.base, DefaultBaseURL)
+	}
 }
 
 // session is one write or read for one connection.
@@ -35,7 +49,9 @@ const (
 )
 
 func (p *Provider) session(conn tsp.Connection, changes operation.Changes, more ...string) session {
-	return session{client: p.client, conn: conn, hidden: httpcall.Hide(conn.Credentials, changes, more...)}
+	c := p.client
+	c.base = p.base(conn)
+	return session{client: c, conn: conn, hidden: httpcall.Hide(conn.Credentials, changes, more...)}
 }
 
 // check refuses what cannot be turned into a call.

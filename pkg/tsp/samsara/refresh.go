@@ -33,7 +33,7 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 	pair := conn.Credentials[credClient] + ":" + conn.Credentials[credSecret]
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {conn.Credentials[credRefresh]}}
 	answer, err := p.client.call.Do(ctx, httpcall.Request{
-		What: what, Method: http.MethodPost, URL: p.client.base + "/oauth2/token",
+		What: what, Method: http.MethodPost, URL: p.base(conn) + "/oauth2/token",
 		Header: http.Header{
 			"Accept":        {"application/json"},
 			"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(pair))},

@@ -25,6 +25,7 @@
 //
 // Settings of a connection:
 //
+//	region                "eu" or "ca": the organisation's region; without it that of the USA
 //	employee_external_id  key of the external id that holds employee_number
 //	eld_exempt_reason     text sent as reason when a driver becomes exempt
 //	write_locale          "true": country_code is written; it changes units and rules
@@ -46,12 +47,17 @@ import (
 // Name is the contract's source_name.
 const Name = "samsara"
 
-// DefaultBaseURL is the published host; fleets in Europe and Canada have their own.
-const DefaultBaseURL = "https://api.samsara.com"
+// The published hosts. An organisation lives in one region.
+const (
+	DefaultBaseURL = "https://api.samsara.com"
+	EuropeBaseURL  = "https://api.eu.samsara.com"
+	CanadaBaseURL  = "https://api.ca.samsara.com"
+)
 
 // Config of the adapter. The zero value is usable.
 type Config struct {
-	// BaseURL of the API, without a trailing slash. Empty: DefaultBaseURL.
+	// BaseURL of the API for every region, without a trailing slash. Empty: the host of
+	// the connection's region.
 	BaseURL string
 	// Now is the clock from which a new token's end is counted. Nil: time.Now.
 	Now func() time.Time
@@ -67,9 +73,6 @@ type Provider struct {
 
 // New makes the adapter.
 func New(call *httpcall.Client, cfg Config) *Provider {
-	if cfg.BaseURL == "" {
-		cfg.BaseURL = DefaultBaseURL
-	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

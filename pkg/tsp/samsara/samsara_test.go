@@ -2,6 +2,7 @@ package samsara_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"testing"
 
@@ -292,5 +293,35 @@ func TestRulesets_FileIsWhole(t *testing.T) {
 		for _, member := range []string{"cycle", "restart", "restbreak", "usStateToOverride"} {
 			require.Contains(t, override, member, code)
 		}
+	}
+}
+
+// hosts notes where calls go and answers none.
+type hosts struct{ seen []string }
+
+func (h *hosts) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.seen = append(h.seen, r.URL.Scheme+"://"+r.URL.Host)
+	return nil, errors.New("not answered")
+}
+
+func TestRegion_HasItsHost(t *testing.T) {
+	t.Parallel()
+	for region, want := range map[string]string{"": samsara.DefaultBaseURL, "eu": samsara.EuropeBaseURL, "ca": samsara.CanadaBaseURL} {
+		seen := &hosts{}
+		conn := tsp.Connection{
+			Credentials: tsp.Credentials{"access_token": "a", "refresh_token": "r", "client_id": "c", "client_secret": "s"},
+			Settings:    settings{"region": region},
+		}
+		call := httpcall.New(httpcall.Config{Transport: seen})
+		p := samsara.New(call, samsara.Config{})
+		_, err := p.ReadUser(t.Context(), conn, "1")
+		require.Error(t, err)
+		_, err = p.Refresh(t.Context(), conn)
+		require.Error(t, err)
+		require.Equal(t, []string{want, want}, seen.seen, "tokens come from the region too")
+		p = samsara.New(call, samsara.Config{BaseURL: "https://sandbox.example"})
+		_, err = p.ReadUser(t.Context(), conn, "1")
+		require.Error(t, err)
+		require.Equal(t, "https://sandbox.example", seen.seen[2], "a sandbox is for every region")
 	}
 }
