@@ -44,7 +44,7 @@ func (s Set) Counter(name Name) *Counter {
 }
 
 // mostZeros bounds the series of a counter that are shown before they happen.
-const mostZeros = 12
+const mostZeros = 48
 
 // zero shows what has not happened yet as 0: a series that begins with 1 has no
 // increase, and so would not be alerted on.

@@ -18,7 +18,7 @@ outside of it is shown as ` + "`" + Other + "`" + `. No label holds an id, a nam
 - A gauge with **max** is read by each worker from the store every 5 s, and is the same for all: take ` + "`max`" + `, not ` + "`sum`" + `. It is absent while the store is away.
 - A gauge with **sum** is of one process.
 - A histogram has the series ` + "`_bucket`, `_sum` and `_count`" + `; its exemplars have ` + "`trace_id`" + `.
-- Counters with few combinations of labels are shown as 0 from the start; the others appear with their first event.
+- Counters with few combinations of labels (48 at most) are shown as 0 from the start; the others appear with their first event.
 
 Besides, the admin port shows ` + "`target_info`" + ` (the resource), and ` + "`go_*` and `process_*`" + ` of the Prometheus client.
 `
