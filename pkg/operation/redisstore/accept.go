@@ -2,7 +2,7 @@ package redisstore
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -62,16 +62,13 @@ func (s *Store) AcceptSync(ctx context.Context, a operation.Accepted, l Limits, 
 }
 
 func (s *Store) accept(ctx context.Context, a operation.Accepted, l Limits, attempt string) (Receipt, error) {
-	doc, err := json.Marshal(a)
+	doc, err := encodeDoc(a)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("redisstore: accept: %w", err)
 	}
-	scope, fingerprint := "", ""
-	if a.Key != nil {
-		scope, fingerprint = a.Key.Scope, a.Key.Fingerprint
-	}
+	scope, fingerprint := keyBytes(a.Key)
 	r, err := s.run(ctx, acceptScript, operation.ShardOf(a.ConnectionID),
-		a.ID.String(), a.ConnectionID.String(), UserOf(a), a.PartnerID.String(), doc, l.Life.Milliseconds(),
+		a.ID.String(), a.ID[:], a.ConnectionID.String(), UserOf(a), a.PartnerID.String(), doc, l.Life.Milliseconds(),
 		max(l.InFlight, 1), l.interval(), max(l.Burst, 1), s.cfg.LaneBound, s.cfg.OutboxBound,
 		attempt, s.LeaseFor(l).Milliseconds(), scope, fingerprint, s.cfg.KeyTTL.Milliseconds(), maxAttempts(a))
 	if err != nil {
@@ -84,7 +81,7 @@ func (s *Store) accept(ctx context.Context, a operation.Accepted, l Limits, atte
 			Outstanding: int(number(r[3])),
 		}, nil
 	case word == "replay":
-		id, err := uuid.Parse(text(r[1]))
+		id, err := uuid.FromBytes([]byte(text(r[1])))
 		return Receipt{Replay: id}, err
 	case word == "mismatch":
 		return Receipt{}, ErrMismatch
@@ -112,6 +109,16 @@ func UserOf(a operation.Accepted) string {
 		return a.Reference().String()
 	}
 	return a.ResourceID.String()
+}
+
+// keyBytes shortens an idempotency key and its fingerprint to what Redis keeps of
+// them: 128 bits each. Empty: there is no key.
+func keyBytes(k *operation.Key) (scope, fingerprint string) {
+	if k == nil {
+		return "", ""
+	}
+	s, f := sha256.Sum256([]byte(k.Scope)), sha256.Sum256([]byte(k.Fingerprint))
+	return string(s[:16]), string(f[:16])
 }
 
 func maxAttempts(a operation.Accepted) int {

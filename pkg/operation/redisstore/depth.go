@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	_ "embed" // the script
 	"time"
 
 	"github.com/google/uuid"
@@ -10,11 +9,6 @@ import (
 
 	"writeback/pkg/operation"
 )
-
-//go:embed lua/depth.lua
-var depthSource string
-
-var depthScript = redis.NewScript(prelude + depthSource)
 
 // LaneCounts are summed over the lanes that were read.
 type LaneCounts struct {

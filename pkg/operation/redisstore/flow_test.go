@@ -49,9 +49,13 @@ func TestFlow_AcceptAttemptSucceed(t *testing.T) {
 		n, err := f.rdb.ZCard(t.Context(), f.key("outbox")).Result()
 		require.NoError(t, err)
 		require.Zero(t, n, "what is confirmed leaves the outbox")
-		ttl, err := f.rdb.TTL(t.Context(), f.key("op:"+a.ID.String())).Result()
+		ttl, err := f.rdb.TTL(t.Context(), f.key("page:"+a.ID.String()[24:34])).Result()
 		require.NoError(t, err)
 		require.Greater(t, ttl, 45*24*time.Hour, "only then the record gets a time to live")
+		gone, err := f.rdb.Exists(t.Context(), f.key("op:"+a.ID.String())).Result()
+		require.NoError(t, err)
+		require.Zero(t, gone, "in its page, and nowhere else")
+		require.Equal(t, rec.Operation, f.get(a.ID))
 	})
 }
 

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	_ "embed" // the script
 	"fmt"
 	"time"
 
@@ -11,11 +10,6 @@ import (
 
 	"writeback/pkg/operation"
 )
-
-//go:embed lua/lane.lua
-var laneSource string
-
-var laneScript = redis.NewScript(prelude + laneSource)
 
 // Call is one call under way, as its lease knows it.
 type Call struct {

@@ -231,7 +231,7 @@ func TestPoll_FindsDueLanesAndNoticesLoss(t *testing.T) {
 		require.Equal(t, f.conn, p.Due[0].Connection)
 
 		shard := operation.ShardOf(f.conn)
-		require.NoError(t, f.rdb.Del(ctx, f.key("beat"), f.key("marks")).Err()) // as after a roll-back to before the first poll
+		require.NoError(t, f.forget()) // as after a roll-back to before the first poll
 		p, err = f.store.Poll(ctx, 10)
 		require.NoError(t, err)
 		require.Equal(t, []int{shard}, p.Missing)

@@ -35,7 +35,10 @@ func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Op
 	if err != nil {
 		return nil, false, err
 	}
-	w := walk{store: s, query: q, shards: shards, want: q.Limit + 1}
+	w := walk{store: s, query: q, want: q.Limit + 1}
+	for _, shard := range shards {
+		w.sources = append(w.sources, indexOf{shard, false}, indexOf{shard, true})
+	}
 	for d := range days(from, to, q.Backwards) {
 		if err := w.day(ctx, d, max(from, d*dayMicros), min(to, (d+1)*dayMicros-1)); err != nil {
 			return nil, false, err
@@ -102,24 +105,30 @@ func (s *Store) readable(ctx context.Context, q operation.Query) ([]int, error) 
 
 // walk collects matching operations day by day.
 type walk struct {
-	store  *Store
-	query  operation.Query
-	shards []int
-	want   int
-	found  []operation.Operation
+	store   *Store
+	query   operation.Query
+	sources []indexOf
+	want    int
+	found   []operation.Operation
 }
 
-// at is an index entry.
+// indexOf is one day index of a shard: the list, or what came late.
+type indexOf struct {
+	shard int
+	late  bool
+}
+
+// at is an index entry, and the number of the index that has it.
 type at struct {
 	operation.Position
-	shard int
+	shard, source int
 }
 
 // day reads one day's indexes in chunks until it is exhausted or enough is found.
 func (w *walk) day(ctx context.Context, d, from, to int64) error {
 	chunk := int64(min(w.want, 1001))
-	offsets := make([]int64, len(w.shards))
-	done := make([]bool, len(w.shards))
+	offsets := make([]int64, len(w.sources))
+	done := make([]bool, len(w.sources))
 	for {
 		var entries []at
 		horizon := operation.Position{} // beyond it a shard may hold entries not read yet
@@ -151,9 +160,8 @@ func (w *walk) day(ctx context.Context, d, from, to int64) error {
 			keep := slices.IndexFunc(entries, func(e at) bool { return w.before(horizon, e.Position) })
 			if keep >= 0 {
 				for _, e := range entries[keep:] {
-					i := slices.Index(w.shards, e.shard)
-					offsets[i]--
-					done[i] = false
+					offsets[e.source]--
+					done[e.source] = false
 				}
 				entries = entries[:keep]
 			}
@@ -176,41 +184,76 @@ func (w *walk) before(a, b operation.Position) bool {
 }
 
 func (w *walk) indexes(ctx context.Context, d, from, to int64, offsets []int64, done []bool, chunk int64) ([][]at, error) {
-	cmds := make([]*redis.ZSliceCmd, len(w.shards))
-	_, err := w.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i, shard := range w.shards {
-			if done[i] {
-				continue
-			}
-			key := fmt.Sprintf("%sday:%s:%d", w.store.prefix(shard), w.query.PartnerID, d)
-			window := &redis.ZRangeBy{
-				Min: strconv.FormatInt(from, 10), Max: strconv.FormatInt(to, 10), Offset: offsets[i], Count: chunk,
-			}
-			if w.query.Backwards {
-				cmds[i] = pipe.ZRevRangeByScoreWithScores(ctx, key, window)
-			} else {
-				cmds[i] = pipe.ZRangeByScoreWithScores(ctx, key, window)
+	lists, late := make([]*redis.Cmd, len(w.sources)), make([]*redis.ZSliceCmd, len(w.sources))
+	err := w.store.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for i, source := range w.sources {
+			switch {
+			case done[i]:
+			case source.late:
+				late[i] = w.late(ctx, pipe, source.shard, d, from, to, offsets[i], chunk)
+			default:
+				lists[i] = pipe.EvalSha(ctx, indexScript.Hash(), w.store.keys(source.shard),
+					"", w.query.PartnerID.String(), d, from, to, flag(w.query.Backwards), offsets[i], chunk)
 			}
 		}
-		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	out := make([][]at, len(w.shards))
-	for i, cmd := range cmds {
-		if cmd == nil {
-			continue
-		}
-		for _, z := range cmd.Val() {
-			id, err := uuid.Parse(text(z.Member))
-			if err != nil {
-				return nil, fmt.Errorf("redisstore: day index: %w", err)
+	out := make([][]at, len(w.sources))
+	for i, source := range w.sources {
+		switch {
+		case done[i]:
+		case source.late:
+			for _, z := range late[i].Val() {
+				id, err := uuid.FromBytes([]byte(text(z.Member)))
+				if err != nil {
+					return nil, fmt.Errorf("redisstore: day index: %w", err)
+				}
+				out[i] = append(out[i], at{operation.Position{Seq: int64(z.Score), ID: id}, source.shard, i})
 			}
-			out[i] = append(out[i], at{Position: operation.Position{Seq: int64(z.Score), ID: id}, shard: w.shards[i]})
+		default:
+			entries, err := lists[i].StringSlice()
+			if err != nil {
+				return nil, err
+			}
+			for _, e := range entries {
+				p, err := position(e)
+				if err != nil {
+					return nil, err
+				}
+				out[i] = append(out[i], at{p, source.shard, i})
+			}
+			if w.query.Backwards {
+				slices.Reverse(out[i])
+			}
 		}
 	}
 	return out, nil
+}
+
+func (w *walk) late(ctx context.Context, pipe redis.Pipeliner, shard int, d, from, to, offset, chunk int64) *redis.ZSliceCmd {
+	key := fmt.Sprintf("%slate:%s:%d", w.store.prefix(shard), w.query.PartnerID, d)
+	window := &redis.ZRangeBy{Min: strconv.FormatInt(from, 10), Max: strconv.FormatInt(to, 10), Offset: offset, Count: chunk}
+	if w.query.Backwards {
+		return pipe.ZRevRangeByScoreWithScores(ctx, key, window)
+	}
+	return pipe.ZRangeByScoreWithScores(ctx, key, window)
+}
+
+// seqBytes is how much of an index entry holds the seq; the id follows.
+const seqBytes = 7
+
+func position(entry string) (operation.Position, error) {
+	if len(entry) != seqBytes+len(uuid.UUID{}) {
+		return operation.Position{}, fmt.Errorf("redisstore: day index: an entry of %d bytes", len(entry))
+	}
+	var p operation.Position
+	for _, b := range []byte(entry[:seqBytes]) {
+		p.Seq = p.Seq<<8 | int64(b)
+	}
+	copy(p.ID[:], entry[seqBytes:])
+	return p, nil
 }
 
 // take reads the records of the entries and keeps those that the query selects.
@@ -219,24 +262,13 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 		return !w.query.Position.IsZero() && !w.before(w.query.Position, e.Position)
 	})
 	for part := range slices.Chunk(entries, 256) {
-		cmds := make([]*redis.MapStringStringCmd, len(part))
-		_, err := w.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			for i, e := range part {
-				cmds[i] = pipe.HGetAll(ctx, w.store.prefix(e.shard)+"op:"+e.ID.String())
-			}
-			return nil
-		})
+		records, err := w.store.records(ctx, part)
 		if err != nil {
 			return err
 		}
-		for _, cmd := range cmds {
-			h := cmd.Val()
-			if h["doc"] == "" {
+		for _, rec := range records {
+			if rec == nil {
 				continue // its time to live is over
-			}
-			rec, err := decodeRecord(h)
-			if err != nil {
-				return err
 			}
 			if w.query.Matches(rec.Operation.Accepted) {
 				w.found = append(w.found, rec.Operation)
@@ -245,6 +277,94 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 				return nil
 			}
 		}
+	}
+	return nil
+}
+
+// records reads the records of index entries: from their pages, those that have not
+// ended by themselves, and those that ended in between from their pages again. Nil
+// stands for one that is gone.
+func (s *Store) records(ctx context.Context, entries []at) ([]*Record, error) {
+	out := make([]*Record, len(entries))
+	for range 2 {
+		if err := s.pages(ctx, entries, out); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(out, nil) {
+			return out, nil
+		}
+		if err := s.hashes(ctx, entries, out); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(out, nil) {
+			return out, nil
+		}
+	}
+	return out, nil
+}
+
+// pages fills in the missing records that lie in pages, a page at a time.
+func (s *Store) pages(ctx context.Context, entries []at, out []*Record) error {
+	places := map[string][]int{}
+	for i, e := range entries {
+		if out[i] == nil {
+			key := s.prefix(e.shard) + "page:" + pageName(e.ID)
+			places[key] = append(places[key], i)
+		}
+	}
+	cmds := make(map[string]*redis.SliceCmd, len(places))
+	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for key, at := range places {
+			fields := make([]string, len(at))
+			for k, i := range at {
+				fields[k] = pageField(entries[i].ID)
+			}
+			cmds[key] = pipe.HMGet(ctx, key, fields...)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for key, cmd := range cmds {
+		for k, v := range cmd.Val() {
+			whole, ok := v.(string)
+			if !ok {
+				continue
+			}
+			rec, err := decodePage([]byte(whole))
+			if err != nil {
+				return err
+			}
+			out[places[key][k]] = &rec
+		}
+	}
+	return nil
+}
+
+// hashes fills in the missing records that have a hash of their own.
+func (s *Store) hashes(ctx context.Context, entries []at, out []*Record) error {
+	cmds := make([]*redis.MapStringStringCmd, len(entries))
+	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, e := range entries {
+			if out[i] == nil {
+				cmds[i] = pipe.HGetAll(ctx, s.prefix(e.shard)+"op:"+e.ID.String())
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, cmd := range cmds {
+		if cmd == nil || len(cmd.Val()) == 0 {
+			continue
+		}
+		rec, err := decodeRecord(cmd.Val(), nil)
+		if err != nil {
+			return err
+		}
+		out[i] = &rec
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 func TestMarks_OfTheDeadAreForgotten(t *testing.T) {
 	t.Parallel()
 	c := newClocked(t, redisstore.Config{})
-	beats := func() (n, marks int64) {
-		return c.rdb.HLen(t.Context(), c.key("beat")).Val(), c.rdb.HLen(t.Context(), c.key("marks")).Val()
+	beats := func() (n int64, marks int) {
+		return c.rdb.HLen(t.Context(), c.key("beat")).Val(), len(c.rdb.Keys(t.Context(), c.key("mark:*")).Val())
 	}
 	poll := func(s *redisstore.Store) {
 		t.Helper()
@@ -36,30 +36,17 @@ func TestMarks_OfTheDeadAreForgotten(t *testing.T) {
 		require.NoError(t, err)
 	}
 	n, marks := beats()
-	require.EqualValues(t, 41, n, "those that only call and never poll, too")
-	require.EqualValues(t, 41, marks)
+	require.EqualValues(t, 21, n)
+	require.Equal(t, 41, marks, "those that only call and never poll, too")
+	for _, key := range c.rdb.Keys(t.Context(), c.key("mark:*")).Val() {
+		require.Positive(t, c.rdb.TTL(t.Context(), key).Val(), "a mark that nobody raises any more goes by itself")
+	}
 
 	c.pass(23 * time.Hour)
 	poll(alive)
 	c.pass(2 * time.Hour)
 	poll(redisstore.New(c.rdb, redisstore.Config{}))
-	n, marks = beats()
+	n, _ = beats()
 	require.EqualValues(t, 2, n, "the one that is new and the one that is alive")
-	require.EqualValues(t, 2, marks)
 	poll(alive)
-}
-
-// Marks count under a generation: those of before a rebuild are of no use after it.
-func TestMarks_EndWithTheGeneration(t *testing.T) {
-	t.Parallel()
-	c := newClocked(t, redisstore.Config{})
-	c.accept(c.accepted(c.partner))
-	require.NotZero(t, c.rdb.HLen(t.Context(), c.key("marks")).Val())
-	require.NoError(t, c.rdb.Del(t.Context(), c.key("gen")).Err())
-	c.rebuild(0)
-	require.Zero(t, c.rdb.HLen(t.Context(), c.key("marks")).Val())
-	c.accept(c.accepted(c.partner))
-	found, err := c.store.Poll(t.Context(), 1)
-	require.NoError(t, err)
-	require.NotContains(t, found.Missing, operation.ShardOf(c.conn))
 }

@@ -53,7 +53,8 @@ type mop struct {
 	// what the streams have confirmed
 	accepted, final bool
 	acked, version  int
-	settled         bool // it was confirmed completely once
+	paged           bool // it was confirmed completely once, and went to its page
+	amended         bool // its page was changed after that, and nobody knows it yet
 }
 
 // mcall is a lease, past or present.
@@ -153,6 +154,9 @@ func (m *model) unsaid() []*mop {
 }
 
 func (op *mop) said() bool {
+	if op.paged || op.status.Terminal() {
+		return op.paged && !op.amended
+	}
 	return op.accepted && op.acked >= len(op.rows) && (op.final || op.status == operation.Pending)
 }
 
@@ -316,6 +320,7 @@ func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach) (
 	}
 	if fresh {
 		m.reached(l, d, reach)
+		op.amended = op.paged
 	}
 	switch {
 	case held && d.Verdict == operation.Succeed:
@@ -383,7 +388,25 @@ func (m *model) ack(a redisstore.Ack, version int) {
 		op.acked = max(op.acked, a.Rows)
 	}
 	op.final = op.final || a.Final
-	op.settled = op.settled || (op.said() && op.final)
+	if op.paged {
+		op.amended = op.amended && (a.Ended == nil || !sameRows(a.Ended, op))
+		return
+	}
+	whole := op.accepted && op.acked >= len(op.rows) && op.final && op.status.Terminal()
+	op.paged = whole && a.Ended != nil && version == op.version && a.Rows == len(op.rows)
+}
+
+// sameRows says whether an event told the rows as they are now.
+func sameRows(told *operation.Operation, op *mop) bool {
+	if len(told.Attempts) != len(op.rows) {
+		return false
+	}
+	for i, a := range told.Attempts {
+		if a.Unknown != op.rows[i].unknown {
+			return false
+		}
+	}
+	return true
 }
 
 // late gives a place for an operation whose record was lost.

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -49,52 +48,55 @@ const repairs = 16
 // one per attempt id. Calling it again with the same ids gives the same leases.
 // accepted may be nil; if it is not and its record is gone, it is put back first.
 func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attempts []uuid.UUID, accepted *operation.Message) (Handout, error) {
-	args := make([]any, 0, 16+len(attempts)+repairs)
+	args := make([]any, 0, 20+len(attempts))
 	args = append(args, connection.String(), s.LeaseFor(l).Milliseconds(), s.cfg.BreakerOpen.Milliseconds(),
-		max(l.InFlight, 1), l.interval(), max(l.Burst, 1), len(attempts))
+		max(l.InFlight, 1), l.interval(), max(l.Burst, 1), repairs, spareID(), len(attempts))
 	for _, id := range attempts {
 		args = append(args, id.String())
 	}
-	args = append(args, repairs)
-	for _, id := range newIDs(repairs) {
-		args = append(args, id.String())
-	}
 	if accepted != nil {
-		doc, err := json.Marshal(accepted.Accepted)
+		doc, err := encodeDoc(accepted.Accepted)
 		if err != nil {
 			return Handout{}, fmt.Errorf("redisstore: next: %w", err)
 		}
-		args = append(args, accepted.ID.String(), UserOf(accepted.Accepted), accepted.PartnerID.String(), doc,
+		args = append(args, accepted.ID.String(), accepted.ID[:], UserOf(accepted.Accepted), accepted.PartnerID.String(), doc,
 			accepted.Seq, accepted.Deadline.UnixMilli(), maxAttempts(accepted.Accepted))
-		args = append(args, s.keyArgs(accepted.Accepted, accepted.Place)...)
+		args = append(args, s.keyArgs(accepted.Accepted)...)
 	}
 	r, err := s.run(ctx, nextScript, operation.ShardOf(connection), args...)
 	if err != nil {
 		return Handout{}, err
 	}
 	h := Handout{More: number(r[1]) == 1, Healed: int(number(r[2])), Expired: int(number(r[3])), Ended: int(number(r[4]))}
-	for _, v := range array(r[5]) {
-		lease, err := decodeLease(array(v))
-		if err != nil {
-			return h, err
-		}
-		h.Leases = append(h.Leases, lease)
-	}
-	return h, nil
+	h.Leases, err = decodeLeases(array(r[5]))
+	return h, err
 }
 
-// keyArgs are the idempotency key with what is left of its time, for a record that
-// is put back.
-func (s *Store) keyArgs(a operation.Accepted, p operation.Place) []any {
-	if a.Key == nil {
-		return []any{"", "", 0}
+// keyArgs are the idempotency key and its life, for a record that is put back.
+func (s *Store) keyArgs(a operation.Accepted) []any {
+	scope, fingerprint := keyBytes(a.Key)
+	return []any{scope, fingerprint, s.cfg.KeyTTL.Milliseconds()}
+}
+
+func decodeLeases(v []any) ([]Lease, error) {
+	if len(v) == 0 {
+		return nil, nil
 	}
-	return []any{a.Key.Scope, a.Key.Fingerprint, (s.cfg.KeyTTL - time.Since(p.CreatedAt())).Milliseconds()}
+	leases := make([]Lease, 0, len(v))
+	for _, one := range v {
+		lease, err := decodeLease(array(one))
+		if err != nil {
+			return leases, err
+		}
+		leases = append(leases, lease)
+	}
+	return leases, nil
 }
 
 func decodeLease(v []any) (Lease, error) {
-	var l Lease
-	if err := json.Unmarshal([]byte(text(v[2])), &l.Accepted); err != nil {
+	a, err := decodeDoc([]byte(text(v[2])))
+	l := Lease{Accepted: a}
+	if err != nil {
 		return l, fmt.Errorf("redisstore: lease of %s: %w", text(v[0]), err)
 	}
 	id, err := uuid.Parse(text(v[1]))
@@ -127,6 +129,6 @@ func (s *Store) Spend(ctx context.Context, connection uuid.UUID, l Limits) (time
 // left as it is.
 func (s *Store) Release(ctx context.Context, lease Lease, pause time.Duration) error {
 	_, err := s.run(ctx, releaseScript, operation.ShardOf(lease.ConnectionID),
-		lease.ConnectionID.String(), lease.ID.String(), lease.AttemptID.String(), newIDs(1)[0].String(), pause.Milliseconds())
+		lease.ConnectionID.String(), lease.ID.String(), lease.AttemptID.String(), spareID(), pause.Milliseconds())
 	return err
 }

@@ -3,7 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,24 +21,45 @@ type Ack struct {
 	Rows       int
 	RowVersion string
 	Final      bool
+	// Ended is the operation as its final event says it. It goes to its page once
+	// everything else is confirmed too. Nil: it has not ended.
+	Ended *operation.Operation
 }
 
-// Acked notes what is in the streams, for many operations in one pipeline. Once
-// everything of an operation is, it leaves the outbox, and an ended one gets its
-// time to live. What is lost here is published again, so a stale shard is no error.
+// Acked notes what is in the streams, for many operations in one pipeline, with one
+// script a shard. Once everything of an operation is, it leaves the outbox, and an
+// ended one gets its time to live. What is lost here is published again, so a stale
+// shard is no error.
 func (s *Store) Acked(ctx context.Context, acks []Ack) error {
-	return s.pipelined(ctx, func(pipe redis.Pipeliner) {
-		for _, a := range acks {
-			shard := operation.ShardOf(a.Connection)
-			version := a.RowVersion
-			if version == "" {
-				version = "0"
+	var shards [operation.Shards][]any
+	for _, a := range acks {
+		version, page := a.RowVersion, []byte(nil)
+		if version == "" {
+			version = "0"
+		}
+		if a.Ended != nil && !s.cfg.Unlisted {
+			var err error
+			if page, err = encodePage(*a.Ended); err != nil {
+				return err
 			}
-			pipe.EvalSha(ctx, ackedScript.Hash(), s.keys(shard), s.gen(shard),
-				a.ID.String(), flag(a.Accepted), a.Rows, version, flag(a.Final), int64(s.cfg.RecordTTL/time.Second))
+		}
+		shard := operation.ShardOf(a.Connection)
+		shards[shard] = append(shards[shard], a.ID.String(), a.ID[:], flag(a.Accepted), a.Rows, version, flag(a.Final), page)
+	}
+	return s.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for shard, all := range shards {
+			for args := range slices.Chunk(all, ackFields*ackMost) {
+				pipe.EvalSha(ctx, ackedScript.Hash(), s.keys(shard),
+					append([]any{s.gen(shard), int64(s.cfg.RecordTTL / time.Second)}, args...)...)
+			}
 		}
 	})
 }
+
+const (
+	ackFields = 7  // what the script gets of one operation
+	ackMost   = 64 // operations of one script, which nothing can interrupt
+)
 
 // Claim gives operations whose messages are overdue, at most the given number a
 // shard, and puts each off by hold, so that two publishers seldom take the same
@@ -63,12 +84,11 @@ func (s *Store) Claim(ctx context.Context, most int, hold time.Duration) ([]Reco
 		}
 		if r := reply(v); r.word() == "ok" {
 			for _, item := range array(r[1]) {
-				rec, err := decodeRecord(pairs(array(item)[1]))
+				rec, err := claimed(array(item))
 				if err != nil {
 					bad = errors.Join(bad, err)
 					continue
 				}
-				rec.Blocked = lifted(array(item)[2])
 				out = append(out, rec)
 			}
 		}
@@ -76,23 +96,17 @@ func (s *Store) Claim(ctx context.Context, most int, hold time.Duration) ([]Reco
 	return out, bad
 }
 
-// pipelined runs a pipeline of scripts; when Redis has forgotten them, it loads
-// them and runs it once more. Scripts may run twice, so that is safe.
-func (s *Store) pipelined(ctx context.Context, build func(pipe redis.Pipeliner)) error {
-	run := func() error {
-		_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			build(pipe)
-			return nil
-		})
-		return err
+// claimed reads one operation of a claim: its record, or what its page holds of it,
+// of which a row was completed later.
+func claimed(v []any) (Record, error) {
+	if page := text(v[1]); page != "" {
+		rec, err := decodePage([]byte(page))
+		rec.Final = false
+		return rec, err
 	}
-	err := run()
-	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
-		if err = s.load(ctx); err == nil {
-			err = run()
-		}
-	}
-	return err
+	rec, err := decodeRecord(pairs(v[1]), nil)
+	rec.Blocked = lifted(v[2])
+	return rec, err
 }
 
 func flag(b bool) string {

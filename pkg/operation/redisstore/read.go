@@ -17,14 +17,19 @@ func (s *Store) Get(ctx context.Context, connection, id uuid.UUID) (operation.Op
 
 // GetRecord is Get, with what the streams have confirmed of the operation.
 func (s *Store) GetRecord(ctx context.Context, connection, id uuid.UUID) (Record, error) {
-	r, err := s.run(ctx, getScript, operation.ShardOf(connection), id.String())
+	r, err := s.run(ctx, getScript, operation.ShardOf(connection), id.String(), id[:])
 	if err != nil {
 		return Record{}, err
 	}
-	if r.word() == "missing" {
+	var rec Record
+	switch r.word() {
+	case "missing":
 		return Record{}, ErrMissing
+	case "paged":
+		rec, err = decodePage([]byte(text(r[1])))
+	default:
+		rec, err = decodeRecord(pairs(r[1]), nil)
 	}
-	rec, err := decodeRecord(pairs(r[1]))
 	if err != nil {
 		return Record{}, err
 	}

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -152,21 +151,24 @@ func (b *Rebuild) Put(ctx context.Context, facts []Fact) (int, error) {
 
 func (b *Rebuild) restoreArgs(f Fact) ([]any, error) {
 	op := f.Operation
-	doc, err := json.Marshal(op.Accepted)
+	doc, err := encodeDoc(op.Accepted)
 	if err != nil {
 		return nil, fmt.Errorf("redisstore: restore: %w", err)
 	}
-	status := ""
+	status, page := "", []byte(nil)
 	if f.Final {
 		status = string(op.Status)
+		if page, err = encodePage(op); err != nil {
+			return nil, fmt.Errorf("redisstore: restore: %w", err)
+		}
 	}
 	args := []any{
-		"", b.token, tokenFor.Milliseconds(), op.ID.String(), op.ConnectionID.String(), UserOf(op.Accepted),
+		"", b.token, tokenFor.Milliseconds(), op.ID.String(), op.ID[:], op.ConnectionID.String(), UserOf(op.Accepted),
 		op.PartnerID.String(), doc, op.Seq, op.Deadline.UnixMilli(), maxAttempts(op.Accepted), flag(op.Sync),
 		status, op.UpdatedAt.UnixMicro(), op.Attempted, millisOf(f.Blocked), millisOf(f.NextAt),
 	}
-	args = append(args, b.store.keyArgs(op.Accepted, op.Place)...)
-	args = append(args, int64(b.store.cfg.RecordTTL/time.Second), len(op.Attempts))
+	args = append(args, b.store.keyArgs(op.Accepted)...)
+	args = append(args, int64(b.store.cfg.RecordTTL/time.Second), page, len(op.Attempts))
 	for _, a := range op.Attempts {
 		row, err := encodeRow(a)
 		if err != nil {
@@ -209,10 +211,7 @@ func (b *Rebuild) touch(ctx context.Context) error {
 func (b *Rebuild) Older(ctx context.Context, connection uuid.UUID, user string, seq int64) (int, error) {
 	total := 0
 	for {
-		args := []any{"", b.token, connection.String(), user, strconv.FormatInt(seq, 10), repairs}
-		for _, id := range newIDs(repairs) {
-			args = append(args, id.String())
-		}
+		args := []any{"", b.token, connection.String(), user, strconv.FormatInt(seq, 10), repairs, spareID()}
 		v, err := olderScript.Run(ctx, b.store.rdb, b.store.keys(operation.ShardOf(connection)), args...).Slice()
 		if err != nil {
 			return total, err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -33,6 +35,12 @@ type Outcome struct {
 	// it created none.
 	ResourceID uuid.UUID
 	SourceID   string
+	// Accepted is the operation as its lease has it. Nil: it is read again.
+	Accepted *operation.Accepted
+	// More are the attempt ids for further work of the lane, which Recorded then
+	// holds as leases of the given length. Nil: none is taken.
+	More  []uuid.UUID
+	Lease time.Duration
 }
 
 // Recorded is the record after the outcome went in.
@@ -42,6 +50,8 @@ type Recorded struct {
 	Late bool
 	// More says that the lane has work that is due now.
 	More bool
+	// Leases are the further work that was asked for, as far as there is any.
+	Leases []Lease
 }
 
 var verdicts = map[operation.Verdict]string{
@@ -57,20 +67,80 @@ func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 	if err != nil {
 		return Recorded{}, fmt.Errorf("redisstore: record: %w", err)
 	}
-	r, err := s.run(ctx, recordScript, operation.ShardOf(o.Connection),
-		o.Connection.String(), o.Attempt.OperationID.String(), o.Attempt.ID.String(), verdicts[o.Decision.Verdict], row,
+	op := o.Attempt.OperationID
+	args := append(make([]any, 0, 18+len(o.More)),
+		o.Connection.String(), op.String(), op[:], o.Attempt.ID.String(), verdicts[o.Decision.Verdict], row,
 		o.Decision.Delay.Milliseconds(), o.Decision.Block.Milliseconds(), string(o.Reach),
-		s.cfg.BreakerThreshold, s.cfg.BreakerOpen.Milliseconds(), newIDs(1)[0].String(), o.ResourceID.String(), o.SourceID)
+		s.cfg.BreakerThreshold, s.cfg.BreakerOpen.Milliseconds(), spareID(), o.ResourceID.String(), o.SourceID,
+		flag(o.Accepted == nil), o.Lease.Milliseconds())
+	for _, id := range o.More {
+		args = append(args, id.String())
+	}
+	r, err := s.run(ctx, recordScript, operation.ShardOf(o.Connection), args...)
 	if err != nil {
 		return Recorded{}, err
 	}
-	if r.word() == "missing" {
+	switch r.word() {
+	case "missing":
 		return Recorded{}, ErrMissing
+	case "paged":
+		return s.amend(ctx, o, text(r[1]))
 	}
-	rec, err := decodeRecord(pairs(r[3]))
+	rec, err := decodeRecord(pairs(r[3]), o.Accepted)
+	if err != nil {
+		return Recorded{}, err
+	}
 	rec.Blocked = lifted(r[4])
-	return Recorded{Record: rec, Late: text(r[1]) != "held", More: number(r[2]) == 1}, err
+	leases, err := decodeLeases(array(r[5]))
+	return Recorded{Record: rec, Late: text(r[1]) != "held", More: number(r[2]) == 1, Leases: leases}, err
 }
+
+// amend writes the outcome of a call that ended after its operation had, and after
+// everything of that was in the streams: it completes the row in the page.
+func (s *Store) amend(ctx context.Context, o Outcome, page string) (Recorded, error) {
+	for range amendTries {
+		rec, err := decodePage([]byte(page))
+		if err != nil {
+			return Recorded{}, err
+		}
+		out := Recorded{Record: rec, Late: true}
+		op := &out.Operation
+		i := slices.IndexFunc(op.Attempts, func(a operation.Attempt) bool { return a.ID == o.Attempt.ID })
+		switch {
+		case i < 0:
+			op.Attempts = append(op.Attempts, o.Attempt)
+		case op.Attempts[i].Unknown:
+			op.Attempts[i] = o.Attempt
+		default:
+			return out, nil // it is recorded
+		}
+		next, err := encodePage(*op)
+		if err != nil {
+			return Recorded{}, err
+		}
+		r, err := s.run(ctx, amendScript, operation.ShardOf(o.Connection), op.ID.String(), op.ID[:], o.Connection.String(), page, next,
+			o.Decision.Block.Milliseconds(), string(o.Reach), s.cfg.BreakerThreshold, s.cfg.BreakerOpen.Milliseconds())
+		if err != nil {
+			return Recorded{}, err
+		}
+		if r.word() == "ok" {
+			out.Final = false // the event goes out again
+			out.More = number(r[1]) == 1
+			return out, nil
+		}
+		if r, err = s.run(ctx, getScript, operation.ShardOf(o.Connection), op.ID.String(), op.ID[:]); err != nil {
+			return Recorded{}, err
+		}
+		if r.word() != "paged" {
+			return Recorded{}, ErrMissing
+		}
+		page = text(r[1])
+	}
+	return Recorded{}, errors.New("redisstore: the page of an operation changes all the time")
+}
+
+// amendTries bounds the races of calls that end late, of one operation, at one moment.
+const amendTries = 8
 
 // ErrEnded says that the operation had ended before.
 var ErrEnded = errors.New("redisstore: the operation has ended")
@@ -79,14 +149,21 @@ var ErrEnded = errors.New("redisstore: the operation has ended")
 // the end of the call decides. The record shows which. Errors: ErrStale, ErrMissing,
 // and ErrEnded, with the record of an operation that had ended before.
 func (s *Store) Cancel(ctx context.Context, connection, id uuid.UUID) (Record, error) {
-	r, err := s.run(ctx, cancelScript, operation.ShardOf(connection), id.String(), newIDs(1)[0].String())
+	r, err := s.run(ctx, cancelScript, operation.ShardOf(connection), id.String(), id[:], spareID())
 	if err != nil {
 		return Record{}, err
 	}
-	if r.word() == "missing" {
+	switch r.word() {
+	case "missing":
 		return Record{}, ErrMissing
+	case "paged":
+		rec, err := decodePage([]byte(text(r[1])))
+		if err == nil {
+			err = ErrEnded
+		}
+		return rec, err
 	}
-	rec, err := decodeRecord(pairs(r[1]))
+	rec, err := decodeRecord(pairs(r[1]), nil)
 	if err == nil && r.word() == "ended" {
 		err = ErrEnded
 	}

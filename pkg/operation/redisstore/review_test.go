@@ -58,7 +58,7 @@ func (c *clocked) expire() { c.pass(c.store.LeaseFor(c.limits) + time.Millisecon
 
 func TestReview_F1_GenerationIsCheckedInEveryScript(t *testing.T) {
 	rule{
-		without: []edit{{"if call('GET', P .. 'gen') ~= gen then return true end", ""}, forgetful},
+		without: []edit{{"if v[1] ~= gen then return true end", ""}, forgetful},
 		broke: func(t *testing.T, c *clocked) bool {
 			user := uuid.New()
 			older, newer := c.accepted(user), c.accepted(user)
@@ -156,7 +156,7 @@ func TestReview_F2_OlderGenerationIsNoticed(t *testing.T) {
 
 func TestReview_F4_FenceIsTheAttemptID(t *testing.T) {
 	rule{
-		without: []edit{{"local held = v[2] == attempt", "local held = v[2] and true or false"}},
+		without: []edit{{"local held = o.f.lease == attempt", "local held = o.f.lease and true or false"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			a := c.accepted(uuid.New())
 			place := c.accept(a).Place
@@ -172,7 +172,7 @@ func TestReview_F4_FenceIsTheAttemptID(t *testing.T) {
 
 func TestReview_F4_LeaseOutlivesItsCall(t *testing.T) {
 	rule{
-		without: []edit{{"P .. 'flight:' .. c, int(now + lease_ms), id)", "P .. 'flight:' .. c, int(now + lease_ms / 2), id)"}},
+		without: []edit{{"int(now + lease_ms), o.id", "int(now + lease_ms / 2), o.id"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			c.accept(c.accepted(uuid.New()))
 			require.Len(t, c.try(1, nil), 1)
@@ -212,7 +212,7 @@ func TestReview_F5_QuarantineIsOfTheShard(t *testing.T) {
 func TestReview_F6_AcceptSeqHasTheClockAsItsFloor(t *testing.T) {
 	rule{
 		without: []edit{{
-			"math.max(tonumber(call('HGET', lane_hash, 'seq') or 0) + 1, us)", "tonumber(call('HGET', lane_hash, 'seq') or 0) + 1",
+			"math.max(l.seq + 1, us)", "l.seq + 1",
 		}},
 		broke: func(t *testing.T, c *clocked) bool {
 			user := uuid.New()
@@ -232,7 +232,7 @@ func TestReview_F6_AcceptSeqHasTheClockAsItsFloor(t *testing.T) {
 
 func TestReview_F6_PlacesOfTheRebuildRaiseTheLanes(t *testing.T) {
 	rule{
-		without: []edit{{"if seq > last then call('HSET', P .. 'lane:' .. c, 'seq', int(seq)) end", ""}},
+		without: []edit{{"if seq > l.seq then note(l, 'seq', seq) end", ""}},
 		broke: func(t *testing.T, c *clocked) bool {
 			user := uuid.New()
 			first, second := c.accepted(user), c.accepted(user)
@@ -248,7 +248,7 @@ func TestReview_F6_PlacesOfTheRebuildRaiseTheLanes(t *testing.T) {
 
 func TestReview_F9_LateSuccessCounts(t *testing.T) {
 	rule{
-		without: []edit{{"elseif verdict == 'success' and status == 'pending' then", "elseif false then"}},
+		without: []edit{{"elseif verdict == 'success' and was == 'pending' then", "elseif false then"}},
 		broke: func(_ *testing.T, c *clocked) bool {
 			c.accept(c.accepted(uuid.New()))
 			lost := c.try(1, nil)[0]
@@ -262,7 +262,7 @@ func TestReview_F9_LateSuccessCounts(t *testing.T) {
 
 func TestReview_F9_LateSuccessWaitsForTheCallUnderWay(t *testing.T) {
 	rule{
-		without: []edit{{"if v[2] then call('HSET', key, 'mark', 'success') else ", "if false then else "}},
+		without: []edit{{"if o.f.lease then set(o, 'mark', 'success') else ", "if false then else "}},
 		broke: func(t *testing.T, c *clocked) bool {
 			user := uuid.New()
 			c.accept(c.accepted(user))
@@ -284,7 +284,7 @@ func TestReview_F9_LateSuccessWaitsForTheCallUnderWay(t *testing.T) {
 
 func TestReview_F9_LateOutcomeCompletesItsRow(t *testing.T) {
 	rule{
-		without: []edit{{"call('HSET', key, 'r:' .. at, row)\n  -- The completed", "-- The completed"}},
+		without: []edit{{"set(o, field, 'k' .. attempt .. row)\n  -- The completed", "-- The completed"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			c.accept(c.accepted(uuid.New()))
 			lost := c.try(1, nil)[0]
@@ -302,7 +302,7 @@ func TestReview_F9_LateOutcomeCompletesItsRow(t *testing.T) {
 
 func TestReview_F9_UnknownRowStaysOpenWhenItIsReadTwice(t *testing.T) {
 	rule{
-		without: []edit{{"if unknown or call('HDEL'", "if call('HDEL'"}},
+		without: []edit{{"if unknown or string.sub(o.f[field]", "if string.sub(o.f[field]"}},
 		broke: func(_ *testing.T, c *clocked) bool {
 			a := c.accepted(uuid.New())
 			place := c.accept(a).Place
@@ -313,14 +313,14 @@ func TestReview_F9_UnknownRowStaysOpenWhenItIsReadTwice(t *testing.T) {
 			fact.Operation.Attempts, fact.Operation.Attempted = c.get(a.ID).Attempts, 1
 			c.wipe()
 			c.rebuild(0, said(a, place), fact, fact) // events come at least once
-			return c.record(lost, again(0)).Operation.Attempts[0].Unknown
+			return c.record(lost, again(0)).Operation.Attempts[0].StatusCode != 500
 		},
 	}.check(t)
 }
 
 func TestReview_F9_TerminalNeverChanges(t *testing.T) {
 	rule{
-		without: []edit{{"elseif verdict == 'success' and status == 'pending' then", "elseif verdict == 'success' then"}},
+		without: []edit{{"elseif verdict == 'success' and was == 'pending' then", "elseif verdict == 'success' then"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			a := c.accepted(uuid.New())
 			c.accept(a)
@@ -336,7 +336,7 @@ func TestReview_F9_TerminalNeverChanges(t *testing.T) {
 
 func TestReview_F9_LostCallCountsAsAnAttempt(t *testing.T) {
 	rule{
-		without: []edit{{"local made = call('HINCRBY', key, 'attempted', 1)", "local made = 0"}},
+		without: []edit{{"local made = tonumber(o.f.attempted or 0) + 1", "local made = 0"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			a := c.accepted(uuid.New())
 			a.MaxAttempts = 2
@@ -352,7 +352,7 @@ func TestReview_F9_LostCallCountsAsAnAttempt(t *testing.T) {
 
 func TestReview_F11_LostReplyOfNextIsGivenAgain(t *testing.T) {
 	rule{
-		without: []edit{{"local id = call('HGET', held, 'a:' .. attempt)", "local id = nil"}},
+		without: []edit{{"local o = out[attempt] and open(out[attempt])", "local o = nil"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			c.fill(2)
 			attempts := ids(1)
@@ -382,7 +382,7 @@ func TestReview_F11_AcceptTwiceIsOnce(t *testing.T) {
 
 func TestReview_F11_RecordTwiceIsOnce(t *testing.T) {
 	rule{
-		without: []edit{{"if not at then\n    at = int(", "if true then\n    at = int("}},
+		without: []edit{{"if not at then\n    at = tonumber(", "if true then\n    at = tonumber("}},
 		broke: func(t *testing.T, c *clocked) bool {
 			c.accept(c.accepted(uuid.New()))
 			o := c.outcome(c.try(1, nil)[0], again(0))
@@ -400,7 +400,7 @@ func TestReview_F11_RecordTwiceIsOnce(t *testing.T) {
 func TestReview_F15_ReadyWorkIsDueWhileACallIsUnderWay(t *testing.T) {
 	rule{
 		// The tempting rule: after a hand-out, due when the lease ends.
-		without: []edit{{"if at then candidate(math.max(at, ready)) end", "if at and call('ZCARD', flight) == 0 then candidate(math.max(at, ready)) end"}},
+		without: []edit{{"if at then candidate(math.max(at, ready)) end", "if at and call('ZCARD', flight_key(c)) == 0 then candidate(math.max(at, ready)) end"}},
 		broke: func(_ *testing.T, c *clocked) bool {
 			c.fill(2)
 			c.try(1, nil)
@@ -412,7 +412,7 @@ func TestReview_F15_ReadyWorkIsDueWhileACallIsUnderWay(t *testing.T) {
 
 func TestReview_F21_ReleaseGivesBackWhatTimeHasNot(t *testing.T) {
 	rule{
-		without: []edit{{"local back = l.interval - (us - tonumber(v[4]))", "local back = l.interval"}},
+		without: []edit{{"local back = l.interval - (us - tonumber(o.f.leased_us))", "local back = l.interval"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			c.limits.PerSecond, c.limits.Burst = 1, 1
 			c.fill(3)

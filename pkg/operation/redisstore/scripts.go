@@ -2,66 +2,62 @@ package redisstore
 
 import (
 	"context"
-	_ "embed" // the scripts
+	"embed"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
 
-//go:embed lua/prelude.lua
-var prelude string
+//go:embed lua
+var sources embed.FS
+
+// script puts a script together from the parts that it uses: each part that a call
+// compiles away costs time.
+func script(name string, parts ...string) *redis.Script {
+	var text strings.Builder
+	for _, part := range parts {
+		text.WriteString(source("parts/" + part))
+	}
+	text.WriteString(source(name))
+	return redis.NewScript(text.String())
+}
+
+func source(name string) string {
+	b, err := sources.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // it is compiled in
+	}
+	return string(b)
+}
 
 var (
-	//go:embed lua/accept.lua
-	acceptSource string
-	//go:embed lua/next.lua
-	nextSource string
-	//go:embed lua/release.lua
-	releaseSource string
-	//go:embed lua/record.lua
-	recordSource string
-	//go:embed lua/acked.lua
-	ackedSource string
-	//go:embed lua/claim.lua
-	claimSource string
-	//go:embed lua/poll.lua
-	pollSource string
-	//go:embed lua/get.lua
-	getSource string
-	//go:embed lua/cancel.lua
-	cancelSource string
-	//go:embed lua/pause.lua
-	pauseSource string
-	//go:embed lua/restore.lua
-	restoreSource string
-	//go:embed lua/spend.lua
-	spendSource string
-	//go:embed lua/older.lua
-	olderSource string
-	//go:embed lua/commit.lua
-	commitSource string
-)
-
-var (
-	acceptScript  = redis.NewScript(prelude + acceptSource)
-	nextScript    = redis.NewScript(prelude + nextSource)
-	releaseScript = redis.NewScript(prelude + releaseSource)
-	recordScript  = redis.NewScript(prelude + recordSource)
-	ackedScript   = redis.NewScript(prelude + ackedSource)
-	claimScript   = redis.NewScript(prelude + claimSource)
-	pollScript    = redis.NewScript(prelude + pollSource)
-	getScript     = redis.NewScript(prelude + getSource)
-	cancelScript  = redis.NewScript(prelude + cancelSource)
-	pauseScript   = redis.NewScript(prelude + pauseSource)
-	spendScript   = redis.NewScript(prelude + spendSource)
-	restoreScript = redis.NewScript(prelude + restoreSource)
-	olderScript   = redis.NewScript(prelude + olderSource)
-	commitScript  = redis.NewScript(prelude + commitSource)
+	acceptScript  = script("accept", "core", "record", "log", "lane", "mail", "put")
+	nextScript    = script("next", "core", "record", "log", "lane", "mail", "put", "handout")
+	recordScript  = script("record", "core", "record", "log", "lane", "mail", "reach", "handout")
+	releaseScript = script("release", "core", "record", "log", "lane", "mail")
+	cancelScript  = script("cancel", "core", "record", "log", "lane", "mail")
+	ackedScript   = script("acked", "core", "record")
+	amendScript   = script("amend", "core", "record", "lane", "reach")
+	claimScript   = script("claim", "core", "record")
+	getScript     = script("get", "core", "record", "log", "lane", "mail")
+	pollScript    = script("poll", "core")
+	pauseScript   = script("pause", "core", "lane")
+	spendScript   = script("spend", "core", "lane")
+	laneScript    = script("lane", "core", "record", "lane")
+	depthScript   = script("depth", "core", "lane")
+	indexScript   = script("index", "core", "record", "log", "lane", "mail", "put")
+	restoreScript = script("restore", "core", "record", "log", "lane", "mail", "put")
+	olderScript   = script("older", "core", "record", "log", "lane", "mail")
+	commitScript  = script("commit", "core", "lane")
 )
 
 // load puts the scripts that are run in pipelines into Redis's script cache; a
 // restarted Redis has forgotten them.
 func (s *Store) load(ctx context.Context) error {
-	for _, script := range []*redis.Script{pollScript, claimScript, ackedScript, restoreScript, depthScript} {
+	for _, script := range []*redis.Script{
+		acceptScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
+		getScript, pollScript, pauseScript, spendScript, depthScript, indexScript, restoreScript,
+	} {
 		if err := script.Load(ctx, s.rdb).Err(); err != nil {
 			return err
 		}

@@ -10,7 +10,6 @@ package redisstore
 import (
 	"context"
 	"crypto/rand"
-	_ "embed" // the scripts
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -118,13 +117,16 @@ type Store struct {
 	beats   [operation.Shards]atomic.Pointer[beat]
 	asked   [operation.Shards]atomic.Int64
 	noted   [operation.Shards]atomic.Pointer[mark]
+	flights flights
 }
 
 // New makes a store on a client that the caller owns and closes.
 func New(rdb redis.UniversalClient, cfg Config) *Store {
 	var id [8]byte
 	_, _ = rand.Read(id[:])
-	return &Store{rdb: rdb, cfg: cfg.withDefaults(), process: hex.EncodeToString(id[:])}
+	s := &Store{rdb: rdb, cfg: cfg.withDefaults(), process: hex.EncodeToString(id[:])}
+	s.flights.store = s
+	return s
 }
 
 // Config gives the configuration with its defaults filled in.
@@ -159,8 +161,9 @@ func (s *Store) setGen(shard int, g string) { s.gens[shard].Store(&g) }
 // run runs a script under the generation that this process knows; when that is
 // stale, once more under the one that Redis has now.
 func (s *Store) run(ctx context.Context, script *redis.Script, shard int, args ...any) (reply, error) {
+	argv := append([]any{""}, args...)
 	for range 2 {
-		r, err := s.runOnce(ctx, script, shard, args)
+		r, err := s.flights.run(ctx, script, shard, argv)
 		if err != nil || r.word() != "stale" {
 			return r, err
 		}
@@ -179,30 +182,22 @@ func (s *Store) run(ctx context.Context, script *redis.Script, shard int, args .
 	return nil, ErrStale
 }
 
-func (s *Store) runOnce(ctx context.Context, script *redis.Script, shard int, args []any) (reply, error) {
-	m := mark{gen: s.gen(shard)}
-	if script != getScript { // reading leaves no mark
-		m.n = s.asked[shard].Add(1)
-	}
-	argv := append([]any{s.caller(shard, m)}, args...)
-	v, err := script.Run(ctx, s.rdb, s.keys(shard), argv...).Slice()
-	if r := reply(v); err == nil && r.word() != "stale" {
-		s.note(shard, m)
-	}
-	return v, err
-}
-
 // mark numbers what this process asks of a shard under a generation. The shard keeps
 // the highest; one that has a lower than it has answered went back in time.
 type mark struct {
 	gen string
 	n   int64
+	at  time.Time
 }
+
+// markFor is how long a process believes in what it noted: the shard forgets marks
+// that nobody has raised for twice as long.
+const markFor = 24 * time.Hour
 
 // caller is what a script is told of the process that runs it.
 func (s *Store) caller(shard int, m mark) string {
 	var noted int64
-	if was := s.noted[shard].Load(); was != nil && was.gen == m.gen {
+	if was := s.noted[shard].Load(); was != nil && was.gen == m.gen && time.Since(was.at) < markFor {
 		noted = was.n
 	}
 	if m.gen == "" {
@@ -221,6 +216,7 @@ func (s *Store) newest(shard int) string {
 
 // note remembers the highest mark that was answered.
 func (s *Store) note(shard int, m mark) {
+	m.at = time.Now()
 	for {
 		was := s.noted[shard].Load()
 		if was != nil && (was.gen > m.gen || (was.gen == m.gen && was.n >= m.n)) {
@@ -276,6 +272,9 @@ func pairs(v any) map[string]string {
 	}
 	return m
 }
+
+// spareID is what scripts make the ids of log rows from, up to 255 of them.
+func spareID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // newIDs makes n UUIDv7 as script arguments.
 func newIDs(n int) []uuid.UUID {

@@ -137,11 +137,25 @@ func (f *fixture) key(name string) string {
 	return "wb:{" + twoDigits(operation.ShardOf(f.conn)) + "}:" + name
 }
 
+// forget takes the marks and beats of all processes, as a roll-back to before the
+// first poll does.
+func (f *fixture) forget() error {
+	keys, err := f.rdb.Keys(f.t.Context(), f.key("mark:*")).Result()
+	if err != nil {
+		return err
+	}
+	return f.rdb.Del(f.t.Context(), append(keys, f.key("beat"))...).Err()
+}
+
 func twoDigits(n int) string { return string([]byte{byte('0' + n/10), byte('0' + n%10)}) }
 
 func ackAll(ctx context.Context, s *redisstore.Store, r redisstore.Record) error {
-	return s.Acked(ctx, []redisstore.Ack{{
+	ack := redisstore.Ack{
 		Connection: r.Operation.ConnectionID, ID: r.Operation.ID, Accepted: true,
 		Rows: len(r.Operation.Attempts), RowVersion: r.RowVersion, Final: r.Operation.Status.Terminal(),
-	}})
+	}
+	if ack.Final {
+		ack.Ended = &r.Operation
+	}
+	return s.Acked(ctx, []redisstore.Ack{ack})
 }

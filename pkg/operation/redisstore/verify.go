@@ -58,20 +58,21 @@ func (s *Store) Fillings(ctx context.Context) ([]Filling, error) {
 // Lacks lists the operations of which the store does not have what a fact says: the
 // record, as many rows, the end.
 func (s *Store) Lacks(ctx context.Context, facts []Fact) ([]operation.Operation, error) {
-	cmds := make([]*redis.SliceCmd, len(facts))
-	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
-		for i, f := range facts {
-			cmds[i] = pipe.HMGet(ctx, s.prefix(operation.ShardOf(f.Operation.ConnectionID))+"op:"+f.Operation.ID.String(), "st", "rows")
+	entries := make([]at, len(facts))
+	for i, f := range facts {
+		entries[i] = at{
+			Position: operation.Position{Seq: f.Operation.Seq, ID: f.Operation.ID}, shard: operation.ShardOf(f.Operation.ConnectionID),
 		}
-	})
+	}
+	records, err := s.records(ctx, entries)
 	if err != nil {
 		return nil, fmt.Errorf("redisstore: compare: %w", err)
 	}
 	var lacking []operation.Operation
-	for i, cmd := range cmds {
-		v, op := cmd.Val(), facts[i].Operation
-		if text(v[0]) == "" || number(v[1]) < int64(facts[i].rows()) || facts[i].Final && text(v[0]) != string(op.Status) {
-			lacking = append(lacking, op)
+	for i, rec := range records {
+		f := facts[i]
+		if rec == nil || len(rec.Operation.Attempts) < f.rows() || f.Final && rec.Operation.Status != f.Operation.Status {
+			lacking = append(lacking, f.Operation)
 		}
 	}
 	return lacking, nil

@@ -1,14 +1,18 @@
--- cancel: ARGV gen, id, spare row id
+-- cancel: ARGV gen, id, its bytes, spare row id
 if stale() then return {'stale'} end
-local id = ARGV[2]
-local v = call('HMGET', op_key(id), 'st', 'conn', 'user', 'lease')
-if not v[1] then return {'missing'} end
-if v[1] ~= 'pending' then return {'ended', call('HGETALL', op_key(id))} end
-if v[4] then
-  call('HSETNX', op_key(id), 'mark', 'cancel')
-  return {'marked', call('HGETALL', op_key(id))}
+local o = open(ARGV[2])
+if not o then
+  local page = paged(ARGV[2], ARGV[3])
+  if page then return {'paged', page} end
+  return {'missing'}
 end
-explain(id, ARGV[3], CANCELLED)
-finish(v[2], v[3], id, 'failed', 0)
-look(v[2])
-return {'ok', call('HGETALL', op_key(id))}
+if o.f.st ~= 'pending' then return {'ended', view(o, true)} end
+if o.f.lease then
+  if not o.f.mark then set(o, 'mark', 'cancel') end
+  save(o)
+  return {'marked', view(o, true)}
+end
+explain(o, ARGV[4], CANCELLED)
+finish(o, 'failed', 0)
+look(lane(o.conn))
+return {'ok', view(o, true)}

@@ -1,15 +1,18 @@
 -- claim: ARGV gen, most, hold_ms. Operations of which something is overdue in a
 -- stream; each is put off, so that two publishers seldom take the same one.
 if stale() then return {'stale'} end
+local function bytes(id)
+  return (string.gsub(string.gsub(id, '-', ''), '%x%x', function(h) return string.char(tonumber(h, 16)) end))
+end
 local out = {}
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'outbox', '-inf', int(now), 'LIMIT', 0, ARGV[2])) do
-  local record = call('HGETALL', op_key(id))
-  if #record == 0 then
-    call('ZREM', P .. 'outbox', id)
-  else
-    outbox(id, tonumber(ARGV[3]))
-    local c = call('HGET', op_key(id), 'conn')
-    out[#out + 1] = {id, record, call('HGET', P .. 'lane:' .. c, 'blocked') or '0'}
+  local o = open(id)
+  local page = not o and paged(id, bytes(id))
+  if o then
+    out[#out + 1] = {id, view(o, true), call('HGET', P .. 'lane:' .. o.conn, 'blocked') or '0'}
+  elseif page then
+    out[#out + 1] = {id, page, '0'}
   end
+  if o or page then outbox(id, tonumber(ARGV[3])) else call('ZREM', P .. 'outbox', id) end
 end
 return {'ok', out}

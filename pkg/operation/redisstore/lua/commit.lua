@@ -4,12 +4,12 @@
 if call('GET', P .. 'rebuild') ~= ARGV[2] then return {'lost'} end
 call('SET', P .. 'not_before', int(now + tonumber(ARGV[4])))
 call('SET', P .. 'gen', ARGV[3])
-call('DEL', P .. 'beat', P .. 'marks') -- marks count under a generation
+call('DEL', P .. 'beat')
 if ARGV[5] == '1' then
   call('SET', P .. 'history', '1')
 else
   call('DEL', P .. 'rebuild', P .. 'history')
 end
-for i = 6, #ARGV do look(ARGV[i]) end
-for _, c in ipairs(call('ZRANGE', P .. 'due', 0, -1)) do look(c) end
+for i = 6, #ARGV do look(lane(ARGV[i])) end
+for _, c in ipairs(call('ZRANGE', P .. 'due', 0, -1)) do look(lane(c)) end
 return {'ok'}

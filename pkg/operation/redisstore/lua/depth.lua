@@ -6,7 +6,7 @@ local due_key = P .. 'due'
 
 -- callable counts the ready heads that could be called now.
 local function callable(c)
-  local l, inflight = lane(c), call('ZCARD', P .. 'flight:' .. c)
+  local l, inflight = lane(c), call('ZCARD', flight_key(c))
   local at = gate(l, inflight)
   if not at or at > now then return 0 end
   local room = (l.open > 0 and 1 or l.cap) - inflight
@@ -26,7 +26,6 @@ for _, c in ipairs(due_read) do ready = ready + callable(c) end
 
 -- left is how many calls the lane's rate allows at once, -1 without a rate; wait for
 -- how many ms its rate, a Retry-After or the breaker hold it.
-local not_before = tonumber(call('GET', P .. 'not_before') or 0)
 local function limits(l)
   local left, at = -1, math.max(l.blocked, l.open)
   if l.interval > 0 then
@@ -40,18 +39,18 @@ local outstanding, inflight, blocked, open, paused = 0, 0, 0, 0, 0
 local delayed, limited, held, behind, oldest_seq = 0, 0, 0, 0, nil
 local lanes, read = {}, call('ZRANDMEMBER', due_key, most)
 for _, c in ipairs(read) do
-  local l, pend, flight = lane(c), P .. 'pend:' .. c, call('ZCARD', P .. 'flight:' .. c)
+  local l, pend, flight = lane(c), P .. 'pend:' .. c, call('ZCARD', flight_key(c))
   local all, heads = call('ZCARD', pend), call('ZCARD', P .. 'ready:' .. c)
   local due = call('ZCOUNT', P .. 'ready:' .. c, '-inf', int(now))
   outstanding, inflight = outstanding + all, inflight + flight
   delayed, behind = delayed + heads - due, behind + math.max(0, all - flight - heads)
   local rest = due - callable(c)
-  if l.paused or l.open > 0 or math.max(l.blocked, not_before) > now then held = held + rest else limited = limited + rest end
+  if l.paused == 1 or l.open > 0 or math.max(l.blocked, closed()) > now then held = held + rest else limited = limited + rest end
   if l.blocked > now then blocked = blocked + 1 end
   if l.open > 0 then open = open + 1 end
-  if l.paused then paused = paused + 1 end
+  if l.paused == 1 then paused = paused + 1 end
   local first = call('ZRANGE', pend, 0, 0)[1]
-  local seq = first and tonumber(call('HGET', op_key(first), 'seq') or nil)
+  local seq = first and tonumber(call('HGET', P .. 'op:' .. first, 'seq') or nil)
   if seq and (not oldest_seq or seq < oldest_seq) then oldest_seq = seq end
   local left, wait = limits(l)
   lanes[#lanes + 1] = {c, left, heads > 0 and wait or '0', l.open > 0 and 1 or 0}

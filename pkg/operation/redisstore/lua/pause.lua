@@ -1,5 +1,7 @@
 -- pause: ARGV gen, connection, paused (0|1)
 if stale() then return {'stale'} end
-call('HSET', P .. 'lane:' .. ARGV[2], 'paused', ARGV[3])
-look(ARGV[2])
+local l = lane(ARGV[2])
+note(l, 'paused', tonumber(ARGV[3]))
+save_lane(l)
+look(l)
 return {'ok'}

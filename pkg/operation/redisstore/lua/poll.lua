@@ -5,15 +5,20 @@
 local gen, beats = call('GET', P .. 'gen') or '', P .. 'beat'
 if gen == '' then return {'', '0', {}, 0} end
 local known, process, mark, noted = caller()
-local kept = tonumber(call('HGET', P .. 'marks', process) or 0)
+local kept = tonumber(call('GET', mark_key(process)) or 0)
 if gen < known or (gen == known and kept < noted) then
   call('DEL', P .. 'gen')
   return {'', '0', {}, 0}
 end
 if mark > 0 then
-  meet(process)
-  call('HSET', beats, process, int(now))
-  call('HSET', P .. 'marks', process, int(math.max(mark, kept)))
+  if call('HSET', beats, process, int(now)) == 1 then
+    -- Each life of a process leaves a beat; a new one takes away those of a day ago.
+    local all = call('HGETALL', beats)
+    for i = 1, #all, 2 do
+      if tonumber(all[i + 1]) < now - 86400000 then call('HDEL', beats, all[i]) end
+    end
+  end
+  call('SET', mark_key(process), int(math.max(mark, kept)), 'EX', MARK_LIFE)
 end
 local beat = call('HGET', beats, process) or '0'
 local unfinished = 0

@@ -1,52 +1,57 @@
--- record: ARGV gen, connection, id, attempt, verdict (success|again|renew|fail), row,
+-- record: ARGV gen, connection, id, its bytes, attempt, verdict (success|again|renew|fail), row,
 -- delay_ms, block_ms, reach (answered|unreached|uncalled), breaker_threshold, breaker_ms, spare row id,
--- resource id and source id of a user it created ('' = none)
+-- resource id and source id of a user it created ('' = none), doc wanted (0|1), lease_ms,
+-- then attempt ids for more work of the lane
 if stale() then return {'stale'} end
-local c, id, attempt, verdict = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local key = op_key(id)
-local v = call('HMGET', key, 'user', 'lease', 'mark', 'st')
-local user, status = v[1], v[4]
-if not user then return {'missing'} end
+local c, id, attempt, verdict = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
+local o = open(id)
+if not o then
+  local page = paged(id, ARGV[4])
+  if page then return {'paged', page} end
+  return {'missing'}
+end
+local l = lane(c)
+local was = o.f.st
 
-local fresh = write_row(id, attempt, ARGV[6])
-local held = v[2] == attempt
-if ARGV[14] ~= '' then call('HSET', key, 'resource_id', ARGV[13], 'source_id', ARGV[14]) end
+local fresh = write_row(o, attempt, ARGV[7])
+local held = o.f.lease == attempt
+if ARGV[15] ~= '' then
+  set(o, 'resource_id', ARGV[14])
+  set(o, 'source_id', ARGV[15])
+end
 if held then
-  drop(c, user, id, attempt)
-  call('HINCRBY', key, 'attempted', 1)
-  call('HDEL', key, 'repeat', 'renew')
+  drop(o)
+  set(o, 'attempted', int(tonumber(o.f.attempted or 0) + 1))
+  unset(o, 'repeat')
+  unset(o, 'renew')
 end
 if fresh then
-  call('HSET', key, 'upd', int(us))
+  set(o, 'upd', int(us))
   outbox(id, 2000)
-  local lane_hash, l = P .. 'lane:' .. c, lane(c)
-  local block = tonumber(ARGV[8])
-  if block > 0 and now + block > l.blocked then call('HSET', lane_hash, 'blocked', int(now + block)) end
-  if ARGV[9] == 'unreached' then
-    local fails = call('HINCRBY', lane_hash, 'fails', 1)
-    if fails >= tonumber(ARGV[10]) then call('HSET', lane_hash, 'open', int(now + tonumber(ARGV[11]))) end
-  elseif ARGV[9] == 'answered' then
-    call('HDEL', lane_hash, 'fails', 'open')
-  end
+  reached(l, ARGV[9], ARGV[10], ARGV[11], ARGV[12])
 end
 
 if held then
   if verdict == 'success' then
-    finish(c, user, id, 'success', 2000)
-  elseif settle(c, user, id, v[3], ARGV[12], 2000) then
-    status = nil
-  elseif verdict == 'fail' then
-    finish(c, user, id, 'failed', 2000)
-  else
-    if verdict == 'renew' then call('HSET', key, 'renew', '1') end
-    call('HSET', key, 'nb', int(now + tonumber(ARGV[7])))
-    head(c, user)
+    finish(o, 'success', 2000)
+  elseif verdict == 'fail' and not o.f.mark then
+    finish(o, 'failed', 2000)
+  elseif not settle(o, ARGV[13], 2000) then -- a mark decides
+    if verdict == 'renew' then set(o, 'renew', '1') end
+    set(o, 'nb', int(now + tonumber(ARGV[8])))
+    free(o)
   end
-elseif verdict == 'success' and status == 'pending' then
+elseif verdict == 'success' and was == 'pending' then
   -- A late success counts: at once if nothing of it is being called, else when
   -- that call's lease ends.
-  if v[2] then call('HSET', key, 'mark', 'success') else finish(c, user, id, 'success', 2000) end
+  if o.f.lease then set(o, 'mark', 'success') else finish(o, 'success', 2000) end
 end
-local due = look(c)
-return {'ok', held and 'held' or (fresh and 'late' or 'again'), (due and due <= now) and 1 or 0, call('HGETALL', key),
-  call('HGET', P .. 'lane:' .. c, 'blocked') or '0'}
+save(o)
+
+local attempts = {}
+for k = 18, #ARGV do attempts[#attempts + 1] = ARGV[k] end
+local leases = handout(l, attempts, tonumber(ARGV[17]), not fresh)
+save_lane(l)
+local due = look(l)
+return {'ok', held and 'held' or (fresh and 'late' or 'again'), (due and due <= now) and 1 or 0,
+  view(o, ARGV[16] == '1'), int(l.blocked), leases}

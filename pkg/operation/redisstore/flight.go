@@ -1,0 +1,179 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"writeback/pkg/operation"
+)
+
+// flights shares round trips: while one pipeline is under way, the script calls of
+// the whole process are collected, and go out together as the next. Nothing waits
+// for a timer: a call that finds no pipeline under way goes out at once. Safe for
+// concurrent use.
+type flights struct {
+	store *Store
+
+	mu      sync.Mutex
+	waiting []*call
+	flying  int
+	left    time.Time // when the last pipeline left
+}
+
+const (
+	// flightMost bounds the calls of one pipeline.
+	flightMost = 128
+	// flightSlow is after which time a pipeline does not hold the next one back.
+	flightSlow = 3 * time.Millisecond
+	// flightsMost bounds the pipelines under way.
+	flightsMost = 8
+	// flightTimeout bounds one pipeline, its retries included.
+	flightTimeout = 5 * time.Second
+)
+
+// call is one script call and its answer.
+type call struct {
+	ctx    context.Context
+	script *redis.Script
+	shard  int
+	args   []any // the first is set when the call leaves
+	mark   mark
+	answer reply
+	err    error
+	done   chan struct{}
+}
+
+// run waits for the answer of a script, or for the end of ctx; a call that has
+// left by then may still take effect.
+func (f *flights) run(ctx context.Context, script *redis.Script, shard int, args []any) (reply, error) {
+	c := &call{ctx: ctx, script: script, shard: shard, args: args, done: make(chan struct{})}
+	f.mu.Lock()
+	f.waiting = append(f.waiting, c)
+	var batch []*call
+	if f.flying == 0 || (f.flying < flightsMost && time.Since(f.left) > flightSlow) {
+		batch = f.board()
+	}
+	f.mu.Unlock()
+	if batch != nil {
+		go f.fly(batch)
+	}
+	select {
+	case <-c.done:
+		return c.answer, c.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// board takes the calls of the next pipeline; the caller holds the lock.
+func (f *flights) board() []*call {
+	n := min(len(f.waiting), flightMost)
+	batch := f.waiting[:n:n]
+	if f.waiting = f.waiting[n:]; len(f.waiting) == 0 {
+		f.waiting = nil
+	}
+	f.flying++
+	f.left = time.Now()
+	return batch
+}
+
+// fly runs pipelines until nothing waits.
+func (f *flights) fly(batch []*call) {
+	for {
+		f.once(batch)
+		f.mu.Lock()
+		f.flying--
+		if len(f.waiting) == 0 {
+			f.mu.Unlock()
+			return
+		}
+		batch = f.board()
+		f.mu.Unlock()
+	}
+}
+
+// once runs one pipeline. A connection that breaks fails all of its calls, also
+// those already answered: what a shard is known to have answered is noted for the
+// pipeline as a whole.
+func (f *flights) once(batch []*call) {
+	batch = f.store.readyToLeave(batch)
+	ctx, cancel := context.WithTimeout(context.Background(), flightTimeout)
+	defer cancel()
+	cmds := make([]*redis.Cmd, len(batch))
+	err := f.store.pipelined(ctx, func(pipe redis.Pipeliner) {
+		for i, c := range batch {
+			cmds[i] = pipe.EvalSha(ctx, c.script.Hash(), f.store.keys(c.shard), c.args...)
+		}
+	})
+	var answered redis.Error
+	if err != nil && !errors.As(err, &answered) {
+		f.store.land(batch, nil, err)
+		return
+	}
+	f.store.land(batch, cmds, nil)
+}
+
+// readyToLeave drops the calls that nobody waits for any more, and tells the others
+// what this process knows of their shards. One mark a shard is enough, and it is
+// the last call's: a shard that lost a part of the pipeline has lost the mark.
+func (s *Store) readyToLeave(batch []*call) []*call {
+	live := make([]*call, 0, len(batch))
+	for _, c := range batch {
+		if c.ctx.Err() != nil {
+			c.err = context.Cause(c.ctx)
+			close(c.done)
+			continue
+		}
+		live = append(live, c)
+	}
+	var marked [operation.Shards]bool
+	for i := len(live) - 1; i >= 0; i-- {
+		c := live[i]
+		c.mark = mark{gen: s.gen(c.shard)}
+		if c.script != getScript && !marked[c.shard] { // reading leaves no mark
+			marked[c.shard] = true
+			c.mark.n = s.asked[c.shard].Add(1)
+		}
+		c.args[0] = s.caller(c.shard, c.mark)
+	}
+	return live
+}
+
+// land gives every call its answer.
+func (s *Store) land(batch []*call, cmds []*redis.Cmd, err error) {
+	for i, c := range batch {
+		if c.err = err; err == nil {
+			var v []any
+			v, c.err = cmds[i].Slice()
+			c.answer = v
+			if c.err == nil && c.answer.word() != "stale" && c.mark.n > 0 {
+				s.note(c.shard, c.mark)
+			}
+		}
+		close(c.done)
+	}
+}
+
+// pipelined runs a pipeline of scripts; when Redis has forgotten them, it loads
+// them and runs it once more. Scripts may run twice, so that is safe.
+func (s *Store) pipelined(ctx context.Context, build func(pipe redis.Pipeliner)) error {
+	run := func() error {
+		_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			build(pipe)
+			return nil
+		})
+		return err
+	}
+	err := run()
+	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
+		if err = s.load(ctx); err == nil {
+			err = run()
+		}
+	}
+	return err
+}
