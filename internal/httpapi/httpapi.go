@@ -131,6 +131,7 @@ type server struct {
 	now    func() time.Time
 	mux    *http.ServeMux
 	meters meters
+	ids    operation.IDs
 }
 
 // New makes the handler of the whole public API. It is an error if a part is

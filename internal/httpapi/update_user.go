@@ -67,7 +67,7 @@ func (s *server) submit(
 	if a.Key, err = idempotencyKey(r, a.PartnerID, path, body); err != nil {
 		return op, err
 	}
-	if a.ID, err = uuid.NewV7(); err != nil {
+	if a.ID, err = s.ids.New(a.ConnectionID); err != nil {
 		return op, fmt.Errorf("httpapi: operation id: %w", err)
 	}
 	trace := propagation.MapCarrier{}

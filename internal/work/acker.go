@@ -18,7 +18,10 @@ type Acker struct {
 
 const (
 	ackQueue = 4096
-	ackBatch = 128
+	ackBatch = 512
+	// ackEvery is how long confirmations are collected: nothing waits for them, and
+	// the outbox does not repeat a message before its two seconds are over.
+	ackEvery = 30 * time.Millisecond
 )
 
 // NewAcker makes an acker; Run must be running for it to do anything.
@@ -39,12 +42,30 @@ func (a *Acker) Run(ctx context.Context) error {
 	for {
 		select {
 		case ack := <-a.queue:
-			a.write(ctx, a.batch(ack))
+			a.write(ctx, a.collect(ctx, ack))
 		case <-ctx.Done():
 			a.flush(context.WithoutCancel(ctx))
 			return nil
 		}
 	}
+}
+
+// collect waits a little for more.
+func (a *Acker) collect(ctx context.Context, first redisstore.Ack) []redisstore.Ack {
+	batch := append(make([]redisstore.Ack, 0, ackBatch), first)
+	enough := time.NewTimer(ackEvery)
+	defer enough.Stop()
+	for len(batch) < ackBatch {
+		select {
+		case ack := <-a.queue:
+			batch = append(batch, ack)
+		case <-enough.C:
+			return batch
+		case <-ctx.Done():
+			return batch
+		}
+	}
+	return batch
 }
 
 func (a *Acker) flush(ctx context.Context) {

@@ -59,7 +59,7 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 		decision.Block = result.RetryAfter
 	}
 	out := redisstore.Outcome{
-		Connection: lease.ConnectionID, Decision: decision, Reach: reach,
+		Connection: lease.ConnectionID, Decision: decision, Reach: reach, Accepted: &lease.Accepted,
 		Attempt: row(lease, began, ended, result, failure, decision),
 	}
 	if failure == nil && result.sourceID != "" {

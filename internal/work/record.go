@@ -20,9 +20,19 @@ type recorder struct {
 	metrics meters
 }
 
-// record keeps the outcome until the store has it: Redis may be away, or its data
-// may be on its way back. It gives up only when ctx ends.
+// record stores the outcome and tells it.
 func (r *recorder) record(ctx context.Context, o redisstore.Outcome) (redisstore.Recorded, error) {
+	rec, err := r.store(ctx, o)
+	if err != nil {
+		return rec, err
+	}
+	r.tell(ctx, rec.Record)
+	return rec, nil
+}
+
+// store keeps the outcome until the store has it: Redis may be away, or its data may
+// be on its way back. It gives up only when ctx ends.
+func (r *recorder) store(ctx context.Context, o redisstore.Outcome) (redisstore.Recorded, error) {
 	policy := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond),
 		backoff.WithMaxInterval(2*time.Second),
@@ -39,12 +49,13 @@ func (r *recorder) record(ctx context.Context, o redisstore.Outcome) (redisstore
 		return rec, err
 	}, backoff.WithContext(policy, ctx))
 	span.End()
-	if err != nil {
-		return rec, err
-	}
-	_ = r.publish(ctx, rec.Record) // what fails is left to the outbox
+	return rec, err
+}
+
+// tell says to the streams and to the directory what was recorded.
+func (r *recorder) tell(ctx context.Context, rec redisstore.Record) {
+	_ = r.publish(ctx, rec) // what fails is left to the outbox
 	r.learn(ctx, rec.Operation)
-	return rec, nil
 }
 
 // learn puts a user that was created into the directory. When that fails, the next
@@ -83,7 +94,7 @@ func (r *recorder) publish(ctx context.Context, rec redisstore.Record) error {
 		if err := r.parts.Publisher.Event(ctx, event); err != nil {
 			return err
 		}
-		ack.Rows, ack.Final = len(op.Attempts), true
+		ack.Rows, ack.Final, ack.Ended = len(op.Attempts), true, &op
 		r.metrics.end(ctx, op)
 	case len(op.Attempts) > rec.Rows:
 		event.Kind = operation.EventAttempted

@@ -30,31 +30,34 @@ type slow struct {
 // DialHook changes nothing.
 func (s slow) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-// ProcessPipelineHook changes nothing.
-func (s slow) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
+// ProcessHook changes nothing.
+func (s slow) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
-// ProcessHook waits after the command.
-func (s slow) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		c, ok := cmd.(*redis.Cmd)
-		if !ok || err != nil {
+// ProcessPipelineHook waits after a pipeline that handed something out.
+func (s slow) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if err != nil {
 			return err
 		}
-		v, err := c.Slice()
-		if err != nil || len(v) != 6 {
-			return cmd.Err()
-		}
-		if leases, ok := v[5].([]any); ok && len(leases) > 0 {
-			select {
-			case s.held <- leases[0].([]any)[1]:
-				time.Sleep(s.hold) // the network
-			default:
+		for _, cmd := range cmds {
+			c, ok := cmd.(*redis.Cmd)
+			if !ok {
+				continue
+			}
+			v, err := c.Slice()
+			if err != nil || len(v) != 6 {
+				continue
+			}
+			if leases, ok := v[5].([]any); ok && len(leases) > 0 {
+				select {
+				case s.held <- leases[0].([]any)[1]:
+					time.Sleep(s.hold) // the network
+				default:
+				}
 			}
 		}
-		return cmd.Err()
+		return nil
 	}
 }
 

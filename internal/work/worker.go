@@ -60,6 +60,8 @@ type Worker struct {
 	lost  chan lost
 	// saturated: the last poll found as many lanes as it asked for.
 	saturated atomic.Bool
+	// knocking counts the quiet wakes that wait for a slot.
+	knocking atomic.Int32
 	// waiting is 1 while the dispatcher holds a slot for which there is no work.
 	waiting atomic.Int32
 }
@@ -148,6 +150,8 @@ func (w *Worker) woken(ctx context.Context, m operation.Message, ack, nak func()
 		}
 		return
 	}
+	w.knocking.Add(1)
+	defer w.knocking.Add(-1)
 	select {
 	case w.quiet <- wake{Message: m, ack: ack, nak: nak}:
 	case <-ctx.Done():
@@ -236,7 +240,7 @@ func (w *Worker) serve(calls, fetching context.Context, msg *wake, lane uuid.UUI
 	for i, lease := range out.Leases {
 		run := func() {
 			defer w.giveBack(1)
-			w.run(calls, fetching, lease, handed)
+			w.run(calls, fetching, lease, handed, serving)
 		}
 		if i == len(out.Leases)-1 {
 			run()
@@ -288,44 +292,87 @@ func (w *Worker) connectionLimits(lane uuid.UUID) redisstore.Limits {
 	return redisstore.Limits{InFlight: 1, Call: 20 * time.Second, Life: operation.DefaultDeadline}
 }
 
-// run makes the call of a lease, if it can still start in time, and records it.
-func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, handed time.Time) {
+// run makes the call of a lease and records it, and goes on with what the lane hands
+// over then, until there is nothing or others wait for the slot.
+func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, handed time.Time, serving *sync.WaitGroup) {
+	for {
+		next := w.runOne(calls, fetching, lease, handed, serving)
+		if next == nil {
+			return
+		}
+		lease, handed = next.Lease, next.handed
+	}
+}
+
+// handover is a lease that came with the record of the one before.
+type handover struct {
+	redisstore.Lease
+	handed time.Time
+}
+
+// runOne makes the call of a lease, if it can still start in time, and records it.
+func (w *Worker) runOne(calls, fetching context.Context, lease redisstore.Lease, handed time.Time, serving *sync.WaitGroup) *handover {
 	// Between here and the socket nothing waits: a late start would break order.
 	if fetching.Err() != nil || time.Since(handed) > w.parts.Store.Config().StartWindow {
 		w.release(calls, lease, 0)
-		return
+		return nil
 	}
 	lease.Handed = handed
 	calls, span := startAttempt(calls, w.metrics.spanName(), lease)
-	defer span.End()
 	if lease.Number == 1 {
 		w.metrics.first(calls, lease.Provider, time.Since(lease.CreatedAt()))
 	}
 	outcome := w.attempt.Attempt(calls, lease)
 	if outcome.Attempt.ID == uuid.Nil {
+		span.End()
 		w.release(calls, lease, notMadePause)
-		return
+		return nil
 	}
 	// After a broken-off call there is still time to say what is known.
 	record, cancel := context.WithTimeout(context.WithoutCancel(calls), recordFor)
-	defer cancel()
-	rec, err := w.recorder.record(record, outcome)
+	handed = time.Now()
+	rec, err := w.recorder.store(record, w.keeping(fetching, outcome))
 	if errors.Is(err, redisstore.ErrMissing) {
-		rec, err = w.recordAnew(record, lease, outcome)
+		rec, err = w.storeAnew(record, lease, outcome)
 	}
 	if err != nil {
 		w.parts.Log.ErrorContext(calls, "outcome not recorded; its lease will end as unknown",
 			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID, "error", err)
-		return
+		span.End()
+		cancel()
+		return nil
+	}
+	tell := func() {
+		defer cancel()
+		defer span.End()
+		w.recorder.tell(record, rec.Record)
+	}
+	if rec.Operation.Status.Terminal() {
+		serving.Go(tell) // the slot does not wait for the streams
+	} else {
+		tell() // in the order of the attempts
 	}
 	if rec.More {
 		w.lanes.more(lease.ConnectionID)
 	}
+	if len(rec.Leases) == 0 {
+		return nil
+	}
+	return &handover{rec.Leases[0], handed}
 }
 
-// recordAnew puts back a record that Redis lost together with its unpublished
+// keeping asks for more work of the lane, if this worker goes on and nobody else waits
+// for the slot: neither a quiet wake nor a lane that was found due.
+func (w *Worker) keeping(fetching context.Context, o redisstore.Outcome) redisstore.Outcome {
+	if fetching.Err() == nil && w.knocking.Load() == 0 && w.lanes.hungry() {
+		o.More, o.Lease = []uuid.UUID{uuid.Must(uuid.NewV7())}, w.parts.Store.LeaseFor(w.limits(o.Connection))
+	}
+	return o
+}
+
+// storeAnew puts back a record that Redis lost together with its unpublished
 // message: the lease still knows the operation.
-func (w *Worker) recordAnew(ctx context.Context, lease redisstore.Lease, o redisstore.Outcome) (redisstore.Recorded, error) {
+func (w *Worker) storeAnew(ctx context.Context, lease redisstore.Lease, o redisstore.Outcome) (redisstore.Recorded, error) {
 	m := &operation.Message{Accepted: lease.Accepted, Place: lease.Place}
 	if err := w.parts.Publisher.Accepted(ctx, *m, false); err != nil {
 		w.parts.Log.WarnContext(ctx, "a lost operation is put back, but its message is not in the stream",
@@ -336,7 +383,7 @@ func (w *Worker) recordAnew(ctx context.Context, lease redisstore.Lease, o redis
 		return redisstore.Recorded{}, err
 	}
 	w.metrics.repaired(ctx, metrics.RepairHealed, out.Healed)
-	return w.recorder.record(ctx, o)
+	return w.recorder.store(ctx, o)
 }
 
 // recordFor bounds how long an outcome is kept for a store that is away.

@@ -37,6 +37,7 @@ type doc struct {
 	Trace      []byte `cbor:"17,keyasint,omitempty"`
 	TraceText  string `cbor:"18,keyasint,omitempty"`
 	TraceState string `cbor:"19,keyasint,omitempty"`
+	Origin     []byte `cbor:"20,keyasint,omitempty"`
 }
 
 func docOf(a operation.Accepted) doc {
@@ -55,6 +56,9 @@ func docOf(a operation.Accepted) doc {
 	if a.RetryOf != nil {
 		d.RetryOf = a.RetryOf[:]
 	}
+	if a.Origin != nil {
+		d.Origin = a.Origin[:]
+	}
 	if a.Key != nil {
 		d.Scope, d.Fingerprint = a.Key.Scope, a.Key.Fingerprint
 	}
@@ -71,10 +75,7 @@ func (d doc) accepted() (operation.Accepted, error) {
 		Sync: d.Sync, MaxAttempts: d.MaxAttempts, TraceParent: d.TraceText, TraceState: d.TraceState,
 	}
 	copy(a.ResourceID[:], d.ResourceID)
-	if len(d.RetryOf) == len(uuid.UUID{}) {
-		of := uuid.UUID(d.RetryOf)
-		a.RetryOf = &of
-	}
+	a.RetryOf, a.Origin = someID(d.RetryOf), someID(d.Origin)
 	if d.Scope != "" {
 		a.Key = &operation.Key{Scope: d.Scope, Fingerprint: d.Fingerprint}
 	}
@@ -93,6 +94,14 @@ func (d doc) accepted() (operation.Accepted, error) {
 	return a, nil
 }
 
+func someID(b []byte) *uuid.UUID {
+	if len(b) != len(uuid.UUID{}) {
+		return nil
+	}
+	id := uuid.UUID(b)
+	return &id
+}
+
 func valueOf(x any) (operation.Value, error) {
 	switch x := x.(type) {
 	case nil:
@@ -104,6 +113,9 @@ func valueOf(x any) (operation.Value, error) {
 	}
 	return operation.Value{}, fmt.Errorf("redisstore: a change holds a %T", x)
 }
+
+// traceSize is the packed form: version, trace id, span id, flags.
+const traceSize = 26
 
 // traceBytes packs a traceparent (https://www.w3.org/TR/trace-context/); nil if it
 // does not have the form of version 00.
@@ -119,7 +131,7 @@ func traceBytes(s string) []byte {
 }
 
 func traceText(b []byte) string {
-	if len(b) != 26 {
+	if len(b) != traceSize {
 		return ""
 	}
 	s := hex.EncodeToString(b)

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -34,6 +35,10 @@ const (
 	flightsMost = 8
 	// flightTimeout bounds one pipeline, its retries included.
 	flightTimeout = 5 * time.Second
+	// flightLeast is what a call must have left of its time to leave with others: the
+	// pipeline ends with the first of its callers, since a hand-out that takes effect
+	// when nobody waits for it any more would stand still for a lease.
+	flightLeast = 100 * time.Millisecond
 )
 
 // call is one script call and its answer.
@@ -102,7 +107,10 @@ func (f *flights) fly(batch []*call) {
 // pipeline as a whole.
 func (f *flights) once(batch []*call) {
 	batch = f.store.readyToLeave(batch)
-	ctx, cancel := context.WithTimeout(context.Background(), flightTimeout)
+	if len(batch) == 0 {
+		return
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), earliest(batch))
 	defer cancel()
 	cmds := make([]*redis.Cmd, len(batch))
 	err := f.store.pipelined(ctx, func(pipe redis.Pipeliner) {
@@ -118,14 +126,25 @@ func (f *flights) once(batch []*call) {
 	f.store.land(batch, cmds, nil)
 }
 
+// earliest gives when the first of the callers leaves.
+func earliest(batch []*call) time.Time {
+	end := time.Now().Add(flightTimeout)
+	for _, c := range batch {
+		if d, ok := c.ctx.Deadline(); ok && d.Before(end) {
+			end = d
+		}
+	}
+	return end
+}
+
 // readyToLeave drops the calls that nobody waits for any more, and tells the others
 // what this process knows of their shards. One mark a shard is enough, and it is
 // the last call's: a shard that lost a part of the pipeline has lost the mark.
 func (s *Store) readyToLeave(batch []*call) []*call {
 	live := make([]*call, 0, len(batch))
 	for _, c := range batch {
-		if c.ctx.Err() != nil {
-			c.err = context.Cause(c.ctx)
+		if d, ok := c.ctx.Deadline(); c.ctx.Err() != nil || (ok && time.Until(d) < flightLeast) {
+			c.err = cmp.Or(context.Cause(c.ctx), context.DeadlineExceeded)
 			close(c.done)
 			continue
 		}

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"bytes"
 	_ "embed" // the dictionary
 	"errors"
 	"fmt"
@@ -52,6 +53,9 @@ var canonical = func() cbor.EncMode {
 	return mode
 }()
 
+// ofRequest stands for the trace id of the request.
+var ofRequest = []byte{0}
+
 var errPage = errors.New("redisstore: a page holds a record of an unknown form")
 
 // encodePage writes an ended operation for its page.
@@ -67,6 +71,9 @@ func encodePage(op operation.Operation) ([]byte, error) {
 	for _, a := range op.Attempts {
 		r := endedRow{row: rowOf(a), ID: a.ID, Unknown: a.Unknown}
 		r.Start -= op.Seq
+		if len(e.Doc.Trace) == traceSize && bytes.Equal(r.Trace, e.Doc.Trace[1:17]) {
+			r.Trace = ofRequest
+		}
 		e.Rows = append(e.Rows, r)
 	}
 	raw, err := canonical.Marshal(e)
@@ -107,6 +114,9 @@ func decodePage(b []byte) (Record, error) {
 	}
 	for _, r := range e.Rows {
 		r.Start += e.Seq
+		if bytes.Equal(r.Trace, ofRequest) && len(e.Doc.Trace) == traceSize {
+			r.Trace = e.Doc.Trace[1:17]
+		}
 		op.Attempts = append(op.Attempts, r.attempt(r.ID, op.ID, r.Unknown))
 	}
 	return Record{Operation: op, Accepted: true, Rows: len(e.Rows), Final: true, RowVersion: "0"}, nil

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
+	"reflect"
 	"strconv"
 	"testing"
 	"time"
@@ -95,6 +96,24 @@ func TestPage_GivesBackWhatWasPut(t *testing.T) {
 	}
 }
 
+// A field that is added to the domain must be added to the codec: no field of the
+// sample is zero, and what is read is the sample.
+func TestPage_TheSampleHasEveryField(t *testing.T) {
+	t.Parallel()
+	op := wholeOperation()
+	for _, v := range []any{op.Accepted, op.Place, op.Attempts[0], op.Attempts[1]} {
+		value := reflect.ValueOf(v)
+		for i := range value.NumField() {
+			name := value.Type().Field(i).Name
+			if name == "Unknown" || name == "Unapplied" || name == "ErrorType" || name == "Detail" || name == "StatusCode" || name == "TraceID" {
+				continue // of one row or the other, see below
+			}
+			require.False(t, value.Field(i).IsZero(), "%T.%s", v, name)
+		}
+	}
+	require.Equal(t, 12, reflect.TypeFor[operation.Attempt]().NumField(), "a new field of an attempt: add it to row and to the sample")
+}
+
 func TestDoc_GivesBackWhatWasPut(t *testing.T) {
 	t.Parallel()
 	for _, trace := range []string{"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "01-0AF7-x"} {
@@ -148,7 +167,7 @@ func wholeOperation() operation.Operation {
 			Changes: operation.Changes{
 				operation.FieldFirstName: operation.Text("Ada"), operation.FieldIsActive: operation.Flag(false), operation.FieldNotes: operation.Null(),
 			},
-			MaxAttempts: 3, RetryOf: &of, Key: &operation.Key{Scope: "s", Fingerprint: "f"},
+			MaxAttempts: 3, RetryOf: &of, Origin: &of, Sync: true, Key: &operation.Key{Scope: "s", Fingerprint: "f"},
 			TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", TraceState: "a=b",
 		},
 		Place:     operation.Place{Seq: seq.UnixMicro(), Deadline: seq.Add(24 * time.Hour).Truncate(time.Millisecond)},
