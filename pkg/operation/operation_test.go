@@ -40,7 +40,7 @@ func full() operation.Operation {
 				ID: id("11"), OperationID: id("01"), StartedAt: at, EndedAt: at.Add(time.Millisecond),
 				Status: operation.AttemptFailed, ErrorType: operation.ErrorNetwork, Detail: "No answer.",
 				StatusCode: 503, Header: map[string]string{"Retry-After": "5"}, Unknown: true,
-				Unapplied: []operation.Field{operation.FieldNotes},
+				Unapplied: []operation.Field{operation.FieldNotes}, TraceID: "0af7651916cd43dd8448eb211c80319c",
 			},
 			{ID: id("12"), OperationID: id("01"), StartedAt: at, EndedAt: at, Status: operation.AttemptSucceeded},
 		},
@@ -116,7 +116,8 @@ func TestMessage_ReadsWhatVersion1Wrote(t *testing.T) {
 	}
 	op := full()
 	op.Version = 1
-	op.Attempts[0].Unapplied, op.Origin = nil, nil // Came later; what was written before reads as none.
+	// These came later; what was written before reads as none.
+	op.Attempts[0].Unapplied, op.Attempts[0].TraceID, op.Origin = nil, "", nil
 	var m operation.Message
 	read("message_v1.json", &m)
 	require.Equal(t, operation.Message{Accepted: op.Accepted, Place: op.Place}, m)

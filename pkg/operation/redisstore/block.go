@@ -2,19 +2,12 @@ package redisstore
 
 import (
 	"context"
-	_ "embed" // the script
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
 
 	"writeback/pkg/operation"
 )
-
-//go:embed lua/block.lua
-var blockSource string
-
-var blockScript = redis.NewScript(prelude + blockSource)
 
 // Block holds a connection's calls back because the provider asked for it in an
 // answer to a call that belongs to no operation. A block that ends later stays. No

@@ -43,6 +43,7 @@ var (
 	pollScript    = script("poll", "core")
 	pauseScript   = script("pause", "core", "lane")
 	spendScript   = script("spend", "core", "lane")
+	blockScript   = script("block", "core", "lane")
 	laneScript    = script("lane", "core", "record", "lane")
 	depthScript   = script("depth", "core", "lane")
 	indexScript   = script("index", "core", "record", "log", "lane", "mail", "put")
@@ -56,7 +57,7 @@ var (
 func (s *Store) load(ctx context.Context) error {
 	for _, script := range []*redis.Script{
 		acceptScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
-		getScript, pollScript, pauseScript, spendScript, depthScript, indexScript, restoreScript,
+		getScript, pollScript, pauseScript, spendScript, blockScript, depthScript, indexScript, restoreScript,
 	} {
 		if err := script.Load(ctx, s.rdb).Err(); err != nil {
 			return err
