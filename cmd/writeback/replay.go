@@ -120,6 +120,8 @@ func understood(subject string, data []byte) (err error) {
 	switch subject {
 	case natsq.SubjectQuiet, natsq.SubjectBusy:
 		_, err = natsq.DecodeMessage(data)
+	case natsq.SubjectBatch:
+		_, err = natsq.DecodeMessages(data)
 	case natsq.SubjectAttempted, natsq.SubjectSucceeded, natsq.SubjectFailed:
 		_, err = natsq.DecodeEvent(data)
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -43,23 +44,32 @@ func (h *History) last(ctx context.Context, name string) (uint64, error) {
 	return s.CachedInfo().State.LastSeq, nil
 }
 
-// batch is how many messages are read, and passed on, at a time.
-const batch = 256
+const (
+	// batch is how many messages are read, and how many things passed on, at a time.
+	batch = 256
+	// batchBytes bounds what is read at a time: a message may carry many operations.
+	batchBytes = 8 << 20
+)
 
-// Operations passes on the accepted messages from since (zero: all) up to the
-// sequence number, in order and in batches. Messages that cannot be understood
+// Operations passes on what the accepted messages say, from since (zero: all) up to
+// the sequence number, in order and in batches. Messages that cannot be understood
 // are left out: they were never anybody's.
 func (h *History) Operations(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Message) error) error {
-	return read(ctx, h.js, h.operations, since, upTo, DecodeMessage, pass)
+	return read(ctx, h.js, h.operations, since, upTo, DecodeMessages, pass)
 }
 
 // Events passes on the events in the same way.
 func (h *History) Events(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Event) error) error {
-	return read(ctx, h.js, h.events, since, upTo, DecodeEvent, pass)
+	return read(ctx, h.js, h.events, since, upTo, decodeEvents, pass)
+}
+
+func decodeEvents(data []byte) ([]operation.Event, error) {
+	e, err := DecodeEvent(data)
+	return []operation.Event{e}, err
 }
 
 func read[T any](ctx context.Context, js jetstream.JetStream, stream string, since time.Time, upTo uint64,
-	decode func([]byte) (T, error), pass func([]T) error,
+	decode func([]byte) ([]T, error), pass func([]T) error,
 ) error {
 	if upTo == 0 {
 		return nil
@@ -81,8 +91,10 @@ func read[T any](ctx context.Context, js jetstream.JetStream, stream string, sin
 		if err != nil {
 			return fmt.Errorf("natsq: read %s: %w", stream, err)
 		}
-		if err := pass(items); err != nil {
-			return err
+		for some := range slices.Chunk(items, batch) {
+			if err := pass(some); err != nil {
+				return err
+			}
 		}
 		if last >= upTo {
 			return nil
@@ -93,8 +105,8 @@ func read[T any](ctx context.Context, js jetstream.JetStream, stream string, sin
 }
 
 // fetch reads one batch; it gives the last sequence number and the number read.
-func fetch[T any](ctx context.Context, c jetstream.Consumer, left uint64, decode func([]byte) (T, error)) (items []T, last, n uint64, err error) {
-	b, err := c.Fetch(int(min(batch, left)), jetstream.FetchMaxWait(5*time.Second))
+func fetch[T any](ctx context.Context, c jetstream.Consumer, left uint64, decode func([]byte) ([]T, error)) (items []T, last, n uint64, err error) {
+	b, err := c.Fetch(int(min(batch, left)), jetstream.FetchMaxWait(5*time.Second), jetstream.FetchMaxBytes(batchBytes))
 	if err != nil {
 		return nil, 0, 0, err
 	}
@@ -103,8 +115,8 @@ func fetch[T any](ctx context.Context, c jetstream.Consumer, left uint64, decode
 		if meta, err := msg.Metadata(); err == nil {
 			last = meta.Sequence.Stream
 		}
-		if item, err := decode(msg.Data()); err == nil {
-			items = append(items, item)
+		if some, err := decode(msg.Data()); err == nil {
+			items = append(items, some...)
 		}
 	}
 	switch {

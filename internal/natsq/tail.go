@@ -36,7 +36,9 @@ func ParseMoment(text string) (Moment, bool) {
 // Told is one message of the streams: an operation that was accepted, or one that
 // ended.
 type Told struct {
-	// At is the moment right after it.
+	// At is the moment right after it. Of several operations that were accepted in one
+	// message, all but the last have the moment before it: who goes on from there is
+	// told all of them again, and misses none.
 	At Moment
 	// Accepted is nil for an end, Ended is nil for an accept. Both are nil for a
 	// message that is not wanted or not understood: only the moment has moved.
@@ -78,18 +80,22 @@ func (t *Tail) Follow(ctx context.Context, from Moment, wanted func(data []byte)
 	var mu sync.Mutex
 	at := from
 	g, ctx := errgroup.WithContext(ctx)
-	follow := func(c jetstream.Consumer, place *uint64, decode func(*Told, []byte)) func() error {
+	follow := func(c jetstream.Consumer, place *uint64, decode decoder) func() error {
 		return func() error {
 			return each(ctx, c, func(seq uint64, data []byte) {
-				var told Told
+				all := []Told{{}}
 				if wanted(data) {
-					decode(&told, data)
+					all = decode(data)
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				*place = seq
-				told.At = at
-				pass(told)
+				for i, told := range all {
+					if i == len(all)-1 {
+						*place = seq
+					}
+					told.At = at
+					pass(told)
+				}
 			})
 		}
 	}
@@ -98,16 +104,28 @@ func (t *Tail) Follow(ctx context.Context, from Moment, wanted func(data []byte)
 	return g.Wait()
 }
 
-func decodeAccepted(told *Told, data []byte) {
-	if m, err := DecodeMessage(data); err == nil {
-		told.Accepted = &m
+// decoder reads a message. It gives one thing at least: of a message that is not
+// understood, the empty one.
+type decoder func(data []byte) []Told
+
+func decodeAccepted(data []byte) []Told {
+	messages, err := DecodeMessages(data)
+	if err != nil {
+		return []Told{{}}
 	}
+	all := make([]Told, len(messages))
+	for i := range messages {
+		all[i].Accepted = &messages[i]
+	}
+	return all
 }
 
-func decodeEnded(told *Told, data []byte) {
-	if e, err := DecodeEvent(data); err == nil {
-		told.Ended = &e
+func decodeEnded(data []byte) []Told {
+	e, err := DecodeEvent(data)
+	if err != nil {
+		return []Told{{}}
 	}
+	return []Told{{Ended: &e}}
 }
 
 func (t *Tail) readers(ctx context.Context, from Moment) (operations, events jetstream.Consumer, err error) {
@@ -129,7 +147,7 @@ func (t *Tail) readers(ctx context.Context, from Moment) (operations, events jet
 
 // each hands over the messages of an ordered consumer until ctx ends.
 func each(ctx context.Context, c jetstream.Consumer, take func(seq uint64, data []byte)) error {
-	messages, err := c.Messages()
+	messages, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(jetstream.DefaultMaxMessages, batchBytes))
 	if err != nil {
 		return fmt.Errorf("natsq: tail: %w", err)
 	}
@@ -173,9 +191,14 @@ func (t *Tail) Past(ctx context.Context, from, to Moment, wanted func(data []byt
 		if next.empty() {
 			return nil
 		}
-		if told, ok := next.take(wanted); ok {
-			told.At = at
-			if err := pass(told); err != nil {
+		// All but the last of a message have the moment before it.
+		before := at
+		told := next.take(wanted)
+		for i := range told {
+			if told[i].At = before; i == len(told)-1 {
+				told[i].At = at
+			}
+			if err := pass(told[i]); err != nil {
 				return err
 			}
 		}
@@ -207,7 +230,7 @@ type walk struct {
 	subjects []string
 	place    *uint64
 	to       uint64
-	decode   func(*Told, []byte)
+	decode   decoder
 
 	consumer jetstream.Consumer
 	left     uint64
@@ -223,16 +246,20 @@ type stored struct {
 func (w *walk) empty() bool  { return len(w.batch) == 0 }
 func (w *walk) head() stored { return w.batch[0] }
 
-// take removes the first message and moves the place behind it. ok says that it is
-// wanted and understood.
-func (w *walk) take(wanted func([]byte) bool) (told Told, ok bool) {
+// take removes the first message and moves the place behind it. It gives what the
+// message says, if that is wanted and understood.
+func (w *walk) take(wanted func([]byte) bool) []Told {
 	first := w.batch[0]
 	w.batch = w.batch[1:]
 	*w.place = first.seq
-	if wanted(first.data) {
-		w.decode(&told, first.data)
+	if !wanted(first.data) {
+		return nil
 	}
-	return told, told.Accepted != nil || told.Ended != nil
+	told := w.decode(first.data)
+	if told[0].Accepted == nil && told[0].Ended == nil {
+		return nil
+	}
+	return told
 }
 
 // fill reads on if nothing is at hand.
@@ -249,7 +276,7 @@ func (w *walk) fill(ctx context.Context) error {
 		*w.place = w.to
 		return nil
 	}
-	b, err := w.consumer.Fetch(int(min(batch, w.left)), jetstream.FetchMaxWait(5*time.Second))
+	b, err := w.consumer.Fetch(int(min(batch, w.left)), jetstream.FetchMaxWait(5*time.Second), jetstream.FetchMaxBytes(batchBytes))
 	if err != nil {
 		return fmt.Errorf("natsq: tail %s: %w", w.stream, err)
 	}

@@ -25,6 +25,9 @@ const (
 
 	ConsumerCreated = "webhooks-created"
 	ConsumerEnded   = "webhooks-ended"
+	// ConsumerBatches is of the batches alone: a program of before, which takes from
+	// ConsumerCreated too, would throw them away.
+	ConsumerBatches = "webhooks-created-batches"
 )
 
 // WebhookConfig of the streams. Every zero field takes the default given with it.
@@ -85,15 +88,20 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 			return err
 		}
 	}
-	for stream, c := range map[string]jetstream.ConsumerConfig{
-		StreamOperations: {Durable: ConsumerCreated, FilterSubjects: []string{SubjectQuiet, SubjectBusy}},
-		StreamEvents:     {Durable: ConsumerEnded, FilterSubjects: []string{SubjectSucceeded, SubjectFailed}},
+	for _, feeding := range []struct {
+		stream string
+		jetstream.ConsumerConfig
+	}{
+		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerCreated, FilterSubjects: []string{SubjectQuiet, SubjectBusy}}},
+		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerBatches, FilterSubjects: []string{SubjectBatch}}},
+		{StreamEvents, jetstream.ConsumerConfig{Durable: ConsumerEnded, FilterSubjects: []string{SubjectSucceeded, SubjectFailed}}},
 	} {
+		c := feeding.ConsumerConfig
 		c.Description = "feeds webhooks"
 		c.AckPolicy, c.AckWait = jetstream.AckExplicitPolicy, cfg.AckWait
 		c.MaxDeliver, c.MaxAckPending = -1, 4096
 		c.DeliverPolicy = jetstream.DeliverNewPolicy
-		if err := p.consumer(ctx, stream, c); err != nil {
+		if err := p.consumer(ctx, feeding.stream, c); err != nil {
 			return err
 		}
 	}
@@ -159,6 +167,11 @@ func NewFeed(js jetstream.JetStream, log *slog.Logger) *Feed {
 const (
 	feedBatch = 64
 	feedPause = 2 * time.Second
+	// feedHold is how often it is said that a message is still being taken. It must be
+	// shorter than AckWait.
+	feedHold = 3 * time.Second
+	// feedTogether is how many operations of one message are taken at once.
+	feedTogether = 32
 )
 
 // Run passes on accepted operations and final events until ctx ends, several at a
@@ -172,9 +185,45 @@ func (f *Feed) Run(ctx context.Context, created func(context.Context, operation.
 		return feed(ctx, f, StreamOperations, ConsumerCreated, DecodeMessage, created)
 	})
 	g.Go(func() error {
+		return feed(ctx, f, StreamOperations, ConsumerBatches, DecodeMessages, allOf(created))
+	})
+	g.Go(func() error {
 		return feed(ctx, f, StreamEvents, ConsumerEnded, DecodeEvent, ended)
 	})
 	return g.Wait()
+}
+
+// allOf takes the operations of a message, several at a time. If one fails, all of them
+// come again.
+func allOf(take func(context.Context, operation.Message) error) func(context.Context, []operation.Message) error {
+	return func(ctx context.Context, all []operation.Message) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(feedTogether)
+		for _, m := range all {
+			g.Go(func() error { return take(ctx, m) })
+		}
+		return g.Wait()
+	}
+}
+
+// hold keeps a message from being given out again until it is let go: what one of many
+// operations asks for can take longer than AckWait.
+func hold(msg jetstream.Msg) (letGo func()) {
+	done := make(chan struct{})
+	timer := time.AfterFunc(feedHold, func() {
+		for {
+			_ = msg.InProgress()
+			select {
+			case <-done:
+				return
+			case <-time.After(feedHold):
+			}
+		}
+	})
+	return func() {
+		timer.Stop()
+		close(done)
+	}
 }
 
 func feed[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) (T, error), take func(context.Context, T) error) error {
@@ -240,7 +289,9 @@ func feedOne[T any](ctx context.Context, f *Feed, msg jetstream.Msg, name string
 	}
 	began := time.Now()
 	ctx, span := f.traffic.received(ctx, msg, name)
+	letGo := hold(msg)
 	err = take(ctx, v)
+	letGo()
 	f.traffic.processed(ctx, span, msg, name, began, err)
 	if err != nil {
 		_ = msg.NakWithDelay(feedPause)

@@ -40,8 +40,8 @@ func (s *Stack) events(ctx context.Context) ([]history.Event, error) {
 func (s *Stack) streamed(ctx context.Context) ([]string, error) {
 	var out []string
 	err := s.Messages(ctx, natsq.StreamOperations, func(m jetstream.Msg, _ time.Time) error {
-		message, err := natsq.DecodeMessage(m.Data())
-		if err == nil {
+		messages, err := natsq.DecodeMessages(m.Data())
+		for _, message := range messages {
 			out = append(out, message.ID.String())
 		}
 		return err
