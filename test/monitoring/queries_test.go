@@ -153,8 +153,9 @@ func faults(table map[string]known, expr string) (out []string) {
 func (k known) misused(s Selector) string {
 	counts := k.Kind == metrics.Count || k.Kind == metrics.Spread
 	overTime := s.In == "rate" || s.In == "increase"
+	whether := s.In == "count" // only whether it is there
 	switch {
-	case counts && s.In != "count" && !(overTime && s.Ranged):
+	case counts && !overTime && !whether, overTime && !s.Ranged:
 		return "a counter is asked for its rate or increase"
 	case overTime && !counts && k.Kind != "":
 		return "it is no counter"

@@ -42,6 +42,9 @@ func TestRules_AreWellFormed(t *testing.T) {
 
 func TestRules_FireWhenTheyShould(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it plays hours of many alerts")
+	}
 	for _, file := range files(t, "tests/*.yaml") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
