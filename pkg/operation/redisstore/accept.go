@@ -62,18 +62,35 @@ func (s *Store) AcceptSync(ctx context.Context, a operation.Accepted, l Limits, 
 }
 
 func (s *Store) accept(ctx context.Context, a operation.Accepted, l Limits, attempt string) (Receipt, error) {
-	doc, err := encodeDoc(a)
-	if err != nil {
-		return Receipt{}, fmt.Errorf("redisstore: accept: %w", err)
-	}
-	scope, fingerprint := keyBytes(a.Key)
-	r, err := s.run(ctx, acceptScript, operation.ShardOf(a.ConnectionID),
-		a.ID.String(), a.ID[:], a.ConnectionID.String(), UserOf(a), a.PartnerID.String(), doc, l.Life.Milliseconds(),
-		max(l.InFlight, 1), l.interval(), max(l.Burst, 1), s.cfg.LaneBound, s.cfg.OutboxBound,
-		attempt, s.LeaseFor(l).Milliseconds(), scope, fingerprint, s.cfg.KeyTTL.Milliseconds(), maxAttempts(a))
+	args, err := s.acceptArgs(a, l, attempt)
 	if err != nil {
 		return Receipt{}, err
 	}
+	r, err := s.run(ctx, acceptScript, operation.ShardOf(a.ConnectionID), args...)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return receipt(r)
+}
+
+// acceptFields is how many arguments the scripts get of one operation.
+const acceptFields = 18
+
+func (s *Store) acceptArgs(a operation.Accepted, l Limits, attempt string) ([]any, error) {
+	doc, err := encodeDoc(a)
+	if err != nil {
+		return nil, fmt.Errorf("redisstore: accept: %w", err)
+	}
+	scope, fingerprint := keyBytes(a.Key)
+	return []any{
+		a.ID.String(), a.ID[:], a.ConnectionID.String(), UserOf(a), a.PartnerID.String(), doc, l.Life.Milliseconds(),
+		max(l.InFlight, 1), l.interval(), max(l.Burst, 1), s.cfg.LaneBound, s.cfg.OutboxBound,
+		attempt, s.LeaseFor(l).Milliseconds(), scope, fingerprint, s.cfg.KeyTTL.Milliseconds(), maxAttempts(a),
+	}, nil
+}
+
+// receipt reads the answer about one operation.
+func receipt(r reply) (Receipt, error) {
 	switch word := r.word(); {
 	case word == "ok":
 		return Receipt{

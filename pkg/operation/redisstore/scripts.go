@@ -31,7 +31,8 @@ func source(name string) string {
 }
 
 var (
-	acceptScript  = script("accept", "core", "record", "log", "lane", "mail", "put")
+	acceptScript  = script("accept", "core", "record", "log", "lane", "mail", "put", "accept")
+	manyScript    = script("accept_many", "core", "record", "log", "lane", "mail", "put", "accept")
 	nextScript    = script("next", "core", "record", "log", "lane", "mail", "put", "handout")
 	recordScript  = script("record", "core", "record", "log", "lane", "mail", "reach", "handout")
 	releaseScript = script("release", "core", "record", "log", "lane", "mail")
@@ -56,7 +57,7 @@ var (
 // restarted Redis has forgotten them.
 func (s *Store) load(ctx context.Context) error {
 	for _, script := range []*redis.Script{
-		acceptScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
+		acceptScript, manyScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
 		getScript, pollScript, pauseScript, spendScript, blockScript, depthScript, indexScript, restoreScript,
 	} {
 		if err := script.Load(ctx, s.rdb).Err(); err != nil {
