@@ -92,7 +92,7 @@ func natsCredentials(file string) []nats.Option {
 }
 
 func (b *Base) open(ctx context.Context, s Settings) (err error) {
-	if b.JetStream, err = jetstream.New(b.NATS); err != nil {
+	if b.JetStream, err = jetstream.New(b.NATS, natsq.Publishing()...); err != nil {
 		return fmt.Errorf("app: jetstream: %w", err)
 	}
 	err = b.await(ctx, "streams", func(ctx context.Context) error {

@@ -19,6 +19,17 @@ var ErrAway = errors.New("natsq: not connected")
 // PublishTimeout bounds one publish, its ack included.
 const PublishTimeout = 2 * time.Second
 
+// mostPublishes bounds the publishes of a process that wait for their acks.
+const mostPublishes = 16384
+
+// Publishing are the options that a Publisher's JetStream context needs: a publish whose
+// ack is lost is forgotten after PublishTimeout.
+func Publishing() []jetstream.JetStreamOpt {
+	return []jetstream.JetStreamOpt{
+		jetstream.WithPublishAsyncTimeout(PublishTimeout), jetstream.WithPublishAsyncMaxPending(mostPublishes),
+	}
+}
+
 // Publisher writes to the streams and waits for the ack. Safe for concurrent use.
 type Publisher struct {
 	nc      *nats.Conn
@@ -90,8 +101,17 @@ func (p *Publisher) send(ctx context.Context, msg *nats.Msg) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)
 	defer cancel()
-	if _, err := p.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0)); err != nil {
+	// The acks of many publishes under way come over one inbox.
+	future, err := p.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
+	if err != nil {
 		return fmt.Errorf("natsq: publish %s: %w", msg.Subject, err)
 	}
-	return nil
+	select {
+	case <-future.Ok():
+		return nil
+	case err := <-future.Err():
+		return fmt.Errorf("natsq: publish %s: %w", msg.Subject, err)
+	case <-ctx.Done():
+		return fmt.Errorf("natsq: publish %s: %w", msg.Subject, ctx.Err())
+	}
 }

@@ -17,11 +17,11 @@ type Acker struct {
 }
 
 const (
-	ackQueue = 4096
-	ackBatch = 512
+	ackQueue = 16384
+	ackBatch = 2048
 	// ackEvery is how long confirmations are collected: nothing waits for them, and
 	// the outbox does not repeat a message before its two seconds are over.
-	ackEvery = 30 * time.Millisecond
+	ackEvery = 200 * time.Millisecond
 )
 
 // NewAcker makes an acker; Run must be running for it to do anything.

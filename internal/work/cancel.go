@@ -33,7 +33,7 @@ func (a *Accepter) Cancel(ctx context.Context, connection, id uuid.UUID) (operat
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelFor)
 		defer stop()
 		r := recorder{parts: a.parts, acks: a.acks, metrics: a.attempt.metrics}
-		_ = r.publish(ctx, rec) // what fails is left to the outbox
+		_ = r.publish(ctx, rec, false) // what fails is left to the outbox
 	}
 	return rec.Operation, nil
 }

@@ -80,6 +80,7 @@ func TestFairness_QuietGoesNext(t *testing.T) {
 			}
 			r := rigOn(t, p)
 			r.cfg.Concurrency = slots
+			r.cfg.Keep = 1 // ns: no slot is kept while others are due
 			quiet := r.conn
 			for range tt.hot {
 				r.conn = uuid.Must(uuid.NewV7())

@@ -40,7 +40,11 @@ func (w *Worker) outboxLoop(ctx context.Context) error {
 func (w *Worker) outboxOnce(ctx context.Context) int {
 	claim, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	records, err := w.parts.Store.Claim(claim, outboxMost, outboxHold)
+	shards, err := w.parts.Store.Overdue(claim)
+	if err != nil || len(shards) == 0 {
+		return 0 // a poll tells what is wrong
+	}
+	records, err := w.parts.Store.Claim(claim, shards, outboxMost, outboxHold)
 	if err != nil && ctx.Err() == nil {
 		w.parts.Log.WarnContext(ctx, "claiming overdue messages", "error", err)
 	}
@@ -48,7 +52,7 @@ func (w *Worker) outboxOnce(ctx context.Context) int {
 	// what waits for the other, each time.
 	rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
 	for i, rec := range records {
-		err := w.recorder.publish(ctx, rec)
+		err := w.recorder.publish(ctx, rec, false)
 		if err != nil && (errors.Is(err, context.DeadlineExceeded) || !w.parts.Publisher.Connected() || ctx.Err() != nil) {
 			w.metrics.repaired(ctx, metrics.RepairRepublished, i)
 			return 0

@@ -3,10 +3,16 @@ package work
 import (
 	"context"
 	"time"
+
+	"writeback/pkg/operation/redisstore"
 )
 
 // pollSpacing keeps polls that are asked for from following each other at once.
-const pollSpacing = 10 * time.Millisecond
+const pollSpacing = 25 * time.Millisecond
+
+// pollWhole is how often a poll is one that notices losses and raises the beat. Those
+// in between only look for due lanes.
+const pollWhole = 400 * time.Millisecond
 
 // pollLeast is how many lanes of a shard a worker without free slots asks for: the
 // next slot that it frees belongs to the lane longest due, not to one of its own.
@@ -40,6 +46,13 @@ func (w *Worker) pollOnce(ctx context.Context) {
 	ask, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	most := max(w.Free(), pollLeast)
+	if time.Since(w.whole) < pollWhole {
+		due, err := w.parts.Store.Glance(ask, most)
+		if err == nil {
+			w.foundDue(due, most)
+			return
+		}
+	}
 	found, err := w.parts.Store.Poll(ask, most)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -48,15 +61,20 @@ func (w *Worker) pollOnce(ctx context.Context) {
 		}
 		return
 	}
+	w.whole = time.Now()
 	if len(found.Missing)+len(found.Unfinished) > 0 {
 		select {
 		case w.lost <- lost{found.Missing, found.Unfinished}:
 		default: // the last ones are still being restored
 		}
 	}
-	w.saturated.Store(len(found.Due) >= most)
-	sortDue(found.Due)
-	w.lanes.found(found.Due)
+	w.foundDue(found.Due, most)
+}
+
+func (w *Worker) foundDue(due []redisstore.Due, most int) {
+	w.saturated.Store(len(due) >= most)
+	sortDue(due)
+	w.lanes.found(due)
 }
 
 // lost are shards without data, and shards without their older history.

@@ -54,9 +54,14 @@ func (r *recorder) store(ctx context.Context, o redisstore.Outcome) (redisstore.
 
 // tell says to the streams and to the directory what was recorded.
 func (r *recorder) tell(ctx context.Context, rec redisstore.Record) {
-	_ = r.publish(ctx, rec) // what fails is left to the outbox
+	// Who accepted it published it, and has two seconds to say so. Then the outbox comes.
+	left := time.Since(rec.Operation.CreatedAt()) <= acceptedWithin
+	_ = r.publish(ctx, rec, left) // what fails is left to the outbox
 	r.learn(ctx, rec.Operation)
 }
+
+// acceptedWithin is how long the accepted message is left to those who accepted.
+const acceptedWithin = 2 * time.Second
 
 // learn puts a user that was created into the directory. When that fails, the next
 // directory sync finds it, under the same id.
@@ -75,12 +80,12 @@ func (r *recorder) learn(ctx context.Context, op operation.Operation) {
 
 // publish sends what the streams have not confirmed, in order: the accepted
 // message, the rows of a pending operation, the final event, which carries all
-// rows. The error is the first; what comes after it was not tried.
-func (r *recorder) publish(ctx context.Context, rec redisstore.Record) error {
+// rows. acceptedLeft leaves the first to others. The error is the first; what comes after it was not tried.
+func (r *recorder) publish(ctx context.Context, rec redisstore.Record, acceptedLeft bool) error {
 	op := rec.Operation
 	ack := redisstore.Ack{Connection: op.ConnectionID, ID: op.ID, RowVersion: rec.RowVersion, Rows: rec.Rows, Accepted: rec.Accepted, Final: rec.Final}
 	defer func() { r.acks.Note(ack) }()
-	if !rec.Accepted {
+	if !rec.Accepted && !acceptedLeft {
 		if err := r.parts.Publisher.Accepted(ctx, operation.Message{Accepted: op.Accepted, Place: op.Place}, false); err != nil {
 			return err
 		}

@@ -111,7 +111,7 @@ func newRig(t *testing.T, natsURL, redisURL string, p *provider) *rig {
 	}
 	r.nc, err = natsq.Connect(natsURL, "test", log)
 	require.NoError(t, err)
-	r.js, err = jetstream.New(r.nc)
+	r.js, err = jetstream.New(r.nc, natsq.Publishing()...)
 	require.NoError(t, err)
 	require.NoError(t, natsq.Ensure(t.Context(), r.js, natsq.Config{OperationsMaxBytes: 64 << 20, EventsMaxBytes: 64 << 20}))
 	r.store = redisstore.New(r.rdb, redisstore.Config{})

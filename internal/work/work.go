@@ -61,6 +61,9 @@ type Config struct {
 	// wakes a worker by a message. Default 8: a lane with more has its room used up,
 	// and its messages would stand before those of quiet lanes.
 	QuietBelow int
+	// Keep is how long a slot may go on with one lane, call after call, while others are
+	// due. Quiet messages do not wait for it. Default 50 ms.
+	Keep time.Duration
 	// Backoff between attempts.
 	Backoff operation.Backoff
 }
@@ -74,6 +77,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Poll <= 0 {
 		c.Poll = 100 * time.Millisecond
+	}
+	if c.Keep <= 0 {
+		c.Keep = 50 * time.Millisecond
 	}
 	if c.QuietBelow <= 0 {
 		c.QuietBelow = 8

@@ -58,6 +58,8 @@ type Worker struct {
 	lanes *lanes
 	poll  chan struct{} // asks for a poll before its time
 	lost  chan lost
+	// whole is when the last whole poll was; only the poll loop uses it.
+	whole time.Time
 	// saturated: the last poll found as many lanes as it asked for.
 	saturated atomic.Bool
 	// knocking counts the quiet wakes that wait for a slot.
@@ -295,8 +297,9 @@ func (w *Worker) connectionLimits(lane uuid.UUID) redisstore.Limits {
 // run makes the call of a lease and records it, and goes on with what the lane hands
 // over then, until there is nothing or others wait for the slot.
 func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, handed time.Time, serving *sync.WaitGroup) {
+	began := time.Now()
 	for {
-		next := w.runOne(calls, fetching, lease, handed, serving)
+		next := w.runOne(calls, fetching, lease, handed, began, serving)
 		if next == nil {
 			return
 		}
@@ -311,7 +314,7 @@ type handover struct {
 }
 
 // runOne makes the call of a lease, if it can still start in time, and records it.
-func (w *Worker) runOne(calls, fetching context.Context, lease redisstore.Lease, handed time.Time, serving *sync.WaitGroup) *handover {
+func (w *Worker) runOne(calls, fetching context.Context, lease redisstore.Lease, handed, began time.Time, serving *sync.WaitGroup) *handover {
 	// Between here and the socket nothing waits: a late start would break order.
 	if fetching.Err() != nil || time.Since(handed) > w.parts.Store.Config().StartWindow {
 		w.release(calls, lease, 0)
@@ -331,7 +334,7 @@ func (w *Worker) runOne(calls, fetching context.Context, lease redisstore.Lease,
 	// After a broken-off call there is still time to say what is known.
 	record, cancel := context.WithTimeout(context.WithoutCancel(calls), recordFor)
 	handed = time.Now()
-	rec, err := w.recorder.store(record, w.keeping(fetching, outcome))
+	rec, err := w.recorder.store(record, w.keeping(fetching, outcome, began))
 	if errors.Is(err, redisstore.ErrMissing) {
 		rec, err = w.storeAnew(record, lease, outcome)
 	}
@@ -362,9 +365,9 @@ func (w *Worker) runOne(calls, fetching context.Context, lease redisstore.Lease,
 }
 
 // keeping asks for more work of the lane, if this worker goes on and nobody else waits
-// for the slot: neither a quiet wake nor a lane that was found due.
-func (w *Worker) keeping(fetching context.Context, o redisstore.Outcome) redisstore.Outcome {
-	if fetching.Err() == nil && w.knocking.Load() == 0 && w.lanes.hungry() {
+// for the slot: no quiet wake, and no lane that was found due for longer than Keep.
+func (w *Worker) keeping(fetching context.Context, o redisstore.Outcome, began time.Time) redisstore.Outcome {
+	if fetching.Err() == nil && w.knocking.Load() == 0 && (time.Since(began) < w.cfg.Keep || w.lanes.hungry()) {
 		o.More, o.Lease = []uuid.UUID{uuid.Must(uuid.NewV7())}, w.parts.Store.LeaseFor(w.limits(o.Connection))
 	}
 	return o

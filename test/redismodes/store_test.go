@@ -37,11 +37,7 @@ func newRig(t *testing.T, url string) *rig {
 		t: t, rdb: rdb, store: redisstore.New(rdb, redisstore.Config{}), partner: uuid.Must(uuid.NewV7()),
 		connections: make([]uuid.UUID, operation.Shards),
 	}
-	all := make([]int, operation.Shards)
-	for i := range all {
-		all[i] = i
-	}
-	require.NoError(t, r.store.Begin(t.Context(), all))
+	require.NoError(t, r.store.Begin(t.Context(), shards()))
 	for left := operation.Shards; left > 0; {
 		id := uuid.Must(uuid.NewV7())
 		if shard := operation.ShardOf(id); r.connections[shard] == uuid.Nil {
@@ -175,7 +171,7 @@ func TestCluster_ForgottenScripts(t *testing.T) {
 	forget(0)
 	r.whole(operation.Shards)
 	forget(1)
-	claimed, err := r.store.Claim(t.Context(), 100, time.Minute)
+	claimed, err := r.store.Claim(t.Context(), shards(), 100, time.Minute)
 	require.NoError(t, err)
 	require.Empty(t, claimed, "nothing is overdue yet")
 	forget(2)
@@ -289,4 +285,13 @@ func (r *rig) role(ctx context.Context) string {
 	_, port, _ := strings.Cut(server, "tcp_port:")
 	port, _, _ = strings.Cut(port, "\r\n")
 	return "127.0.0.1:" + port
+}
+
+// shards lists all of them.
+func shards() []int {
+	all := make([]int, operation.Shards)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }

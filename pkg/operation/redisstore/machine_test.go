@@ -370,7 +370,9 @@ func (m *machine) cancelAny(t *rapid.T) {
 // never, or twice.
 func (m *machine) publish(t *rapid.T) {
 	op := m.any(t)
-	ack := redisstore.Ack{Connection: op.ConnectionID, ID: op.ID, Accepted: true, RowVersion: strconv.Itoa(op.version)}
+	ack := redisstore.Ack{
+		Connection: op.ConnectionID, ID: op.ID, Accepted: rapid.Bool().Draw(t, "accepted"), RowVersion: strconv.Itoa(op.version),
+	}
 	if rapid.Bool().Draw(t, "rows too") {
 		ack.Rows, ack.Final = len(op.rows), op.status.Terminal()
 		if ack.Final {

@@ -54,6 +54,7 @@ type mop struct {
 	accepted, final bool
 	acked, version  int
 	paged           bool // it was confirmed completely once, and went to its page
+	whole           bool // what goes there is known
 	amended         bool // its page was changed after that, and nobody knows it yet
 }
 
@@ -229,7 +230,8 @@ func (op *mop) heldBy(c *mcall) bool {
 }
 
 // write is a log row: a new one, or one completed. False: it was there.
-func (op *mop) write(id string, status operation.AttemptStatus, unknown bool) bool {
+func (op *mop) write(id string, status operation.AttemptStatus, unknown bool) (written bool) {
+	defer func() { op.whole = op.whole && (!written || op.paged) }()
 	i := slices.IndexFunc(op.rows, func(r mrow) bool { return r.id == id })
 	switch {
 	case i < 0 || id == "":
@@ -392,8 +394,8 @@ func (m *model) ack(a redisstore.Ack, version int) {
 		op.amended = op.amended && (a.Ended == nil || !sameRows(a.Ended, op))
 		return
 	}
-	whole := op.accepted && op.acked >= len(op.rows) && op.final && op.status.Terminal()
-	op.paged = whole && a.Ended != nil && version == op.version && a.Rows == len(op.rows)
+	op.whole = op.whole || a.Ended != nil && version == op.version && a.Rows == len(op.rows)
+	op.paged = op.whole && op.accepted && op.acked >= len(op.rows) && op.final && op.status.Terminal()
 }
 
 // sameRows says whether an event told the rows as they are now.

@@ -61,15 +61,15 @@ const (
 	ackMost   = 64 // operations of one script, which nothing can interrupt
 )
 
-// Claim gives operations whose messages are overdue, at most the given number a
-// shard, and puts each off by hold, so that two publishers seldom take the same
+// Claim gives operations of the shards whose messages are overdue, at most the given
+// number a shard, and puts each off by hold, so that two publishers seldom take the same
 // one. A record that cannot be read is skipped and reported in the error, beside
 // the others.
-func (s *Store) Claim(ctx context.Context, most int, hold time.Duration) ([]Record, error) {
-	cmds := make([]*redis.Cmd, operation.Shards)
+func (s *Store) Claim(ctx context.Context, shards []int, most int, hold time.Duration) ([]Record, error) {
+	cmds := make([]*redis.Cmd, len(shards))
 	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
-		for shard := range cmds {
-			cmds[shard] = pipe.EvalSha(ctx, claimScript.Hash(), s.keys(shard), s.gen(shard), most, hold.Milliseconds())
+		for i, shard := range shards {
+			cmds[i] = pipe.EvalSha(ctx, claimScript.Hash(), s.keys(shard), s.gen(shard), most, hold.Milliseconds())
 		}
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -72,6 +73,7 @@ func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 		s.setGen(shard, gen)
 		s.note(shard, mark{gen: gen, n: marks[shard]})
 		s.beats[shard].Store(&beat{gen: gen, at: number(v[1])})
+		s.ahead.Store(number(v[4]) - time.Now().UnixMilli())
 		if number(v[3]) == 1 {
 			p.Unfinished = append(p.Unfinished, shard)
 		}
@@ -85,6 +87,57 @@ func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 		}
 	}
 	return p, nil
+}
+
+// Glance asks every shard for due lanes as Poll does, but with plain commands, which
+// cost a tenth: it notices no loss, raises no beat, and reads Redis's clock off ours by
+// what the last Poll showed. So it is for the time between two polls.
+func (s *Store) Glance(ctx context.Context, most int) ([]Due, error) {
+	now := strconv.FormatInt(time.Now().UnixMilli()+s.ahead.Load(), 10)
+	cmds := make([]*redis.ZSliceCmd, operation.Shards)
+	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for shard := range cmds {
+			cmds[shard] = pipe.ZRangeByScoreWithScores(ctx, s.prefix(shard)+"due", &redis.ZRangeBy{Min: "-inf", Max: now, Count: int64(most)})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var due []Due
+	for _, cmd := range cmds {
+		for _, z := range cmd.Val() {
+			id, err := uuid.Parse(text(z.Member))
+			if err != nil {
+				return nil, err
+			}
+			due = append(due, Due{Connection: id, Since: milli(int64(z.Score))})
+		}
+	}
+	return due, nil
+}
+
+// Overdue lists the shards whose outbox has something to publish, by the clock as
+// Glance reads it.
+func (s *Store) Overdue(ctx context.Context) ([]int, error) {
+	now := float64(time.Now().UnixMilli() + s.ahead.Load())
+	cmds := make([]*redis.ZSliceCmd, operation.Shards)
+	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for shard := range cmds {
+			cmds[shard] = pipe.ZRangeWithScores(ctx, s.prefix(shard)+"outbox", 0, 0)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var shards []int
+	for shard, cmd := range cmds {
+		if first := cmd.Val(); len(first) > 0 && first[0].Score <= now {
+			shards = append(shards, shard)
+		}
+	}
+	return shards, nil
 }
 
 // Begin starts a shard that has no data and needs none: a new installation. It

@@ -219,7 +219,7 @@ func TestReview_F13_SuccessOfAnEventEndsThePending(t *testing.T) {
 
 func TestReview_F14_RecordOutlivesItsMessage(t *testing.T) {
 	rule{
-		without: []edit{{"call('HSET', page_key(id), page_field(bin), whole)\n      call('EXPIRE'", "call('EXPIRE'"}},
+		without: []edit{{"call('HSET', page_key(id), page_field(bin), whole)\n  call('EXPIRE'", "call('EXPIRE'"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			a := c.accepted(uuid.New())
 			receipt := c.accept(a)
@@ -240,10 +240,10 @@ func TestReview_F14_NoEndOfLifeBeforeTheFinalEvent(t *testing.T) {
 			a := c.accepted(uuid.New())
 			c.accept(a)
 			rec := c.record(c.try(1, nil)[0], succeed)
-			ack := redisstore.Ack{Connection: c.conn, ID: a.ID, Accepted: true, Rows: len(rec.Operation.Attempts)}
+			ack := redisstore.Ack{Connection: c.conn, ID: a.ID, Accepted: true, Rows: len(rec.Operation.Attempts), Ended: &rec.Operation}
 			require.NoError(t, c.store.Acked(t.Context(), []redisstore.Ack{ack}))
 			c.pass(time.Hour)
-			due, err := c.store.Claim(t.Context(), 10, time.Second)
+			due, err := c.store.Claim(t.Context(), allShards(), 10, time.Second)
 			require.NoError(t, err)
 			return len(due) == 0 // its end is never told
 		},

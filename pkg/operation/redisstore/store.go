@@ -118,6 +118,8 @@ type Store struct {
 	asked   [operation.Shards]atomic.Int64
 	noted   [operation.Shards]atomic.Pointer[mark]
 	flights flights
+	// ahead is how many ms Redis's clock was ahead of ours at the last poll.
+	ahead atomic.Int64
 }
 
 // New makes a store on a client that the caller owns and closes.

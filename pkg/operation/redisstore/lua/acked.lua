@@ -6,7 +6,7 @@ if stale() then return {'stale'} end
 local ttl, done = ARGV[2], 0
 
 local function acked(id, bin, more_accepted, more_rows, version, more_final, whole)
-  local v = call('HMGET', op_key(id), 'st', 'rows', 'row_version', 'acked_rows', 'acked_accepted', 'acked_final', 'who')
+  local v = call('HMGET', op_key(id), 'st', 'rows', 'row_version', 'acked_rows', 'acked_accepted', 'acked_final', 'who', 'whole')
   if not v[1] then
     -- A page whose record was amended waits for the event that tells it.
     local page = paged(id, bin)
@@ -16,28 +16,42 @@ local function acked(id, bin, more_accepted, more_rows, version, more_final, who
   local accepted, final = v[5] == '1' or string.sub(v[7], -1) == '1', v[6] == '1'
   local rows, known = tonumber(v[2] or 0), tonumber(v[4] or 0)
   local new = {}
+  local function learn(name, value) new[#new + 1], new[#new + 2] = name, value end
   if more_accepted == '1' and not accepted then
-    accepted, new[1], new[2] = true, 'acked_accepted', '1'
+    accepted = true
+    learn('acked_accepted', '1')
   end
   local same = version == (v[3] or '0')
   if same and tonumber(more_rows) > known then
-    known, new[#new + 1], new[#new + 2] = tonumber(more_rows), 'acked_rows', more_rows
+    known = tonumber(more_rows)
+    learn('acked_rows', more_rows)
   end
   if more_final == '1' and not final then
-    final, new[#new + 1], new[#new + 2] = true, 'acked_final', '1'
+    final = true
+    learn('acked_final', '1')
   end
   local all = accepted and known >= rows and (final or v[1] == 'pending')
-  if all and final and not unlisted then
-    all = whole ~= '' and same and tonumber(more_rows) == rows
-    if all then
-      call('HSET', page_key(id), page_field(bin), whole)
-      call('EXPIRE', page_key(id), ttl)
-      call('DEL', op_key(id))
-    end
+  if v[1] == 'pending' or unlisted then
+    if #new > 0 then call('HSET', op_key(id), unpack(new)) end
+    if not all then return false end
+    if final then call('EXPIRE', op_key(id), ttl) end
+    call('ZREM', P .. 'outbox', id)
+    return true
   end
-  if #new > 0 and not (all and final and not unlisted) then call('HSET', op_key(id), unpack(new)) end
-  if not all then return false end
-  if final and unlisted then call('EXPIRE', op_key(id), ttl) end
+  -- What its page will hold came with its final event, maybe before the rest.
+  local of = (v[3] or '0') .. ' ' .. int(rows) .. ' '
+  if whole == '' or not same or tonumber(more_rows) ~= rows then
+    whole = v[8] and string.sub(v[8], 1, #of) == of and string.sub(v[8], #of + 1) or ''
+  elseif not all then
+    learn('whole', of .. whole)
+  end
+  if not all or whole == '' then
+    if #new > 0 then call('HSET', op_key(id), unpack(new)) end
+    return false
+  end
+  call('HSET', page_key(id), page_field(bin), whole)
+  call('EXPIRE', page_key(id), ttl)
+  call('DEL', op_key(id))
   call('ZREM', P .. 'outbox', id)
   return true
 end

@@ -23,4 +23,4 @@ end
 local beat = call('HGET', beats, process) or '0'
 local unfinished = 0
 if call('EXISTS', P .. 'history') == 1 and call('EXISTS', P .. 'rebuild') == 0 then unfinished = 1 end
-return {gen, beat, call('ZRANGEBYSCORE', P .. 'due', '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, ARGV[2]), unfinished}
+return {gen, beat, call('ZRANGEBYSCORE', P .. 'due', '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, ARGV[2]), unfinished, int(now)}

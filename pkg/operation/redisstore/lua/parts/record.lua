@@ -33,7 +33,7 @@ end
 local function view(o, all)
   local out = {}
   for k, v in pairs(o.f) do
-    if all or k ~= 'doc' then out[#out + 1], out[#out + 2] = k, v end
+    if k ~= 'whole' and (all or k ~= 'doc') then out[#out + 1], out[#out + 2] = k, v end
   end
   return out
 end
