@@ -196,7 +196,7 @@ func TestCheck_RejectsTheDoctored(t *testing.T) {
 			for i := range h.Events {
 				h.Events[i].Rows = slices.DeleteFunc(h.Events[i].Rows, func(r EventRow) bool { return r.ID == "e2" })
 			}
-			h.Losses = []Loss{{Since: 12_000 * ms, Until: 13_000 * ms}}
+			h.Losses = []Loss{{Since: 11_000 * ms, Until: 12_100 * ms}}
 		}},
 		"after a loss an older write goes once more, and the stream had the newer one": {OutOfOrder, "opA", func(h *History) {
 			h.again()
@@ -277,6 +277,13 @@ func TestCheck_CountsResidue(t *testing.T) {
 				h.Events[i].Rows = slices.DeleteFunc(h.Events[i].Rows, func(r EventRow) bool { return r.ID == "e1" })
 			}
 			h.Losses = []Loss{{Since: 6200 * ms, Until: 7000 * ms}}
+		}},
+		"a call whose lease went with the store": {Forgotten, func(h *History) {
+			h.op("opE").Rows = h.op("opE").Rows[1:]
+			for i := range h.Events {
+				h.Events[i].Rows = slices.DeleteFunc(h.Events[i].Rows, func(r EventRow) bool { return r.ID == "e1" })
+			}
+			h.Losses = []Loss{{Since: 5200 * ms, Until: 5900 * ms}}
 		}},
 		"an accept that no stream knew": {LostUntold, func(h *History) { h.forget("F") }},
 	} {

@@ -25,7 +25,9 @@ func (x *index) forgotten(c *call) bool {
 
 func (x *index) forgottenBy(c *call, l Loss) bool {
 	if !l.within(c.Start) {
-		return false
+		// Handed out before the loss, which took the lease with it, and made within its
+		// window: nothing was left that could say more of it than its worker.
+		return c.row == nil && l.within(c.Start-x.StartWindow)
 	}
 	// A call that came after its row had ended may as well be one whose own row is gone.
 	if c.row == nil || x.late(c) {
