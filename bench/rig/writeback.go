@@ -57,7 +57,9 @@ func (s *System) startWriteback(ctx context.Context) error {
 		admin, err := proc.FreeAddr()
 		s.WorkerAdmin = admin
 		return proc.Command{
-			Name: fmt.Sprint("worker-", i), Binary: s.rig.binary("worker"), Dir: s.dir, Environ: common(admin),
+			Name: fmt.Sprint("worker-", i), Binary: s.rig.binary("worker"), Dir: s.dir,
+			// asynq tells nobody of an end, so neither does this worker.
+			Args: []string{"-roles", "operations"}, Environ: common(admin),
 			Ready: proc.Answers("http://" + admin + "/readyz"),
 		}, err
 	}
