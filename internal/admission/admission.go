@@ -125,22 +125,56 @@ type Budget struct {
 // error is an *operation.Error: rate_limited.
 func (g *Gate) Take(id uuid.UUID) (Budget, error) {
 	now := g.cfg.Now()
-	g.mu.Lock()
-	limiter := g.of(id, now).limiter
-	g.mu.Unlock()
+	limiter := g.limiter(id, now)
 	allowed := limiter.AllowN(now, 1)
-	tokens := max(limiter.TokensAt(now), 0)
-	b := Budget{
-		Quota: g.cfg.Burst, Window: g.fill(float64(g.cfg.Burst)),
-		Left: int(tokens), Full: g.fill(float64(g.cfg.Burst) - tokens),
-	}
+	b, tokens := g.budget(limiter, now)
 	if allowed {
 		return b, nil
 	}
-	return b, &operation.Error{
-		Code: operation.CodeRateLimited, RetryAfter: g.fill(1 - tokens),
+	return b, g.tooFast(1 - tokens)
+}
+
+// tooFast says that the partner has to wait for so many more tokens.
+func (g *Gate) tooFast(tokens float64) error {
+	return &operation.Error{
+		Code: operation.CodeRateLimited, RetryAfter: g.fill(tokens),
 		Message: fmt.Sprintf("more than %g writes per second, or %d at once", g.cfg.PerSecond, g.cfg.Burst),
 	}
+}
+
+// TakeMore takes the rest of a request that brings several writes, of which Take has
+// taken the first: all, or nothing if they do not fit. More than ever fit at once need a
+// full budget, and leave a debt that is paid off before anything else is taken. The
+// error is that of Take.
+func (g *Gate) TakeMore(id uuid.UUID, more int) (Budget, error) {
+	now := g.cfg.Now()
+	limiter := g.limiter(id, now)
+	need := min(more, g.cfg.Burst-1)
+	allowed := limiter.AllowN(now, need)
+	for debt := more - need; allowed && debt > 0; debt -= g.cfg.Burst {
+		limiter.ReserveN(now, min(debt, g.cfg.Burst))
+	}
+	b, tokens := g.budget(limiter, now)
+	if allowed {
+		return b, nil
+	}
+	// It comes again with its first.
+	return b, g.tooFast(float64(need+1) - tokens)
+}
+
+func (g *Gate) limiter(id uuid.UUID, now time.Time) *rate.Limiter {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.of(id, now).limiter
+}
+
+// budget is what a rate leaves; there are less than no tokens while there is a debt.
+func (g *Gate) budget(limiter *rate.Limiter, now time.Time) (b Budget, tokens float64) {
+	tokens = limiter.TokensAt(now)
+	return Budget{
+		Quota: g.cfg.Burst, Window: g.fill(float64(g.cfg.Burst)),
+		Left: int(max(tokens, 0)), Full: g.fill(float64(g.cfg.Burst) - tokens),
+	}, tokens
 }
 
 // fill is how long it takes until there are so many more tokens.
@@ -148,9 +182,9 @@ func (g *Gate) fill(tokens float64) time.Duration {
 	return time.Duration(math.Ceil(max(tokens, 0) / g.cfg.PerSecond * float64(time.Second)))
 }
 
-// Room lets one more operation of the partner in, or not if too many are
+// Room lets n more operations of the partner in, or none if too many would be
 // outstanding. The error is an *operation.Error: rate_limited.
-func (g *Gate) Room(ctx context.Context, id uuid.UUID) error {
+func (g *Gate) Room(ctx context.Context, id uuid.UUID, n int) error {
 	if g.stale(id) {
 		// One sample serves all who wait for it, and is nobody's to break off.
 		_, _, _ = g.samples.Do(id.String(), func() (any, error) {
@@ -163,13 +197,13 @@ func (g *Gate) Room(ctx context.Context, id uuid.UUID) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p := g.of(id, g.cfg.Now())
-	if p.outstanding >= g.cfg.Outstanding {
+	if p.outstanding+n > g.cfg.Outstanding {
 		return &operation.Error{
 			Code: operation.CodeRateLimited, RetryAfter: roomAgain,
-			Message: fmt.Sprintf("%d of your operations have not ended; no more are accepted until some have", g.cfg.Outstanding),
+			Message: fmt.Sprintf("at most %d of your operations may be outstanding, which have not ended; no more are accepted until some have", g.cfg.Outstanding),
 		}
 	}
-	p.outstanding++
+	p.outstanding += n
 	return nil
 }
 

@@ -112,20 +112,86 @@ func TestTake_RefusalsCostNothing(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// TestTakeMore_AllOrNothing: a request of many writes fits or is refused as a whole.
+func TestTakeMore_AllOrNothing(t *testing.T) {
+	t.Parallel()
+	g, _, c := gate(Config{PerSecond: 10, Burst: 20})
+	me := uuid.New()
+	together := func(n int) (Budget, error) {
+		_, err := g.Take(me)
+		require.NoError(t, err)
+		return g.TakeMore(me, n-1)
+	}
+	b, err := together(12)
+	require.NoError(t, err)
+	require.Equal(t, 8, b.Left)
+	b, err = together(10)
+	require.Equal(t, 300*time.Millisecond, refused(t, err).RetryAfter, "7 are left, and it comes again with 10")
+	require.Equal(t, 7, b.Left, "the first of it is spent, the rest is not")
+	c.pass(300 * time.Millisecond)
+	b, err = together(10)
+	require.NoError(t, err)
+	require.Zero(t, b.Left)
+	_, err = g.Take(me)
+	refused(t, err)
+}
+
+// TestTakeMore_MoreThanTheBurst needs a full budget and leaves a debt, so that the rate
+// holds over time.
+func TestTakeMore_MoreThanTheBurst(t *testing.T) {
+	t.Parallel()
+	for _, burst := range []int{1, 20} {
+		g, _, c := gate(Config{PerSecond: 10, Burst: burst})
+		me := uuid.New()
+		_, err := g.Take(me)
+		require.NoError(t, err)
+		b, err := g.TakeMore(me, 99)
+		require.NoError(t, err)
+		require.Zero(t, b.Left)
+		require.Equal(t, 10*time.Second, b.Full)
+		for range 3 {
+			_, err = g.Take(me)
+			require.Equal(t, time.Duration(101-burst)*100*time.Millisecond, refused(t, err).RetryAfter)
+		}
+		c.pass(time.Duration(101-burst) * 100 * time.Millisecond)
+		_, err = g.Take(me)
+		require.NoError(t, err)
+		if burst > 1 {
+			_, err = g.TakeMore(me, 99)
+			require.Equal(t, 2*time.Second, refused(t, err).RetryAfter, "the budget is not full")
+		}
+		c.pass(time.Minute)
+		_, err = g.Take(me)
+		require.NoError(t, err)
+		_, err = g.TakeMore(me, 99)
+		require.NoError(t, err)
+	}
+}
+
+func TestRoom_AllOrNothing(t *testing.T) {
+	t.Parallel()
+	g, s, _ := gate(Config{Outstanding: 10})
+	me := uuid.New()
+	s.set(4, nil)
+	refused(t, g.Room(t.Context(), me, 7))
+	require.NoError(t, g.Room(t.Context(), me, 6))
+	refused(t, g.Room(t.Context(), me, 1))
+}
+
 func TestRoom_BoundsWhatIsOutstanding(t *testing.T) {
 	t.Parallel()
 	g, s, c := gate(Config{Outstanding: 10})
 	me := uuid.New()
 	s.set(8, nil)
-	require.NoError(t, g.Room(t.Context(), me))
-	require.NoError(t, g.Room(t.Context(), me))
-	require.Positive(t, refused(t, g.Room(t.Context(), me)).RetryAfter)
+	require.NoError(t, g.Room(t.Context(), me, 1))
+	require.NoError(t, g.Room(t.Context(), me, 1))
+	require.Positive(t, refused(t, g.Room(t.Context(), me, 1)).RetryAfter)
 	require.Equal(t, 1, s.asked, "what was let in since the sample counts without asking again")
 	s.set(9, nil)
-	refused(t, g.Room(t.Context(), me))
+	refused(t, g.Room(t.Context(), me, 1))
 	c.pass(time.Second)
-	require.NoError(t, g.Room(t.Context(), me))
-	refused(t, g.Room(t.Context(), me))
+	require.NoError(t, g.Room(t.Context(), me, 1))
+	refused(t, g.Room(t.Context(), me, 1))
 	require.Equal(t, 2, s.asked)
 }
 
@@ -134,15 +200,15 @@ func TestRoom_StoreAway(t *testing.T) {
 	g, s, c := gate(Config{Outstanding: 10})
 	me := uuid.New()
 	s.set(0, errors.New("away"))
-	require.NoError(t, g.Room(t.Context(), me), "the store itself refuses what it cannot take")
-	require.NoError(t, g.Room(t.Context(), me))
+	require.NoError(t, g.Room(t.Context(), me, 1), "the store itself refuses what it cannot take")
+	require.NoError(t, g.Room(t.Context(), me, 1))
 	require.Equal(t, 1, s.asked, "a store that is away is not asked for every write")
 	s.set(10, nil)
 	c.pass(time.Second)
-	refused(t, g.Room(t.Context(), me))
+	refused(t, g.Room(t.Context(), me, 1))
 	s.set(0, errors.New("away"))
 	c.pass(time.Second)
-	refused(t, g.Room(t.Context(), me))
+	refused(t, g.Room(t.Context(), me, 1))
 }
 
 func TestGate_ForgetsPartners(t *testing.T) {
@@ -178,7 +244,7 @@ func TestGate_Concurrent(t *testing.T) {
 	for range 200 {
 		all.Go(func() {
 			_, err := g.Take(me)
-			room := g.Room(context.Background(), me)
+			room := g.Room(context.Background(), me, 1)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {

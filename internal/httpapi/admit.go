@@ -16,8 +16,10 @@ import (
 type gate interface {
 	// Take takes one write from the partner's rate.
 	Take(partner uuid.UUID) (admission.Budget, error)
-	// Room lets one more operation of the partner in.
-	Room(ctx context.Context, partner uuid.UUID) error
+	// TakeMore takes what a request brings besides its first write, or nothing.
+	TakeMore(partner uuid.UUID, more int) (admission.Budget, error)
+	// Room lets so many more operations of the partner in, or none.
+	Room(ctx context.Context, partner uuid.UUID, n int) error
 }
 
 // admitted lets a write through that its partner's rate has room for, and tells what
@@ -25,15 +27,19 @@ type gate interface {
 func (s *server) admitted(next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		budget, err := s.deps.Admission.Take(principalOf(r.Context()).PartnerID)
-		// The fields of draft-ietf-httpapi-ratelimit-headers.
-		h := w.Header()
-		h.Set("RateLimit-Policy", fmt.Sprintf(`"partner";q=%d;w=%d`, budget.Quota, wholeSeconds(budget.Window)))
-		h.Set("RateLimit", fmt.Sprintf(`"partner";r=%d;t=%d`, budget.Left, wholeSeconds(budget.Full)))
+		showBudget(w, budget)
 		if err != nil {
 			return err
 		}
 		return next(w, r)
 	}
+}
+
+// showBudget sets the fields of draft-ietf-httpapi-ratelimit-headers.
+func showBudget(w http.ResponseWriter, budget admission.Budget) {
+	h := w.Header()
+	h.Set("RateLimit-Policy", fmt.Sprintf(`"partner";q=%d;w=%d`, budget.Quota, wholeSeconds(budget.Window)))
+	h.Set("RateLimit", fmt.Sprintf(`"partner";r=%d;t=%d`, budget.Left, wholeSeconds(budget.Full)))
 }
 
 // wholeSeconds rounds up.

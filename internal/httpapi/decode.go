@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,9 +86,16 @@ func query(r *http.Request) (url.Values, error) {
 
 // wantJSON refuses a body that is not plain UTF-8 JSON.
 func wantJSON(h http.Header) error {
+	_, err := wantMedia(h, wire.MediaJSON)
+	return err
+}
+
+// wantMedia refuses a body that is not plain UTF-8 of one of the media types, and gives
+// which it is.
+func wantMedia(h http.Header, wanted ...string) (string, error) {
 	for _, encoding := range h.Values("Content-Encoding") {
 		if !strings.EqualFold(strings.TrimSpace(encoding), "identity") {
-			return refuse(http.StatusUnsupportedMediaType, "the body must not be encoded")
+			return "", refuse(http.StatusUnsupportedMediaType, "the body must not be encoded")
 		}
 	}
 	kinds := h.Values("Content-Type")
@@ -95,11 +103,11 @@ func wantJSON(h http.Header) error {
 		kind, params, err := mime.ParseMediaType(kinds[0])
 		charset, given := params["charset"]
 		extra := len(params) > 1 || len(params) == 1 && !given
-		if err == nil && kind == "application/json" && !extra && (!given || strings.EqualFold(charset, "utf-8")) {
-			return nil
+		if err == nil && slices.Contains(wanted, kind) && !extra && (!given || strings.EqualFold(charset, "utf-8")) {
+			return kind, nil
 		}
 	}
-	return refuse(http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
+	return "", refuse(http.StatusUnsupportedMediaType, "the Content-Type must be %s", strings.Join(wanted, " or "))
 }
 
 // maxDrain is how much of a body that is too large is read and dropped, so that
@@ -107,7 +115,7 @@ func wantJSON(h http.Header) error {
 const maxDrain = 16 << 20
 
 // readBody reads the whole body within the size and the time of a request.
-func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (s *server) readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	// A slow body must not hold the request for ever. Writers that know no
 	// deadline are those of in-process callers. After a refusal the deadline stays:
 	// the connection ends with the answer.
@@ -115,8 +123,8 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	_ = conn.SetReadDeadline(time.Now().Add(s.cfg.Timeout))
 	var body []byte
 	var err error
-	if r.ContentLength <= s.cfg.MaxBody {
-		body, err = io.ReadAll(io.LimitReader(r.Body, s.cfg.MaxBody+1))
+	if r.ContentLength <= most {
+		body, err = io.ReadAll(io.LimitReader(r.Body, most+1))
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -125,13 +133,13 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	case err != nil:
 		w.Header().Set("Connection", "close")
 		return nil, refuse(http.StatusBadRequest, "the body could not be read")
-	case r.ContentLength > s.cfg.MaxBody, int64(len(body)) > s.cfg.MaxBody:
+	case r.ContentLength > most, int64(len(body)) > most:
 		// A caller that waits for "100 Continue" has not sent the body yet.
 		if r.Header.Get("Expect") == "" {
 			_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
 		}
 		w.Header().Set("Connection", "close")
-		return nil, refuse(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", s.cfg.MaxBody)
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", most)
 	}
 	_ = conn.SetReadDeadline(time.Time{})
 	return body, nil

@@ -104,17 +104,25 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, e *o
 // write answers with JSON. A body that cannot be written is only logged: the
 // status has gone out.
 func (s *server) write(w http.ResponseWriter, r *http.Request, status int, body any) {
+	writeAll(s, w, r, status, wire.MediaJSON, []any{body})
+}
+
+// writeAll answers with JSON values, each on a line.
+func writeAll[T any](s *server, w http.ResponseWriter, r *http.Request, status int, media string, values []T) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(body); err != nil {
-		s.log.LogAttrs(r.Context(), slog.LevelError, "an answer could not be encoded", s.cause(r.Context(), err)...)
-		status = http.StatusInternalServerError
-		buf.Reset()
-		buf.WriteString(`{"message":"Internal Server Error"}` + "\n")
+	for _, v := range values {
+		if err := enc.Encode(v); err != nil {
+			s.log.LogAttrs(r.Context(), slog.LevelError, "an answer could not be encoded", s.cause(r.Context(), err)...)
+			status, media = http.StatusInternalServerError, wire.MediaJSON
+			buf.Reset()
+			buf.WriteString(`{"message":"Internal Server Error"}` + "\n")
+			break
+		}
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	h.Set("Content-Type", media)
 	h.Set("Content-Length", strconv.Itoa(buf.Len()))
 	w.WriteHeader(status)
 	if _, err := w.Write(buf.Bytes()); err != nil {

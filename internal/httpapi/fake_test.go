@@ -63,6 +63,17 @@ func (m *memory) Accept(ctx context.Context, a operation.Accepted, limits tsp.Li
 	return op, nil
 }
 
+// AcceptMany accepts one after the other.
+func (m *memory) AcceptMany(
+	ctx context.Context, all []operation.Accepted, limits func(operation.Accepted) tsp.Limits,
+) ([]operation.Operation, []error) {
+	ops, errs := make([]operation.Operation, len(all)), make([]error, len(all))
+	for i, a := range all {
+		ops[i], errs[i] = m.Accept(ctx, a, limits(a))
+	}
+	return ops, errs
+}
+
 // Outstanding counts what has not ended.
 func (m *memory) Outstanding(_ context.Context, partner uuid.UUID) (n int, err error) {
 	for _, op := range m.all() {

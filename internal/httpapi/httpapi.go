@@ -35,14 +35,17 @@ const (
 	DefaultTimeout    = 10 * time.Second
 	DefaultSyncMargin = 5 * time.Second
 	DefaultMaxBody    = 64 << 10
+	DefaultMaxBatch   = 2 << 20
 )
 
 // docsPolicy lets the document page have its inline style, and nothing else.
 const docsPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// accepter takes an operation in for later. An error is an *operation.Error.
+// accepter takes operations in for later. An error is an *operation.Error.
 type accepter interface {
 	Accept(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, error)
+	// AcceptMany answers for each, in order.
+	AcceptMany(ctx context.Context, all []operation.Accepted, limits func(operation.Accepted) tsp.Limits) ([]operation.Operation, []error)
 }
 
 // syncer takes an operation in, attempts it once and gives it back ended. An
@@ -108,6 +111,9 @@ type Config struct {
 	SyncMargin time.Duration
 	// MaxBody is the largest request body in bytes. Zero: DefaultMaxBody.
 	MaxBody int64
+	// MaxBatch is the largest body of a batch in bytes; each of its elements is bounded
+	// by MaxBody. Zero: DefaultMaxBatch.
+	MaxBatch int64
 	// Heartbeat is how long a live tail may be silent. Zero: 15 s.
 	Heartbeat time.Duration
 	// Decode says how strict request bodies are read.
@@ -179,6 +185,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxBody <= 0 {
 		c.MaxBody = DefaultMaxBody
 	}
+	if c.MaxBatch <= 0 {
+		c.MaxBatch = DefaultMaxBatch
+	}
 	if c.Heartbeat <= 0 {
 		c.Heartbeat = heartbeat
 	}
@@ -199,6 +208,7 @@ func (s *server) handlers() map[string]handler {
 	return map[string]handler{
 		"update_user":               s.admitted(s.updateUser),
 		"create_user":               s.admitted(s.createUser),
+		"update_users_batch":        s.admitted(s.updateUsers),
 		"cancel_resource_operation": s.admitted(s.bounded(s.cancelOperation)),
 		"retry_resource_operation":  s.admitted(s.bounded(s.retryOperation)),
 		"list_users":                s.bounded(s.listUsers),

@@ -21,22 +21,31 @@ const idempotencyHeader = "Idempotency-Key"
 // path is the canonical one, so that an id in capitals is the same path. The
 // clear key goes no further than here.
 func idempotencyKey(r *http.Request, partner uuid.UUID, path string, body []byte) (*operation.Key, error) {
-	values := r.Header.Values(idempotencyHeader)
-	if len(values) == 0 {
-		return nil, nil
-	}
-	key := ""
-	if len(values) == 1 {
-		key = unquoted(values[0])
-	}
-	if !visible(key) || len(key) > wire.MaxIdempotencyKey {
-		return nil, refuse(http.StatusBadRequest,
-			"%s must be given once, with 1 to %d visible ASCII characters", idempotencyHeader, wire.MaxIdempotencyKey)
+	key, err := requestKey(r)
+	if err != nil || key == "" {
+		return nil, err
 	}
 	return &operation.Key{
 		Scope:       digest(partner.String(), r.Method, path, key),
 		Fingerprint: digest(r.URL.Query().Encode(), string(body)),
 	}, nil
+}
+
+// requestKey reads the header. Empty: it is not there.
+func requestKey(r *http.Request) (string, error) {
+	values := r.Header.Values(idempotencyHeader)
+	if len(values) == 0 {
+		return "", nil
+	}
+	key := ""
+	if len(values) == 1 {
+		key = unquoted(values[0])
+	}
+	if !wire.ValidKey(key) {
+		return "", refuse(http.StatusBadRequest,
+			"%s must be given once, with 1 to %d visible ASCII characters", idempotencyHeader, wire.MaxIdempotencyKey)
+	}
+	return key, nil
 }
 
 // unquoted takes the key out of a structured field's string, so that "k" and k are
@@ -86,13 +95,4 @@ func digest(parts ...string) string {
 		_, _ = io.WriteString(h, strconv.Itoa(len(part))+":"+part)
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-func visible(s string) bool {
-	for _, c := range []byte(s) {
-		if c < '!' || c > '~' {
-			return false
-		}
-	}
-	return s != ""
 }

@@ -30,6 +30,8 @@ type trail struct {
 	partner    uuid.UUID
 	operation  uuid.UUID
 	connection uuid.UUID
+	// batch counts the elements of a request that has several. Nil: it has not.
+	batch *counts
 	// code is the class of the refusal. Empty: none.
 	code string
 	// cause is our own reason for the refusal, never shown. Empty: none.
@@ -56,6 +58,10 @@ func (t *trail) mark(span trace.Span) {
 		if id.value != uuid.Nil {
 			span.SetAttributes(attribute.String("writeback."+id.key, id.value.String()))
 		}
+	}
+	if b := t.batch; b != nil {
+		span.SetAttributes(attribute.Int("writeback.batch.elements", b.elements), attribute.Int("writeback.batch.accepted", b.accepted),
+			attribute.Int("writeback.batch.replayed", b.replayed), attribute.Int("writeback.batch.refused", b.refused))
 	}
 }
 
@@ -137,6 +143,10 @@ func (s *server) report(r *http.Request, t *trail, status int, took time.Duratio
 		if id.value != uuid.Nil {
 			attrs = append(attrs, slog.String(id.key, id.value.String()))
 		}
+	}
+	if b := t.batch; b != nil {
+		attrs = append(attrs, slog.Int("elements", b.elements), slog.Int("accepted", b.accepted),
+			slog.Int("replayed", b.replayed), slog.Int("refused", b.refused))
 	}
 	if t.code != "" {
 		attrs = append(attrs, slog.String("code", t.code))

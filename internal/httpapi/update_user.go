@@ -36,7 +36,7 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 	if err := wantJSON(r.Header); err != nil {
 		return err
 	}
-	body, err := s.readBody(w, r)
+	body, err := s.readBody(w, r, s.cfg.MaxBody)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (s *server) submit(
 	a.TraceParent, a.TraceState = trace["traceparent"], trace["tracestate"]
 	t := trailOf(r.Context())
 	t.operation, t.connection = a.ID, a.ConnectionID
-	if err := s.deps.Admission.Room(r.Context(), a.PartnerID); err != nil {
+	if err := s.deps.Admission.Room(r.Context(), a.PartnerID, 1); err != nil {
 		return op, err
 	}
 	if op, err = s.accept(r.Context(), a, limits); err != nil {

@@ -179,5 +179,5 @@ func (s *server) jsonBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	if err := wantJSON(r.Header); err != nil {
 		return nil, err
 	}
-	return s.readBody(w, r)
+	return s.readBody(w, r, s.cfg.MaxBody)
 }

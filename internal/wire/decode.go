@@ -41,7 +41,11 @@ type DecodeOptions struct {
 // or has nothing to update, CodeInvalid with every fault of the body otherwise.
 // Safe for concurrent use; the body is not kept and not changed.
 func DecodeUserUpdate(body []byte, opt DecodeOptions) (UserWrite, error) {
-	in, err := decodeUser(body, opt)
+	return decodeUpdate(body, opt, nil)
+}
+
+func decodeUpdate(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWrite, error) {
+	in, err := decodeUser(body, opt, element)
 	if err == nil && len(in.Changes) == 0 {
 		return UserWrite{}, badRequest("no fields to update")
 	}
@@ -51,18 +55,18 @@ func DecodeUserUpdate(body []byte, opt DecodeOptions) (UserWrite, error) {
 // DecodeUserCreate reads the body of a create request: the same fields under the
 // same rules as DecodeUserUpdate, but for none at all, which is no fault here.
 func DecodeUserCreate(body []byte, opt DecodeOptions) (UserWrite, error) {
-	return decodeUser(body, opt)
+	return decodeUser(body, opt, nil)
 }
 
-func decodeUser(body []byte, opt DecodeOptions) (UserWrite, error) {
+func decodeUser(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWrite, error) {
 	if err := precheck(body); err != nil {
 		return UserWrite{}, err
 	}
 	// Given a bytes.Buffer the decoder parses in place, without a copy.
 	d := userDecoder{
 		dec:    jsontext.NewDecoder(bytes.NewBuffer(body)),
-		strict: opt.Strict,
-		out:    UserWrite{Changes: make(operation.Changes, 8)},
+		strict: opt.Strict, element: element,
+		out: UserWrite{Changes: make(operation.Changes, 8)},
 	}
 	if d.dec.PeekKind() != jsontext.KindBeginObject {
 		// Not an object, or not JSON at all: reading tells which.
@@ -84,8 +88,11 @@ func decodeUser(body []byte, opt DecodeOptions) (UserWrite, error) {
 type userDecoder struct {
 	dec    *jsontext.Decoder
 	strict bool
-	out    UserWrite
-	faults []operation.Fault
+	// element takes what only the elements of a batch have. Nil: this is none.
+	element *BatchUpdate
+	named   bool
+	out     UserWrite
+	faults  []operation.Fault
 	// connection says that the key connection_id was there.
 	connection bool
 	// flat and nested are the two spellings of the HOS settings.
@@ -104,6 +111,9 @@ func (d *userDecoder) object() error {
 			return d.hosTracking(value)
 		}
 		r, ok := rules[string(name)]
+		if !ok && d.ofElement(string(name), value) {
+			return nil
+		}
 		if !ok {
 			d.unknownKey("body.", name, value)
 			return nil
@@ -148,17 +158,20 @@ func (d *userDecoder) members(each func(name []byte, value jsontext.Value) error
 
 func (d *userDecoder) connectionID(value jsontext.Value) {
 	d.connection = true
+	d.out.ConnectionID = d.uuid("body.connection_id", value)
+}
+
+func (d *userDecoder) uuid(path string, value jsontext.Value) uuid.UUID {
 	text, ok := unquote(value)
 	if !ok {
-		d.fault("body.connection_id", value, "must be a UUID", typeUUID)
-		return
+		d.fault(path, value, "must be a UUID", typeUUID)
+		return uuid.Nil
 	}
-	id, fault := ParseUUID("body.connection_id", text)
+	id, fault := ParseUUID(path, text)
 	if fault != nil {
 		d.faults = append(d.faults, *fault)
-		return
 	}
-	d.out.ConnectionID = id
+	return id
 }
 
 // hosTracking reads the nested spelling. Null clears both settings.
@@ -216,6 +229,9 @@ func (d *userDecoder) fault(path string, value jsontext.Value, message, kind str
 func (d *userDecoder) finish() (UserWrite, error) {
 	if !d.connection {
 		d.faults = append(d.faults, operation.Fault{Path: "body.connection_id", Message: "is required", Type: typeMissing})
+	}
+	if d.element != nil && !d.named {
+		d.faults = append(d.faults, operation.Fault{Path: "body.user_id", Message: "is required", Type: typeMissing})
 	}
 	d.joinSpellings()
 	d.checkActive()

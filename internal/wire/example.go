@@ -127,6 +127,9 @@ func requestExamples(body string) object {
 			{"user_email", "kim@fleet.example"},
 		})
 	}
+	if body == "UserBatch" {
+		return batchRequests()
+	}
 	if body != "UserUpdate" {
 		return webhookRequests(body)
 	}

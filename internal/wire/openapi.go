@@ -93,7 +93,7 @@ func (e endpoint) object() object {
 	if e.body != "" {
 		out = append(out, member{"requestBody", object{
 			{"required", true},
-			{"content", content(ref(e.body), requestExamples(e.body))},
+			{"content", lines(content(ref(e.body), requestExamples(e.body)), e.bodyLines)},
 		}})
 	}
 	return append(out, member{"responses", e.responses()})
@@ -111,7 +111,7 @@ func (e endpoint) responses() object {
 		case e.media != "":
 			response = append(response, member{"content", object{{e.media, object{{"schema", textSchema}}}}})
 		case e.success != "":
-			response = append(response, member{"content", content(ref(e.success), examples)})
+			response = append(response, member{"content", lines(content(ref(e.success), examples), e.successLines)})
 		}
 		out = append(out, member{strconv.Itoa(status), response})
 	}
@@ -169,6 +169,14 @@ func content(schema, examples object) object {
 		media = append(media, member{"examples", examples})
 	}
 	return object{{"application/json", media}}
+}
+
+// lines adds the form of one JSON value a line, if there is one.
+func lines(content object, schema string) object {
+	if schema == "" {
+		return content
+	}
+	return append(content, member{MediaLines, object{{"schema", ref(schema)}}})
 }
 
 // refusalTexts say when a refusal is given.

@@ -54,10 +54,13 @@ type endpoint struct {
 	params             []parameter
 	// keyed says that it takes an Idempotency-Key.
 	keyed bool
-	// body is the schema of the request body. Empty: none.
-	body string
+	// body is the schema of the request body. Empty: none. bodyLines is that of one line
+	// of it, where it may come as lines.
+	body, bodyLines string
 	// success is the schema of the answer, examples are of it. Nil: the usual ones.
-	success  string
+	// successLines is that of one line, where it is given as lines.
+	success, successLines string
+
 	examples func() object
 	// status of the only success. Zero: 200. A 204 has no body.
 	status int
@@ -111,6 +114,7 @@ var resourceEndpoints = []endpoint{
 		body:    "UserCreate",
 		success: "ResourceOperation", keyed: true, write: true, limited: true, errors: telematicsErrors,
 	},
+	batchEndpoint,
 	{
 		Route: Route{http.MethodGet, "/v2/telematics/users/{user_id}", "get_user", []string{ScopeTelematicsRead}},
 		tag:   tagUsers, summary: "Get a user",

@@ -58,7 +58,7 @@ func schemas() object {
 		member{"ConnectionStatusEnum", enumSchema("State of a connection. Only an active one takes writes.", ConnectionStatuses)},
 		member{"IntegrationStatusEnum", enumSchema("How far a resource is supported.", IntegrationStatuses)},
 	)
-	return slices.Concat(out, webhookSchemas(), errorSchemas())
+	return slices.Concat(out, batchSchemas(), webhookSchemas(), errorSchemas())
 }
 
 // fieldSchema is the schema of a field's value without null.
@@ -87,7 +87,9 @@ const (
 )
 
 // userSchema is that of both bodies: they have the same fields.
-func userSchema(text string) object {
+func userSchema(text string) object { return structSchema(text, userProperties()) }
+
+func userProperties() []property {
 	properties := []property{{"connection_id", uuidSchema, true, "The connection that receives the write."}}
 	nested := false
 	for _, spec := range operation.UserFields {
@@ -101,7 +103,7 @@ func userSchema(text string) object {
 		}
 		properties = append(properties, property{string(spec.Name), nullable(fieldSchema(spec)), false, text})
 	}
-	return structSchema(text, properties)
+	return properties
 }
 
 func hosTrackingSchema() object {

@@ -1,0 +1,208 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/propagation"
+
+	"writeback/internal/wire"
+	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
+)
+
+// batchPath is where many users are updated at once.
+const batchPath = "/v2/telematics/users/batch"
+
+// counts are those of the elements of a batch.
+type counts struct{ elements, accepted, replayed, refused int }
+
+// updateUsers accepts many writes to users, each answered on its own. What concerns the
+// request as a whole is checked first, and then nothing of it is accepted.
+func (s *server) updateUsers(w http.ResponseWriter, r *http.Request) error {
+	media, err := wantMedia(r.Header, wire.MediaJSON, wire.MediaLines)
+	if err != nil {
+		return err
+	}
+	if err := wantPlain(r); err != nil {
+		return err
+	}
+	body, err := s.readBody(w, r, s.cfg.MaxBatch)
+	if err != nil {
+		return err
+	}
+	elements, err := wire.SplitBatch(body, media)
+	if err != nil {
+		return err
+	}
+	partner := principalOf(r.Context()).PartnerID
+	budget, err := s.deps.Admission.TakeMore(partner, len(elements)-1)
+	showBudget(w, budget)
+	if err != nil {
+		return err
+	}
+	b, err := s.newBatch(r, elements)
+	if err != nil {
+		return err
+	}
+	if err := s.acceptBatch(r.Context(), partner, b); err != nil {
+		return err
+	}
+	s.answerBatch(w, r, media, b)
+	return nil
+}
+
+// wantPlain refuses what a single write can be asked for and a batch cannot.
+func wantPlain(r *http.Request) error {
+	values, err := query(r)
+	if err != nil {
+		return err
+	}
+	mode, err := wire.ParseMode(values)
+	if err != nil {
+		return err
+	}
+	var faults []*operation.Fault
+	for name, set := range map[string]bool{"is_sync": mode.Sync, "dry_run": mode.Dry} {
+		if set {
+			faults = append(faults, &operation.Fault{
+				Path: "query." + name, Input: values.Get(name), Message: "is not possible in a batch", Type: "extra_forbidden",
+			})
+		}
+	}
+	return wire.Invalid(faults...)
+}
+
+// batch is a request on its way: the answers so far, and what is to be accepted.
+type batch struct {
+	results []wire.BatchResult
+	// all are the operations to accept, places those of their elements; own says that
+	// the element has a key of its own.
+	all    []operation.Accepted
+	places []int
+	own    []bool
+	limits map[uuid.UUID]tsp.Limits
+	counts counts
+}
+
+// newBatch decodes and resolves the elements. What is wrong with one is its answer.
+func (s *server) newBatch(r *http.Request, elements [][]byte) (*batch, error) {
+	key, err := requestKey(r)
+	if err != nil {
+		return nil, err
+	}
+	trace := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(r.Context(), trace)
+	b := &batch{results: make([]wire.BatchResult, len(elements)), limits: map[uuid.UUID]tsp.Limits{}}
+	for i, raw := range elements {
+		in, a, limits, err := s.element(r, raw)
+		if err == nil {
+			a.ID, err = s.ids.New(a.ConnectionID)
+		}
+		if err != nil {
+			s.refuseElement(r.Context(), b, i, err)
+			continue
+		}
+		a.Key = elementKey(r, a.PartnerID, in, raw, key, i)
+		a.TraceParent, a.TraceState = trace["traceparent"], trace["tracestate"]
+		b.all, b.places, b.own = append(b.all, a), append(b.places, i), append(b.own, in.Key != "")
+		b.limits[a.ConnectionID] = limits
+	}
+	return b, nil
+}
+
+// element reads one element, by the rules of a request for it alone.
+func (s *server) element(r *http.Request, raw []byte) (wire.BatchUpdate, operation.Accepted, tsp.Limits, error) {
+	if int64(len(raw)) > s.cfg.MaxBody {
+		return wire.BatchUpdate{}, operation.Accepted{}, tsp.Limits{},
+			refuse(http.StatusRequestEntityTooLarge, "the element is larger than %d bytes", s.cfg.MaxBody)
+	}
+	in, err := wire.DecodeBatchUpdate(raw, s.cfg.Decode)
+	if err != nil {
+		return in, operation.Accepted{}, tsp.Limits{}, err
+	}
+	a, limits, err := s.resolveUpdate(principalOf(r.Context()).PartnerID, write{user: in.UserID, UserWrite: in.UserWrite})
+	return in, a, limits, err
+}
+
+// elementKey is the idempotency key of an element: its own, or what the request's key
+// makes of its place and its user. Nil: neither is there.
+func elementKey(r *http.Request, partner uuid.UUID, in wire.BatchUpdate, raw []byte, key string, place int) *operation.Key {
+	scope := []string{partner.String(), r.Method, batchPath, in.UserID.String()}
+	switch {
+	case in.Key != "":
+		scope = append(scope, "element", in.Key)
+	case key != "":
+		scope = append(scope, "request", key, strconv.Itoa(place))
+	default:
+		return nil
+	}
+	return &operation.Key{Scope: digest(scope...), Fingerprint: digest(r.URL.Query().Encode(), string(raw))}
+}
+
+func (s *server) refuseElement(ctx context.Context, b *batch, place int, err error) {
+	status, shown := s.classify(ctx, err)
+	b.results[place] = wire.BatchRefused(place, status, shown)
+	b.counts.refused++
+}
+
+// acceptBatch accepts what is to be accepted, and fills in the other answers.
+func (s *server) acceptBatch(ctx context.Context, partner uuid.UUID, b *batch) error {
+	b.counts.elements = len(b.results)
+	trailOf(ctx).batch = &b.counts
+	if len(b.all) == 0 {
+		return nil
+	}
+	if err := s.deps.Admission.Room(ctx, partner, len(b.all)); err != nil {
+		return err
+	}
+	ctx, cancel := s.deadline(ctx, s.cfg.Timeout)
+	defer cancel()
+	ops, errs := s.deps.Accepter.AcceptMany(ctx, b.all, func(a operation.Accepted) tsp.Limits { return b.limits[a.ConnectionID] })
+	if len(ops) != len(b.all) || len(errs) != len(b.all) {
+		return fmt.Errorf("httpapi: %d operations were answered for %d elements", len(ops), len(b.all))
+	}
+	for n, place := range b.places {
+		if errs[n] != nil {
+			s.refuseElement(ctx, b, place, aboutElement(errs[n], b.own[n]))
+			continue
+		}
+		replay := ops[n].ID != b.all[n].ID
+		s.meters.taken(ctx, b.all[n], replay)
+		b.counts.accepted++
+		if replay {
+			b.counts.replayed++
+		}
+		b.results[place] = wire.BatchAccepted(place, ops[n], replay)
+	}
+	return nil
+}
+
+// aboutElement says of a key that was used before that it is the element's own.
+func aboutElement(err error, own bool) error {
+	var known *operation.Error
+	if !own || !errors.As(err, &known) || len(known.Faults) != 1 || known.Faults[0].Path != "header."+idempotencyHeader {
+		return err
+	}
+	out, fault := *known, known.Faults[0]
+	fault.Path = "body.idempotency_key"
+	out.Faults = []operation.Fault{fault}
+	return &out
+}
+
+// answerBatch writes the answers in the form of the request. They are replays as a whole
+// if there is nothing new among them.
+func (s *server) answerBatch(w http.ResponseWriter, r *http.Request, media string, b *batch) {
+	if b.counts.accepted > 0 && b.counts.accepted == b.counts.replayed {
+		w.Header().Set("Idempotency-Replayed", "true")
+	}
+	if media == wire.MediaLines {
+		writeAll(s, w, r, http.StatusOK, media, b.results)
+		return
+	}
+	s.write(w, r, http.StatusOK, wire.BatchAnswer{Items: b.results})
+}
