@@ -60,7 +60,8 @@ func tryRedis(ctx context.Context, binary, dir string) (*redisChild, error) {
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(binary, // without ctx: it outlives the start
 		"--port", strconv.Itoa(port), "--bind", loopback, "--dir", dir,
-		"--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction")
+		"--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
+		"--hash-max-listpack-value", "4096")
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = dir, log, log, tied()
 	c := &redisChild{dir: dir, port: port, cmd: cmd, gone: make(chan struct{})}
 	if err := c.start(); err != nil {

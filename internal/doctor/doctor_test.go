@@ -217,6 +217,8 @@ func TestExamine_Faults(t *testing.T) {
 		{"Redis down", func(c *clinic) { c.redis.Kill() }, "redis", doctor.Fail, "not reached", "start redis-server"},
 		{"Redis evicts", redisWith("--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"),
 			"redis memory policy", doctor.Fail, `"allkeys-lru"`, "config set maxmemory-policy noeviction"},
+		{"pages in pieces", redisWith("--appendonly", "yes", "--hash-max-listpack-value", "64"),
+			"redis pages", doctor.Warn, "is 64", "hash-max-listpack-value 4096"},
 		{"AOF off", redisWith(), "redis persistence", doctor.Warn, "is off", "appendonly yes"},
 		{"generation missing", func(c *clinic) { require.NoError(c.t, c.store.Withdraw(c.t.Context(), []int{3, 4})) },
 			"generation", doctor.Fail, "2 of 64 shards have none", "start a worker or api"},

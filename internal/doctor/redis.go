@@ -47,6 +47,7 @@ func servers(ctx context.Context, r *report, rdb redis.UniversalClient) {
 			return
 		}
 		lookAtServer(r, infoOf(text), "")
+		lookAtPages(ctx, r, rdb)
 		return
 	}
 	err := cluster.ForEachMaster(ctx, func(ctx context.Context, one *redis.Client) error {
@@ -100,6 +101,21 @@ func lookAtServer(r *report, i info, whose string) {
 	if i["role"] == "slave" {
 		r.fail("redis role", "name the primary in WRITEBACK_REDIS_URL, or its Sentinels", "the server%s is a replica, which takes no writes", whose)
 	}
+}
+
+// lookAtPages says what memory could be saved. Where CONFIG is not allowed, as with
+// many hosted servers, there is nothing to say.
+func lookAtPages(ctx context.Context, r *report, rdb redis.UniversalClient) {
+	const name, least = "hash-max-listpack-value", 2048
+	v, err := rdb.ConfigGet(ctx, name).Result()
+	if err != nil {
+		return
+	}
+	if n, err := strconv.Atoi(v[name]); err == nil && n < least {
+		r.warn("redis pages", "set `"+name+" 4096` (deploy/redis/redis.conf)", "%s is %d: ended operations take about 60 bytes more each", name, n)
+		return
+	}
+	r.ok("redis pages", "%s %s", name, v[name])
 }
 
 // needVersion fails if a server is older than major.minor.

@@ -51,7 +51,7 @@ func startRedis(t testing.TB, dir string, args ...string) *RedisProcess {
 	return startRedisWith(t, dir, func(port int) []string {
 		return append([]string{
 			"--port", strconv.Itoa(port), "--bind", host, "--dir", dir,
-			"--save", "", "--maxmemory-policy", "noeviction",
+			"--save", "", "--maxmemory-policy", "noeviction", "--hash-max-listpack-value", "4096",
 		}, args...)
 	})
 }
