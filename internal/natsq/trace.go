@@ -108,7 +108,7 @@ func (t traffic) received(ctx context.Context, msg jetstream.Msg, group string) 
 	if !sampled(parent) {
 		return ctx, trace.SpanFromContext(context.Background())
 	}
-	return otel.Tracer("writeback/natsq").Start(telemetry.Extract(ctx, parent, header.Get(headerState)),
+	return otel.Tracer("writeback/natsq").Start(telemetry.Extract(ctx, parent, header.Get(headerState)), //nolint:spancheck // the caller ends it
 		"process "+msg.Subject(), trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
 			semconv.MessagingSystemKey.String(metrics.SystemNATS),
 			semconv.MessagingOperationTypeProcess,

@@ -58,12 +58,15 @@ func TestWithIDs_FixesOneSpan(t *testing.T) {
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithIDGenerator(idGenerator{})).Tracer("t")
 	traceID, spanID := trace.TraceID{1}, trace.SpanID{2}
 	_, root := tracer.Start(WithIDs(t.Context(), traceID, spanID), "root")
+	defer root.End()
 	require.Equal(t, traceID, root.SpanContext().TraceID())
 	require.Equal(t, spanID, root.SpanContext().SpanID())
 	_, below := tracer.Start(trace.ContextWithSpan(t.Context(), root), "below")
+	defer below.End()
 	require.Equal(t, traceID, below.SpanContext().TraceID())
 	require.NotEqual(t, spanID, below.SpanContext().SpanID())
 	_, other := tracer.Start(t.Context(), "other")
+	defer other.End()
 	require.NotEqual(t, traceID, other.SpanContext().TraceID())
 	require.True(t, other.SpanContext().IsValid())
 }

@@ -23,7 +23,7 @@ func calling(ctx context.Context, r *http.Request) (context.Context, trace.Span)
 		port = map[string]string{"http": "80", "https": "443"}[r.URL.Scheme]
 	}
 	n, _ := strconv.Atoi(port)
-	return otel.Tracer("writeback/webhook").Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+	return otel.Tracer("writeback/webhook").Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes( //nolint:spancheck // the caller ends it
 		semconv.HTTPRequestMethodKey.String(r.Method),
 		semconv.URLScheme(r.URL.Scheme),
 		semconv.ServerAddress(r.URL.Hostname()),

@@ -228,17 +228,20 @@ func TestRedis_ClockInAScript(t *testing.T) {
 	}
 }
 
-// TestScripts_ReadTheClockOnce: the shared prelude does, and nothing after it.
+// TestScripts_ReadTheClockOnce: the part that all share does, and nothing after it.
 func TestScripts_ReadTheClockOnce(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../pkg/operation/redisstore/lua/*.lua")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
-	for _, name := range files {
+	parts, err := filepath.Glob("../../pkg/operation/redisstore/lua/parts/*.lua")
+	require.NoError(t, err)
+	require.NotEmpty(t, parts)
+	for _, name := range append(files, parts...) {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		want := 0
-		if filepath.Base(name) == "prelude.lua" {
+		if filepath.Base(name) == "core.lua" {
 			want = 1
 		}
 		require.Equal(t, want, strings.Count(string(text), "'TIME'"), name)

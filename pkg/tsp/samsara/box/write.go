@@ -11,6 +11,7 @@ import (
 	"writeback/internal/sandbox"
 )
 
+// SamsaraTime is the form in which Samsara writes times.
 const SamsaraTime = "2006-01-02T15:04:05.000Z07:00"
 
 // samsaraTags are the tags that every organisation has.
