@@ -86,7 +86,6 @@ func TestAcceptMany_WakesQuietLanes(t *testing.T) {
 	t.Parallel()
 	r := rigOn(t, &provider{})
 	r.cfg.Poll = time.Hour
-	r.worker()
 	all := make([]operation.Accepted, 0, 20)
 	for i := range 20 {
 		a := r.change(uuid.New(), fmt.Sprint(i))
@@ -98,6 +97,7 @@ func TestAcceptMany_WakesQuietLanes(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.EqualValues(t, 16+1, r.accepted(), "a message for each of the first lanes, and one for the others")
+	r.worker()
 	require.Eventually(t, func() bool { return len(r.provider.received()) >= 16 }, 20*time.Second, 5*time.Millisecond)
 }
 
