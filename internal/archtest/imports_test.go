@@ -75,6 +75,7 @@ var rules = map[string][]string{
 	"test/redismodes":    {"pkg/...", "internal/...", "test/..."},
 	"test/rolling":       {"pkg/...", "internal/...", "test/..."},
 	"test/telemetry":     {"pkg/...", "internal/...", "test/..."},
+	"test/otlp":          {},
 	"test/monitoring":    {"internal/metrics"},
 	"test/chaos":         {"pkg/...", "internal/...", "test/..."},
 	"test/webhooks":      {"pkg/...", "internal/...", "test/..."},

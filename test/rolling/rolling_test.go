@@ -16,6 +16,7 @@ import (
 	"writeback/internal/history"
 	"writeback/internal/sandbox"
 	"writeback/test/e2e/stack"
+	"writeback/test/otlp"
 )
 
 const (
@@ -25,6 +26,8 @@ const (
 	clients = 12
 	// tries bounds how often a client asks another api.
 	tries = 50
+	// refusals is how many calls the provider refuses during each restart.
+	refusals = 4
 )
 
 var limits = history.Limits{InFlight: 8, PerSecond: 100, Burst: 20, Call: 3 * time.Second}
@@ -34,15 +37,18 @@ func TestMain(m *testing.M) { os.Exit(stack.Main(m)) }
 // TestRolling_NothingIsLostOrDoubled stops and starts two apis and three workers, one
 // after the other, while clients write. Each client asks the next api when one refuses
 // the connection, as a load balancer does. Every write is accepted, every accepted one
-// ends, none reaches the provider twice, and no program is cut off.
+// ends, none reaches the provider twice without having been refused by it, no program is
+// cut off, and the traces have no gap.
 func TestRolling_NothingIsLostOrDoubled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs a load")
 	}
-	s := stack.Start(t, stack.Options{APIs: 2, Workers: 3, Registry: stack.Registry{Limits: limits}})
-	for _, provider := range []string{sandbox.Samsara, sandbox.Motive, sandbox.Geotab} {
-		require.NoError(t, s.Fault(sandbox.Fault{Provider: provider, LatencyMS: 100})) // so that calls are under way
-	}
+	receiver := otlp.Start(t)
+	s := stack.Start(t, stack.Options{
+		APIs: 2, Workers: 3, Registry: stack.Registry{Limits: limits}, Environ: append(receiver.Environ(), onlyAtTheEnd...),
+	})
+	programs := append(append([]*stack.Process{}, s.APIs...), s.Workers...)
+	misbehave(t, s)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	l := &load{stack: s}
@@ -50,11 +56,10 @@ func TestRolling_NothingIsLostOrDoubled(t *testing.T) {
 	for n := range clients {
 		writing.Go(func() { l.write(ctx, n) })
 	}
-	for _, p := range append(append([]*stack.Process{}, s.APIs...), s.Workers...) {
+	for _, p := range programs {
 		before := l.accepted.Load()
-		code, err := p.Stop(grace)
-		require.NoError(t, err, p.Name)
-		require.Zero(t, code, "%s: %s", p.Name, p.LogTail(5))
+		misbehave(t, s)
+		end(t, p)
 		l.await(t, before+20) // the others go on alone
 		require.NoError(t, p.Start(), p.Name)
 		l.await(t, before+40)
@@ -71,8 +76,38 @@ func TestRolling_NothingIsLostOrDoubled(t *testing.T) {
 	t.Logf("\n%s", report)
 	require.True(t, report.Clean(), report.String())
 	require.Zero(t, report.Counts.Failed)
-	require.Zero(t, report.Counts.CalledAgain, "a restart broke calls off")
 	require.Empty(t, report.Residue)
+	for _, op := range h.Operations {
+		for i, row := range op.Rows[:len(op.Rows)-1] {
+			require.Equal(t, http.StatusServiceUnavailable, row.Code, "attempt %d of %s: a restart broke a call off", i+1, op.ID)
+		}
+	}
+	for _, p := range programs {
+		end(t, p)
+	}
+	checkTraces(t, receiver, h.Operations)
+}
+
+// misbehave lets a provider refuse the next calls, so that what one worker tries another
+// may try again, and all be slow, so that calls are under way.
+func misbehave(t *testing.T, s *stack.Stack) {
+	t.Helper()
+	require.NoError(t, s.ClearFaults())
+	const slow = 100
+	require.NoError(t, s.Fault(sandbox.Fault{
+		Provider: sandbox.Samsara, Status: http.StatusServiceUnavailable, LatencyMS: slow, Count: refusals,
+	}))
+	for _, provider := range []string{sandbox.Samsara, sandbox.Motive, sandbox.Geotab} {
+		require.NoError(t, s.Fault(sandbox.Fault{Provider: provider, LatencyMS: slow}))
+	}
+}
+
+// end stops a program, which gives up nothing by it.
+func end(t *testing.T, p *stack.Process) {
+	t.Helper()
+	code, err := p.Stop(grace)
+	require.NoError(t, err, p.Name)
+	require.Zero(t, code, "%s: %s", p.Name, p.LogTail(5))
 }
 
 // load is what the clients did.

@@ -9,12 +9,9 @@ import (
 	"net/http"
 
 	"github.com/stretchr/testify/require"
-	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"writeback/internal/sandbox"
 )
-
-func spanOf(l record) *tracepb.Span { return &tracepb.Span{TraceId: l.TraceId, SpanId: l.SpanId} }
 
 // lines: no key is in a line twice, and nobody's data is in one.
 func (r *rig) lines() {

@@ -17,6 +17,7 @@ import (
 	"writeback/internal/history"
 	"writeback/internal/sandbox"
 	"writeback/test/e2e/stack"
+	"writeback/test/otlp"
 )
 
 func TestMain(m *testing.M) { os.Exit(stack.Main(m)) }
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) { os.Exit(stack.Main(m)) }
 type rig struct {
 	*stack.Stack
 	t         *testing.T
-	collector *collector
+	collector *otlp.Receiver
 	hook      *httptest.Server
 }
 
@@ -35,7 +36,7 @@ func TestTelemetry(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs programs of its own")
 	}
-	c := newCollector(t)
+	c := otlp.Start(t)
 	r := &rig{t: t, collector: c, hook: httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		_, _ = io.Copy(io.Discard, req.Body)
 		w.WriteHeader(http.StatusNoContent)
@@ -44,11 +45,10 @@ func TestTelemetry(t *testing.T) {
 	r.Stack = stack.Start(t, stack.Options{
 		APIs: 1, Workers: 1,
 		Registry: stack.Registry{Limits: history.Limits{InFlight: 8, PerSecond: 100, Burst: 20, Call: 3 * time.Second}, Users: 9},
-		Environ: []string{
+		Environ: append(c.Environ(),
 			"WRITEBACK_WEBHOOK_LOCAL=true", "WRITEBACK_ROLES=operations,webhooks,sync", "WRITEBACK_LOG_LEVEL=debug", "WRITEBACK_SYNC_EVERY=1h",
-			"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
 			"OTEL_BSP_SCHEDULE_DELAY=100", "OTEL_BLRP_SCHEDULE_DELAY=100", "OTEL_METRIC_EXPORT_INTERVAL=500",
-		},
+		),
 	})
 	r.subscribe()
 	for _, part := range []struct {

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -140,26 +139,24 @@ func (r *rig) overOTLP() {
 	r.ended(op.ID)
 	c := r.collector
 	require.Eventually(r.t, func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
 		found := map[string]bool{}
-		for _, l := range c.records {
-			if (span{Span: spanOf(l)}).traceID() == trace {
-				found[l.service+" "+l.Body.GetStringValue()] = true
+		for _, l := range c.Records() {
+			if l.TraceID() == trace {
+				found[l.Service+" "+l.Body.GetStringValue()] = true
 			}
 		}
-		return found["writeback-api request"] && found["writeback-worker attempt"] && c.metrics[string(metrics.Attempts)] && c.metrics[string(metrics.Accepted)]
+		sent := c.Metrics()
+		return found["writeback-api request"] && found["writeback-worker attempt"] &&
+			slices.Contains(sent, string(metrics.Attempts)) && slices.Contains(sent, string(metrics.Accepted))
 	}, 60*time.Second, 100*time.Millisecond)
-	c.mu.Lock()
-	require.Empty(r.t, c.faults)
+	require.Empty(r.t, c.Faults())
 	known := map[string]bool{}
 	for _, m := range metrics.All() {
 		known[string(m.Name)] = true
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.metrics)) {
+	for _, name := range c.Metrics() {
 		require.True(r.t, known[name], "%s is not in the table", name)
 	}
-	c.mu.Unlock()
 	r.nothingSecret()
 	require.Contains(r.t, r.get(r.Workers[0].Admin+"/metrics", "application/openmetrics-text; version=1.0.0"),
 		`trace_id="`+trace+`"`, "the last attempt is an exemplar")

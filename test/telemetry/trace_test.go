@@ -9,6 +9,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"writeback/internal/sandbox"
+	"writeback/test/otlp"
 )
 
 const (
@@ -29,53 +30,53 @@ func (r *rig) success() {
 	require.Equal(r.t, "success", done.Status)
 	require.Len(r.t, done.Logs, 1)
 	require.Equal(r.t, trace, done.Logs[0].TraceID, "the row tells its trace")
-	got := r.collector.awaitAll(r.t, trace, spanRequest, spanPublish, spanWake, spanAttempt, spanCall, spanRecord,
+	got := r.collector.AwaitAll(r.t, trace, spanRequest, spanPublish, spanWake, spanAttempt, spanCall, spanRecord,
 		"publish operation.succeeded", "process operation.succeeded", "publish webhook.accepted", spanDelivery, spanSend)
-	r.collector.connected(r.t, trace)
+	require.Empty(r.t, r.collector.Trace(trace).Gap())
 
 	request := got[spanRequest]
-	require.Equal(r.t, "writeback-api", request.service)
+	require.Equal(r.t, "writeback-api", request.Service)
 	require.Equal(r.t, tracepb.Span_SPAN_KIND_SERVER, request.Kind)
-	require.Equal(r.t, "PATCH", request.at("http.request.method"))
-	require.Equal(r.t, "/v2/telematics/users/{user_id}", request.at("http.route"))
-	require.Equal(r.t, "202", request.at("http.response.status_code"))
-	require.Equal(r.t, op.ID, request.at("writeback.operation_id"))
+	require.Equal(r.t, "PATCH", request.At("http.request.method"))
+	require.Equal(r.t, "/v2/telematics/users/{user_id}", request.At("http.route"))
+	require.Equal(r.t, "202", request.At("http.response.status_code"))
+	require.Equal(r.t, op.ID, request.At("writeback.operation_id"))
 
 	publish := got[spanPublish]
-	require.Equal(r.t, request.id(), publish.parent())
+	require.Equal(r.t, request.ID(), publish.Parent())
 	require.Equal(r.t, tracepb.Span_SPAN_KIND_PRODUCER, publish.Kind)
 	for key, value := range map[string]string{
 		"messaging.system": "nats", "messaging.operation.name": "publish", "messaging.operation.type": "send",
 		"messaging.destination.name": "operation.accepted.quiet", "messaging.message.conversation_id": op.ID,
 	} {
-		require.Equal(r.t, value, publish.at(key), key)
+		require.Equal(r.t, value, publish.At(key), key)
 	}
 	wake := got[spanWake]
-	require.Equal(r.t, "writeback-worker", wake.service)
-	require.Equal(r.t, publish.id(), wake.parent())
+	require.Equal(r.t, "writeback-worker", wake.Service)
+	require.Equal(r.t, publish.ID(), wake.Parent())
 	require.Equal(r.t, tracepb.Span_SPAN_KIND_CONSUMER, wake.Kind)
-	require.Equal(r.t, "nats", wake.at("messaging.system"))
-	require.Equal(r.t, "process", wake.at("messaging.operation.type"))
+	require.Equal(r.t, "nats", wake.At("messaging.system"))
+	require.Equal(r.t, "process", wake.At("messaging.operation.type"))
 
 	attempt := got[spanAttempt]
-	require.Equal(r.t, request.id(), attempt.parent())
-	require.Equal(r.t, "1", attempt.at("writeback.attempt"))
-	require.Equal(r.t, "samsara", attempt.at("writeback.provider"))
-	require.Equal(r.t, "success", attempt.at("writeback.outcome"))
+	require.Equal(r.t, request.ID(), attempt.Parent())
+	require.Equal(r.t, "1", attempt.At("writeback.attempt"))
+	require.Equal(r.t, "samsara", attempt.At("writeback.provider"))
+	require.Equal(r.t, "success", attempt.At("writeback.outcome"))
 	require.Empty(r.t, attempt.Links)
 	call := got[spanCall]
-	require.Equal(r.t, attempt.id(), call.parent())
+	require.Equal(r.t, attempt.ID(), call.Parent())
 	require.Equal(r.t, tracepb.Span_SPAN_KIND_CLIENT, call.Kind)
-	require.Equal(r.t, "200", call.at("http.response.status_code"))
-	require.Equal(r.t, attempt.id(), got[spanRecord].parent())
+	require.Equal(r.t, "200", call.At("http.response.status_code"))
+	require.Equal(r.t, attempt.ID(), got[spanRecord].Parent())
 	event := got["publish operation.succeeded"]
-	require.Equal(r.t, attempt.id(), event.parent())
-	require.Equal(r.t, event.id(), got["process operation.succeeded"].parent())
+	require.Equal(r.t, attempt.ID(), event.Parent())
+	require.Equal(r.t, event.ID(), got["process operation.succeeded"].Parent())
 
-	for _, d := range r.collector.find(func(s span) bool { return s.traceID() == trace && s.Name == spanSend }) {
+	for _, d := range r.collector.Find(func(s otlp.Span) bool { return s.TraceID() == trace && s.Name == spanSend }) {
 		require.Equal(r.t, tracepb.Span_SPAN_KIND_CLIENT, d.Kind)
-		require.Equal(r.t, "127.0.0.1", d.at("server.address"))
-		require.Equal(r.t, "204", d.at("http.response.status_code"))
+		require.Equal(r.t, "127.0.0.1", d.At("server.address"))
+		require.Equal(r.t, "204", d.At("http.response.status_code"))
 	}
 	r.nothingSecret()
 }
@@ -91,31 +92,31 @@ func (r *rig) retry() {
 	done := r.ended(op.ID)
 	require.Equal(r.t, "success", done.Status)
 	require.Len(r.t, done.Logs, failures+1)
-	var attempts []span
+	var attempts otlp.Trace
 	require.Eventually(r.t, func() bool {
-		attempts = r.collector.of(spanAttempt, op.ID)
+		attempts = r.collector.Of(spanAttempt, op.ID)
 		return len(attempts) == failures+1
 	}, 30*time.Second, 50*time.Millisecond)
-	request := r.collector.awaitAll(r.t, trace, spanRequest)[spanRequest]
+	request := r.collector.AwaitAll(r.t, trace, spanRequest)[spanRequest]
 	seen := map[string]bool{}
 	for i, a := range attempts {
-		require.Equal(r.t, done.Logs[i].TraceID, a.traceID(), "row %d tells the trace of its attempt", i+1)
-		require.False(r.t, seen[a.traceID()], "an attempt after a delay does not stretch a trace")
-		seen[a.traceID()] = true
-		require.Equal(r.t, i < failures, a.failed())
+		require.Equal(r.t, done.Logs[i].TraceID, a.TraceID(), "row %d tells the trace of its attempt", i+1)
+		require.False(r.t, seen[a.TraceID()], "an attempt after a delay does not stretch a trace")
+		seen[a.TraceID()] = true
+		require.Equal(r.t, i < failures, a.Failed())
 		if i == 0 {
-			require.Equal(r.t, trace, a.traceID())
-			require.Equal(r.t, request.id(), a.parent())
+			require.Equal(r.t, trace, a.TraceID())
+			require.Equal(r.t, request.ID(), a.Parent())
 			continue
 		}
-		require.Empty(r.t, a.parent())
+		require.Empty(r.t, a.Parent())
 		before := attempts[i-1]
-		require.Equal(r.t, before.traceID()+" "+before.id(), a.links()["previous attempt"])
-		require.Equal(r.t, request.traceID()+" "+request.id(), a.links()["request"])
+		require.Equal(r.t, before.Place(), a.LinkedTo()["previous attempt"])
+		require.Equal(r.t, request.Place(), a.LinkedTo()["request"])
 	}
-	last := attempts[failures].traceID()
-	r.collector.awaitAll(r.t, last, spanCall, spanRecord, "publish operation.succeeded", spanDelivery, spanSend)
-	r.collector.connected(r.t, last)
+	last := attempts[failures].TraceID()
+	r.collector.AwaitAll(r.t, last, spanCall, spanRecord, "publish operation.succeeded", spanDelivery, spanSend)
+	require.Empty(r.t, r.collector.Trace(last).Gap())
 }
 
 // failure: what the provider refuses ends in a trace that says so.
@@ -125,12 +126,12 @@ func (r *rig) failure() {
 	}))
 	op, trace := r.write(2, "", nil)
 	require.Equal(r.t, "failed", r.ended(op.ID).Status)
-	got := r.collector.awaitAll(r.t, trace, spanRequest, spanPublish, spanAttempt, spanCall, spanRecord, "publish operation.failed", spanDelivery, spanSend)
-	r.collector.connected(r.t, trace)
-	require.True(r.t, got[spanAttempt].failed())
-	require.Equal(r.t, "validation", got[spanAttempt].at("error.type"))
-	require.True(r.t, got[spanCall].failed())
-	require.False(r.t, got[spanRequest].failed(), "the request was answered as it should be")
+	got := r.collector.AwaitAll(r.t, trace, spanRequest, spanPublish, spanAttempt, spanCall, spanRecord, "publish operation.failed", spanDelivery, spanSend)
+	require.Empty(r.t, r.collector.Trace(trace).Gap())
+	require.True(r.t, got[spanAttempt].Failed())
+	require.Equal(r.t, "validation", got[spanAttempt].At("error.type"))
+	require.True(r.t, got[spanCall].Failed())
+	require.False(r.t, got[spanRequest].Failed(), "the request was answered as it should be")
 }
 
 // sync: the attempt is within the request.
@@ -138,9 +139,9 @@ func (r *rig) sync() {
 	op, trace := r.write(3, "?is_sync=true", nil)
 	require.Equal(r.t, "success", op.Status)
 	require.Equal(r.t, trace, op.Logs[0].TraceID)
-	got := r.collector.awaitAll(r.t, trace, spanRequest, spanAttempt, spanCall, spanRecord, "publish operation.succeeded")
-	r.collector.connected(r.t, trace)
-	require.Equal(r.t, "writeback-api", got[spanAttempt].service)
+	got := r.collector.AwaitAll(r.t, trace, spanRequest, spanAttempt, spanCall, spanRecord, "publish operation.succeeded")
+	require.Empty(r.t, r.collector.Trace(trace).Gap())
+	require.Equal(r.t, "writeback-api", got[spanAttempt].Service)
 }
 
 // unsampled: a caller's traceparent is taken as it is, with its decision.
@@ -151,20 +152,18 @@ func (r *rig) unsampled() {
 	require.Equal(r.t, id, r.ended(op.ID).Logs[0].TraceID)
 	// What comes after it has arrived, so it would have too.
 	_, next := r.write(4, "", nil)
-	r.collector.awaitAll(r.t, next, spanRequest, spanAttempt, spanRecord)
-	require.Empty(r.t, r.collector.trace(id))
+	r.collector.AwaitAll(r.t, next, spanRequest, spanAttempt, spanRecord)
+	require.Empty(r.t, r.collector.Trace(id))
 }
 
 // nothingSecret looks for what may not be in any span or record.
 func (r *rig) nothingSecret() {
 	r.t.Helper()
-	r.collector.mu.Lock()
-	defer r.collector.mu.Unlock()
 	var all strings.Builder
-	for _, s := range r.collector.spans {
+	for _, s := range r.collector.Spans() {
 		all.WriteString(s.String())
 	}
-	for _, l := range r.collector.records {
+	for _, l := range r.collector.Records() {
 		all.WriteString(l.String())
 	}
 	for _, secret := range []string{"SECRETTOKEN", "SECRETNAME", "15550100", r.Token(sandbox.ConnectionID(connection)), sandbox.UserID(connection, 0)} {
