@@ -22,6 +22,7 @@ type Accepter struct {
 	attempt *Attempter
 	// replays joins the publishes of replays of one operation at one time.
 	replays singleflight.Group
+	knocks  knocks
 }
 
 // NewAccepter makes an accepter; acks must be running.
@@ -42,7 +43,8 @@ func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limi
 		return a.replay(ctx, in.ConnectionID, receipt.Replay)
 	}
 	op := pending(in, receipt.Place)
-	a.publish(ctx, op, receipt.Outstanding < a.cfg.QuietBelow)
+	quiet := receipt.Outstanding < a.cfg.QuietBelow && a.knocks.due(op.ConnectionID, receipt.Outstanding, time.Now(), a.cfg.Poll)
+	a.publish(ctx, op, quiet)
 	return op, nil
 }
 
