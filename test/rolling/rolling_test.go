@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/history"
@@ -59,6 +60,7 @@ func TestRolling_NothingIsLostOrDoubled(t *testing.T) {
 	for _, p := range programs {
 		before := l.accepted.Load()
 		misbehave(t, s)
+		hesitate(t, s)
 		end(t, p)
 		l.await(t, before+20) // the others go on alone
 		require.NoError(t, p.Start(), p.Name)
@@ -100,6 +102,14 @@ func misbehave(t *testing.T, s *stack.Stack) {
 	for _, provider := range []string{sandbox.Samsara, sandbox.Motive, sandbox.Geotab} {
 		require.NoError(t, s.Fault(sandbox.Fault{Provider: provider, LatencyMS: slow}))
 	}
+}
+
+// hesitate lets the streams stand still for a moment, so that what is told at a stop takes
+// its time, too.
+func hesitate(t *testing.T, s *stack.Stack) {
+	t.Helper()
+	require.NoError(t, s.NATS.Pause())
+	time.AfterFunc(400*time.Millisecond, func() { assert.NoError(t, s.NATS.Resume()) })
 }
 
 // end stops a program, which gives up nothing by it.
