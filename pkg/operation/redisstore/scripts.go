@@ -32,7 +32,7 @@ func source(name string) string {
 
 var (
 	acceptScript  = script("accept", "core", "record", "log", "lane", "mail", "put", "accept")
-	manyScript    = script("accept_many", "core", "record", "log", "lane", "mail", "put", "accept")
+	manyScript    = script("accept_many", "core", "record", "log", "lane", "mail", "put", "accept", "gather")
 	nextScript    = script("next", "core", "record", "log", "lane", "mail", "put", "handout")
 	recordScript  = script("record", "core", "record", "log", "lane", "mail", "reach", "handout")
 	releaseScript = script("release", "core", "record", "log", "lane", "mail")

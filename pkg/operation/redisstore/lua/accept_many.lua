@@ -1,6 +1,25 @@
 -- accept_many: ARGV gen, and the arguments of accept_one for each operation, in the order in
 -- which they are accepted. It gives an answer for each.
 if stale() then return {'stale'} end
-local out = {}
-for i = 2, #ARGV, ACCEPT_FIELDS do out[#out + 1] = accept_one(i) end
+local keys, asked = {}, {}
+for i = 2, #ARGV, ACCEPT_FIELDS do
+  keys[#keys + 1] = op_key(ARGV[i])
+  local page = page_key(ARGV[i])
+  if not asked[page] then
+    asked[page] = true
+    keys[#keys + 1] = page
+  end
+end
+local new = call('EXISTS', unpack(keys)) == 0
+
+local out, answers = {}, {}
+for i = 2, #ARGV, ACCEPT_FIELDS do
+  local id = ARGV[i]
+  if not answers[id] then
+    answers[id] = accept_one(i, new)
+    us = us + 1 -- what is accepted next comes after it, in every list
+  end
+  out[#out + 1] = answers[id]
+end
+write_down()
 return {'ok', out}

@@ -3,6 +3,13 @@
 -- a sorted set beside it.
 local DAY, INDEX_LIFE = 86400000000, 47 * 86400
 
+-- push and add write what many new operations write to one key; accept gathers that.
+local function push(key, entry, life)
+  call('RPUSH', key, entry)
+  if life then call('EXPIRE', key, life) end
+end
+local function add(key, score, member) call('ZADD', key, score, member) end
+
 local function seq_of(entry)
   local n = 0
   for i = 1, 7 do n = n * 256 + string.byte(entry, i) end
@@ -18,15 +25,22 @@ local function entry_of(seq, bin)
   return table.concat(s) .. bin
 end
 
+local newest = {} -- seq of the last entry of a list, 0 for none
+
 local function index(partner, seq, bin)
   if unlisted then return end
   local rest = partner .. ':' .. int(math.floor(seq / DAY))
-  local last = call('LINDEX', P .. 'day:' .. rest, -1)
-  if last and seq_of(last) >= seq then
+  local key = P .. 'day:' .. rest
+  if not newest[key] then
+    local last = call('LINDEX', key, -1)
+    newest[key] = last and seq_of(last) or 0
+  end
+  if newest[key] >= seq then
     call('ZADD', P .. 'late:' .. rest, int(seq), bin)
     call('EXPIRE', P .. 'late:' .. rest, INDEX_LIFE)
-  elseif call('RPUSH', P .. 'day:' .. rest, entry_of(seq, bin)) == 1 then
-    call('EXPIRE', P .. 'day:' .. rest, INDEX_LIFE)
+  else
+    push(key, entry_of(seq, bin), newest[key] == 0 and INDEX_LIFE)
+    newest[key] = seq
   end
 end
 
@@ -43,7 +57,7 @@ local function put(l, user, partner, id, bin, doc, seq, deadline, max, sync)
   index(partner, seq, bin)
   count(partner, 1)
   call('ZADD', mail_key(l.c, user), int(seq), id)
-  call('ZADD', P .. 'pend:' .. l.c, int(deadline), id)
+  add(P .. 'pend:' .. l.c, int(deadline), id)
   if seq > l.seq then note(l, 'seq', seq) end
   return o
 end
