@@ -15,7 +15,7 @@ const (
 	fairSlots   = 64
 	fairCap     = 8
 	fairLatency = 100 * time.Millisecond
-	probeRate   = 20 // a second
+	probeRate   = 4 // a second: a quiet connection asks for less than its share among 80
 )
 
 // Fair is what a quiet connection sees beside hot ones.

@@ -62,11 +62,17 @@ type Worker struct {
 	whole time.Time
 	// saturated: the last poll found as many lanes as it asked for.
 	saturated atomic.Bool
+	// glances bounds the looks at lanes whose messages say nothing new; the next
+	// message, maybe of a quiet lane, does not wait for them.
+	glances  chan struct{}
+	glancing sync.WaitGroup
 	// knocking counts the quiet wakes that wait for a slot.
 	knocking atomic.Int32
 	// waiting is 1 while the dispatcher holds a slot for which there is no work.
 	waiting atomic.Int32
 }
+
+const mostGlances = 16
 
 // NewWorker makes a worker.
 func NewWorker(parts Parts, cfg Config, acks *Acker, restore restorer) *Worker {
@@ -102,6 +108,7 @@ func newWorker(parts Parts, cfg Config, acks *Acker, restore restorer, attempt a
 		lanes:    newLanes(),
 		poll:     make(chan struct{}, 1),
 		lost:     make(chan lost),
+		glances:  make(chan struct{}, mostGlances),
 	}
 	for range cfg.Concurrency {
 		w.slots <- struct{}{}
@@ -134,6 +141,7 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	var serving sync.WaitGroup
 	g.Go(func() error { return w.dispatch(fetching, calls, &serving) })
 	err := g.Wait()
+	w.glancing.Wait()
 
 	grace := time.AfterFunc(w.cfg.Grace, func() { breakOff(errStopping) })
 	serving.Wait()
@@ -146,10 +154,19 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 // its turn, but not before those that nobody has looked at.
 func (w *Worker) woken(ctx context.Context, m operation.Message, ack, nak func()) {
 	if w.Free() == 0 && w.lanes.lookedSince(m.ConnectionID, m.CreatedAt()) {
-		msg := &wake{Message: m, ack: ack, nak: nak}
-		if out, err := w.look(ctx, ctx, msg, m.ConnectionID, 0); err == nil && out.More {
-			w.lanes.more(m.ConnectionID)
+		select {
+		case w.glances <- struct{}{}:
+		case <-ctx.Done():
+			nak()
+			return
 		}
+		w.glancing.Go(func() {
+			defer func() { <-w.glances }()
+			msg := &wake{Message: m, ack: ack, nak: nak}
+			if out, err := w.look(ctx, ctx, msg, m.ConnectionID, 0); err == nil && out.More {
+				w.lanes.more(m.ConnectionID)
+			}
+		})
 		return
 	}
 	w.knocking.Add(1)
