@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 
 	"writeback/pkg/operation"
 )
@@ -35,7 +33,7 @@ func (p *Publisher) AcceptedMany(ctx context.Context, all []operation.Message) (
 		if err != nil {
 			return published, err
 		}
-		if err := p.publishBatch(ctx, data, all[published].Accepted); err != nil {
+		if err := p.publishData(ctx, SubjectBatch, data, all[published].Accepted); err != nil {
 			return published, err
 		}
 		published += n
@@ -61,16 +59,6 @@ func encodeBatch(all []operation.Message, room int) (data []byte, n int, err err
 		data = append(data, one...)
 	}
 	return append(data, "]}"...), n, nil
-}
-
-func (p *Publisher) publishBatch(ctx context.Context, data []byte, first operation.Accepted) error {
-	msg := nats.NewMsg(SubjectBatch)
-	msg.Data = data
-	ctx, span := carrying(ctx, msg, first)
-	began := time.Now()
-	err := p.send(ctx, msg)
-	p.traffic.published(ctx, span, SubjectBatch, began, err)
-	return err
 }
 
 // operationsKey is in every message of many. Where it is in a single one, that is by

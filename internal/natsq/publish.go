@@ -86,11 +86,15 @@ func (p *Publisher) publish(ctx context.Context, subject string, body any, a ope
 	if err != nil {
 		return fmt.Errorf("natsq: publish: %w", err)
 	}
+	return p.publishData(ctx, subject, data, a)
+}
+
+func (p *Publisher) publishData(ctx context.Context, subject string, data []byte, a operation.Accepted) error {
 	msg := nats.NewMsg(subject)
 	msg.Data = data
 	ctx, span := carrying(ctx, msg, a)
 	began := time.Now()
-	err = p.send(ctx, msg)
+	err := p.send(ctx, msg)
 	p.traffic.published(ctx, span, subject, began, err)
 	return err
 }

@@ -35,7 +35,8 @@ type Config struct {
 	PerPartner int
 	// Total is how many streams there may be. Default 1000.
 	Total int
-	// Buffer is how many events may wait for one reader. Default 1024.
+	// Buffer is how many events may wait for one reader. Default 2048: what one request
+	// brings at once has room beside others.
 	Buffer int
 	// Back is how many messages of the streams, of all partners, are read again for
 	// one reader that goes on from earlier. Default 100,000.
@@ -52,7 +53,7 @@ func (c Config) withDefaults() Config {
 		c.Total = 1000
 	}
 	if c.Buffer <= 0 {
-		c.Buffer = 1024
+		c.Buffer = 2048
 	}
 	if c.Back == 0 {
 		c.Back = 100_000
