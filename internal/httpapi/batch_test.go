@@ -245,6 +245,7 @@ func TestBatch_Replay(t *testing.T) {
 
 	// A key is good for its user: the same text for another is another key.
 	_, apart := api.batch(false, key, element(userOneB, connOne, `"notes":"x","idempotency_key":"mine"`))
+	require.Equal(t, 202, apart[0].Status)
 	require.False(t, apart[0].Replayed)
 	// A key of a batch and one of a single update are different keys.
 	require.Empty(t, api.keyed("", "mine").header.Get("Idempotency-Replayed"))
