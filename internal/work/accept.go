@@ -22,7 +22,6 @@ type Accepter struct {
 	attempt *Attempter
 	// replays joins the publishes of replays of one operation at one time.
 	replays singleflight.Group
-	knocks  knocks
 }
 
 // NewAccepter makes an accepter; acks must be running.
@@ -43,8 +42,7 @@ func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limi
 		return a.replay(ctx, in.ConnectionID, receipt.Replay)
 	}
 	op := pending(in, receipt.Place)
-	quiet := receipt.Outstanding < a.cfg.QuietBelow && a.knocks.due(op.ConnectionID, receipt.Outstanding, time.Now(), a.cfg.Poll)
-	a.publish(ctx, op, quiet)
+	a.publish(ctx, op, receipt.Outstanding < a.cfg.QuietBelow)
 	return op, nil
 }
 
