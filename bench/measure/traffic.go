@@ -17,7 +17,9 @@ import (
 
 // traffic makes the writes of one load, and keeps what was answered.
 type traffic struct {
-	sys *rig.System
+	// names are all that is written: Motive refuses the other fields by itself.
+	names bool
+	sys   *rig.System
 	// keyed sends an Idempotency-Key with each.
 	keyed bool
 	// connections of the fleet that are written to.
@@ -80,6 +82,9 @@ func (t *traffic) changes(b []byte, i int) []byte {
 	b = append(b, firstNames[n%len(firstNames)]...)
 	b = append(b, `","last_name":"`...)
 	b = append(b, lastNames[n%len(lastNames)]...)
+	if t.names {
+		return append(b, '"')
+	}
 	b = append(b, `","license_number":"D`...)
 	b = strconv.AppendInt(b, int64(1_000_003*(n%97)+n), 10)
 	b = append(b, `","license_region":"`...)

@@ -57,11 +57,14 @@ func (b *Bench) Waits(ctx context.Context) (*Waiting, error) {
 			return err
 		}
 		t := newTraffic(s, out.Operations)
-		t.connections = dead
+		t.connections, t.names = dead, true
 		if _, err := t.closed(ctx, c); err != nil {
 			return err
 		}
 		if _, err := settle(ctx, s); err != nil {
+			return err
+		}
+		if err := t.waits(c); err != nil {
 			return err
 		}
 		if out.Busy, err = held(ctx, s); err != nil {
@@ -82,6 +85,21 @@ func (b *Bench) Waits(ctx context.Context) (*Waiting, error) {
 		return b.comeBack(ctx, s, c, t, out)
 	})
 	return out, err
+}
+
+// waits requires that nothing has ended, by a sample.
+func (t *traffic) waits(c *load.Client) error {
+	for k := range 100 {
+		i := k * len(t.ids) / 100
+		status, err := t.status(c, i)
+		if err != nil {
+			return err
+		}
+		if status != "pending" {
+			return fmt.Errorf("operation %d does not wait: %s", i, status)
+		}
+	}
+	return nil
 }
 
 // messages looks for what the consumers hold. A look may fall on a message that is
