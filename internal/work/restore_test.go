@@ -313,4 +313,8 @@ func TestSync_EndIsToldAlthoughTheRecordIsGone(t *testing.T) {
 	events := r.events()
 	require.Len(t, events, 1, "a rebuild finds it here")
 	require.Equal(t, operation.EventID(op.ID, operation.EventSucceeded), events[0].ID)
+	got, err := r.store.Get(t.Context(), r.conn, op.ID)
+	require.NoError(t, err, "no rebuild comes, and it is readable all the same")
+	require.Equal(t, op.Attempts[0].ID, got.Attempts[0].ID)
+	require.Equal(t, operation.Succeeded, got.Status)
 }

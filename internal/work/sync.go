@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/google/uuid"
 
 	"writeback/pkg/operation"
@@ -43,8 +44,9 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 	return rec.Operation, nil
 }
 
-// tellAnew publishes the end of a sync operation whose record Redis lost: no
-// message has it, so the event is what a rebuild finds.
+// tellAnew publishes the end of a sync operation whose record Redis lost: no message has
+// it, so the event is what a rebuild finds. One that is over has not found it, so the
+// record is put back too.
 func (a *Accepter) tellAnew(ctx context.Context, in operation.Accepted, place operation.Place, o redisstore.Outcome) (operation.Operation, error) {
 	op := pending(in, place)
 	op.Status, op.UpdatedAt = operation.Failed, o.Attempt.EndedAt
@@ -59,7 +61,18 @@ func (a *Accepter) tellAnew(ctx context.Context, in operation.Accepted, place op
 	if err != nil {
 		return operation.Operation{}, unrecorded(in.ID, err)
 	}
+	err = backoff.Retry(func() error { return a.parts.Store.Keep(ctx, op) }, backoff.WithContext(keepPolicy(), ctx))
+	if err != nil {
+		return operation.Operation{}, unrecorded(in.ID, err)
+	}
 	return op, nil
+}
+
+// keepPolicy waits for a shard that is being rebuilt.
+func keepPolicy() backoff.BackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0),
+	)
 }
 
 // unrecorded never claims an outcome that the log may contradict.

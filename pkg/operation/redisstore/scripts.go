@@ -49,6 +49,7 @@ var (
 	depthScript   = script("depth", "core", "lane")
 	indexScript   = script("index", "core", "record", "log", "lane", "mail", "put")
 	restoreScript = script("restore", "core", "record", "log", "lane", "mail", "put")
+	keepScript    = script("keep", "core", "record", "log", "lane", "mail", "put")
 	olderScript   = script("older", "core", "record", "log", "lane", "mail")
 	commitScript  = script("commit", "core", "lane")
 )
@@ -58,7 +59,7 @@ var (
 func (s *Store) load(ctx context.Context) error {
 	for _, script := range []*redis.Script{
 		acceptScript, manyScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
-		getScript, pollScript, pauseScript, spendScript, blockScript, depthScript, indexScript, restoreScript,
+		getScript, pollScript, pauseScript, spendScript, blockScript, depthScript, indexScript, keepScript, restoreScript,
 	} {
 		if err := script.Load(ctx, s.rdb).Err(); err != nil {
 			return err
