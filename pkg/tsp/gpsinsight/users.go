@@ -18,6 +18,10 @@ const (
 	keyPhone = "phone"
 )
 
+const driversOnly = "only drivers are written at this provider"
+
+var filled = tsp.Filled("must not be empty: it is not published what an empty value does")
+
 // table is the field table. Nothing can be cleared for certain.
 func table() tsp.Table {
 	const noActive = "the provider has no active flag"
@@ -25,7 +29,7 @@ func table() tsp.Table {
 		{Field: operation.FieldUsername},
 		{Field: operation.FieldIsActive, Note: noActive},
 		{Field: operation.FieldStatus, Note: noActive},
-		{Field: operation.FieldIsDriver, Note: "only drivers are written at this provider", Convert: driverOnly},
+		{Field: operation.FieldIsDriver, Note: driversOnly, Convert: tsp.OnlyTrue(driversOnly)},
 		{Field: operation.FieldUserDesignation},
 		{Field: operation.FieldUserEmail, Target: keyEmail, Convert: filled},
 		{Field: operation.FieldFirstName, Target: keyFirst, Convert: filled},
@@ -49,20 +53,6 @@ func table() tsp.Table {
 		{Field: operation.FieldHOSComplianceType},
 		{Field: operation.FieldHOSTrackingMethod},
 	}
-}
-
-func driverOnly(v operation.Value) (any, error) {
-	if v.Flag() {
-		return tsp.Omit, nil
-	}
-	return nil, errors.New("only drivers are written at this provider")
-}
-
-func filled(v operation.Value) (any, error) {
-	if strings.TrimSpace(v.Text()) == "" {
-		return nil, errors.New("must not be empty: it is not published what an empty value does")
-	}
-	return v.Text(), nil
 }
 
 func phoneDigits(v operation.Value) (any, error) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"strings"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
@@ -19,6 +18,10 @@ const (
 	keyPhone  = "PhoneNumber"
 )
 
+const driversOnly = "only drivers are written at this provider"
+
+var filled = tsp.Filled("must not be empty: it is not published what an empty value does")
+
 // table is the field table. It is not published what a null or an empty text does.
 func table() tsp.Table {
 	const (
@@ -29,7 +32,7 @@ func table() tsp.Table {
 		{Field: operation.FieldUsername},
 		{Field: operation.FieldIsActive, Note: noActive},
 		{Field: operation.FieldStatus, Note: noActive},
-		{Field: operation.FieldIsDriver, Note: "only drivers are written at this provider", Convert: driverOnly},
+		{Field: operation.FieldIsDriver, Note: driversOnly, Convert: tsp.OnlyTrue(driversOnly)},
 		{Field: operation.FieldUserDesignation},
 		{Field: operation.FieldUserEmail, Target: keyEmail, Convert: filled},
 		{Field: operation.FieldFirstName, Target: keyFirst, Convert: filled},
@@ -54,20 +57,6 @@ func table() tsp.Table {
 		{Field: operation.FieldHOSComplianceType, Note: noHOS},
 		{Field: operation.FieldHOSTrackingMethod, Note: noHOS},
 	}
-}
-
-func driverOnly(v operation.Value) (any, error) {
-	if v.Flag() {
-		return tsp.Omit, nil
-	}
-	return nil, errors.New("only drivers are written at this provider")
-}
-
-func filled(v operation.Value) (any, error) {
-	if strings.TrimSpace(v.Text()) == "" {
-		return nil, errors.New("must not be empty: it is not published what an empty value does")
-	}
-	return v.Text(), nil
 }
 
 func refuseNumber(operation.Value) (any, error) {

@@ -24,13 +24,15 @@ const (
 
 const noActive = "the provider cannot deactivate a driver, only delete it"
 
+const driversOnly = "the provider has drivers only"
+
 // table is the field table. An empty parameter clears.
 func table() tsp.Table {
 	return tsp.Table{
 		{Field: operation.FieldUsername},
 		{Field: operation.FieldIsActive, Note: noActive},
 		{Field: operation.FieldStatus, Note: noActive},
-		{Field: operation.FieldIsDriver, Note: "the provider has drivers only", Convert: driverOnly},
+		{Field: operation.FieldIsDriver, Note: driversOnly, Convert: tsp.OnlyTrue(driversOnly)},
 		{Field: operation.FieldUserDesignation},
 		{Field: operation.FieldUserEmail, Target: keyEmail, Clear: tsp.ClearEmpty},
 		{Field: operation.FieldFirstName, Target: keyName, Joint: true, Note: "One name with last_name, or name1 where the tenant writes two."},
@@ -42,7 +44,7 @@ func table() tsp.Table {
 		{Field: operation.FieldLicenseRegion},
 		{Field: operation.FieldLicenseNumber},
 		{Field: operation.FieldLicenseExpiration},
-		{Field: operation.FieldEmployeeNumber, Target: keyNumber, Joint: true, Convert: filled,
+		{Field: operation.FieldEmployeeNumber, Target: keyNumber, Joint: true, Convert: tsp.Filled("must not be empty"),
 			Note: "The driver number, a key there: changed only with the setting driver_number."},
 		{Field: operation.FieldCarrierNumber},
 		{Field: operation.FieldNotes, Target: keyNotes, Clear: tsp.ClearEmpty},
@@ -56,20 +58,6 @@ func table() tsp.Table {
 		{Field: operation.FieldHOSComplianceType},
 		{Field: operation.FieldHOSTrackingMethod},
 	}
-}
-
-func driverOnly(v operation.Value) (any, error) {
-	if v.Flag() {
-		return tsp.Omit, nil
-	}
-	return nil, errors.New("the provider has drivers only")
-}
-
-func filled(v operation.Value) (any, error) {
-	if strings.TrimSpace(v.Text()) == "" {
-		return nil, errors.New("must not be empty")
-	}
-	return v.Text(), nil
 }
 
 // alpha2 needs the standard's table of countries, which x/text keeps.

@@ -2,7 +2,6 @@ package wialon
 
 import (
 	"encoding/json"
-	"errors"
 	"maps"
 	"strings"
 
@@ -29,6 +28,8 @@ var customSettings = map[operation.Field]string{
 
 const noActive = "the provider cannot deactivate a driver, only delete it"
 
+const driversOnly = "the provider has drivers only"
+
 // table is the field table under a connection's settings; nil: all are switched on.
 func table(settings map[string]string) tsp.Table {
 	custom := func(f operation.Field) tsp.Rule {
@@ -43,7 +44,7 @@ func table(settings map[string]string) tsp.Table {
 		{Field: operation.FieldUsername},
 		{Field: operation.FieldIsActive, Note: noActive},
 		{Field: operation.FieldStatus, Note: noActive},
-		{Field: operation.FieldIsDriver, Note: "the provider has drivers only", Convert: driverOnly},
+		{Field: operation.FieldIsDriver, Note: driversOnly, Convert: tsp.OnlyTrue(driversOnly)},
 		{Field: operation.FieldUserDesignation},
 		custom(operation.FieldUserEmail),
 		{Field: operation.FieldFirstName, Target: keyName, Joint: true, Note: "One name with last_name."},
@@ -68,13 +69,6 @@ func table(settings map[string]string) tsp.Table {
 		{Field: operation.FieldHOSComplianceType},
 		{Field: operation.FieldHOSTrackingMethod},
 	}
-}
-
-func driverOnly(v operation.Value) (any, error) {
-	if v.Flag() {
-		return tsp.Omit, nil
-	}
-	return nil, errors.New("the provider has drivers only")
 }
 
 // write is what changes of a driver.
