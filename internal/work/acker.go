@@ -68,28 +68,16 @@ func (a *Acker) collect(ctx context.Context, first redisstore.Ack) []redisstore.
 	return batch
 }
 
+// flush writes what is queued; this goroutine alone takes from the queue, so its length
+// is what there is at least.
 func (a *Acker) flush(ctx context.Context) {
-	for {
-		select {
-		case ack := <-a.queue:
-			a.write(ctx, a.batch(ack))
-		default:
-			return
+	for n := len(a.queue); n > 0; n = len(a.queue) {
+		batch := make([]redisstore.Ack, min(n, ackBatch))
+		for i := range batch {
+			batch[i] = <-a.queue
 		}
+		a.write(ctx, batch)
 	}
-}
-
-func (a *Acker) batch(first redisstore.Ack) []redisstore.Ack {
-	batch := append(make([]redisstore.Ack, 0, ackBatch), first)
-	for len(batch) < ackBatch {
-		select {
-		case ack := <-a.queue:
-			batch = append(batch, ack)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
 func (a *Acker) write(ctx context.Context, batch []redisstore.Ack) {
