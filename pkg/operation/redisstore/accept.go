@@ -74,7 +74,7 @@ func (s *Store) accept(ctx context.Context, a operation.Accepted, l Limits, atte
 }
 
 // acceptFields is how many arguments the scripts get of one operation.
-const acceptFields = 18
+const acceptFields = 11
 
 func (s *Store) acceptArgs(a operation.Accepted, l Limits, attempt string) ([]any, error) {
 	doc, err := encodeDoc(a)
@@ -83,9 +83,10 @@ func (s *Store) acceptArgs(a operation.Accepted, l Limits, attempt string) ([]an
 	}
 	scope, fingerprint := keyBytes(a.Key)
 	return []any{
-		a.ID.String(), a.ID[:], a.ConnectionID.String(), UserOf(a), a.PartnerID.String(), doc, l.Life.Milliseconds(),
-		max(l.InFlight, 1), l.interval(), max(l.Burst, 1), s.cfg.LaneBound, s.cfg.OutboxBound,
-		attempt, s.LeaseFor(l).Milliseconds(), scope, fingerprint, s.cfg.KeyTTL.Milliseconds(), maxAttempts(a),
+		a.ID.String(), a.ID[:], a.ConnectionID.String(), UserOf(a), a.PartnerID.String(), doc, l.text(),
+		words(l.Life.Milliseconds(), int64(s.cfg.LaneBound), int64(s.cfg.OutboxBound), s.LeaseFor(l).Milliseconds(),
+			s.cfg.KeyTTL.Milliseconds(), int64(maxAttempts(a))),
+		attempt, scope, fingerprint,
 	}, nil
 }
 

@@ -134,7 +134,7 @@ func TestAcceptMany_IsOneScriptAShard(t *testing.T) {
 		info, err := f.rdb.Info(t.Context(), "commandstats").Result()
 		require.NoError(t, err)
 		for line := range strings.Lines(info) {
-			if rest, ok := strings.CutPrefix(line, "cmdstat_evalsha:calls="); ok {
+			if rest, ok := strings.CutPrefix(line, "cmdstat_fcall:calls="); ok {
 				_, err := fmt.Sscanf(rest, "%d", &n)
 				require.NoError(t, err)
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -227,6 +228,17 @@ type Record struct {
 	NextAt time.Time
 }
 
+// placeOf reads the seq and the deadline out of a record's fixed numbers; see
+// lua/parts/record.lua.
+func placeOf(who string) (operation.Place, error) {
+	f := strings.Fields(who)
+	const seqAt, deadlineAt, all = 4, 5, 7
+	if len(f) != all {
+		return operation.Place{}, fmt.Errorf("redisstore: a record of %d fixed numbers", len(f))
+	}
+	return operation.Place{Seq: atoi(f[seqAt]), Deadline: milli(atoi(f[deadlineAt]))}, nil
+}
+
 // decodeRecord reads the hash of one operation. Its fixed part may be known.
 func decodeRecord(h map[string]string, known *operation.Accepted) (Record, error) {
 	var rec Record
@@ -244,10 +256,18 @@ func decodeRecord(h map[string]string, known *operation.Accepted) (Record, error
 		op.SourceID = source
 		op.ResourceID, _ = uuid.Parse(h["resource_id"])
 	}
-	op.Seq = atoi(h["seq"])
-	op.Deadline = milli(atoi(h["dl"]))
-	op.UpdatedAt = micro(atoi(h["upd"]))
-	op.Status = operation.Status(h["st"])
+	place, err := placeOf(h["who"])
+	if err != nil {
+		return rec, err
+	}
+	op.Place = place
+	op.UpdatedAt, op.Status = op.CreatedAt(), operation.Pending
+	if upd := h["upd"]; upd != "" {
+		op.UpdatedAt = micro(atoi(upd))
+	}
+	if st := h["st"]; st != "" {
+		op.Status = operation.Status(st)
+	}
 	op.Attempted = int(atoi(h["attempted"]))
 	op.CancelRequested = h["mark"] == "cancel"
 	rows := int(atoi(h["rows"]))

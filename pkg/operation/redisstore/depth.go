@@ -72,7 +72,7 @@ func (s *Store) Shards(ctx context.Context, lanes int) ([]Shard, error) {
 	cmds := make([]*redis.Cmd, operation.Shards)
 	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for shard := range cmds {
-			cmds[shard] = pipe.EvalSha(ctx, depthScript.Hash(), s.keys(shard), "", max(lanes, 1))
+			cmds[shard] = s.scripts.call(ctx, pipe, depthScript, s.keys(shard), "", max(lanes, 1))
 		}
 	})
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -44,7 +43,7 @@ const (
 // call is one script call and its answer.
 type call struct {
 	ctx    context.Context
-	script *redis.Script
+	script *script
 	shard  int
 	args   []any // the first is set when the call leaves
 	mark   mark
@@ -55,7 +54,7 @@ type call struct {
 
 // run waits for the answer of a script, or for the end of ctx; a call that has
 // left by then may still take effect.
-func (f *flights) run(ctx context.Context, script *redis.Script, shard int, args []any) (reply, error) {
+func (f *flights) run(ctx context.Context, script *script, shard int, args []any) (reply, error) {
 	c := &call{ctx: ctx, script: script, shard: shard, args: args, done: make(chan struct{})}
 	f.mu.Lock()
 	f.waiting = append(f.waiting, c)
@@ -115,7 +114,7 @@ func (f *flights) once(batch []*call) {
 	cmds := make([]*redis.Cmd, len(batch))
 	err := f.store.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i, c := range batch {
-			cmds[i] = pipe.EvalSha(ctx, c.script.Hash(), f.store.keys(c.shard), c.args...)
+			cmds[i] = f.store.scripts.call(ctx, pipe, c.script, f.store.keys(c.shard), c.args...)
 		}
 	})
 	var answered redis.Error
@@ -189,8 +188,8 @@ func (s *Store) pipelined(ctx context.Context, build func(pipe redis.Pipeliner))
 		return err
 	}
 	err := run()
-	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
-		if err = s.load(ctx); err == nil {
+	if err != nil && unknown(err) {
+		if err = s.scripts.load(ctx); err == nil {
 			err = run()
 		}
 	}

@@ -192,7 +192,7 @@ func (w *walk) indexes(ctx context.Context, d, from, to int64, offsets []int64, 
 			case source.late:
 				late[i] = w.late(ctx, pipe, source.shard, d, from, to, offsets[i], chunk)
 			default:
-				lists[i] = pipe.EvalSha(ctx, indexScript.Hash(), w.store.keys(source.shard),
+				lists[i] = w.store.scripts.call(ctx, pipe, indexScript, w.store.keys(source.shard),
 					"", w.query.PartnerID.String(), d, from, to, flag(w.query.Backwards), offsets[i], chunk)
 			}
 		}

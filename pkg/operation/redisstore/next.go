@@ -49,8 +49,8 @@ const repairs = 16
 // accepted may be nil; if it is not and its record is gone, it is put back first.
 func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attempts []uuid.UUID, accepted *operation.Message) (Handout, error) {
 	args := make([]any, 0, 20+len(attempts))
-	args = append(args, connection.String(), s.LeaseFor(l).Milliseconds(), s.cfg.BreakerOpen.Milliseconds(),
-		max(l.InFlight, 1), l.interval(), max(l.Burst, 1), repairs, spareID(), len(attempts))
+	args = append(args, connection.String(), l.text(), words(s.LeaseFor(l).Milliseconds(), s.cfg.BreakerOpen.Milliseconds(), repairs),
+		spareID(), len(attempts))
 	for _, id := range attempts {
 		args = append(args, id.String())
 	}
@@ -117,7 +117,7 @@ func decodeLease(v []any) (Lease, error) {
 // operation. It gives how long to wait before trying again; zero: the call may be
 // made now. In flight it is not counted.
 func (s *Store) Spend(ctx context.Context, connection uuid.UUID, l Limits) (time.Duration, error) {
-	r, err := s.run(ctx, spendScript, operation.ShardOf(connection), connection.String(), max(l.InFlight, 1), l.interval(), max(l.Burst, 1))
+	r, err := s.run(ctx, spendScript, operation.ShardOf(connection), connection.String(), l.text())
 	if err != nil {
 		return 0, err
 	}

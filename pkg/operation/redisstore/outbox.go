@@ -49,7 +49,7 @@ func (s *Store) Acked(ctx context.Context, acks []Ack) error {
 	return s.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for shard, all := range shards {
 			for args := range slices.Chunk(all, ackFields*ackMost) {
-				pipe.EvalSha(ctx, ackedScript.Hash(), s.keys(shard),
+				s.scripts.call(ctx, pipe, ackedScript, s.keys(shard),
 					append([]any{s.gen(shard), int64(s.cfg.RecordTTL / time.Second)}, args...)...)
 			}
 		}
@@ -69,7 +69,7 @@ func (s *Store) Claim(ctx context.Context, shards []int, most int, hold time.Dur
 	cmds := make([]*redis.Cmd, len(shards))
 	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i, shard := range shards {
-			cmds[i] = pipe.EvalSha(ctx, claimScript.Hash(), s.keys(shard), s.gen(shard), most, hold.Milliseconds())
+			cmds[i] = s.scripts.call(ctx, pipe, claimScript, s.keys(shard), s.gen(shard), most, hold.Milliseconds())
 		}
 	})
 	if err != nil {

@@ -53,7 +53,7 @@ func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 				m.n = s.asked[shard].Add(1)
 			}
 			marks[shard] = m.n
-			cmds[shard] = pipe.EvalSha(ctx, pollScript.Hash(), s.keys(shard), s.caller(shard, m), most)
+			cmds[shard] = s.scripts.call(ctx, pipe, pollScript, s.keys(shard), s.caller(shard, m), most)
 		}
 	})
 	if err != nil {

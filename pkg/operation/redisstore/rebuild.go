@@ -129,7 +129,7 @@ func (b *Rebuild) Put(ctx context.Context, facts []Fact) (int, error) {
 	err := b.store.pipelined(ctx, func(pipe redis.Pipeliner) {
 		cmds = cmds[:0]
 		for i := range args {
-			cmds = append(cmds, pipe.EvalSha(ctx, restoreScript.Hash(), b.store.keys(shards[i]), args[i]...))
+			cmds = append(cmds, b.store.scripts.call(ctx, pipe, restoreScript, b.store.keys(shards[i]), args[i]...))
 		}
 	})
 	if err != nil {
@@ -212,7 +212,7 @@ func (b *Rebuild) Older(ctx context.Context, connection uuid.UUID, user string, 
 	total := 0
 	for {
 		args := []any{"", b.token, connection.String(), user, strconv.FormatInt(seq, 10), repairs, spareID()}
-		v, err := olderScript.Run(ctx, b.store.rdb, b.store.keys(operation.ShardOf(connection)), args...).Slice()
+		v, err := b.store.evaluate(ctx, olderScript, operation.ShardOf(connection), args...)
 		if err != nil {
 			return total, err
 		}
@@ -236,7 +236,7 @@ func (b *Rebuild) Commit(ctx context.Context, quarantine func(shard int) time.Du
 		for lane := range b.lanes[shard] {
 			args = append(args, lane.String())
 		}
-		v, err := commitScript.Run(ctx, b.store.rdb, b.store.keys(shard), args...).Slice()
+		v, err := b.store.evaluate(ctx, commitScript, shard, args...)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,11 +69,11 @@ func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 		return Recorded{}, fmt.Errorf("redisstore: record: %w", err)
 	}
 	op := o.Attempt.OperationID
-	args := append(make([]any, 0, 18+len(o.More)),
-		o.Connection.String(), op.String(), op[:], o.Attempt.ID.String(), verdicts[o.Decision.Verdict], row,
-		o.Decision.Delay.Milliseconds(), o.Decision.Block.Milliseconds(), string(o.Reach),
-		s.cfg.BreakerThreshold, s.cfg.BreakerOpen.Milliseconds(), spareID(), o.ResourceID.String(), o.SourceID,
-		flag(o.Accepted == nil), o.Lease.Milliseconds())
+	args := append(make([]any, 0, 11+len(o.More)),
+		o.Connection.String(), op.String(), op[:], o.Attempt.ID.String(), row,
+		verdicts[o.Decision.Verdict]+" "+words(o.Decision.Delay.Milliseconds(), o.Decision.Block.Milliseconds())+" "+string(o.Reach),
+		words(int64(s.cfg.BreakerThreshold), s.cfg.BreakerOpen.Milliseconds(), o.Lease.Milliseconds()),
+		flag(o.Accepted == nil), spareID(), o.ResourceID.String(), o.SourceID)
 	for _, id := range o.More {
 		args = append(args, id.String())
 	}
@@ -86,7 +87,11 @@ func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 	case "paged":
 		return s.amend(ctx, o, text(r[1]))
 	}
-	rec, err := decodeRecord(pairs(r[3]), o.Accepted)
+	fields := pairs(r[3])
+	if at := number(r[6]); at > 0 { // the answer leaves out what we sent
+		fields["r:"+strconv.FormatInt(at, 10)] = "k" + o.Attempt.ID.String() + string(row)
+	}
+	rec, err := decodeRecord(fields, o.Accepted)
 	if err != nil {
 		return Recorded{}, err
 	}
@@ -119,7 +124,7 @@ func (s *Store) amend(ctx context.Context, o Outcome, page string) (Recorded, er
 			return Recorded{}, err
 		}
 		r, err := s.run(ctx, amendScript, operation.ShardOf(o.Connection), op.ID.String(), op.ID[:], o.Connection.String(), page, next,
-			o.Decision.Block.Milliseconds(), string(o.Reach), s.cfg.BreakerThreshold, s.cfg.BreakerOpen.Milliseconds())
+			words(o.Decision.Block.Milliseconds())+" "+string(o.Reach)+" "+words(int64(s.cfg.BreakerThreshold), s.cfg.BreakerOpen.Milliseconds()))
 		if err != nil {
 			return Recorded{}, err
 		}

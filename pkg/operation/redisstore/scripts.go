@@ -2,8 +2,11 @@ package redisstore
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // names a version, as Redis names scripts
 	"embed"
+	"encoding/hex"
 	"strings"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -11,15 +14,76 @@ import (
 //go:embed lua
 var sources embed.FS
 
-// script puts a script together from the parts that it uses: each part that a call
-// compiles away costs time.
-func script(name string, parts ...string) *redis.Script {
-	var text strings.Builder
-	for _, part := range parts {
-		text.WriteString(source("parts/" + part))
+// script is one script: a function of the library, and a script of its own where the
+// server knows no functions.
+type script struct {
+	name string
+	// reads says that it writes nothing.
+	reads bool
+	alone *redis.Script
+	// function is its name in Redis. It holds the hash of the library, so that
+	// programs of different versions share a Redis.
+	function string
+}
+
+// The scripts. Each is the body of a Lua function in lua/, above the parts.
+var (
+	acceptScript  = &script{name: "accept"}
+	manyScript    = &script{name: "accept_many"}
+	nextScript    = &script{name: "next"}
+	recordScript  = &script{name: "record"}
+	releaseScript = &script{name: "release"}
+	cancelScript  = &script{name: "cancel"}
+	ackedScript   = &script{name: "acked"}
+	amendScript   = &script{name: "amend"}
+	claimScript   = &script{name: "claim"}
+	getScript     = &script{name: "get"}
+	pollScript    = &script{name: "poll"}
+	pauseScript   = &script{name: "pause"}
+	spendScript   = &script{name: "spend"}
+	blockScript   = &script{name: "block"}
+	laneScript    = &script{name: "lane", reads: true}
+	depthScript   = &script{name: "depth", reads: true}
+	indexScript   = &script{name: "index", reads: true}
+	restoreScript = &script{name: "restore"}
+	keepScript    = &script{name: "keep"}
+	olderScript   = &script{name: "older"}
+	commitScript  = &script{name: "commit"}
+
+	scripts = []*script{
+		acceptScript, manyScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
+		getScript, pollScript, pauseScript, spendScript, blockScript, laneScript, depthScript, indexScript, restoreScript,
+		keepScript, olderScript, commitScript,
 	}
-	text.WriteString(source(name))
-	return redis.NewScript(text.String())
+	parts = []string{"core", "record", "log", "lane", "mail", "put", "reach", "handout", "accept", "gather"}
+)
+
+// library is the text that Redis loads. What all scripts share is made once, and not by
+// every call: that is most of what a script costs.
+var library = assemble()
+
+func assemble() string {
+	var shared, text strings.Builder
+	for _, part := range parts {
+		shared.WriteString(source("parts/" + part))
+	}
+	for _, s := range scripts {
+		shared.WriteString("local function run_" + s.name + "()\n" + source(s.name) + "end\n")
+	}
+	sum := sha1.Sum([]byte(shared.String())) //nolint:gosec // see above
+	name := "writeback_" + hex.EncodeToString(sum[:6])
+	text.WriteString("#!lua name=" + name + "\n" + shared.String())
+	for _, s := range scripts {
+		s.function = name + "_" + s.name
+		flags := ""
+		if s.reads {
+			flags = ", flags={'no-writes'}"
+		}
+		text.WriteString("redis.register_function{function_name='" + s.function + "', callback=function(keys, argv) enter(keys, argv) return run_" +
+			s.name + "() end" + flags + "}\n")
+		s.alone = redis.NewScript(shared.String() + "enter(KEYS, ARGV)\nreturn run_" + s.name + "()\n")
+	}
+	return text.String()
 }
 
 func source(name string) string {
@@ -30,40 +94,57 @@ func source(name string) string {
 	return string(b)
 }
 
-var (
-	acceptScript  = script("accept", "core", "record", "log", "lane", "mail", "put", "accept")
-	manyScript    = script("accept_many", "core", "record", "log", "lane", "mail", "put", "accept", "gather")
-	nextScript    = script("next", "core", "record", "log", "lane", "mail", "put", "handout")
-	recordScript  = script("record", "core", "record", "log", "lane", "mail", "reach", "handout")
-	releaseScript = script("release", "core", "record", "log", "lane", "mail")
-	cancelScript  = script("cancel", "core", "record", "log", "lane", "mail")
-	ackedScript   = script("acked", "core", "record")
-	amendScript   = script("amend", "core", "record", "lane", "reach")
-	claimScript   = script("claim", "core", "record")
-	getScript     = script("get", "core", "record", "log", "lane", "mail")
-	pollScript    = script("poll", "core")
-	pauseScript   = script("pause", "core", "lane")
-	spendScript   = script("spend", "core", "lane")
-	blockScript   = script("block", "core", "lane")
-	laneScript    = script("lane", "core", "record", "lane")
-	depthScript   = script("depth", "core", "lane")
-	indexScript   = script("index", "core", "record", "log", "lane", "mail", "put")
-	restoreScript = script("restore", "core", "record", "log", "lane", "mail", "put")
-	keepScript    = script("keep", "core", "record", "log", "lane", "mail", "put")
-	olderScript   = script("older", "core", "record", "log", "lane", "mail")
-	commitScript  = script("commit", "core", "lane")
-)
+// runner calls scripts in the way that the server knows. Its zero value calls functions.
+type runner struct {
+	rdb redis.UniversalClient
+	// alone: the server knows no functions.
+	alone atomic.Bool
+}
 
-// load puts the scripts that are run in pipelines into Redis's script cache; a
-// restarted Redis has forgotten them.
-func (s *Store) load(ctx context.Context) error {
-	for _, script := range []*redis.Script{
-		acceptScript, manyScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
-		getScript, pollScript, pauseScript, spendScript, blockScript, depthScript, indexScript, keepScript, restoreScript,
-	} {
-		if err := script.Load(ctx, s.rdb).Err(); err != nil {
+// call adds a call to a pipeline.
+func (r *runner) call(ctx context.Context, pipe redis.Pipeliner, s *script, keys []string, args ...any) *redis.Cmd {
+	if r.alone.Load() {
+		return pipe.EvalSha(ctx, s.alone.Hash(), keys, args...)
+	}
+	return pipe.FCall(ctx, s.function, keys, args...)
+}
+
+// unknown says that Redis does not have the scripts: it is new, or another node. Nothing
+// was run then.
+func unknown(err error) bool {
+	text := err.Error()
+	return strings.HasPrefix(text, "NOSCRIPT") || strings.HasPrefix(text, "ERR Function not found") || noFunctions(err)
+}
+
+// noFunctions says that the server has no such command: it is older than Redis 7, or
+// another that speaks its protocol.
+func noFunctions(err error) bool {
+	return strings.HasPrefix(strings.ToLower(err.Error()), "err unknown command")
+}
+
+// load puts the library into Redis, or into each node of a cluster; where there are no
+// functions, the scripts go into its script cache, which a restart empties.
+func (r *runner) load(ctx context.Context) error {
+	if !r.alone.Load() {
+		err := r.everywhere(ctx, func(ctx context.Context, node redis.Cmdable) error {
+			return node.FunctionLoadReplace(ctx, library).Err()
+		})
+		if err == nil || !noFunctions(err) {
+			return err
+		}
+		r.alone.Store(true)
+	}
+	for _, s := range scripts {
+		if err := s.alone.Load(ctx, r.rdb).Err(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (r *runner) everywhere(ctx context.Context, do func(ctx context.Context, node redis.Cmdable) error) error {
+	if cluster, ok := r.rdb.(*redis.ClusterClient); ok {
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return do(ctx, node) })
+	}
+	return do(ctx, r.rdb)
 }

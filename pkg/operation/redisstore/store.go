@@ -108,6 +108,23 @@ func (l Limits) interval() int64 {
 	return int64(float64(time.Second/time.Microsecond) / l.PerSecond)
 }
 
+// text is how scripts get the limits of a lane: they split it only when it is new.
+func (l Limits) text() string {
+	return words(int64(max(l.InFlight, 1)), l.interval(), int64(max(l.Burst, 1)))
+}
+
+// words joins numbers that seldom vary.
+func words(numbers ...int64) string {
+	b := make([]byte, 0, 64)
+	for i, n := range numbers {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(b)
+}
+
 // Store runs the scripts. Safe for concurrent use.
 type Store struct {
 	rdb     redis.UniversalClient
@@ -118,6 +135,9 @@ type Store struct {
 	asked   [operation.Shards]atomic.Int64
 	noted   [operation.Shards]atomic.Pointer[mark]
 	flights flights
+	scripts runner
+	// names are the keys that scripts get, by shard.
+	names [operation.Shards][]string
 	// ahead is how many ms Redis's clock was ahead of ours at the last poll.
 	ahead atomic.Int64
 }
@@ -127,7 +147,13 @@ func New(rdb redis.UniversalClient, cfg Config) *Store {
 	var id [8]byte
 	_, _ = rand.Read(id[:])
 	s := &Store{rdb: rdb, cfg: cfg.withDefaults(), process: hex.EncodeToString(id[:])}
-	s.flights.store = s
+	s.flights.store, s.scripts.rdb = s, rdb
+	for shard := range s.names {
+		s.names[shard] = []string{s.prefix(shard)}
+		if s.cfg.Unlisted {
+			s.names[shard] = append(s.names[shard], s.prefix(shard)+"unlisted")
+		}
+	}
 	return s
 }
 
@@ -144,11 +170,16 @@ func (s *Store) prefix(shard int) string { return fmt.Sprintf("%s:{%02d}:", s.cf
 
 // keys are what every script gets: the shard's prefix, and a second one, in the
 // same slot, when no lists are kept.
-func (s *Store) keys(shard int) []string {
-	if s.cfg.Unlisted {
-		return []string{s.prefix(shard), s.prefix(shard) + "unlisted"}
+func (s *Store) keys(shard int) []string { return s.names[shard] }
+
+// evaluate runs one script by itself.
+func (s *Store) evaluate(ctx context.Context, script *script, shard int, args ...any) ([]any, error) {
+	var cmd *redis.Cmd
+	err := s.pipelined(ctx, func(pipe redis.Pipeliner) { cmd = s.scripts.call(ctx, pipe, script, s.keys(shard), args...) })
+	if err != nil {
+		return nil, err
 	}
-	return []string{s.prefix(shard)}
+	return cmd.Slice()
 }
 
 func (s *Store) gen(shard int) string {
@@ -162,7 +193,7 @@ func (s *Store) setGen(shard int, g string) { s.gens[shard].Store(&g) }
 
 // run runs a script under the generation that this process knows; when that is
 // stale, once more under the one that Redis has now.
-func (s *Store) run(ctx context.Context, script *redis.Script, shard int, args ...any) (reply, error) {
+func (s *Store) run(ctx context.Context, script *script, shard int, args ...any) (reply, error) {
 	argv := append([]any{""}, args...)
 	for range 2 {
 		r, err := s.flights.run(ctx, script, shard, argv)
@@ -202,10 +233,26 @@ func (s *Store) caller(shard int, m mark) string {
 	if was := s.noted[shard].Load(); was != nil && was.gen == m.gen && time.Since(was.at) < markFor {
 		noted = was.n
 	}
-	if m.gen == "" {
-		m.gen = "-"
+	b := make([]byte, 0, 84)
+	if b = append(b, m.gen...); len(b) != len(noGen) {
+		b = append(b[:0], noGen...)
 	}
-	return fmt.Sprintf("%s %s %d %d", m.gen, s.process, m.n, noted)
+	b = append(b, s.process...)
+	b = padded(b, m.n)
+	return string(padded(b, noted))
+}
+
+// noGen stands for a generation that is not known. It is less than any.
+const noGen = "------------------------------------"
+
+// padded appends a number in sixteen digits.
+func padded(b []byte, n int64) []byte {
+	var digits [16]byte
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return append(b, digits[:]...)
 }
 
 // newest gives the newest generation of the shard that has ever answered.

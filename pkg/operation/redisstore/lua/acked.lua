@@ -1,19 +1,19 @@
--- acked: ARGV gen, ttl_s, then for each operation: id, its bytes, accepted (0|1), rows, row_version, final
+-- acked: args gen, ttl_s, then for each operation: id, its bytes, accepted (0|1), rows, row_version, final
 -- (0|1), the whole record for its page ('' = not at hand). What the streams have
 -- confirmed. With everything confirmed the operation leaves the outbox, and only then
 -- does an ended record get a time to live.
 if stale() then return {'stale'} end
-local ttl, done = ARGV[2], 0
+local ttl, done = args[2], 0
 
 local function acked(id, bin, more_accepted, more_rows, version, more_final, whole)
   local v = call('HMGET', op_key(id), 'st', 'rows', 'row_version', 'acked_rows', 'acked_accepted', 'acked_final', 'who', 'whole')
-  if not v[1] then
+  if not v[7] then
     -- A page whose record was amended waits for the event that tells it.
     local page = paged(id, bin)
-    if not page or page == whole then call('ZREM', P .. 'outbox', id) end
+    if not page or page == whole then call('ZREM', N.outbox, id) end
     return true
   end
-  local accepted, final = v[5] == '1' or string.sub(v[7], -1) == '1', v[6] == '1'
+  local accepted, final = v[5] == '1' or sub(v[7], -1) == '1', v[6] == '1' -- who says of sync
   local rows, known = tonumber(v[2] or 0), tonumber(v[4] or 0)
   local new = {}
   local function learn(name, value) new[#new + 1], new[#new + 2] = name, value end
@@ -30,18 +30,18 @@ local function acked(id, bin, more_accepted, more_rows, version, more_final, who
     final = true
     learn('acked_final', '1')
   end
-  local all = accepted and known >= rows and (final or v[1] == 'pending')
-  if v[1] == 'pending' or unlisted then
+  local all = accepted and known >= rows and (final or not v[1])
+  if not v[1] or unlisted then
     if #new > 0 then call('HSET', op_key(id), unpack(new)) end
     if not all then return false end
     if final then call('EXPIRE', op_key(id), ttl) end
-    call('ZREM', P .. 'outbox', id)
+    call('ZREM', N.outbox, id)
     return true
   end
   -- What its page will hold came with its final event, maybe before the rest.
-  local of = (v[3] or '0') .. ' ' .. int(rows) .. ' '
+  local of = (v[3] or '0') .. ' ' .. rows .. ' '
   if whole == '' or not same or tonumber(more_rows) ~= rows then
-    whole = v[8] and string.sub(v[8], 1, #of) == of and string.sub(v[8], #of + 1) or ''
+    whole = v[8] and sub(v[8], 1, #of) == of and sub(v[8], #of + 1) or ''
   elseif not all then
     learn('whole', of .. whole)
   end
@@ -49,14 +49,13 @@ local function acked(id, bin, more_accepted, more_rows, version, more_final, who
     if #new > 0 then call('HSET', op_key(id), unpack(new)) end
     return false
   end
-  call('HSET', page_key(id), page_field(bin), whole)
-  call('EXPIRE', page_key(id), ttl)
+  to_page(id, bin, whole, ttl)
   call('DEL', op_key(id))
-  call('ZREM', P .. 'outbox', id)
+  call('ZREM', N.outbox, id)
   return true
 end
 
-for k = 3, #ARGV, 7 do
-  if acked(unpack(ARGV, k, k + 6)) then done = done + 1 end
+for k = 3, #args, 7 do
+  if acked(unpack(args, k, k + 6)) then done = done + 1 end
 end
 return {'ok', done}

@@ -1,18 +1,18 @@
--- cancel: ARGV gen, id, its bytes, spare row id
+-- cancel: args gen, id, its bytes, spare row id
 if stale() then return {'stale'} end
-local o = open(ARGV[2])
+local o = open(args[2])
 if not o then
-  local page = paged(ARGV[2], ARGV[3])
+  local page = paged(args[2], args[3])
   if page then return {'paged', page} end
   return {'missing'}
 end
-if o.f.st ~= 'pending' then return {'ended', view(o, true)} end
-if o.f.lease then
+if not pending(o) then return {'ended', view(o, true)} end
+if o.lease then
   if not o.f.mark then set(o, 'mark', 'cancel') end
   save(o)
   return {'marked', view(o, true)}
 end
-explain(o, ARGV[4], CANCELLED)
+explain(o, args[4], CANCELLED)
 finish(o, 'failed', 0)
 look(lane(o.conn))
 return {'ok', view(o, true)}

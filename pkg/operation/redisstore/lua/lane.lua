@@ -1,17 +1,17 @@
--- lane: ARGV '', connection, most operations. What the lane holds; it writes nothing.
-local c, most = ARGV[2], tonumber(ARGV[3])
+-- lane: args '', connection, most operations. What the lane holds; it writes nothing.
+local c, most = args[2], tonumber(args[3])
 local l = lane(c)
-local flight = flight_key(c)
-local inflight = call('ZCARD', flight)
+local inflight = call('ZCARD', l.flight)
 local calls = {}
-for _, member in ipairs(call('ZRANGE', flight, 0, most - 1)) do
-  local id = string.sub(member, 1, 36)
-  calls[#calls + 1] = {id, string.sub(member, 38), call('HGET', op_key(id), 'leased_us') or '0', call('ZSCORE', flight, member)}
+for _, member in ipairs(call('ZRANGE', l.flight, 0, most - 1)) do
+  local id = sub(member, 1, 36)
+  local lease = call('HGET', op_key(id), 'lease') or ''
+  calls[#calls + 1] = {id, sub(member, 38), lease ~= '' and sub(lease, 38) or '0', call('ZSCORE', l.flight, member)}
 end
 return {
-  call('GET', P .. 'gen') or '', call('EXISTS', P .. 'lane:' .. c), int(now),
-  int(l.seq), call('ZCARD', P .. 'pend:' .. c),
-  call('ZCARD', P .. 'ready:' .. c), call('ZCOUNT', P .. 'ready:' .. c, '-inf', int(now)), inflight, calls,
-  int(l.cap), int(l.interval), int(l.burst), int(l.blocked), int(l.open), int(l.fails), int(l.paused),
-  int(tonumber(call('ZSCORE', P .. 'due', c) or 0)), int(gate(l, inflight) or -1),
+  call('GET', N.gen) or '', call('EXISTS', l.key), now,
+  l.seq, call('ZCARD', l.pend),
+  call('ZCARD', l.ready), call('ZCOUNT', l.ready, '-inf', now), inflight, calls,
+  l.cap, l.interval, l.burst, l.blocked, l.open, l.fails, l.paused,
+  tonumber(call('ZSCORE', N.due, c) or 0), gate(l, inflight) or -1,
 }

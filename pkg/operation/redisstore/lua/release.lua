@@ -1,14 +1,14 @@
--- release: ARGV gen, connection, id, attempt, spare row id, pause_ms. The call was not made: no
+-- release: args gen, connection, id, attempt, spare row id, pause_ms. The call was not made: no
 -- row, no attempt, and of its place in the rate what time has not given back already.
 if stale() then return {'stale'} end
-local o = open(ARGV[3])
-if not o or o.f.lease ~= ARGV[4] then return {'ok', 0} end
-local l = lane(ARGV[2])
-local back = l.interval - (us - tonumber(o.f.leased_us))
+local o = open(args[3])
+if not o or o.lease ~= args[4] then return {'ok', 0} end
+local l = lane(args[2])
+local back = l.interval - (us - leased_us(o))
 if back > 0 then note(l, 'tat', l.tat - back) end
 drop(o)
-if tonumber(ARGV[6]) > 0 then set(o, 'nb', int(now + tonumber(ARGV[6]))) end
-if not settle(o, ARGV[5], 0) then free(o) end
+if tonumber(args[6]) > 0 then set(o, 'nb', now + tonumber(args[6])) end
+if not settle(o, args[5], 0) then free(o) end
 save_lane(l)
 look(l)
 return {'ok', 1}

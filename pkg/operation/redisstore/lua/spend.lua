@@ -1,11 +1,11 @@
--- spend: ARGV gen, connection, cap, interval_us, burst. Takes a call from the lane's
+-- spend: args gen, connection, limits. Takes a call from the lane's
 -- rate for a read that belongs to no operation. Gives 0, or the ms to wait.
 if stale() then return {'stale'} end
-local l = lane(ARGV[2])
-set_limits(l, ARGV[3], ARGV[4], ARGV[5])
+local l = lane(args[2])
+set_limits(l, args[3])
 local at = gate(l, 0)
 if at and at <= now then spend(l) end
 save_lane(l)
 look(l)
 if not at then return {'ok', 1000} end
-return {'ok', math.max(0, at - now)}
+return {'ok', max(0, at - now)}

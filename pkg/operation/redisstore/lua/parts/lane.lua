@@ -1,34 +1,44 @@
 -- A lane is what the operations of one connection share. It is read once, changed in
 -- memory, and written once, by save_lane.
-local LANE = {'cap', 'interval', 'burst', 'blocked', 'tat', 'fails', 'open', 'seq', 'paused'}
+local LANE = {'blocked', 'tat', 'fails', 'open', 'seq', 'paused'}
+
+-- limit reads a text of limits: how many calls in flight, the us between two, how many
+-- at once.
+local function limit(l, text)
+  local w = words(text)
+  l.limits, l.cap, l.interval, l.burst = text, w[1], w[2], w[3]
+end
 
 local function lane(c)
-  local v = call('HMGET', P .. 'lane:' .. c, unpack(LANE))
-  local l = {c = c, new = {}, known = v[1]}
-  for i, name in ipairs(LANE) do l[name] = tonumber(v[i] or 0) end
-  if not v[1] then l.cap, l.burst = 8, 1 end
+  local key = P .. 'lane:' .. c
+  local v = call('HMGET', key, 'blocked', 'tat', 'fails', 'open', 'seq', 'paused', 'limits')
+  local l = {c = c, key = key, flight = P .. 'flight:' .. c, pend = P .. 'pend:' .. c, ready = P .. 'ready:' .. c}
+  for i = 1, 6 do l[LANE[i]] = tonumber(v[i] or 0) end
+  limit(l, v[7] or '8 0 1')
   return l
 end
 
 local function note(l, name, value)
   l[name] = value
-  l.new[#l.new + 1], l.new[#l.new + 2] = name, int(value)
+  local new = l.new
+  if not new then
+    new = {}
+    l.new = new
+  end
+  new[#new + 1], new[#new + 2] = name, value
 end
 
 local function save_lane(l)
-  if #l.new > 0 then call('HSET', P .. 'lane:' .. l.c, unpack(l.new)) end
-  l.new = {}
+  if l.new then call('HSET', l.key, unpack(l.new)) end
+  l.new = nil
 end
 
 -- set_limits keeps the lane's limits as the directory has them now. It says whether
 -- they changed.
-local function set_limits(l, cap, interval, burst)
-  cap, interval, burst = tonumber(cap), tonumber(interval), tonumber(burst)
-  if l.known and l.cap == cap and l.interval == interval and l.burst == burst then return false end
-  note(l, 'cap', cap)
-  note(l, 'interval', interval)
-  note(l, 'burst', burst)
-  l.known = true
+local function set_limits(l, text)
+  if l.limits == text then return false end
+  limit(l, text)
+  note(l, 'limits', text)
   return true
 end
 
@@ -38,40 +48,39 @@ local function gate(l, inflight)
   local cap = l.cap
   if l.open > 0 then cap = 1 end
   if l.paused == 1 or inflight >= cap then return nil end
-  local at = math.max(l.blocked, l.open, closed())
+  local at = max(l.blocked, l.open, closed())
   if l.interval > 0 then
     local free = l.tat - l.interval * (l.burst - 1)
-    if free > us then at = math.max(at, math.ceil(free / 1000)) end
+    if free > us then at = max(at, math.ceil(free / 1000)) end
   end
   return at
 end
 
 -- spend takes one call from the lane's rate (GCRA).
 local function spend(l)
-  if l.interval > 0 then note(l, 'tat', math.max(l.tat, us) + l.interval) end
+  if l.interval > 0 then note(l, 'tat', max(l.tat, us) + l.interval) end
 end
 
-local function flight_key(c) return P .. 'flight:' .. c end
+-- first gives the least score of a sorted set, nil if it is empty.
+local function first(key) return tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) end
 
--- look sets when somebody must look at the lane next. It gives that time, or nil when
+-- look sets when somebody must look at the lane next: the earliest lease end, the
+-- earliest deadline, or when a ready head may go. It gives that time, or nil when
 -- there is nothing to wait for.
 local function look(l)
-  local c, best = l.c, nil
-  local function candidate(x)
-    if x and (not best or x < best) then best = x end
-  end
-  candidate(tonumber(call('ZRANGE', flight_key(c), 0, 0, 'WITHSCORES')[2]))
-  candidate(tonumber(call('ZRANGE', P .. 'pend:' .. c, 0, 0, 'WITHSCORES')[2]))
-  local ready = tonumber(call('ZRANGE', P .. 'ready:' .. c, 0, 0, 'WITHSCORES')[2])
-  if ready then
-    local at = gate(l, call('ZCARD', flight_key(c)))
-    if at then candidate(math.max(at, ready)) end
-  end
+  local best = first(l.pend)
   if not best then
-    call('ZREM', P .. 'due', c)
+    call('ZREM', N.due, l.c)
     return nil
   end
-  best = math.max(best, now)
-  call('ZADD', P .. 'due', int(best), c)
+  local lease_end = first(l.flight)
+  if lease_end then best = min(best, lease_end) end
+  local ready = first(l.ready)
+  if ready then
+    local at = gate(l, lease_end and call('ZCARD', l.flight) or 0)
+    if at then best = min(best, max(at, ready)) end
+  end
+  best = max(best, now)
+  call('ZADD', N.due, best, l.c)
   return best
 end

@@ -1,69 +1,70 @@
--- Mailboxes: the outstanding operations of one user in accept order, and HELD before
--- them while one of them is being called.
-local HELD = '!'
+-- Mailboxes: the outstanding operations of one user in accept order. A mailbox has one
+-- turn, and nothing else makes a call of it: either its head is ready, or one of it is
+-- being called. Whoever ends a call, or takes a ready one away, passes the turn on.
 local function mail_key(c, user) return P .. 'mail:' .. c .. ':' .. user end
 
--- head makes the first of a mailbox ready, and only the first, unless one of the
--- mailbox is being called. What was the first before an older one came is not.
+-- head gives the turn to the first of a mailbox.
 local function head(c, user)
-  local first = call('ZRANGE', mail_key(c, user), 0, 1)
-  if not first[1] or first[1] == HELD then return end
-  call('ZADD', P .. 'ready:' .. c, 'NX', call('HGET', op_key(first[1]), 'nb') or '0', first[1])
-  if first[2] then call('ZREM', P .. 'ready:' .. c, first[2]) end
+  local id = call('ZRANGE', mail_key(c, user), 0, 0)[1]
+  if id then call('ZADD', P .. 'ready:' .. c, call('HGET', op_key(id), 'nb') or 0, id) end
+end
+
+-- step_in lets an operation that was put into its mailbox have the turn, if it came
+-- before the one that has it and that is not being called.
+local function step_in(o)
+  local two = call('ZRANGE', mail_key(o.conn, o.user), 0, 1)
+  if two[1] ~= o.id then return end
+  if not two[2] or call('ZREM', P .. 'ready:' .. o.conn, two[2]) == 1 then head(o.conn, o.user) end
 end
 
 -- grant gives an operation out; the caller saves it.
 local function grant(l, o, attempt, lease_ms)
-  set(o, 'lease', attempt)
-  set(o, 'leased_us', int(us))
-  call('ZADD', flight_key(l.c), int(now + lease_ms), o.id .. ':' .. attempt)
-  call('ZREM', P .. 'ready:' .. l.c, o.id)
-  call('ZADD', mail_key(l.c, o.user), -1, HELD)
+  o.lease = attempt
+  set(o, 'lease', attempt .. ' ' .. int(us))
+  call('ZADD', l.flight, now + lease_ms, o.id .. ':' .. attempt)
 end
 
--- drop takes the lease back; what follows is free or finish.
+-- drop takes the lease back. The turn is the caller's then, to be passed on by free
+-- or finish.
 local function drop(o)
-  call('ZREM', flight_key(o.conn), o.id .. ':' .. o.f.lease)
-  unset(o, 'lease')
-  unset(o, 'leased_us')
-  o.held = true
+  call('ZREM', P .. 'flight:' .. o.conn, o.id .. ':' .. o.lease)
+  set(o, 'lease', '')
+  o.lease, o.turn = nil, true
 end
 
 -- free lets the next of the mailbox run: the operation itself, unless an older one came.
 local function free(o)
   save(o)
-  if o.held then call('ZREM', mail_key(o.conn, o.user), HELD) end
-  o.held = false
+  o.turn = false
   head(o.conn, o.user)
 end
 
 -- count keeps how many operations of a partner are outstanding in the shard.
 local function count(partner, by)
   if unlisted then return end
-  if call('HINCRBY', P .. 'outstanding', partner, by) <= 0 then call('HDEL', P .. 'outstanding', partner) end
+  if gathered then
+    gathered.counts[partner] = (gathered.counts[partner] or 0) + by
+    return
+  end
+  if call('HINCRBY', N.outstanding, partner, by) <= 0 then call('HDEL', N.outstanding, partner) end
 end
 
 -- finish ends an operation and saves it; it is called once, while it is pending and
 -- unleased.
 local function finish(o, status, delay)
-  local c = o.conn
+  local c, f = o.conn, o.f
   set(o, 'st', status)
-  set(o, 'upd', int(us))
+  set(o, 'upd', us)
   unset(o, 'mark')
   unset(o, 'renew')
   unset(o, 'nb')
   count(o.partner, -1)
   call('ZREM', P .. 'pend:' .. c, o.id)
-  if o.held then
-    call('ZREM', mail_key(c, o.user), o.id, HELD)
-  else
-    call('ZREM', P .. 'ready:' .. c, o.id)
-    call('ZREM', mail_key(c, o.user), o.id)
-  end
-  o.held = false
+  call('ZREM', mail_key(c, o.user), o.id)
   outbox(o.id, delay)
   save(o)
-  head(c, o.user)
+  if o.turn or call('ZREM', P .. 'ready:' .. c, o.id) == 1 then head(c, o.user) end
+  o.turn = false
 end
 
 -- settle ends an operation whose lease has ended, if a mark says so.

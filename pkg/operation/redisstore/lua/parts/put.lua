@@ -3,12 +3,20 @@
 -- a sorted set beside it.
 local DAY, INDEX_LIFE = 86400000000, 47 * 86400
 
--- push and add write what many new operations write to one key; accept gathers that.
+-- push and add write what many new operations write to one key; size counts a set.
 local function push(key, entry, life)
+  if gathered then return gathered.push(key, entry, life) end
   call('RPUSH', key, entry)
   if life then call('EXPIRE', key, life) end
 end
-local function add(key, score, member) call('ZADD', key, score, member) end
+local function add(key, score, member)
+  if gathered then return gathered.add(key, score, member) end
+  call('ZADD', key, score, member)
+end
+local function size(key)
+  if gathered then return gathered.size(key) end
+  return call('ZCARD', key)
+end
 
 local function seq_of(entry)
   local n = 0
@@ -17,67 +25,61 @@ local function seq_of(entry)
 end
 
 local function entry_of(seq, bin)
-  local s = {}
-  for i = 7, 1, -1 do
-    s[i] = string.char(seq % 256)
-    seq = math.floor(seq / 256)
-  end
-  return table.concat(s) .. bin
+  local high = floor(seq / 16777216)
+  return string.char(floor(high / 16777216) % 256, floor(high / 65536) % 256, floor(high / 256) % 256, high % 256,
+    floor(seq / 65536) % 256, floor(seq / 256) % 256, seq % 256) .. bin
 end
-
-local newest = {} -- seq of the last entry of a list, 0 for none
 
 local function index(partner, seq, bin)
   if unlisted then return end
-  local rest = partner .. ':' .. int(math.floor(seq / DAY))
+  local rest = partner .. ':' .. floor(seq / DAY)
   local key = P .. 'day:' .. rest
-  if not newest[key] then
-    local last = call('LINDEX', key, -1)
-    newest[key] = last and seq_of(last) or 0
+  local last = gathered and gathered.newest[key]
+  if not last then
+    last = call('LINDEX', key, -1)
+    last = last and seq_of(last) or 0
   end
-  if newest[key] >= seq then
-    call('ZADD', P .. 'late:' .. rest, int(seq), bin)
+  if last >= seq then
+    call('ZADD', P .. 'late:' .. rest, seq, bin)
     call('EXPIRE', P .. 'late:' .. rest, INDEX_LIFE)
-  else
-    push(key, entry_of(seq, bin), newest[key] == 0 and INDEX_LIFE)
-    newest[key] = seq
+    return
   end
+  push(key, entry_of(seq, bin), last == 0 and INDEX_LIFE)
+  if gathered then gathered.newest[key] = seq end
 end
 
 -- put makes a new operation and its place; the caller has checked that it is new, and
 -- saves it and the lane.
-local function put(l, user, partner, id, bin, doc, seq, deadline, max, sync)
-  local o = {id = id, conn = l.c, user = user, partner = partner, max = max, sync = sync, f = {}, new = {}, gone = {}}
+local function put(l, user, partner, id, bin, doc, seq, deadline, most, sync)
+  local o = {id = id, key = op_key(id), conn = l.c, user = user, partner = partner, max = most, seq = seq, dl = deadline, sync = sync, f = {}}
   set(o, 'doc', doc)
-  set(o, 'seq', int(seq))
-  set(o, 'dl', int(deadline))
-  set(o, 'st', 'pending')
-  set(o, 'upd', int(us))
-  set(o, 'who', l.c .. ' ' .. user .. ' ' .. partner .. ' ' .. max .. ' ' .. sync)
+  set(o, 'who', l.c .. ' ' .. user .. ' ' .. partner .. ' ' .. most .. ' ' .. int(seq) .. ' ' .. int(deadline) .. ' ' .. sync)
   index(partner, seq, bin)
   count(partner, 1)
-  call('ZADD', mail_key(l.c, user), int(seq), id)
-  add(P .. 'pend:' .. l.c, int(deadline), id)
+  call('ZADD', mail_key(l.c, user), seq, id)
+  add(l.pend, deadline, id)
   if seq > l.seq then note(l, 'seq', seq) end
   return o
 end
 
 -- Idempotency keys: rows of (operation, fingerprint, accept time) in the hashes of the
 -- present and the last period of a key's life.
-local function key_bucket(scope, slot) return P .. 'key:' .. int(slot) .. ':' .. (string.byte(scope, 1) % 128) end
+local function key_bucket(scope, slot) return P .. 'key:' .. slot .. ':' .. (string.byte(scope, 1) % 128) end
 
 local function key_row(scope, life_ms)
-  local slot = math.floor(now / life_ms)
+  local slot = floor(now / life_ms)
   local row = call('HGET', key_bucket(scope, slot), scope) or call('HGET', key_bucket(scope, slot - 1), scope)
-  if not row or now - seq_of(string.sub(row, 33)) / 1000 >= life_ms then return nil end
-  return {op = string.sub(row, 1, 16), fingerprint = string.sub(row, 17, 32)}
+  if not row or now - seq_of(sub(row, 33)) / 1000 >= life_ms then return nil end
+  return {op = sub(row, 1, 16), fingerprint = sub(row, 17, 32)}
 end
 
--- set_key says which operation an idempotency key stands for.
+-- set_key says which operation an idempotency key stands for. The first row of a
+-- bucket gives it its end.
 local function set_key(scope, fingerprint, life_ms, seq, bin)
-  local slot = math.floor(now / life_ms)
-  call('HSET', key_bucket(scope, slot), scope, bin .. fingerprint .. entry_of(seq, ''))
-  call('PEXPIREAT', key_bucket(scope, slot), int((slot + 2) * life_ms))
+  local slot = floor(now / life_ms)
+  local key = key_bucket(scope, slot)
+  call('HSET', key, scope, bin .. fingerprint .. entry_of(seq, ''))
+  if call('HLEN', key) == 1 then call('PEXPIREAT', key, (slot + 2) * life_ms) end
 end
 
 -- keep_key puts that back, unless the key stands for an operation already.

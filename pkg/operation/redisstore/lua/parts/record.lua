@@ -1,50 +1,87 @@
 -- An operation's record: read once by open, changed in memory, written once by save.
+-- who holds what never changes: connection, user, partner, most attempts, seq, deadline,
+-- sync (0|1). A record without st is pending, one without upd has not changed since.
+local WHO = '^(%S+) (%S+) (%S+) (%d+) (%d+) (%d+) (%d)$'
 local function op_key(id) return P .. 'op:' .. id end
 
 local function open(id)
-  local list = call('HGETALL', op_key(id))
+  local key = op_key(id)
+  local list = call('HGETALL', key)
   if #list == 0 then return nil end
   local f = {}
   for i = 1, #list, 2 do f[list[i]] = list[i + 1] end
-  local o = {id = id, f = f, new = {}, gone = {}}
-  o.conn, o.user, o.partner, o.max, o.sync = string.match(f.who, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+  local o = {id = id, key = key, f = f}
+  o.conn, o.user, o.partner, o.max, o.seq, o.dl, o.sync = string.match(f.who, WHO)
+  if f.lease and f.lease ~= '' then o.lease = sub(f.lease, 1, 36) end
   return o
 end
 
 local function set(o, k, v)
-  o.f[k], o.new[k], o.gone[k] = v, v, nil
+  o.f[k] = v
+  local new = o.new
+  if not new then
+    new = {}
+    o.new = new
+  end
+  new[#new + 1], new[#new + 2] = k, v
 end
 
 local function unset(o, k)
-  if o.f[k] then o.f[k], o.new[k], o.gone[k] = nil, nil, true end
+  if not o.f[k] then return end
+  o.f[k] = nil
+  o.gone = o.gone or {}
+  o.gone[#o.gone + 1] = k
 end
 
+-- save writes the fields in the order in which they were changed; one that was set and
+-- taken back goes, one that was taken back and set stays.
 local function save(o)
-  local new, gone = {}, {}
-  for k, v in pairs(o.new) do new[#new + 1], new[#new + 2] = k, v end
-  for k in pairs(o.gone) do gone[#gone + 1] = k end
-  if #new > 0 then call('HSET', op_key(o.id), unpack(new)) end
-  if #gone > 0 then call('HDEL', op_key(o.id), unpack(gone)) end
-  o.new, o.gone = {}, {}
+  local new, gone = o.new, o.gone
+  o.new, o.gone = nil, nil
+  if new then call('HSET', o.key, unpack(new)) end
+  if not gone then return end
+  local go = {}
+  for _, k in ipairs(gone) do
+    if o.f[k] == nil then go[#go + 1] = k end
+  end
+  if #go > 0 then call('HDEL', o.key, unpack(go)) end
 end
+
+local function pending(o) return not o.f.st end
+
+-- leased_us is when the lease of an operation was given; the field holds it after the
+-- attempt id, and is empty without a lease.
+local function leased_us(o) return tonumber(sub(o.f.lease, 38)) end
 
 -- view lists the fields of the record, as they are now; what the caller has already
--- is left out.
-local function view(o, all)
-  local out = {}
+-- is left out: the fixed part, and the row that it brought.
+local function view(o, all, row)
+  local out, n = {}, 0
   for k, v in pairs(o.f) do
-    if k ~= 'whole' and (all or k ~= 'doc') then out[#out + 1], out[#out + 2] = k, v end
+    if k ~= 'whole' and k ~= row and (all or k ~= 'doc') then
+      out[n + 1], out[n + 2] = k, v
+      n = n + 2
+    end
   end
   return out
 end
 
 -- Ended records whose events are out lie in pages, many to a key: the page is a part
 -- of the operation id.
-local function page_key(id) return P .. 'page:' .. string.sub(id, 25, 34) end
-local function page_field(bin) return string.sub(bin, 1, 10) .. string.sub(bin, 16, 16) end
+local function page_key(id) return P .. 'page:' .. sub(id, 25, 34) end
+local function page_field(bin) return sub(bin, 1, 10) .. sub(bin, 16, 16) end
 local function paged(id, bin)
   if unlisted then return nil end
   return call('HGET', page_key(id), page_field(bin)) or nil
 end
 
-local function outbox(id, delay) call('ZADD', P .. 'outbox', int(now + delay), id) end
+-- to_page writes a record into its page. The life of a page counts from its last
+-- record, give or take the hour that it is longer.
+local function to_page(id, bin, whole, ttl)
+  local key = page_key(id)
+  ttl = tonumber(ttl)
+  call('HSET', key, page_field(bin), whole)
+  if call('TTL', key) < ttl then call('EXPIRE', key, ttl + 3600) end
+end
+
+local function outbox(id, delay) call('ZADD', N.outbox, now + delay, id) end
