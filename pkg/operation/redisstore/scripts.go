@@ -116,10 +116,11 @@ func unknown(err error) bool {
 	return strings.HasPrefix(text, "NOSCRIPT") || strings.HasPrefix(text, "ERR Function not found") || noFunctions(err)
 }
 
-// noFunctions says that the server has no such command: it is older than Redis 7, or
-// another that speaks its protocol.
+// noFunctions says that there are none for us: the server is older than Redis 7, or
+// another that speaks its protocol, or the account may not use them.
 func noFunctions(err error) bool {
-	return strings.HasPrefix(strings.ToLower(err.Error()), "err unknown command")
+	text := strings.ToLower(err.Error())
+	return strings.HasPrefix(text, "err unknown command") || strings.HasPrefix(text, "noperm")
 }
 
 // load puts the library into Redis, or into each node of a cluster; where there are no
