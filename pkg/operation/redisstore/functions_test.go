@@ -1,0 +1,70 @@
+package redisstore_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/testenv"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+// trip takes one operation from accept to its end.
+func (f *fixture) trip() {
+	f.t.Helper()
+	a := f.accepted(uuid.New())
+	f.accept(a)
+	leases := f.next(1).Leases
+	require.Len(f.t, leases, 1)
+	rec := f.record(leases[0], succeed)
+	require.Equal(f.t, operation.Succeeded, rec.Operation.Status)
+	require.NoError(f.t, ackAll(f.t.Context(), f.store, rec.Record))
+	require.Equal(f.t, rec.Operation, f.get(a.ID))
+}
+
+func (f *fixture) libraries() []string {
+	f.t.Helper()
+	list, err := f.rdb.Do(f.t.Context(), "FUNCTION", "LIST").Slice()
+	require.NoError(f.t, err)
+	var names []string
+	for _, one := range list {
+		names = append(names, one.(map[any]any)["library_name"].(string))
+	}
+	return names
+}
+
+// TestFunctions_AreLoadedWhereTheyAreMissing empties the server between two steps, and
+// leaves it a library of another version.
+func TestFunctions_AreLoadedWhereTheyAreMissing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testenv.Redis(t), redisstore.Config{})
+	f.trip()
+	names := f.libraries()
+	require.Len(t, names, 1)
+	require.True(t, strings.HasPrefix(names[0], "writeback_"), names[0])
+	require.NoError(t, f.rdb.FunctionFlush(t.Context()).Err())
+	other := "#!lua name=writeback_other\nredis.register_function('writeback_other_accept', function() return redis.error_reply('another version') end)"
+	require.NoError(t, f.rdb.FunctionLoad(t.Context(), other).Err())
+	f.trip()
+	require.ElementsMatch(t, []string{"writeback_other", names[0]}, f.libraries())
+}
+
+// TestFunctions_ServerWithoutThem runs the same text as scripts.
+func TestFunctions_ServerWithoutThem(t *testing.T) {
+	t.Parallel()
+	p := testenv.StartRedis(t, "--rename-command", "FUNCTION", "", "--rename-command", "FCALL", "")
+	newFixture(t, p.URL(), redisstore.Config{}).trip()
+}
+
+// TestFunctions_AccountWithoutThem has an account that may only run scripts.
+func TestFunctions_AccountWithoutThem(t *testing.T) {
+	t.Parallel()
+	url := testenv.Redis(t)
+	admin := newFixture(t, url, redisstore.Config{})
+	require.NoError(t, admin.rdb.Do(t.Context(), "ACL", "SETUSER", "limited", "on", ">pw", "~*", "+@all", "-function", "-fcall").Err())
+	newFixture(t, strings.Replace(url, "redis://", "redis://limited:pw@", 1), redisstore.Config{}).trip()
+	require.Empty(t, admin.libraries())
+}
