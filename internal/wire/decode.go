@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
@@ -62,9 +63,10 @@ func decodeUser(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWrite
 	if err := precheck(body); err != nil {
 		return UserWrite{}, err
 	}
-	// Given a bytes.Buffer the decoder parses in place, without a copy.
+	dec, free := decoderOf(body)
+	defer free()
 	d := userDecoder{
-		dec:    jsontext.NewDecoder(bytes.NewBuffer(body)),
+		dec:    dec,
 		strict: opt.Strict, element: element,
 		out: UserWrite{Changes: make(operation.Changes, 8)},
 	}
@@ -82,6 +84,21 @@ func decodeUser(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWrite
 		return UserWrite{}, badRequest("there is something after the JSON object")
 	}
 	return d.finish()
+}
+
+// decoders are parsers at rest: the names of an object that a parser has room for cost
+// more than the parsing.
+var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
+
+// decoderOf gives a parser of the body, to be freed.
+func decoderOf(body []byte) (dec *jsontext.Decoder, free func()) {
+	dec, _ = decoders.Get().(*jsontext.Decoder)
+	// Given a bytes.Buffer the decoder parses in place, without a copy.
+	dec.Reset(bytes.NewBuffer(body))
+	return dec, func() {
+		dec.Reset(bytes.NewBuffer(nil)) // the body is not kept
+		decoders.Put(dec)
+	}
 }
 
 // userDecoder collects the changes and the faults of one body.

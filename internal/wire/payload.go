@@ -14,13 +14,18 @@ import (
 // same for every spelling of the same changes.
 func Payload(c operation.Changes) json.RawMessage {
 	out := append(make([]byte, 0, 256), '{')
-	parent := ""
+	parent, left := "", len(c)
 	// The children of a parent stand together in the table; see the test.
-	for _, spec := range operation.UserFields {
+	for i := range operation.UserFields {
+		if left == 0 {
+			break
+		}
+		spec := &operation.UserFields[i]
 		v, ok := c[spec.Name]
 		if !ok {
 			continue
 		}
+		left--
 		if parent != spec.Parent {
 			if parent != "" {
 				out = append(out, '}')
@@ -46,6 +51,9 @@ func appendName(b []byte, name string) []byte {
 }
 
 func appendValue(b []byte, v operation.Value) []byte {
+	if text := v.Text(); text != "" {
+		return appendText(b, text)
+	}
 	switch x := v.Any().(type) {
 	case string:
 		return appendText(b, x)

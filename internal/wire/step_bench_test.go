@@ -1,7 +1,6 @@
 package wire_test
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,9 +40,10 @@ func BenchmarkStepView(b *testing.B) {
 		Version: operation.Version, ConnectionID: in.ConnectionID, Provider: "samsara", Resource: operation.ResourceUser,
 		SourceID: "494100", Type: operation.Update, Changes: in.Changes,
 	}, Status: operation.Pending}
+	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := json.Marshal(wire.WriteView(op)); err != nil {
+		if buf, err = wire.AppendJSON(buf[:0], wire.WriteView(op)); err != nil {
 			b.Fatal(err)
 		}
 	}
