@@ -2,8 +2,8 @@ package httpapi
 
 import (
 	"context"
-	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,8 +38,14 @@ func (s *server) admitted(next handler) handler {
 // showBudget sets the fields of draft-ietf-httpapi-ratelimit-headers.
 func showBudget(w http.ResponseWriter, budget admission.Budget) {
 	h := w.Header()
-	h.Set("RateLimit-Policy", fmt.Sprintf(`"partner";q=%d;w=%d`, budget.Quota, wholeSeconds(budget.Window)))
-	h.Set("RateLimit", fmt.Sprintf(`"partner";r=%d;t=%d`, budget.Left, wholeSeconds(budget.Full)))
+	h["Ratelimit-Policy"] = []string{partnerField(";q=", budget.Quota, ";w=", budget.Window)}
+	h["Ratelimit"] = []string{partnerField(";r=", budget.Left, ";t=", budget.Full)}
+}
+
+// partnerField is a number of writes and a time of the partner's budget.
+func partnerField(name string, writes int, while string, d time.Duration) string {
+	b := strconv.AppendInt(append(append(make([]byte, 0, 40), `"partner"`...), name...), int64(writes), 10)
+	return string(strconv.AppendInt(append(b, while...), int64(wholeSeconds(d)), 10))
 }
 
 // wholeSeconds rounds up.

@@ -175,7 +175,7 @@ func newLimitedAPI(t *testing.T, cfg Config, limits admission.Config) *api {
 	return a
 }
 
-func (a *api) deps(t *testing.T) Deps {
+func (a *api) deps(t testing.TB) Deps {
 	t.Helper()
 	providers, err := tsp.NewRegistry(
 		creator{provider{tsp.Description{

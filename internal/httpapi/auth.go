@@ -14,36 +14,34 @@ import (
 	"writeback/pkg/operation"
 )
 
-// verifier checks a bearer token. An error is auth.ErrInvalid or auth.ErrExpired
+// verifier checks a bearer token, and bounds by itself how long it waits for keys. An
+// error is auth.ErrInvalid or auth.ErrExpired
 // for a token that is not good, auth.ErrUnavailable if that cannot be told now.
 type verifier interface {
 	Verify(ctx context.Context, token string) (auth.Principal, error)
 }
 
-type principalKey struct{}
-
 // principalOf gives who is calling; on a route behind authorize there is one.
 func principalOf(ctx context.Context) auth.Principal {
-	p, _ := ctx.Value(principalKey{}).(auth.Principal)
-	return p
+	return trailOf(ctx).principal
 }
 
 // authorize lets a request through whose token is good and has every scope of
 // the route.
 func (s *server) authorize(route wire.Route, next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		token, given := bearer(r.Header.Values("Authorization"))
+		token, given := bearer(r.Header["Authorization"])
 		if !given {
 			s.meters.rejected.Add(r.Context(), 1, metrics.TokenMissing)
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			return &operation.Error{Code: operation.CodeUnauthorized, Message: "a bearer token is required"}
 		}
-		principal, err := s.verify(r.Context(), token)
+		principal, err := s.deps.Verifier.Verify(r.Context(), token)
 		if err != nil {
 			s.meters.rejected.Add(r.Context(), 1, rejection(err))
 			return denied(w, err)
 		}
-		trailOf(r.Context()).partner = principal.PartnerID
+		trailOf(r.Context()).principal = principal
 		for _, scope := range route.Scopes {
 			if !principal.Has(scope) {
 				s.meters.rejected.Add(r.Context(), 1, metrics.TokenScope)
@@ -55,7 +53,7 @@ func (s *server) authorize(route wire.Route, next handler) handler {
 				}
 			}
 		}
-		return next(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, principal)))
+		return next(w, r)
 	}
 }
 
@@ -88,12 +86,6 @@ func denied(w http.ResponseWriter, err error) error {
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 	return &operation.Error{Code: operation.CodeUnauthorized, Message: message}
-}
-
-func (s *server) verify(ctx context.Context, token string) (auth.Principal, error) {
-	ctx, cancel := s.deadline(ctx, s.cfg.Timeout)
-	defer cancel()
-	return s.deps.Verifier.Verify(ctx, token)
 }
 
 // bearer takes the token out of the one Authorization header. Another scheme

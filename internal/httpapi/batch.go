@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/propagation"
 
 	"writeback/internal/wire"
 	"writeback/pkg/operation"
@@ -95,8 +94,7 @@ func (s *server) newBatch(r *http.Request, elements [][]byte) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	trace := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(r.Context(), trace)
+	parent, state := carried(r.Context())
 	b := &batch{results: make([]wire.BatchResult, len(elements)), limits: map[uuid.UUID]tsp.Limits{}}
 	for i, raw := range elements {
 		in, a, limits, err := s.element(r, raw)
@@ -108,7 +106,7 @@ func (s *server) newBatch(r *http.Request, elements [][]byte) (*batch, error) {
 			continue
 		}
 		a.Key = elementKey(r, a.PartnerID, in, raw, key, i)
-		a.TraceParent, a.TraceState = trace["traceparent"], trace["tracestate"]
+		a.TraceParent, a.TraceState = parent, state
 		b.all, b.places, b.own = append(b.all, a), append(b.places, i), append(b.own, in.Key != "")
 		b.limits[a.ConnectionID] = limits
 	}

@@ -54,7 +54,14 @@ func (s *server) retryOperation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	op, err := s.submit(w, r, a, limits, placeURL(failed)+"/retry", nil)
+	key, err := requestKey(r)
+	if err != nil {
+		return err
+	}
+	if key != "" {
+		a.Key = hashedKey(r, key, a.PartnerID, placeURL(failed)+"/retry", nil)
+	}
+	op, err := s.submit(w, r, a, limits)
 	if err != nil {
 		return err
 	}

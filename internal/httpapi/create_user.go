@@ -16,10 +16,12 @@ const createPath = "/v2/telematics/users"
 
 // createUser accepts a new user the way that updateUser accepts a write to one.
 func (s *server) createUser(w http.ResponseWriter, r *http.Request) error {
-	return s.writeUser(w, r, writing{
-		decode: s.decodeCreate, resolve: s.resolveCreate,
-		path: func(write) string { return createPath },
-	})
+	return s.writeUser(w, r, create)
+}
+
+var create = writing{
+	decode: (*server).decodeCreate, resolve: (*server).resolveCreate,
+	path: func(write) string { return createPath },
 }
 
 // resolveCreate finds the connection and refuses a user that cannot be made there.

@@ -56,9 +56,11 @@ func (s *server) decodeWrite(
 func join(errs ...error) error {
 	var joined *operation.Error
 	for _, err := range errs {
+		if err == nil {
+			continue
+		}
 		var invalid *operation.Error
 		switch {
-		case err == nil:
 		case !errors.As(err, &invalid) || invalid.Code != operation.CodeInvalid:
 			return err
 		case joined == nil:
@@ -77,6 +79,9 @@ func join(errs ...error) error {
 // query reads the query, and refuses one that net/url would drop parts of: a
 // filter that is lost in silence selects too much.
 func query(r *http.Request) (url.Values, error) {
+	if r.URL.RawQuery == "" {
+		return url.Values{}, nil
+	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "the query is not well-formed")
@@ -126,6 +131,7 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request, most int64) ([
 	if r.ContentLength <= most {
 		body, err = io.ReadAll(io.LimitReader(r.Body, most+1))
 	}
+	trailOf(r.Context()).read = len(body)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")

@@ -1,14 +1,13 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"writeback/internal/wire"
@@ -101,6 +100,13 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, e *o
 	s.write(w, r, status, wire.ErrorBody(status, e))
 }
 
+// answers are the buffers of answers that went out; see maxKept.
+var answers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxKept is up to how many bytes a buffer is kept for another answer: what a full page
+// needs.
+const maxKept = 1 << 20
+
 // write answers with JSON. A body that cannot be written is only logged: the
 // status has gone out.
 func (s *server) write(w http.ResponseWriter, r *http.Request, status int, body any) {
@@ -109,23 +115,30 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, status int, body 
 
 // writeAll answers with JSON values, each on a line.
 func writeAll[T any](s *server, w http.ResponseWriter, r *http.Request, status int, media string, values []T) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
+	kept, _ := answers.Get().(*[]byte)
+	text := (*kept)[:0]
+	defer func() {
+		if *kept = text; cap(text) <= maxKept {
+			answers.Put(kept)
+		}
+	}()
 	for _, v := range values {
-		if err := enc.Encode(v); err != nil {
+		var err error
+		if text, err = wire.AppendJSON(text, v); err != nil {
 			s.log.LogAttrs(r.Context(), slog.LevelError, "an answer could not be encoded", s.cause(r.Context(), err)...)
 			status, media = http.StatusInternalServerError, wire.MediaJSON
-			buf.Reset()
-			buf.WriteString(`{"message":"Internal Server Error"}` + "\n")
+			text = append(text[:0], `{"message":"Internal Server Error"}`+"\n"...)
 			break
 		}
+		text = append(text, '\n')
 	}
 	h := w.Header()
-	h.Set("Content-Type", media)
-	h.Set("Content-Length", strconv.Itoa(buf.Len()))
+	if h["Content-Type"] = jsonType; media != wire.MediaJSON {
+		h.Set("Content-Type", media)
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(text))}
 	w.WriteHeader(status)
-	if _, err := w.Write(buf.Bytes()); err != nil {
+	if _, err := w.Write(text); err != nil {
 		s.log.LogAttrs(r.Context(), slog.LevelDebug, "an answer was not taken", s.cause(r.Context(), err)...)
 	}
 }

@@ -16,12 +16,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-	noopmetric "go.opentelemetry.io/otel/metric/noop"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"writeback/internal/directory"
@@ -135,9 +132,12 @@ type server struct {
 	cfg    Config
 	log    *slog.Logger
 	now    func() time.Time
-	mux    *http.ServeMux
-	meters meters
-	ids    operation.IDs
+	tracer trace.Tracer
+	// mux has the routes and one for all else; known has the routes only, and is asked
+	// which methods a path takes.
+	mux, known *http.ServeMux
+	meters     meters
+	ids        operation.IDs
 }
 
 // New makes the handler of the whole public API. It is an error if a part is
@@ -146,18 +146,14 @@ func New(deps Deps, cfg Config) (http.Handler, error) {
 	if err := deps.check(); err != nil {
 		return nil, err
 	}
-	s := &server{deps: deps, cfg: cfg.withDefaults(), log: deps.Log, mux: http.NewServeMux()}
+	s := &server{deps: deps, cfg: cfg.withDefaults(), log: deps.Log, mux: http.NewServeMux(), known: http.NewServeMux()}
 	s.now = s.cfg.Now
+	s.tracer = s.cfg.Tracer.Tracer("writeback/httpapi")
 	s.meters = newMeters(s.cfg.Meter)
 	if err := s.register(wire.Routes(), s.handlers()); err != nil {
 		return nil, err
 	}
-	return addressHidden(otelhttp.NewHandler(addressShown(s.observe(http.HandlerFunc(s.dispatch))), unmatched,
-		otelhttp.WithTracerProvider(s.cfg.Tracer),
-		otelhttp.WithMeterProvider(noopmetric.NewMeterProvider()),
-		otelhttp.WithPropagators(propagation.TraceContext{}),
-		otelhttp.WithSpanNameFormatter(func(string, *http.Request) string { return unmatched }),
-	)), nil
+	return s, nil
 }
 
 func (d Deps) check() error {
@@ -256,17 +252,22 @@ func (s *server) register(routes []wire.Route, handlers map[string]handler) erro
 	}
 	s.handle(http.MethodGet, "/openapi.json", s.static("application/json", "", wire.OpenAPI()))
 	s.handle(http.MethodGet, "/docs", s.static("text/html; charset=utf-8", docsPolicy, wire.DocsPage()))
+	s.mux.HandleFunc("/", s.nowhere)
 	return errors.Join(errs...)
 }
 
 // handle registers one route: it names the span and the trail after the pattern
 // and renders what the handler returns.
 func (s *server) handle(verb, pattern string, h handler) {
-	s.mux.HandleFunc(verb+" "+pattern, func(w http.ResponseWriter, r *http.Request) {
-		trailOf(r.Context()).route = pattern
-		span := trace.SpanFromContext(r.Context())
-		span.SetName(verb + " " + pattern)
-		span.SetAttributes(attribute.String("http.route", pattern))
+	name, route := verb+" "+pattern, attribute.String("http.route", pattern)
+	s.known.Handle(name, http.NotFoundHandler())
+	s.mux.HandleFunc(name, func(w http.ResponseWriter, r *http.Request) {
+		t := trailOf(r.Context())
+		t.route = pattern
+		if t.span.IsRecording() {
+			t.span.SetName(name)
+			t.span.SetAttributes(route)
+		}
 		if err := h(w, r); err != nil {
 			s.fail(w, r, err)
 		}
@@ -276,17 +277,18 @@ func (s *server) handle(verb, pattern string, h handler) {
 // dispatch finds the route. Unknown paths, wrong methods and paths that are not
 // clean are refused in the contract's own shape; nothing is redirected.
 func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
-	if escaped := r.URL.EscapedPath(); escaped != path.Clean("/"+escaped) {
+	if escaped := r.URL.EscapedPath(); escaped == "" || escaped[0] != '/' || escaped != path.Clean(escaped) {
 		s.fail(w, r, refuse(http.StatusNotFound, "there is nothing at this path"))
 		return
 	}
-	known, pattern := s.mux.Handler(r)
-	if pattern != "" {
-		s.mux.ServeHTTP(w, r)
-		return
-	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// nowhere answers what no route takes: ServeMux knows what the path would take.
+func (s *server) nowhere(w http.ResponseWriter, r *http.Request) {
+	refuses, _ := s.known.Handler(r)
 	probe := &headerProbe{header: http.Header{}}
-	known.ServeHTTP(probe, r)
+	refuses.ServeHTTP(probe, r)
 	if allow := probe.header.Get("Allow"); allow != "" {
 		w.Header().Set("Allow", allow)
 		s.fail(w, r, refuse(http.StatusMethodNotAllowed, "this path takes %s", allow))

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,24 +15,19 @@ import (
 
 const idempotencyHeader = "Idempotency-Key"
 
-// idempotencyKey hashes the caller's key with the partner, method and path it is
-// good for, and the query and body it stands for. Nil without the header. The
-// path is the canonical one, so that an id in capitals is the same path. The
-// clear key goes no further than here.
-func idempotencyKey(r *http.Request, partner uuid.UUID, path string, body []byte) (*operation.Key, error) {
-	key, err := requestKey(r)
-	if err != nil || key == "" {
-		return nil, err
-	}
+// hashedKey is a caller's key with the partner, method and path it is good for, and the
+// query and body it stands for. The path is the canonical one, so that an id in capitals
+// is the same path. The clear key goes no further than here.
+func hashedKey(r *http.Request, key string, partner uuid.UUID, path string, body []byte) *operation.Key {
 	return &operation.Key{
 		Scope:       digest(partner.String(), r.Method, path, key),
 		Fingerprint: digest(r.URL.Query().Encode(), string(body)),
-	}, nil
+	}
 }
 
 // requestKey reads the header. Empty: it is not there.
 func requestKey(r *http.Request) (string, error) {
-	values := r.Header.Values(idempotencyHeader)
+	values := r.Header[idempotencyHeader]
 	if len(values) == 0 {
 		return "", nil
 	}
@@ -90,9 +84,10 @@ func replayed(w http.ResponseWriter, op operation.Operation) error {
 
 // digest hashes the parts with their lengths, so that no two lists collide.
 func digest(parts ...string) string {
-	h := sha256.New()
+	var text []byte
 	for _, part := range parts {
-		_, _ = io.WriteString(h, strconv.Itoa(len(part))+":"+part)
+		text = append(append(strconv.AppendInt(text, int64(len(part)), 10), ':'), part...)
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }

@@ -35,7 +35,7 @@ func (m meters) answered(ctx context.Context, r *http.Request, route string, sta
 	if status >= http.StatusInternalServerError {
 		fault = code
 	}
-	m.duration.Record(ctx, took.Seconds(), method(r), route, code, scheme(r), fault)
+	m.duration.Record(ctx, took.Seconds(), method(r.Method), route, code, scheme(r), fault)
 }
 
 // taken counts an operation that was accepted, or had been under the same key.

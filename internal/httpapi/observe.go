@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"writeback/internal/auth"
 	"writeback/internal/wire"
 )
 
@@ -25,11 +25,16 @@ const maxRequestID = 128
 // trail is what a request leaves behind for its one log line. The steps of the
 // request fill it in; it is used by one goroutine.
 type trail struct {
-	requestID  string
-	route      string
-	partner    uuid.UUID
+	requestID string
+	route     string
+	// span is the request's.
+	span trace.Span
+	// principal is who calls. Zero: nobody, or nobody knows yet.
+	principal  auth.Principal
 	operation  uuid.UUID
 	connection uuid.UUID
+	// read is how many bytes of a body were read.
+	read int
 	// batch counts the elements of a request that has several. Nil: it has not.
 	batch *counts
 	// code is the class of the refusal. Empty: none.
@@ -45,24 +50,7 @@ type namedID struct {
 }
 
 func (t *trail) ids() [3]namedID {
-	return [3]namedID{{"partner_id", t.partner}, {"operation_id", t.operation}, {"connection_id", t.connection}}
-}
-
-// mark puts the ids on the request's span.
-func (t *trail) mark(span trace.Span) {
-	if !span.IsRecording() {
-		return
-	}
-	span.SetAttributes(attribute.String("writeback.request_id", t.requestID))
-	for _, id := range t.ids() {
-		if id.value != uuid.Nil {
-			span.SetAttributes(attribute.String("writeback."+id.key, id.value.String()))
-		}
-	}
-	if b := t.batch; b != nil {
-		span.SetAttributes(attribute.Int("writeback.batch.elements", b.elements), attribute.Int("writeback.batch.accepted", b.accepted),
-			attribute.Int("writeback.batch.replayed", b.replayed), attribute.Int("writeback.batch.refused", b.refused))
-	}
+	return [3]namedID{{"partner_id", t.principal.PartnerID}, {"operation_id", t.operation}, {"connection_id", t.connection}}
 }
 
 type trailKey struct{}
@@ -72,36 +60,46 @@ func trailOf(ctx context.Context) *trail {
 	if t, ok := ctx.Value(trailKey{}).(*trail); ok {
 		return t
 	}
-	return &trail{route: unmatched}
+	return &trail{route: unmatched, span: trace.SpanFromContext(ctx)}
 }
 
-// observe gives every request its id, its headers, its trail, its log line and
-// its metric, and keeps a panic inside the request.
-func (s *server) observe(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := s.now()
-		t := &trail{requestID: requestID(r), route: unmatched}
-		rec := &recorder{ResponseWriter: w}
-		h := rec.Header()
-		h.Set("X-Request-Id", t.requestID)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h.Set("Cache-Control", "no-store")
-		if sc := trace.SpanContextFromContext(r.Context()); sc.HasTraceID() {
-			h.Set(wire.HeaderTraceID, sc.TraceID().String())
-		}
-		s.meters.active.Add(r.Context(), 1, method(r), scheme(r))
-		defer s.meters.active.Add(r.Context(), -1, method(r), scheme(r))
-		r = r.WithContext(context.WithValue(r.Context(), trailKey{}, t))
-		defer func() { s.report(r, t, rec.status, s.now().Sub(start)) }()
-		s.guard(rec, r, next)
-	})
+// Header values of every answer. They are shared: nobody changes them in place.
+var (
+	noSniff    = []string{"nosniff"}
+	noReferrer = []string{"no-referrer"}
+	noContent  = []string{"default-src 'none'; frame-ancestors 'none'"}
+	noStore    = []string{"no-store"}
+	jsonType   = []string{wire.MediaJSON}
+)
+
+// ServeHTTP gives every request its id, its headers, its span, its trail, its log line
+// and its metric, and keeps a panic inside the request.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := s.now()
+	ctx, span := s.begin(r)
+	defer span.End()
+	t := &trail{requestID: requestID(r), route: unmatched, span: span}
+	rec := &recorder{ResponseWriter: w}
+	h := rec.Header()
+	h["X-Request-Id"] = []string{t.requestID}
+	h["X-Content-Type-Options"] = noSniff
+	h["Referrer-Policy"] = noReferrer
+	h["Content-Security-Policy"] = noContent
+	h["Cache-Control"] = noStore
+	if id := span.SpanContext().TraceID(); id.IsValid() {
+		h[wire.HeaderTraceID] = []string{id.String()}
+	}
+	verb, scheme := method(r.Method), scheme(r)
+	s.meters.active.Add(1, verb, scheme)
+	defer s.meters.active.Add(-1, verb, scheme)
+	r = r.WithContext(context.WithValue(ctx, trailKey{}, t))
+	defer func() { s.report(r, t, rec, s.now().Sub(start)) }()
+	s.guard(rec, r)
 }
 
 // guard turns a panic into an answer of 500. If the answer has begun there is
 // nothing true left to say, and the connection is cut.
-func (s *server) guard(w *recorder, r *http.Request, next http.Handler) {
+func (s *server) guard(w *recorder, r *http.Request) {
 	defer func() {
 		p := recover()
 		if p == nil {
@@ -120,25 +118,36 @@ func (s *server) guard(w *recorder, r *http.Request, next http.Handler) {
 		}
 		s.render(w, r, http.StatusInternalServerError, errInternal)
 	}()
-	next.ServeHTTP(w, r)
+	s.dispatch(w, r)
 }
 
 // report writes the one line of a request and counts it. It names nothing that
 // the caller wrote but the request id: no path, query, body or token.
-func (s *server) report(r *http.Request, t *trail, status int, took time.Duration) {
+func (s *server) report(r *http.Request, t *trail, answer *recorder, took time.Duration) {
+	status := answer.status
 	if status == 0 {
 		status = http.StatusOK
 	}
 	ctx := context.WithoutCancel(r.Context())
 	s.meters.answered(ctx, r, t.route, status, took)
-	t.mark(trace.SpanFromContext(ctx))
-	attrs := []slog.Attr{
-		slog.String("method", method(r)),
+	t.finish(status, answer.written)
+	level := slog.LevelInfo
+	if status >= http.StatusInternalServerError && status != http.StatusBadGateway {
+		level = slog.LevelError
+	}
+	if s.log.Enabled(ctx, level) {
+		s.log.LogAttrs(ctx, level, "request", t.line(r, status, took)...)
+	}
+}
+
+// line are the fields of the request's log line.
+func (t *trail) line(r *http.Request, status int, took time.Duration) []slog.Attr {
+	attrs := append(make([]slog.Attr, 0, 14),
+		slog.String("method", method(r.Method)),
 		slog.String("route", t.route),
 		slog.Int("status", status),
 		slog.Duration("duration", took),
-		slog.String("request_id", t.requestID),
-	}
+		slog.String("request_id", t.requestID))
 	for _, id := range t.ids() {
 		if id.value != uuid.Nil {
 			attrs = append(attrs, slog.String(id.key, id.value.String()))
@@ -154,19 +163,15 @@ func (s *server) report(r *http.Request, t *trail, status int, took time.Duratio
 	if t.cause != "" {
 		attrs = append(attrs, slog.String("cause", t.cause))
 	}
-	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError && status != http.StatusBadGateway {
-		level = slog.LevelError
-	}
-	s.log.LogAttrs(ctx, level, "request", attrs...)
+	return attrs
 }
 
-// method is the request's method, from a closed set.
-func method(r *http.Request) string {
-	switch r.Method {
+// method is a request's method, from a closed set.
+func method(verb string) string {
+	switch verb {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
 		http.MethodDelete, http.MethodOptions:
-		return r.Method
+		return verb
 	}
 	return "_OTHER"
 }
@@ -192,10 +197,11 @@ func plain(s string) bool {
 	return true
 }
 
-// recorder remembers the status that went out.
+// recorder remembers the status that went out, and how many bytes after it.
 type recorder struct {
 	http.ResponseWriter
-	status int
+	status  int
+	written int64
 }
 
 // WriteHeader notes the first final status.
@@ -211,7 +217,9 @@ func (r *recorder) Write(b []byte) (int, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
-	return r.ResponseWriter.Write(b)
+	n, err := r.ResponseWriter.Write(b)
+	r.written += int64(n)
+	return n, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.

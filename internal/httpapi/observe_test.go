@@ -37,13 +37,14 @@ func TestNew_Faults(t *testing.T) {
 		_, err := New(deps, Config{})
 		require.ErrorContains(t, err, "Deps."+name)
 	}
-	s := &server{cfg: Config{}.withDefaults(), mux: http.NewServeMux()}
+	s := &server{cfg: Config{}.withDefaults()}
+	s.mux, s.known = http.NewServeMux(), http.NewServeMux()
 	none := func(http.ResponseWriter, *http.Request) error { return nil }
 	route := wire.Route{Method: http.MethodGet, Path: "/here", OperationID: "here"}
 	require.ErrorContains(t, s.register([]wire.Route{route}, nil), `route "here" has no handler`)
-	s.mux = http.NewServeMux()
+	s.mux, s.known = http.NewServeMux(), http.NewServeMux()
 	require.ErrorContains(t, s.register(nil, map[string]handler{"there": none}), `handler "there" has no route`)
-	s.mux = http.NewServeMux()
+	s.mux, s.known = http.NewServeMux(), http.NewServeMux()
 	require.NoError(t, s.register([]wire.Route{route}, map[string]handler{"here": none}))
 }
 
@@ -124,6 +125,52 @@ func TestObserve_Durations(t *testing.T) {
 		"/v2/telematics/users 200": 1, "/v2/telematics/users/{user_id} 200": 1, "/v2/telematics/users/{user_id} 404": 1,
 		"unmatched 404": 2,
 	}, seen())
+}
+
+// TestObserve_Active: a request is under way until its answer has gone out, also one
+// whose caller has left.
+func TestObserve_Active(t *testing.T) {
+	t.Parallel()
+	reader := sdkmetric.NewManualReader()
+	api := newAPI(t, Config{Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
+	active := func() (n int64) {
+		var data metricdata.ResourceMetrics
+		require.NoError(t, reader.Collect(t.Context(), &data))
+		for _, scope := range data.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				if m.Name != "http.server.active_requests" {
+					continue
+				}
+				require.Equal(t, "{request}", m.Unit)
+				require.False(t, m.Data.(metricdata.Sum[int64]).IsMonotonic)
+				for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+					verb, _ := p.Attributes.Value("http.request.method")
+					require.Equal(t, "PATCH", verb.AsString())
+					n += p.Value
+				}
+			}
+		}
+		return n
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	var during int64
+	api.memory.onAccept = func(inside context.Context) {
+		during = active()
+		leave()
+		<-inside.Done()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPatch, api.url+usersPath+userOne.String(),
+		strings.NewReader(`{"connection_id":"`+connOne.String()+`","notes":"x"}`))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+token(partnerOne))
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := api.client.Do(req)
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	require.ErrorIs(t, err, context.Canceled)
+	require.Eventually(t, func() bool { return active() == 0 }, 5*time.Second, time.Millisecond)
+	require.EqualValues(t, 1, during)
 }
 
 func TestObserve_RequestID(t *testing.T) {

@@ -2,43 +2,139 @@ package httpapi
 
 import (
 	"context"
+	"net"
 	"net/http"
-	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 )
 
-type shownKey struct{}
+// serverKind is what every span here is started with.
+var serverKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 
-// shown is what a caller may have written anything into.
-type shown struct {
-	url   *url.URL
-	agent string
+// begin starts the span of a request, in the trace that the caller names. It has no name
+// before there is a route, and no path, query or agent at all: a caller may have written
+// anything into them.
+func (s *server) begin(r *http.Request) (context.Context, trace.Span) {
+	ctx := r.Context()
+	if r.Header["Traceparent"] != nil {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
+	}
+	ctx, span := s.tracer.Start(ctx, unmatched, serverKind...)
+	if span.IsRecording() {
+		span.SetAttributes(asked(r)...)
+	}
+	return ctx, span // ServeHTTP ends it
 }
 
-// addressHidden takes path, query and agent off a request before its span is made,
-// and keeps them in the context: a span holds them as they came. The route that is
-// found later says what the span needs.
-func addressHidden(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		held := shown{url: r.URL, agent: r.Header.Get("User-Agent")}
-		bare := r.WithContext(context.WithValue(r.Context(), shownKey{}, held))
-		bare.URL = &url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host}
-		bare.Header = r.Header.Clone()
-		bare.Header.Del("User-Agent")
-		next.ServeHTTP(w, bare)
-	})
+// carried is the trace context of the request, for an operation's record.
+func carried(ctx context.Context) (parent, state string) {
+	var c carrier
+	propagation.TraceContext{}.Inject(ctx, &c)
+	return c.parent, c.state
 }
 
-// addressShown puts back what addressHidden took.
-func addressShown(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if held, ok := r.Context().Value(shownKey{}).(shown); ok {
-			whole := r.WithContext(r.Context())
-			whole.URL = held.url
-			if held.agent != "" {
-				whole.Header.Set("User-Agent", held.agent)
-			}
-			r = whole
+// carrier holds a W3C trace context.
+type carrier struct{ parent, state string }
+
+// Get is for the other direction.
+func (c *carrier) Get(string) string { return "" }
+
+// Keys is for the other direction.
+func (c *carrier) Keys() []string { return nil }
+
+// Set takes a header.
+func (c *carrier) Set(key, value string) {
+	switch key {
+	case "traceparent":
+		c.parent = value
+	case "tracestate":
+		c.state = value
+	}
+}
+
+// asked are the attributes of a request by the conventions for HTTP servers.
+func asked(r *http.Request) []attribute.KeyValue {
+	out := make([]attribute.KeyValue, 0, 9)
+	verb := standardMethod(r)
+	if out = append(out, semconv.HTTPRequestMethodKey.String(verb), semconv.URLScheme(scheme(r))); verb != r.Method {
+		out = append(out, semconv.HTTPRequestMethodOriginal(r.Method))
+	}
+	if _, version, ok := strings.Cut(r.Proto, "/"); ok {
+		out = append(out, semconv.NetworkProtocolVersion(version))
+	}
+	host, port := hostPort(r.Host)
+	out = append(out, semconv.ServerAddress(host))
+	if usual := map[string]int{"http": 80, "https": 443}[scheme(r)]; port > 0 && port != usual {
+		out = append(out, semconv.ServerPort(port))
+	}
+	peer, port := hostPort(r.RemoteAddr)
+	if peer != "" {
+		out = append(out, semconv.NetworkPeerAddress(peer))
+		if port > 0 {
+			out = append(out, semconv.NetworkPeerPort(port))
 		}
-		next.ServeHTTP(w, r)
-	})
+	}
+	if first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ","); first != "" {
+		peer = first
+	}
+	if peer != "" {
+		out = append(out, semconv.ClientAddress(peer))
+	}
+	return out
+}
+
+// standardMethod is the method as the conventions have it.
+func standardMethod(r *http.Request) string {
+	switch verb := strings.ToUpper(r.Method); verb {
+	case http.MethodConnect, http.MethodTrace:
+		return verb
+	default:
+		return method(verb)
+	}
+}
+
+// hostPort splits an address. Zero: it has no port.
+func hostPort(address string) (host string, port int) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		if inner, ok := strings.CutPrefix(address, "["); ok {
+			return strings.TrimSuffix(inner, "]"), 0
+		}
+		return address, 0
+	}
+	port, _ = strconv.Atoi(text)
+	return host, port
+}
+
+// finish puts the answer and the ids on the request's span.
+func (t *trail) finish(status int, written int64) {
+	if !t.span.IsRecording() {
+		return
+	}
+	if status >= http.StatusInternalServerError {
+		t.span.SetStatus(codes.Error, "")
+	}
+	t.span.SetAttributes(semconv.HTTPResponseStatusCode(status), attribute.String("writeback.request_id", t.requestID))
+	if t.read > 0 {
+		t.span.SetAttributes(semconv.HTTPRequestBodySize(t.read))
+	}
+	if written > 0 {
+		t.span.SetAttributes(semconv.HTTPResponseBodySize(int(written)))
+	}
+	for _, id := range t.ids() {
+		if id.value != uuid.Nil {
+			t.span.SetAttributes(attribute.String("writeback."+id.key, id.value.String()))
+		}
+	}
+	if b := t.batch; b != nil {
+		t.span.SetAttributes(attribute.Int("writeback.batch.elements", b.elements), attribute.Int("writeback.batch.accepted", b.accepted),
+			attribute.Int("writeback.batch.replayed", b.replayed), attribute.Int("writeback.batch.refused", b.refused))
+	}
 }

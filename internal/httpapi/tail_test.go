@@ -62,7 +62,7 @@ func (s *script) Past(_ context.Context, from, to natsq.Moment, _ func([]byte) b
 }
 
 // tail is a hub on the script that ends with the test.
-func (a *api) tail(t *testing.T) *tail.Hub {
+func (a *api) tail(t testing.TB) *tail.Hub {
 	hub := tail.New(a.script, tail.Config{PerPartner: 2, Back: 25}, a.logger())
 	ctx, cancel := context.WithCancel(context.Background())
 	a.script.stop = cancel

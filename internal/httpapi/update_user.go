@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/propagation"
 
 	"writeback/internal/directory"
 	"writeback/internal/wire"
@@ -16,16 +15,18 @@ import (
 
 // updateUser accepts a write to a user: now, if is_sync says so, else for later.
 func (s *server) updateUser(w http.ResponseWriter, r *http.Request) error {
-	return s.writeUser(w, r, writing{
-		decode: s.decodeUpdate, resolve: s.resolveUpdate,
-		path: func(in write) string { return "/v2/telematics/users/" + in.user.String() },
-	})
+	return s.writeUser(w, r, update)
+}
+
+var update = writing{
+	decode: (*server).decodeUpdate, resolve: (*server).resolveUpdate,
+	path: func(in write) string { return "/v2/telematics/users/" + in.user.String() },
 }
 
 // writing is what tells one kind of write from another.
 type writing struct {
-	decode  func(r *http.Request, body []byte) (write, error)
-	resolve func(partner uuid.UUID, in write) (operation.Accepted, tsp.Limits, error)
+	decode  func(s *server, r *http.Request, body []byte) (write, error)
+	resolve func(s *server, partner uuid.UUID, in write) (operation.Accepted, tsp.Limits, error)
 	// path is the canonical one of the request.
 	path func(in write) string
 }
@@ -40,18 +41,25 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 	if err != nil {
 		return err
 	}
-	in, err := kind.decode(r, body)
+	in, err := kind.decode(s, r, body)
 	if err != nil {
 		return err
 	}
-	a, limits, err := kind.resolve(principalOf(r.Context()).PartnerID, in)
+	a, limits, err := kind.resolve(s, principalOf(r.Context()).PartnerID, in)
 	if err != nil {
 		return err
 	}
 	if in.mode.Dry {
 		return s.dryRun(w, r, a, limits)
 	}
-	op, err := s.submit(w, r, a, limits, kind.path(in), body)
+	key, err := requestKey(r)
+	if err != nil {
+		return err
+	}
+	if key != "" {
+		a.Key = hashedKey(r, key, a.PartnerID, kind.path(in), body)
+	}
+	op, err := s.submit(w, r, a, limits)
 	if err != nil {
 		return err
 	}
@@ -59,20 +67,14 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 	return nil
 }
 
-// submit gives a write its id, its trace and its idempotency key, which is good for
-// the canonical path, and hands it over.
+// submit gives a write its id and its trace, and hands it over.
 func (s *server) submit(
-	w http.ResponseWriter, r *http.Request, a operation.Accepted, limits tsp.Limits, path string, body []byte,
+	w http.ResponseWriter, r *http.Request, a operation.Accepted, limits tsp.Limits,
 ) (op operation.Operation, err error) {
-	if a.Key, err = idempotencyKey(r, a.PartnerID, path, body); err != nil {
-		return op, err
-	}
 	if a.ID, err = s.ids.New(a.ConnectionID); err != nil {
 		return op, fmt.Errorf("httpapi: operation id: %w", err)
 	}
-	trace := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(r.Context(), trace)
-	a.TraceParent, a.TraceState = trace["traceparent"], trace["tracestate"]
+	a.TraceParent, a.TraceState = carried(r.Context())
 	t := trailOf(r.Context())
 	t.operation, t.connection = a.ID, a.ConnectionID
 	if err := s.deps.Admission.Room(r.Context(), a.PartnerID, 1); err != nil {
@@ -102,10 +104,13 @@ func (s *server) accept(ctx context.Context, a operation.Accepted, limits tsp.Li
 	return s.deps.Syncer.Sync(ctx, a, limits)
 }
 
+// soon is a Retry-After of one second; see noStore.
+var soon = []string{"1"}
+
 // answerWrite writes the operation with the status of its kind of accept.
 func (s *server) answerWrite(w http.ResponseWriter, r *http.Request, op operation.Operation, sync bool) {
-	w.Header().Set("Location", placeURL(op))
-	w.Header().Set("Operation-Location", placeURL(op))
+	h, place := w.Header(), []string{placeURL(op)}
+	h["Location"], h["Operation-Location"] = place, place
 	status := http.StatusAccepted
 	switch {
 	case sync && op.Status == operation.Succeeded:
@@ -113,7 +118,7 @@ func (s *server) answerWrite(w http.ResponseWriter, r *http.Request, op operatio
 	case sync && op.Status == operation.Failed:
 		status = http.StatusBadGateway
 	case op.Status == operation.Pending:
-		w.Header().Set("Retry-After", "1")
+		h["Retry-After"] = soon
 	}
 	s.write(w, r, status, wire.WriteView(op))
 }

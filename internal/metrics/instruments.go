@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -67,15 +68,17 @@ func (c *Counter) zero() {
 	}
 }
 
-// UpDown makes an up-down counter of the table; see Counter.
+// UpDown makes an up-down counter of the table; see Counter. It is counted here and
+// shown at each reading: what goes up comes down again at once, and nobody looks.
 func (s Set) UpDown(name Name) *Sum {
 	m, err := lookUp(name, UpDown)
-	c, made := metric.Int64UpDownCounter(noop.Int64UpDownCounter{}), error(nil)
+	sum, made := &Sum{marks: marks{labels: m.Labels}}, error(nil)
 	if err == nil {
-		c, made = s.meter.Int64UpDownCounter(string(name), metric.WithUnit(m.Unit), metric.WithDescription(m.About))
+		_, made = s.meter.Int64ObservableUpDownCounter(string(name), metric.WithUnit(m.Unit), metric.WithDescription(m.About),
+			metric.WithInt64Callback(sum.show))
 	}
 	report(err, made)
-	return &Sum{sum: c, marks: marks{labels: m.Labels}}
+	return sum
 }
 
 // Histogram makes a histogram of the table; see Counter.
@@ -119,14 +122,18 @@ func (c *Counter) Add(ctx context.Context, n int, labels ...string) {
 }
 
 // Sum is what goes up and down. Safe for concurrent use.
-type Sum struct {
-	sum   metric.Int64UpDownCounter
-	marks marks
-}
+type Sum struct{ marks marks }
 
 // Add adds n, which may be negative; for labels see Counter.Add.
-func (s *Sum) Add(ctx context.Context, n int, labels ...string) {
-	s.sum.Add(ctx, int64(n), s.marks.of(labels).add...)
+func (s *Sum) Add(n int, labels ...string) { s.marks.of(labels).sum.Add(int64(n)) }
+
+func (s *Sum) show(_ context.Context, o metric.Int64Observer) error {
+	s.marks.mu.RLock()
+	defer s.marks.mu.RUnlock()
+	for _, m := range s.marks.known {
+		o.Observe(m.sum.Load(), m.observe...)
+	}
+	return nil
 }
 
 // Histogram takes values. Safe for concurrent use.
@@ -146,6 +153,8 @@ type mark struct {
 	add     []metric.AddOption
 	record  []metric.RecordOption
 	observe []metric.ObserveOption
+	// sum is what a Sum has come to.
+	sum atomic.Int64
 }
 
 // marks remembers the combinations that occur: their sets are closed, and making

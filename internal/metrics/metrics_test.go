@@ -95,6 +95,20 @@ func TestCounter_KeepsItsLabelsClosed(t *testing.T) {
 	require.Equal(t, map[string]float64{"": 3, "tsp": 2}, series(t, reader, metrics.Ended, "error_type"), "an empty value is no label")
 }
 
+func TestUpDown_ComesDownAgain(t *testing.T) {
+	t.Parallel()
+	reader := sdkmetric.NewManualReader()
+	active := metrics.New(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))).UpDown(metrics.HTTPServerActive)
+	require.Empty(t, series(t, reader, metrics.HTTPServerActive, "http.request.method"))
+	active.Add(2, "PATCH", "http")
+	active.Add(1, "PATCH", "https")
+	active.Add(1, "invented", "http")
+	require.Equal(t, map[string]float64{"PATCH": 3, metrics.Other: 1}, series(t, reader, metrics.HTTPServerActive, "http.request.method"))
+	active.Add(-2, "PATCH", "http")
+	active.Add(-1, "another", "http")
+	require.Equal(t, map[string]float64{"http": 0, "https": 1}, series(t, reader, metrics.HTTPServerActive, "url.scheme"))
+}
+
 func TestCounter_UnknownNamesCountNothing(t *testing.T) {
 	t.Parallel()
 	reader := sdkmetric.NewManualReader()
