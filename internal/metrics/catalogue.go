@@ -4,6 +4,7 @@ package metrics
 const (
 	HTTPServerDuration Name = "http.server.request.duration"
 	HTTPServerActive   Name = "http.server.active_requests"
+	HTTPClientDuration Name = "http.client.request.duration"
 
 	MessagingDuration Name = "messaging.client.operation.duration"
 	MessagingSent     Name = "messaging.client.sent.messages"
@@ -81,7 +82,7 @@ var table = []Metric{
 		About: "Time to answer a request of the partner API.", Answers: "How fast and how well is the API answering, by route?"},
 	{Name: HTTPServerActive, Kind: UpDown, Unit: "{request}", In: API, Labels: []Label{method, scheme}, Standard: true,
 		About: "Requests of the partner API under way.", Answers: "Do requests pile up?"},
-	{Name: "http.client.request.duration", Kind: Spread, Unit: "s", In: Both, Labels: []Label{provider, method, code}, Standard: true, Library: true,
+	{Name: HTTPClientDuration, Kind: Spread, Unit: "s", In: Both, Labels: []Label{provider, method, code}, Buckets: quick, Standard: true,
 		About: "Time of one HTTP call of an adapter; a write may take several.", Answers: "How fast does a provider's API answer, and with what?"},
 
 	{Name: MessagingDuration, Kind: Spread, Unit: "s", In: Both, Labels: []Label{system, doing, destination, mishap}, Buckets: quick, Standard: true,

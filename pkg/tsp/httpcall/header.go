@@ -77,15 +77,25 @@ func RetryAfter(v string, now time.Time) time.Duration {
 	return min(at.Sub(now), MaxRetryAfter)
 }
 
+// budgets are the common rate headers: what remains of a budget, and when it is refilled.
+var budgets = []struct{ remaining, reset string }{
+	{"Ratelimit-Remaining", "Ratelimit-Reset"},
+	{"X-Ratelimit-Remaining", "X-Ratelimit-Reset"},
+	{"X-Rate-Limit-Remaining", "X-Rate-Limit-Reset"},
+}
+
 // spent reads the common rate headers: a remaining budget of zero with a time at
 // which it is refilled, given in seconds or as a Unix time.
 func spent(h http.Header, now time.Time) time.Duration {
-	for _, prefix := range []string{"Ratelimit-", "X-Ratelimit-", "X-Rate-Limit-"} {
-		left, err := strconv.ParseFloat(strings.TrimSpace(h.Get(prefix+"Remaining")), 64)
+	for _, budget := range budgets {
+		if len(h[budget.remaining]) == 0 {
+			continue // an error for each that is absent would cost more than the look
+		}
+		left, err := strconv.ParseFloat(strings.TrimSpace(h.Get(budget.remaining)), 64)
 		if err != nil || left > 0 {
 			continue
 		}
-		reset, err := strconv.ParseFloat(strings.TrimSpace(h.Get(prefix+"Reset")), 64)
+		reset, err := strconv.ParseFloat(strings.TrimSpace(h.Get(budget.reset)), 64)
 		if err != nil || !(reset > 0) {
 			continue
 		}

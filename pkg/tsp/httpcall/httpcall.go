@@ -15,6 +15,9 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+
 	"writeback/pkg/operation"
 )
 
@@ -27,17 +30,22 @@ type Config struct {
 	// answer is a "tsp" failure.
 	MaxBody int64
 	// Transport makes the connections. Nil: a private one with bounded idle
-	// connections. It is wrapped for tracing.
+	// connections.
 	Transport http.RoundTripper
 	// UserAgent of each call. Empty: "Writeback".
 	UserAgent string
+	// Measure is told of each call: its status, 0 without an answer, and the time until
+	// the head of the answer was there. Nil: nobody is.
+	Measure func(ctx context.Context, method string, status int, took time.Duration)
 }
 
 // Client makes calls. Safe for concurrent use.
 type Client struct {
-	http    *http.Client
-	maxBody int64
-	agent   string
+	transport http.RoundTripper
+	carry     propagation.TextMapPropagator
+	measure   func(ctx context.Context, method string, status int, took time.Duration)
+	maxBody   int64
+	agent     []string
 }
 
 // New makes a client.
@@ -51,13 +59,15 @@ func New(cfg Config) *Client {
 	if cfg.Transport == nil {
 		cfg.Transport = newTransport()
 	}
+	if cfg.Measure == nil {
+		cfg.Measure = func(context.Context, string, int, time.Duration) {}
+	}
 	return &Client{
-		http: &http.Client{
-			Transport:     traced(cfg.Transport),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		maxBody: cfg.MaxBody,
-		agent:   cfg.UserAgent,
+		transport: cfg.Transport,
+		carry:     otel.GetTextMapPropagator(),
+		measure:   cfg.Measure,
+		maxBody:   cfg.MaxBody,
+		agent:     []string{cfg.UserAgent},
 	}
 }
 
@@ -80,6 +90,7 @@ type Request struct {
 	What   string
 	Method string
 	URL    string
+	// Header of the call, which adds to it: it belongs to this one.
 	Header http.Header
 	// Body is sent as it is. Nil: none.
 	Body []byte
@@ -123,28 +134,35 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 			Type: operation.ErrorValidation, Detail: r.What + ": the request could not be built", Err: redact(err),
 		}
 	}
-	for name, values := range r.Header {
-		req.Header[name] = values
+	if r.Header != nil {
+		req.Header = r.Header
 	}
-	req.Header.Set("User-Agent", c.agent)
+	req.Header["User-Agent"] = c.agent
 	if r.Write && r.Method == http.MethodGet && len(r.Body) == 0 {
 		// The transport would repeat a GET that has no body on its own. A body that
 		// turns out to be empty is sent as none and cannot be had again.
 		req.Body, req.GetBody = io.NopCloser(strings.NewReader("")), nil
 	}
-	resp, err := c.http.Do(req)
+	span := c.calling(ctx, req)
+	defer span.End()
+	began := time.Now()
+	resp, err := c.transport.RoundTrip(req)
+	now := time.Now()
+	answered(span, resp, err)
 	if err != nil {
+		c.measure(ctx, r.Method, 0, now.Sub(began))
 		return Answer{}, networkFailure(r.What, err)
 	}
+	c.measure(ctx, r.Method, resp.StatusCode, now.Sub(began))
 	defer func() { _ = resp.Body.Close() }()
 	answer := Answer{
 		Status:     resp.StatusCode,
 		Header:     allowed(resp.Header),
 		Wanted:     wanted(resp.Header, r.Want),
-		RetryAfter: RetryAfter(resp.Header.Get("Retry-After"), time.Now()),
-		Spent:      spent(resp.Header, time.Now()),
+		RetryAfter: RetryAfter(resp.Header.Get("Retry-After"), now),
+		Spent:      spent(resp.Header, now),
 	}
-	answer.Body, err = io.ReadAll(io.LimitReader(resp.Body, c.maxBody+1))
+	answer.Body, err = c.read(resp)
 	if err != nil {
 		f := networkFailure(r.What, err)
 		f.StatusCode, f.Header = answer.Status, answer.Header
@@ -158,6 +176,18 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 			fmt.Sprintf("%s: the provider redirected (%d); redirects are not followed", r.What, answer.Status))
 	}
 	return answer, nil
+}
+
+// usualBody is how much of an announced answer gets its memory at once; what is longer
+// gets it as it comes.
+const usualBody = 16 << 10
+
+// read gives the body, or one byte more than the cap.
+func (c *Client) read(resp *http.Response) ([]byte, error) {
+	var body bytes.Buffer
+	body.Grow(int(min(max(resp.ContentLength, 0), usualBody)) + bytes.MinRead)
+	_, err := body.ReadFrom(io.LimitReader(resp.Body, c.maxBody+1))
+	return body.Bytes(), err
 }
 
 // OK reports a 2xx.

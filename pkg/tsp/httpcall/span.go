@@ -3,46 +3,60 @@ package httpcall
 import (
 	"context"
 	"net/http"
+	"strconv"
 
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 )
 
-// traced wraps a transport for tracing. A client span holds the whole address of a
-// call, and some providers want a key, a session or a person's data in the query:
-// the span gets the address without it.
-func traced(base http.RoundTripper) http.RoundTripper {
-	return queryHidden{otelhttp.NewTransport(queryShown{base})}
-}
+const tracerName = "writeback/pkg/tsp/httpcall"
 
-type queryKey struct{}
+// unrecorded is the span of a call whose trace nobody records.
+var unrecorded = trace.SpanFromContext(context.Background())
 
-// queryHidden takes the query off a call and keeps it in the context.
-type queryHidden struct{ next http.RoundTripper }
-
-// RoundTrip hands on a copy of the call.
-func (h queryHidden) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.RawQuery == "" {
-		return h.next.RoundTrip(r)
+// calling begins the client span of a call, and tells the provider its trace. Within a
+// trace that nobody records there is none, and the provider gets the caller's. The span
+// has the address without its query: some providers want a key, a session or a person's
+// data there.
+func (c *Client) calling(ctx context.Context, r *http.Request) trace.Span {
+	span, provider := unrecorded, otel.GetTracerProvider()
+	within := trace.SpanFromContext(ctx)
+	if within.SpanContext().IsValid() {
+		provider = within.TracerProvider()
 	}
-	return h.next.RoundTrip(withQuery(r.WithContext(context.WithValue(r.Context(), queryKey{}, r.URL.RawQuery)), ""))
-}
-
-// queryShown puts the query back for the wire.
-type queryShown struct{ next http.RoundTripper }
-
-// RoundTrip hands on a copy of the call.
-func (s queryShown) RoundTrip(r *http.Request) (*http.Response, error) {
-	query, hidden := r.Context().Value(queryKey{}).(string)
-	if !hidden {
-		return s.next.RoundTrip(r)
+	if !within.SpanContext().IsValid() || within.SpanContext().IsSampled() {
+		ctx, span = provider.Tracer(tracerName).Start(ctx, "HTTP "+r.Method, trace.WithSpanKind(trace.SpanKindClient))
 	}
-	return s.next.RoundTrip(withQuery(r.WithContext(r.Context()), query))
+	c.carry.Inject(ctx, propagation.HeaderCarrier(r.Header))
+	if !span.IsRecording() {
+		return span
+	}
+	shown := *r.URL
+	shown.User, shown.RawQuery, shown.Fragment = nil, "", ""
+	span.SetAttributes(
+		semconv.HTTPRequestMethodKey.String(r.Method), semconv.URLFull(shown.String()), semconv.ServerAddress(shown.Hostname()),
+	)
+	if port, err := strconv.Atoi(shown.Port()); err == nil {
+		span.SetAttributes(semconv.ServerPort(port))
+	}
+	return span
 }
 
-// withQuery changes the query of a request that is a copy already.
-func withQuery(r *http.Request, query string) *http.Request {
-	u := *r.URL
-	u.RawQuery = query
-	r.URL = &u
-	return r
+// answered says how a call went.
+func answered(span trace.Span, resp *http.Response, err error) {
+	switch {
+	case !span.IsRecording():
+	case err != nil:
+		span.SetStatus(codes.Error, err.Error())
+		span.SetAttributes(semconv.ErrorType(err))
+	default:
+		span.SetAttributes(semconv.HTTPResponseStatusCode(resp.StatusCode))
+		if resp.StatusCode >= http.StatusBadRequest {
+			span.SetStatus(codes.Error, "")
+			span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(resp.StatusCode)))
+		}
+	}
 }

@@ -1,14 +1,21 @@
 package httpcall_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"writeback/pkg/tsp/httpcall"
 )
@@ -51,6 +58,81 @@ func TestSpan_HasNoQuery(t *testing.T) {
 		}
 	}
 	require.Equal(t, 3, addresses, "a span says where the call went")
+}
+
+// Within a trace that nobody records there is no span, and the provider gets the trace of
+// the caller all the same.
+func TestSpan_IsMadeOnlyWhereItIsRecorded(t *testing.T) {
+	got := make(chan string, 1)
+	base := serve(t, func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("traceparent") })
+	otel.SetTextMapPropagator(propagation.TraceContext{})
+	c := httpcall.New(httpcall.Config{})
+	for _, sampled := range []bool{false, true} {
+		spans := tracetest.NewSpanRecorder()
+		sampler := sdktrace.NeverSample()
+		if sampled {
+			sampler = sdktrace.AlwaysSample()
+		}
+		tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans), sdktrace.WithSampler(sampler))
+		ctx, parent := tracers.Tracer("test").Start(t.Context(), "attempt")
+		_, err := c.Do(ctx, httpcall.Request{Method: http.MethodPost, URL: base, Body: []byte("b")})
+		require.NoError(t, err)
+		sent := <-got
+		require.Contains(t, sent, parent.SpanContext().TraceID().String())
+		if sampled {
+			require.Len(t, spans.Ended(), 1)
+			require.Contains(t, sent, spans.Ended()[0].SpanContext().SpanID().String())
+		} else {
+			require.Empty(t, spans.Started())
+			require.Contains(t, sent, parent.SpanContext().SpanID().String())
+		}
+	}
+}
+
+func TestDo_MeasuresEachCall(t *testing.T) {
+	t.Parallel()
+	base := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	var calls []string
+	c := httpcall.New(httpcall.Config{Measure: func(_ context.Context, method string, status int, took time.Duration) {
+		if took <= 0 || took > time.Minute {
+			t.Errorf("took %s", took)
+		}
+		calls = append(calls, fmt.Sprint(method, " ", status))
+	}})
+	_, err := c.Do(t.Context(), httpcall.Request{Method: http.MethodPatch, URL: base, Body: []byte("b")})
+	require.NoError(t, err)
+	_, err = c.Do(t.Context(), httpcall.Request{Method: http.MethodGet, URL: "http://127.0.0.1:1"})
+	require.Error(t, err)
+	require.Equal(t, []string{"PATCH 418", "GET 0"}, calls)
+}
+
+// writes counts what is written to a connection at a time.
+type writes struct {
+	net.Conn
+	n *atomic.Int32
+}
+
+func (w writes) Write(b []byte) (int, error) {
+	w.n.Add(1)
+	return w.Conn.Write(b)
+}
+
+// A system call is a good part of what a call costs.
+func TestDo_SendsHeadAndBodyAtOnce(t *testing.T) {
+	t.Parallel()
+	base := serve(t, func(http.ResponseWriter, *http.Request) {})
+	var n atomic.Int32
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return writes{conn, &n}, err
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	ctx := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}}))
+	_, err := httpcall.New(httpcall.Config{Transport: transport}).Do(ctx, httpcall.Request{
+		Method: http.MethodPatch, URL: base, Body: []byte(`{"notes":"n"}`), Write: true,
+	})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n.Load())
 }
 
 func TestDo_GivesTheHeadersThatAreWanted(t *testing.T) {
