@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,7 +47,7 @@ func (p *pool) RoundTrip(r *http.Request) (*http.Response, error) {
 		<-p.room
 		return nil, err
 	}
-	resp.Body = &leaving{ReadCloser: resp.Body, leave: sync.OnceFunc(func() { <-p.room })}
+	resp.Body = &leaving{ReadCloser: resp.Body, room: p.room}
 	return resp, nil
 }
 
@@ -75,11 +75,15 @@ func (p *pool) enter(ctx context.Context) error {
 // leaving gives the place back when the body is closed.
 type leaving struct {
 	io.ReadCloser
-	leave func()
+	room chan struct{}
+	left atomic.Bool
 }
 
 // Close closes the body.
 func (l *leaving) Close() error {
-	defer l.leave()
-	return l.ReadCloser.Close()
+	err := l.ReadCloser.Close()
+	if l.left.CompareAndSwap(false, true) {
+		<-l.room
+	}
+	return err
 }

@@ -34,9 +34,14 @@ func (p *Provider) base(conn tsp.Connection) string {
 // session is one write or read for one connection.
 type session struct {
 	client
-	conn tsp.Connection
-	// hidden are values that the provider may repeat and that no text may show.
-	hidden httpcall.Hidden
+	conn    tsp.Connection
+	changes operation.Changes
+	secrets []string
+}
+
+// hidden are values that the provider may repeat and that no text may show.
+func (s session) hidden() httpcall.Hidden {
+	return httpcall.Hide(s.conn.Credentials, s.changes, s.secrets...)
 }
 
 // Credentials of a connection. All but the access token are for connections that
@@ -48,10 +53,10 @@ const (
 	credSecret  = "client_secret"
 )
 
-func (p *Provider) session(conn tsp.Connection, changes operation.Changes, more ...string) session {
+func (p *Provider) session(conn tsp.Connection, changes operation.Changes, secrets ...string) session {
 	c := p.client
 	c.base = p.base(conn)
-	return session{client: c, conn: conn, hidden: httpcall.Hide(conn.Credentials, changes, more...)}
+	return session{client: c, conn: conn, changes: changes, secrets: secrets}
 }
 
 // check refuses what cannot be turned into a call.
@@ -86,8 +91,19 @@ func (s session) patch(ctx context.Context, sourceID string, keys map[string]any
 	if f := setBody(&r, keys); f != nil {
 		return tsp.Result{}, f
 	}
-	_, result, err := s.driver(ctx, r, func(d driver) bool { return d.is(sourceID) })
-	return result, err
+	answer, err := s.do(ctx, r)
+	if err != nil {
+		return tsp.Result{}, err
+	}
+	var written struct {
+		Data named `json:"data"`
+	}
+	if err := json.Unmarshal(answer.Body, &written); err != nil || !written.Data.is(sourceID) {
+		f := answer.Garbled(r.What)
+		f.Err = err
+		return tsp.Result{}, f
+	}
+	return resultOf(answer), nil
 }
 
 func setBody(r *httpcall.Request, keys map[string]any) *operation.Failure {
@@ -130,7 +146,7 @@ func (s session) do(ctx context.Context, r httpcall.Request) (httpcall.Answer, e
 		return httpcall.Answer{}, err
 	}
 	if !answer.OK() {
-		return httpcall.Answer{}, answer.Classify(r.What, s.hidden.In(message(answer.Body)))
+		return httpcall.Answer{}, answer.Classify(r.What, s.hidden().In(message(answer.Body)))
 	}
 	return answer, nil
 }

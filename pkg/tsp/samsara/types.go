@@ -5,10 +5,16 @@ import (
 	"strings"
 )
 
+// named is what tells one driver from another.
+type named struct {
+	ID          string            `json:"id"`
+	ExternalIDs map[string]string `json:"externalIds"`
+}
+
 // driver is what we read of a driver. Missing values are absent keys, and unknown
 // keys are no fault.
 type driver struct {
-	ID           string `json:"id"`
+	named
 	Name         string `json:"name"`
 	Username     string `json:"username"`
 	Email        string `json:"email"`
@@ -29,7 +35,6 @@ type driver struct {
 	Waiting json.RawMessage `json:"waitingTimeDutyStatusEnabled"`
 	// CarrierSettings stays raw, so that members that we do not know survive.
 	CarrierSettings map[string]json.RawMessage `json:"carrierSettings"`
-	ExternalIDs     map[string]string          `json:"externalIds"`
 	Tags            []struct {
 		ID string `json:"id"`
 	} `json:"tags"`
@@ -37,7 +42,7 @@ type driver struct {
 
 // is reports whether the driver is the one that a source id names: by its own
 // id, or by an external id in the form key:value.
-func (d driver) is(sourceID string) bool {
+func (d named) is(sourceID string) bool {
 	if d.ID == "" {
 		return false
 	}
