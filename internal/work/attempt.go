@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -77,7 +78,7 @@ func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, 
 	if failure != nil {
 		return written{}, redisstore.Uncalled, failure
 	}
-	ctx, cancel := context.WithTimeoutCause(calling(ctx, lease.Provider), t.limits.Call, errors.New("the call deadline passed"))
+	ctx, cancel := context.WithTimeoutCause(ctx, t.limits.Call, errCallOver)
 	defer cancel()
 	if failure := a.freshen(ctx, t.provider, &t.conn, lease.Renew); failure != nil {
 		return written{}, redisstore.Uncalled, failure
@@ -168,6 +169,9 @@ func (a *Attempter) late(lease redisstore.Lease) *operation.Failure {
 		Detail: "the call was not made: its credential came too late",
 	}
 }
+
+// errCallOver is the cause of calls that took too long.
+var errCallOver = errors.New("the call deadline passed")
 
 var errLate = errors.New("work: the start window has passed")
 
@@ -268,17 +272,8 @@ func row(l redisstore.Lease, began, ended time.Time, w written, f *operation.Fai
 // tell writes the attempt's one log line, its metrics and what its span says.
 func (a *Attempter) tell(ctx context.Context, l redisstore.Lease, o redisstore.Outcome, f *operation.Failure) {
 	result := "success"
-	args := []any{
-		"operation_id", l.ID, "connection_id", l.ConnectionID, "partner_id", l.PartnerID, "provider", l.Provider,
-		"attempt", l.Number, "attempt_id", l.AttemptID, "duration_ms", o.Attempt.EndedAt.Sub(o.Attempt.StartedAt).Milliseconds(),
-		"status_code", o.Attempt.StatusCode,
-	}
 	if f != nil {
 		result = string(f.Type)
-		args = append(args, "error_type", f.Type, "error_details", f.Detail, "retry", o.Decision.Verdict == operation.Again || o.Decision.Verdict == operation.Renew)
-		if f.Err != nil {
-			args = append(args, "cause", f.Err.Error())
-		}
 	}
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(attribute.String("writeback.outcome", result))
@@ -287,6 +282,23 @@ func (a *Attempter) tell(ctx context.Context, l redisstore.Lease, o redisstore.O
 			span.SetAttributes(attribute.String("error.type", string(f.Type)))
 		}
 	}
-	a.parts.Log.InfoContext(ctx, "attempt", args...)
+	if a.parts.Log.Enabled(ctx, slog.LevelInfo) {
+		a.log(ctx, l, o, f)
+	}
 	a.metrics.attempted(ctx, l.Provider, result, o.Attempt.EndedAt.Sub(o.Attempt.StartedAt), o.Decision.Block)
+}
+
+func (a *Attempter) log(ctx context.Context, l redisstore.Lease, o redisstore.Outcome, f *operation.Failure) {
+	args := []any{
+		"operation_id", l.ID, "connection_id", l.ConnectionID, "partner_id", l.PartnerID, "provider", l.Provider,
+		"attempt", l.Number, "attempt_id", l.AttemptID, "duration_ms", o.Attempt.EndedAt.Sub(o.Attempt.StartedAt).Milliseconds(),
+		"status_code", o.Attempt.StatusCode,
+	}
+	if f != nil {
+		args = append(args, "error_type", f.Type, "error_details", f.Detail, "retry", o.Decision.Verdict == operation.Again || o.Decision.Verdict == operation.Renew)
+		if f.Err != nil {
+			args = append(args, "cause", f.Err.Error())
+		}
+	}
+	a.parts.Log.InfoContext(ctx, "attempt", args...)
 }

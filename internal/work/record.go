@@ -30,26 +30,36 @@ func (r *recorder) record(ctx context.Context, o redisstore.Outcome) (redisstore
 	return rec, nil
 }
 
+// recordFor bounds how long an outcome is kept for a store that is away.
+const recordFor = 10 * time.Minute
+
 // store keeps the outcome until the store has it: Redis may be away, or its data may
-// be on its way back. It gives up only when ctx ends.
+// be on its way back. It gives up when ctx ends, and after recordFor.
 func (r *recorder) store(ctx context.Context, o redisstore.Outcome) (redisstore.Recorded, error) {
+	storing, span := inner(ctx, "record outcome")
+	defer span.End()
+	rec, err := r.storeOnce(storing, o)
+	if err == nil || errors.Is(err, redisstore.ErrMissing) {
+		return rec, err
+	}
 	policy := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond),
 		backoff.WithMaxInterval(2*time.Second),
-		backoff.WithMaxElapsedTime(0),
+		backoff.WithMaxElapsedTime(recordFor),
 	)
-	storing, span := inner(ctx, "record outcome")
-	rec, err := backoff.RetryWithData(func() (redisstore.Recorded, error) {
-		once, cancel := context.WithTimeout(storing, 3*time.Second)
-		defer cancel()
-		rec, err := r.parts.Store.Record(once, o)
+	return backoff.RetryWithData(func() (redisstore.Recorded, error) {
+		rec, err := r.storeOnce(storing, o)
 		if errors.Is(err, redisstore.ErrMissing) {
 			return rec, backoff.Permanent(err)
 		}
 		return rec, err
 	}, backoff.WithContext(policy, ctx))
-	span.End()
-	return rec, err
+}
+
+func (r *recorder) storeOnce(ctx context.Context, o redisstore.Outcome) (redisstore.Recorded, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	return r.parts.Store.Record(ctx, o)
 }
 
 // tell says to the streams and to the directory what was recorded.

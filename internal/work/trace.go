@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -70,13 +69,6 @@ func traceOf(ctx context.Context) string {
 		return sc.TraceID().String()
 	}
 	return ""
-}
-
-// calling gives the HTTP calls made with the context their provider, as a label.
-func calling(ctx context.Context, provider string) context.Context {
-	labeler := &otelhttp.Labeler{}
-	labeler.Add(attribute.String("provider", provider))
-	return otelhttp.ContextWithClientLabeler(ctx, labeler)
 }
 
 // inner begins a span below the context's, if that is sampled.

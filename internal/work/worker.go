@@ -138,8 +138,8 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	g.Go(func() error { return w.outboxLoop(fetching) })
 	g.Go(func() error { return w.restoreLoop(fetching) })
 	g.Go(func() error { return w.gaugeLoop(fetching) })
-	var serving sync.WaitGroup
-	g.Go(func() error { return w.dispatch(fetching, calls, &serving) })
+	serving := newCrew(2 * w.cfg.Concurrency) // a slot calls while what it did before is told
+	g.Go(func() error { return w.dispatch(fetching, calls, serving) })
 	err := g.Wait()
 	w.glancing.Wait()
 
@@ -180,7 +180,7 @@ func (w *Worker) woken(ctx context.Context, m operation.Message, ack, nak func()
 
 // dispatch gives each free slot its work: a waiting quiet wake first, then the
 // lane longest due, then one of our own with work left.
-func (w *Worker) dispatch(ctx, calls context.Context, serving *sync.WaitGroup) error {
+func (w *Worker) dispatch(ctx, calls context.Context, serving *crew) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -241,7 +241,7 @@ func (w *Worker) giveBack(n int) {
 }
 
 // serve looks at a lane with n slots and runs what it is handed.
-func (w *Worker) serve(calls, fetching context.Context, msg *wake, lane uuid.UUID, n int, serving *sync.WaitGroup) {
+func (w *Worker) serve(calls, fetching context.Context, msg *wake, lane uuid.UUID, n int, serving *crew) {
 	handed := time.Now()
 	w.lanes.looking(lane, handed)
 	out, err := w.look(calls, fetching, msg, lane, n)
@@ -313,7 +313,7 @@ func (w *Worker) connectionLimits(lane uuid.UUID) redisstore.Limits {
 
 // run makes the call of a lease and records it, and goes on with what the lane hands
 // over then, until there is nothing or others wait for the slot.
-func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, handed time.Time, serving *sync.WaitGroup) {
+func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, handed time.Time, serving *crew) {
 	began := time.Now()
 	for {
 		next := w.runOne(calls, fetching, lease, handed, began, serving)
@@ -331,7 +331,7 @@ type handover struct {
 }
 
 // runOne makes the call of a lease, if it can still start in time, and records it.
-func (w *Worker) runOne(calls, fetching context.Context, lease redisstore.Lease, handed, began time.Time, serving *sync.WaitGroup) *handover {
+func (w *Worker) runOne(calls, fetching context.Context, lease redisstore.Lease, handed, began time.Time, serving *crew) *handover {
 	// Between here and the socket nothing waits: a late start would break order.
 	if fetching.Err() != nil || time.Since(handed) > w.parts.Store.Config().StartWindow {
 		w.release(calls, lease, 0)
@@ -349,7 +349,7 @@ func (w *Worker) runOne(calls, fetching context.Context, lease redisstore.Lease,
 		return nil
 	}
 	// After a broken-off call there is still time to say what is known.
-	record, cancel := context.WithTimeout(context.WithoutCancel(calls), recordFor)
+	record := context.WithoutCancel(calls)
 	handed = time.Now()
 	rec, err := w.recorder.store(record, w.keeping(fetching, outcome, began))
 	if errors.Is(err, redisstore.ErrMissing) {
@@ -359,11 +359,9 @@ func (w *Worker) runOne(calls, fetching context.Context, lease redisstore.Lease,
 		w.parts.Log.ErrorContext(calls, "outcome not recorded; its lease will end as unknown",
 			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID, "error", err)
 		span.End()
-		cancel()
 		return nil
 	}
 	tell := func() {
-		defer cancel()
 		defer span.End()
 		w.recorder.tell(record, rec.Record)
 	}
@@ -393,6 +391,8 @@ func (w *Worker) keeping(fetching context.Context, o redisstore.Outcome, began t
 // storeAnew puts back a record that Redis lost together with its unpublished
 // message: the lease still knows the operation.
 func (w *Worker) storeAnew(ctx context.Context, lease redisstore.Lease, o redisstore.Outcome) (redisstore.Recorded, error) {
+	ctx, cancel := context.WithTimeout(ctx, recordFor)
+	defer cancel()
 	m := &operation.Message{Accepted: lease.Accepted, Place: lease.Place}
 	if err := w.parts.Publisher.Accepted(ctx, *m, false); err != nil {
 		w.parts.Log.WarnContext(ctx, "a lost operation is put back, but its message is not in the stream",
@@ -405,9 +405,6 @@ func (w *Worker) storeAnew(ctx context.Context, lease redisstore.Lease, o rediss
 	w.metrics.repaired(ctx, metrics.RepairHealed, out.Healed)
 	return w.recorder.store(ctx, o)
 }
-
-// recordFor bounds how long an outcome is kept for a store that is away.
-const recordFor = 10 * time.Minute
 
 // notMadePause keeps an operation whose call cannot be made from coming straight
 // back.
