@@ -7,8 +7,9 @@ import (
 	"writeback/pkg/operation/redisstore"
 )
 
-// pollSpacing keeps polls that are asked for from following each other at once.
-const pollSpacing = 25 * time.Millisecond
+// pollSpacing keeps polls that are asked for from following each other at once. It is as
+// long as a slot stays with its lane by default: what is found sooner finds no slot.
+const pollSpacing = 50 * time.Millisecond
 
 // pollWhole is how often a poll is one that notices losses and raises the beat. Those
 // in between only look for due lanes.
@@ -32,6 +33,7 @@ func (w *Worker) pollLoop(ctx context.Context) error {
 			pause(ctx, pollSpacing)
 		}
 		w.pollOnce(ctx)
+		tick.Reset(w.cfg.Poll)
 	}
 }
 
