@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -109,7 +108,7 @@ func BenchmarkAttempt(b *testing.B) {
 	b.Cleanup(func() { _ = rdb.Close() })
 	attempter := work.NewAttempter(work.Parts{
 		Store: redisstore.New(rdb, redisstore.Config{}), Directory: fleet{}, Providers: registry,
-		Log: slog.New(slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log: slog.New(slog.DiscardHandler),
 	}, work.Config{})
 	lease := redisstore.Lease{
 		Accepted: operation.Accepted{
