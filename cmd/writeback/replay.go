@@ -118,12 +118,11 @@ func (c *ctl) replayOne(ctx context.Context, s jetstream.Stream, seq uint64, dry
 // understood says why a message is still none of ours, or nothing.
 func understood(subject string, data []byte) (err error) {
 	switch subject {
-	case natsq.SubjectQuiet, natsq.SubjectBusy:
-		_, err = natsq.DecodeMessage(data)
-	case natsq.SubjectBatch:
+	case natsq.SubjectQuiet, natsq.SubjectBusy, natsq.SubjectBatch, natsq.SubjectQuietBatch:
 		_, err = natsq.DecodeMessages(data)
-	case natsq.SubjectAttempted, natsq.SubjectSucceeded, natsq.SubjectFailed:
-		_, err = natsq.DecodeEvent(data)
+	case natsq.SubjectAttempted, natsq.SubjectSucceeded, natsq.SubjectFailed,
+		natsq.SubjectAttemptedBatch, natsq.SubjectSucceededBatch, natsq.SubjectFailedBatch:
+		_, err = natsq.DecodeEvents(data)
 	default:
 		return fmt.Errorf("nobody reads the subject %q", subject)
 	}

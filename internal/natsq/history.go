@@ -60,12 +60,7 @@ func (h *History) Operations(ctx context.Context, since time.Time, upTo uint64, 
 
 // Events passes on the events in the same way.
 func (h *History) Events(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Event) error) error {
-	return read(ctx, h.js, h.events, since, upTo, decodeEvents, pass)
-}
-
-func decodeEvents(data []byte) ([]operation.Event, error) {
-	e, err := DecodeEvent(data)
-	return []operation.Event{e}, err
+	return read(ctx, h.js, h.events, since, upTo, DecodeEvents, pass)
 }
 
 func read[T any](ctx context.Context, js jetstream.JetStream, stream string, since time.Time, upTo uint64,

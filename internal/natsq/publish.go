@@ -2,7 +2,6 @@ package natsq
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -35,11 +34,26 @@ type Publisher struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	traffic traffic
+
+	quiet, busy, attempted, succeeded, failed   *shared
+	delivery, deliverySucceeded, deliveryFailed *shared
 }
 
 // NewPublisher makes a publisher on a connection that the caller owns.
 func NewPublisher(nc *nats.Conn, js jetstream.JetStream) *Publisher {
-	return &Publisher{nc: nc, js: js, traffic: newSending()}
+	p := &Publisher{nc: nc, js: js, traffic: newSending()}
+	share := func(f form, subject, many string, most int) *shared {
+		return &shared{pub: p, form: f, subject: subject, many: many, most: most}
+	}
+	p.quiet = share(operationsForm, SubjectQuiet, SubjectQuietBatch, wakeMost)
+	p.busy = share(operationsForm, SubjectBusy, SubjectBatch, shareMost)
+	p.attempted = share(eventsForm, SubjectAttempted, SubjectAttemptedBatch, shareMost)
+	p.succeeded = share(eventsForm, SubjectSucceeded, SubjectSucceededBatch, shareMost)
+	p.failed = share(eventsForm, SubjectFailed, SubjectFailedBatch, shareMost)
+	p.delivery = share(operationsForm, SubjectDelivery, SubjectDeliveryBatch, shareMost)
+	p.deliverySucceeded = share(eventsForm, SubjectDeliverySucceeded, SubjectDeliverySucceededBatch, shareMost)
+	p.deliveryFailed = share(eventsForm, SubjectDeliveryFailed, SubjectDeliveryFailedBatch, shareMost)
+	return p
 }
 
 // Connected reports whether a publish can go out now.
@@ -48,24 +62,23 @@ func (p *Publisher) Connected() bool { return p.nc.IsConnected() }
 // Accepted publishes an accepted operation. A quiet one wakes a worker; a busy one
 // belongs to a lane that is looked at anyway.
 func (p *Publisher) Accepted(ctx context.Context, m operation.Message, quiet bool) error {
-	subject := SubjectBusy
 	if quiet {
-		subject = SubjectQuiet
+		return p.quiet.publish(ctx, &m, &m.Accepted)
 	}
-	return p.publish(ctx, subject, m, m.Accepted)
+	return p.busy.publish(ctx, &m, &m.Accepted)
 }
 
 // Event publishes what happened to an operation.
 func (p *Publisher) Event(ctx context.Context, e operation.Event) error {
-	subject := SubjectAttempted
+	shared := p.attempted
 	switch e.Kind {
 	case operation.EventSucceeded:
-		subject = SubjectSucceeded
+		shared = p.succeeded
 	case operation.EventFailed:
-		subject = SubjectFailed
+		shared = p.failed
 	case operation.EventAttempted:
 	}
-	return p.publish(ctx, subject, e, e.Operation.Accepted)
+	return shared.publish(ctx, &e, &e.Operation.Accepted)
 }
 
 // Dead keeps a message that could not be understood, with the reason.
@@ -78,33 +91,17 @@ func (p *Publisher) Dead(ctx context.Context, original jetstream.Msg, reason str
 		// The same dead message twice is stored once.
 		msg.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s-%d", meta.Stream, meta.Sequence.Stream))
 	}
+	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)
+	defer cancel()
 	return p.send(ctx, msg)
 }
 
-func (p *Publisher) publish(ctx context.Context, subject string, body any, a operation.Accepted) error {
-	data, err := json.Marshal(body)
-	if err != nil {
-		return fmt.Errorf("natsq: publish: %w", err)
-	}
-	return p.publishData(ctx, subject, data, a)
-}
-
-func (p *Publisher) publishData(ctx context.Context, subject string, data []byte, a operation.Accepted) error {
-	msg := nats.NewMsg(subject)
-	msg.Data = data
-	ctx, span := carrying(ctx, msg, a)
-	began := time.Now()
-	err := p.send(ctx, msg)
-	p.traffic.published(ctx, span, subject, began, err)
-	return err
-}
+// send waits for the ack, or for the end of ctx.
 
 func (p *Publisher) send(ctx context.Context, msg *nats.Msg) error {
 	if !p.Connected() {
 		return ErrAway
 	}
-	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)
-	defer cancel()
 	// The acks of many publishes under way come over one inbox.
 	future, err := p.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
 	if err != nil {

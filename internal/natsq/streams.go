@@ -27,6 +27,14 @@ const (
 	SubjectFailed    = "operation.failed"
 	SubjectDead      = "operation.dead"
 
+	// Of messages of many.
+	SubjectBatch          = "operation.accepted.batch"
+	SubjectQuietBatch     = SubjectQuiet + manySuffix
+	SubjectAttemptedBatch = SubjectAttempted + manySuffix
+	SubjectSucceededBatch = SubjectSucceeded + manySuffix
+	SubjectFailedBatch    = SubjectFailed + manySuffix
+	manySuffix            = ".batch"
+
 	ConsumerQuiet = "workers-quiet"
 )
 
@@ -108,11 +116,14 @@ func Streams(cfg Config) []jetstream.StreamConfig {
 	cfg = cfg.withDefaults()
 	streams := []jetstream.StreamConfig{
 		{
-			Name: StreamOperations, Subjects: []string{"operation.accepted.*"},
+			Name: StreamOperations, Subjects: []string{"operation.accepted.>"},
 			Description: "accepted operations", MaxAge: cfg.OperationsMaxAge, MaxBytes: cfg.OperationsMaxBytes,
 		},
 		{
-			Name: StreamEvents, Subjects: []string{SubjectAttempted, SubjectSucceeded, SubjectFailed},
+			Name: StreamEvents,
+			Subjects: []string{
+				SubjectAttempted, SubjectSucceeded, SubjectFailed, SubjectAttemptedBatch, SubjectSucceededBatch, SubjectFailedBatch,
+			},
 			Description: "what happened to operations", MaxAge: cfg.EventsMaxAge, MaxBytes: cfg.EventsMaxBytes,
 		},
 		{
@@ -148,7 +159,7 @@ func Ensure(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 		}
 	}
 	return p.consumer(ctx, StreamOperations, jetstream.ConsumerConfig{
-		Durable: ConsumerQuiet, Description: "wakes workers", FilterSubject: SubjectQuiet,
+		Durable: ConsumerQuiet, Description: "wakes workers", FilterSubjects: []string{SubjectQuiet, SubjectQuietBatch},
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait, MaxDeliver: -1, MaxAckPending: 20_000,
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 	})

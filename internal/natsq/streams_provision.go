@@ -18,7 +18,7 @@ import (
 // ProvisionVersion is the form of streams and consumers that this program makes. It
 // is written into their metadata; raise it with every change of what Ensure asks
 // for beside the sizes that are configured.
-const ProvisionVersion = 1
+const ProvisionVersion = 2
 
 // ProvisionKey is the metadata key of ProvisionVersion.
 const ProvisionKey = "writeback_version"

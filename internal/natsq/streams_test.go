@@ -27,9 +27,12 @@ func TestEnsure_Defaults(t *testing.T) {
 		age      time.Duration
 		bytes    int64
 	}{
-		{natsq.StreamOperations, []string{"operation.accepted.*"}, 48 * time.Hour, 4 << 30},
+		{natsq.StreamOperations, []string{"operation.accepted.>"}, 48 * time.Hour, 4 << 30},
 		{
-			natsq.StreamEvents, []string{"operation.attempted", "operation.succeeded", "operation.failed"},
+			natsq.StreamEvents, []string{
+				"operation.attempted", "operation.succeeded", "operation.failed",
+				"operation.attempted.batch", "operation.succeeded.batch", "operation.failed.batch",
+			},
 			45 * 24 * time.Hour, 16 << 30,
 		},
 		{natsq.StreamDead, []string{"operation.dead"}, 30 * 24 * time.Hour, 256 << 20},
@@ -50,8 +53,7 @@ func TestEnsure_Defaults(t *testing.T) {
 	}
 
 	got := c.consumer(t).Config
-	require.Equal(t, natsq.SubjectQuiet, got.FilterSubject)
-	require.Empty(t, got.FilterSubjects)
+	require.Equal(t, []string{"operation.accepted.quiet", "operation.accepted.quiet.batch"}, got.FilterSubjects)
 	require.Equal(t, jetstream.AckExplicitPolicy, got.AckPolicy)
 	require.Equal(t, jetstream.DeliverAllPolicy, got.DeliverPolicy)
 	require.Equal(t, 30*time.Second, got.AckWait)

@@ -33,12 +33,12 @@ func ParseMoment(text string) (Moment, bool) {
 	return m, ok && err1 == nil && err2 == nil && m.String() == text
 }
 
-// Told is one message of the streams: an operation that was accepted, or one that
+// Told is what the streams say of one operation: that it was accepted, or that it
 // ended.
 type Told struct {
-	// At is the moment right after it. Of several operations that were accepted in one
-	// message, all but the last have the moment before it: who goes on from there is
-	// told all of them again, and misses none.
+	// At is the moment right after its message. Of several in one message, all but the
+	// last have the moment before it: who goes on from there is told all of them again,
+	// and misses none.
 	At Moment
 	// Accepted is nil for an end, Ended is nil for an accept. Both are nil for a
 	// message that is not wanted or not understood: only the moment has moved.
@@ -56,7 +56,7 @@ type Tail struct{ js jetstream.JetStream }
 func NewTail(js jetstream.JetStream) *Tail { return &Tail{js} }
 
 // endings are the subjects of final events.
-var endings = []string{SubjectSucceeded, SubjectFailed}
+var endings = []string{SubjectSucceeded, SubjectFailed, SubjectSucceededBatch, SubjectFailedBatch}
 
 // Now gives the present moment.
 func (t *Tail) Now(ctx context.Context) (Moment, error) {
@@ -121,11 +121,15 @@ func decodeAccepted(data []byte) []Told {
 }
 
 func decodeEnded(data []byte) []Told {
-	e, err := DecodeEvent(data)
+	events, err := DecodeEvents(data)
 	if err != nil {
 		return []Told{{}}
 	}
-	return []Told{{Ended: &e}}
+	all := make([]Told, len(events))
+	for i := range events {
+		all[i].Ended = &events[i]
+	}
+	return all
 }
 
 func (t *Tail) readers(ctx context.Context, from Moment) (operations, events jetstream.Consumer, err error) {

@@ -3,6 +3,7 @@ package natsq
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,37 +40,71 @@ func newReceiving() traffic {
 	return traffic{process: set.Histogram(metrics.MessagingProcess), consumed: set.Counter(metrics.MessagingConsumed)}
 }
 
-// carrying gives the message the trace that it belongs to, and begins the span of its
+// carried is the trace that a message carries.
+type carried struct{ parent, state string }
+
+func (c carried) put(h nats.Header) {
+	if c.parent == "" {
+		return
+	}
+	h.Set(headerParent, c.parent)
+	if c.state != "" {
+		h.Set(headerState, c.state)
+	}
+}
+
+// putMany gives a message of many the trace of each, in order, if one of them is
+// sampled. None is an empty value.
+func putMany(h nats.Header, all []carried) {
+	if !slices.ContainsFunc(all, func(c carried) bool { return sampled(c.parent) }) {
+		return
+	}
+	parents, states := make([]string, len(all)), make([]string, len(all))
+	for i, c := range all {
+		parents[i], states[i] = c.parent, c.state
+	}
+	h[headerParent] = parents
+	if slices.ContainsFunc(states, func(s string) bool { return s != "" }) {
+		h[headerState] = states
+	}
+}
+
+// carriedBy gives the trace of one of the things that a message says. A message of one
+// request has one for all of them.
+func carriedBy(h nats.Header, at int) carried {
+	nth := func(values []string) string {
+		switch {
+		case len(values) == 1:
+			return values[0]
+		case at < len(values):
+			return values[at]
+		}
+		return ""
+	}
+	return carried{nth(h[headerParent]), nth(h[headerState])}
+}
+
+// carrying gives the trace that a message is to carry, and begins the span of its
 // publish. An operation whose request was not sampled costs no span; the message of
 // one that is published later, by the outbox, belongs to the trace of its request.
-func carrying(ctx context.Context, msg *nats.Msg, a operation.Accepted) (context.Context, trace.Span) {
+func carrying(ctx context.Context, subject string, size int, a *operation.Accepted) (context.Context, trace.Span, carried) {
 	if !trace.SpanContextFromContext(ctx).IsValid() && sampled(a.TraceParent) {
 		ctx = telemetry.Extract(ctx, a.TraceParent, a.TraceState)
 	}
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
-		if a.TraceParent != "" {
-			msg.Header.Set(headerParent, a.TraceParent)
-			if a.TraceState != "" {
-				msg.Header.Set(headerState, a.TraceState)
-			}
-		}
-		return ctx, trace.SpanFromContext(context.Background())
+		return ctx, trace.SpanFromContext(context.Background()), carried{a.TraceParent, a.TraceState}
 	}
-	ctx, span := otel.Tracer("writeback/natsq").Start(ctx, "publish "+msg.Subject,
+	ctx, span := otel.Tracer("writeback/natsq").Start(ctx, "publish "+subject,
 		trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
 			semconv.MessagingSystemKey.String(metrics.SystemNATS),
 			semconv.MessagingOperationTypeSend,
 			semconv.MessagingOperationName(metrics.OperationPublish),
-			semconv.MessagingDestinationName(msg.Subject),
+			semconv.MessagingDestinationName(subject),
 			semconv.MessagingMessageConversationID(a.ID.String()),
-			semconv.MessagingMessageBodySize(len(msg.Data)),
+			semconv.MessagingMessageBodySize(size),
 		))
 	parent, state := telemetry.Inject(ctx)
-	msg.Header.Set(headerParent, parent)
-	if state != "" {
-		msg.Header.Set(headerState, state)
-	}
-	return ctx, span
+	return ctx, span, carried{parent, state}
 }
 
 // sampled reads the flag of a traceparent without the rest.
@@ -78,37 +113,57 @@ func sampled(parent string) bool {
 	return i >= 0 && strings.HasSuffix(parent[i:], "1")
 }
 
-// published ends the span of a publish and counts it.
-func (t traffic) published(ctx context.Context, span trace.Span, subject string, began time.Time, err error) {
-	mishap := ""
-	switch {
-	case err == nil:
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
-		mishap = metrics.ErrorTimeout
-	case errors.Is(err, ErrAway):
-		mishap = metrics.ErrorAway
-	default:
-		mishap = metrics.Other
+// published ends the spans of those who shared a message, and counts it.
+func (t traffic) published(subject string, batch []*parcel, err error) {
+	mishap := mishapOf(err)
+	for _, c := range batch {
+		if c.span.IsRecording() {
+			ended(c.span, subject, len(batch), mishap)
+		}
 	}
-	if mishap != "" && span.IsRecording() {
+	first := batch[0]
+	t.duration.Record(first.ctx, time.Since(first.began).Seconds(), metrics.SystemNATS, metrics.OperationPublish, subject, mishap)
+	t.sent.Add(first.ctx, len(batch), metrics.SystemNATS, metrics.OperationPublish, subject, mishap)
+}
+
+// ended ends the span of a publish. Where it went is known only now.
+func ended(span trace.Span, subject string, n int, mishap string) {
+	if n > 1 {
+		span.SetName("publish " + subject)
+		span.SetAttributes(semconv.MessagingDestinationName(subject), semconv.MessagingBatchMessageCount(n))
+	}
+	if mishap != "" {
 		span.SetStatus(codes.Error, mishap)
 		span.SetAttributes(semconv.ErrorTypeKey.String(mishap))
 	}
 	span.End()
-	t.duration.Record(ctx, time.Since(began).Seconds(), metrics.SystemNATS, metrics.OperationPublish, subject, mishap)
-	t.sent.Add(ctx, 1, metrics.SystemNATS, metrics.OperationPublish, subject, mishap)
 }
 
-// received counts a message and begins the span of what is done with it, if the
-// message belongs to a trace that is sampled.
-func (t traffic) received(ctx context.Context, msg jetstream.Msg, group string) (context.Context, trace.Span) {
-	t.consumed.Add(ctx, 1, metrics.SystemNATS, metrics.OperationFetch, msg.Subject(), group)
-	header := msg.Headers()
-	parent := header.Get(headerParent)
-	if !sampled(parent) {
+func mishapOf(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return metrics.ErrorTimeout
+	case errors.Is(err, ErrAway):
+		return metrics.ErrorAway
+	}
+	return metrics.Other
+}
+
+// received counts what a message says.
+func (t traffic) received(ctx context.Context, msg jetstream.Msg, group string, n int) {
+	t.consumed.Add(ctx, n, metrics.SystemNATS, metrics.OperationFetch, msg.Subject(), group)
+}
+
+// processing begins the span of what is done with one of the things that a message
+// says, if that belongs to a trace that is sampled.
+func processing(ctx context.Context, msg jetstream.Msg, at int, group string) (context.Context, trace.Span) {
+	from := carriedBy(msg.Headers(), at)
+	if !sampled(from.parent) {
 		return ctx, trace.SpanFromContext(context.Background())
 	}
-	return otel.Tracer("writeback/natsq").Start(telemetry.Extract(ctx, parent, header.Get(headerState)), //nolint:spancheck // the caller ends it
+	return otel.Tracer("writeback/natsq").Start(telemetry.Extract(ctx, from.parent, from.state), //nolint:spancheck // the caller ends it
 		"process "+msg.Subject(), trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
 			semconv.MessagingSystemKey.String(metrics.SystemNATS),
 			semconv.MessagingOperationTypeProcess,
@@ -119,7 +174,7 @@ func (t traffic) received(ctx context.Context, msg jetstream.Msg, group string) 
 		))
 }
 
-// processed ends the span of a message and measures it.
+// processed ends that span and measures it.
 func (t traffic) processed(ctx context.Context, span trace.Span, msg jetstream.Msg, group string, began time.Time, err error) {
 	if err != nil && span.IsRecording() {
 		span.SetStatus(codes.Error, "given back")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -58,41 +59,75 @@ func (w *Wakes) pull(ctx context.Context, pass Pass) error {
 	if err != nil {
 		return err
 	}
-	for ctx.Err() == nil {
-		if err := w.pullOnce(ctx, consumer, pass); err != nil {
+	for each := 1; ctx.Err() == nil; {
+		if each, err = w.pullOnce(ctx, consumer, each, pass); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// pullOnce ends when it has what it asked for, after pullFor, or with ctx.
-func (w *Wakes) pullOnce(ctx context.Context, consumer jetstream.Consumer, pass Pass) error {
+// pullOnce ends when it has what it asked for, after pullFor, or with ctx. A worker asks
+// for as many messages as its slots can use, going by how many operations each of the
+// last ones held: it gives that number.
+func (w *Wakes) pullOnce(ctx context.Context, consumer jetstream.Consumer, each int, pass Pass) (int, error) {
 	once, cancel := context.WithTimeout(ctx, pullFor)
 	defer cancel()
-	batch, err := consumer.Fetch(max(1, w.free()), jetstream.FetchContext(once))
+	batch, err := consumer.Fetch(max(1, w.free()/each), jetstream.FetchContext(once))
 	if err != nil {
-		return err
+		return each, err
 	}
+	messages, operations := 0, 0
 	for msg := range batch.Messages() {
-		w.pass(ctx, msg, pass)
+		messages++
+		operations += w.pass(ctx, msg, pass)
 	}
 	err = batch.Error()
 	if errors.Is(err, jetstream.ErrNoMessages) || errors.Is(err, context.DeadlineExceeded) {
-		return nil
+		err = nil
 	}
-	return err
+	return max(1, operations/max(1, messages)), err
 }
 
-func (w *Wakes) pass(ctx context.Context, msg jetstream.Msg, pass Pass) {
-	m, err := DecodeMessage(msg.Data())
+// pass passes on the operations of a message, and gives how many.
+func (w *Wakes) pass(ctx context.Context, msg jetstream.Msg, pass Pass) int {
+	all, err := splitMessages(msg.Data())
 	if err != nil {
 		w.bury(ctx, msg, err)
+		return 1
+	}
+	w.traffic.received(ctx, msg, ConsumerQuiet, len(all))
+	looks := &looks{msg: msg}
+	looks.left.Store(int32(len(all)))
+	for _, one := range all {
+		// Its span lasts until the lane was looked at: it shows the wait for a slot.
+		_, span := processing(ctx, msg, one.at, ConsumerQuiet)
+		pass(ctx, one.what, func() { span.End(); looks.done(true) }, func() { span.End(); looks.done(false) })
+	}
+	return len(all)
+}
+
+// looks are those that a message asks for, one for each of its operations.
+type looks struct {
+	msg  jetstream.Msg
+	left atomic.Int32
+	nak  atomic.Bool
+}
+
+// done ends one of them. With the last the message is acked, or given back if one was:
+// the others are then looked at once more, which does no harm.
+func (l *looks) done(looked bool) {
+	if !looked {
+		l.nak.Store(true)
+	}
+	if l.left.Add(-1) > 0 {
 		return
 	}
-	// Its span lasts until the lane was looked at: it shows the wait for a slot.
-	_, span := w.traffic.received(ctx, msg, ConsumerQuiet)
-	pass(ctx, m, func() { span.End(); _ = msg.Ack() }, func() { span.End(); _ = msg.Nak() })
+	if l.nak.Load() {
+		_ = l.msg.Nak()
+		return
+	}
+	_ = l.msg.Ack()
 }
 
 // bury moves a message that cannot be understood to the dead-letter stream; it is

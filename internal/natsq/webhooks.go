@@ -23,11 +23,17 @@ const (
 	SubjectDeliverySucceeded = "webhook.succeeded"
 	SubjectDeliveryFailed    = "webhook.failed"
 
+	// Of messages of many.
+	SubjectDeliveryBatch          = SubjectDelivery + manySuffix
+	SubjectDeliverySucceededBatch = SubjectDeliverySucceeded + manySuffix
+	SubjectDeliveryFailedBatch    = SubjectDeliveryFailed + manySuffix
+
 	ConsumerCreated = "webhooks-created"
 	ConsumerEnded   = "webhooks-ended"
-	// ConsumerBatches is of the batches alone: a program of before, which takes from
-	// ConsumerCreated too, would throw them away.
-	ConsumerBatches = "webhooks-created-batches"
+	// ConsumerBatches and ConsumerEndedBatches are of messages of many alone: a program
+	// of before, which takes from the other two, would throw them away.
+	ConsumerBatches      = "webhooks-created-batches"
+	ConsumerEndedBatches = "webhooks-ended-batches"
 )
 
 // WebhookConfig of the streams. Every zero field takes the default given with it.
@@ -72,9 +78,11 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 	cfg = cfg.withDefaults()
 	p := provision{js, cfg.Log}
 	for _, s := range []jetstream.StreamConfig{
-		{Name: StreamDeliveries, Subjects: []string{SubjectDelivery}, Description: "webhook deliveries to make"},
+		{Name: StreamDeliveries, Subjects: []string{SubjectDelivery, SubjectDeliveryBatch}, Description: "webhook deliveries to make"},
 		{
-			Name: StreamDeliveryEvents, Subjects: []string{SubjectDeliverySucceeded, SubjectDeliveryFailed},
+			Name: StreamDeliveryEvents, Subjects: []string{
+				SubjectDeliverySucceeded, SubjectDeliveryFailed, SubjectDeliverySucceededBatch, SubjectDeliveryFailedBatch,
+			},
 			Description: "how webhook deliveries ended",
 		},
 	} {
@@ -93,8 +101,11 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 		jetstream.ConsumerConfig
 	}{
 		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerCreated, FilterSubjects: []string{SubjectQuiet, SubjectBusy}}},
-		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerBatches, FilterSubjects: []string{SubjectBatch}}},
+		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerBatches, FilterSubjects: []string{SubjectBatch, SubjectQuietBatch}}},
 		{StreamEvents, jetstream.ConsumerConfig{Durable: ConsumerEnded, FilterSubjects: []string{SubjectSucceeded, SubjectFailed}}},
+		{StreamEvents, jetstream.ConsumerConfig{
+			Durable: ConsumerEndedBatches, FilterSubjects: []string{SubjectSucceededBatch, SubjectFailedBatch},
+		}},
 	} {
 		c := feeding.ConsumerConfig
 		c.Description = "feeds webhooks"
@@ -120,7 +131,7 @@ func (d *Deliveries) Connected() bool { return d.pub.Connected() }
 
 // Accepted publishes a delivery that is to be made. Nobody is woken by it.
 func (d *Deliveries) Accepted(ctx context.Context, m operation.Message, _ bool) error {
-	return d.pub.publish(ctx, SubjectDelivery, m, m.Accepted)
+	return d.pub.delivery.publish(ctx, &m, &m.Accepted)
 }
 
 // Event publishes how a delivery ended. That an attempt was made is not published:
@@ -128,9 +139,9 @@ func (d *Deliveries) Accepted(ctx context.Context, m operation.Message, _ bool) 
 func (d *Deliveries) Event(ctx context.Context, e operation.Event) error {
 	switch e.Kind {
 	case operation.EventSucceeded:
-		return d.pub.publish(ctx, SubjectDeliverySucceeded, e, e.Operation.Accepted)
+		return d.pub.deliverySucceeded.publish(ctx, &e, &e.Operation.Accepted)
 	case operation.EventFailed:
-		return d.pub.publish(ctx, SubjectDeliveryFailed, e, e.Operation.Accepted)
+		return d.pub.deliveryFailed.publish(ctx, &e, &e.Operation.Accepted)
 	}
 	return nil
 }
@@ -181,29 +192,13 @@ func (f *Feed) Run(ctx context.Context, created func(context.Context, operation.
 	ended func(context.Context, operation.Event) error,
 ) error {
 	var g errgroup.Group
-	g.Go(func() error {
-		return feed(ctx, f, StreamOperations, ConsumerCreated, DecodeMessage, created)
-	})
-	g.Go(func() error {
-		return feed(ctx, f, StreamOperations, ConsumerBatches, DecodeMessages, allOf(created))
-	})
-	g.Go(func() error {
-		return feed(ctx, f, StreamEvents, ConsumerEnded, DecodeEvent, ended)
-	})
-	return g.Wait()
-}
-
-// allOf takes the operations of a message, several at a time. If one fails, all of them
-// come again.
-func allOf(take func(context.Context, operation.Message) error) func(context.Context, []operation.Message) error {
-	return func(ctx context.Context, all []operation.Message) error {
-		g, ctx := errgroup.WithContext(ctx)
-		g.SetLimit(feedTogether)
-		for _, m := range all {
-			g.Go(func() error { return take(ctx, m) })
-		}
-		return g.Wait()
+	for _, name := range []string{ConsumerCreated, ConsumerBatches} {
+		g.Go(func() error { return feed(ctx, f, StreamOperations, name, splitMessages, created) })
 	}
+	for _, name := range []string{ConsumerEnded, ConsumerEndedBatches} {
+		g.Go(func() error { return feed(ctx, f, StreamEvents, name, splitEvents, ended) })
+	}
+	return g.Wait()
 }
 
 // hold keeps a message from being given out again until it is let go: what one of many
@@ -226,7 +221,7 @@ func hold(msg jetstream.Msg) (letGo func()) {
 	}
 }
 
-func feed[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) (T, error), take func(context.Context, T) error) error {
+func feed[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) ([]part[T], error), take func(context.Context, T) error) error {
 	for ctx.Err() == nil {
 		if err := feedOnce(ctx, f, stream, name, decode, take); err != nil && ctx.Err() == nil {
 			f.log.WarnContext(ctx, "feeding webhooks", "consumer", name, "error", err)
@@ -240,7 +235,7 @@ func feed[T any](ctx context.Context, f *Feed, stream, name string, decode func(
 }
 
 // feedOnce pulls until something fails.
-func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) (T, error), take func(context.Context, T) error) error {
+func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) ([]part[T], error), take func(context.Context, T) error) error {
 	setup, cancel := context.WithTimeout(ctx, 5*time.Second)
 	consumer, err := f.js.Consumer(setup, stream, name)
 	cancel()
@@ -281,21 +276,35 @@ func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode f
 	return nil
 }
 
-func feedOne[T any](ctx context.Context, f *Feed, msg jetstream.Msg, name string, decode func([]byte) (T, error), take func(context.Context, T) error) error {
-	v, err := decode(msg.Data())
+func feedOne[T any](ctx context.Context, f *Feed, msg jetstream.Msg, name string, decode func([]byte) ([]part[T], error), take func(context.Context, T) error) error {
+	all, err := decode(msg.Data())
 	if err != nil {
 		f.log.ErrorContext(ctx, "event not understood; no webhook is told of it", "subject", msg.Subject(), "error", err)
 		return msg.Term()
 	}
-	began := time.Now()
-	ctx, span := f.traffic.received(ctx, msg, name)
+	f.traffic.received(ctx, msg, name, len(all))
 	letGo := hold(msg)
-	err = take(ctx, v)
+	err = feedAll(ctx, f, msg, name, all, take)
 	letGo()
-	f.traffic.processed(ctx, span, msg, name, began, err)
 	if err != nil {
 		_ = msg.NakWithDelay(feedPause)
 		return err
 	}
 	return msg.Ack()
+}
+
+// feedAll takes what a message says, several at a time. If one fails, all come again.
+func feedAll[T any](ctx context.Context, f *Feed, msg jetstream.Msg, name string, all []part[T], take func(context.Context, T) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(feedTogether)
+	for _, one := range all {
+		g.Go(func() error {
+			began := time.Now()
+			ctx, span := processing(ctx, msg, one.at, name)
+			err := take(ctx, one.what)
+			f.traffic.processed(ctx, span, msg, name, began, err)
+			return err
+		})
+	}
+	return g.Wait()
 }

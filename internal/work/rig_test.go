@@ -200,9 +200,9 @@ func (r *rig) events() []operation.Event {
 	for seq := info.State.FirstSeq; seq > 0 && seq <= info.State.LastSeq; seq++ {
 		msg, err := s.GetMsg(r.t.Context(), seq)
 		require.NoError(r.t, err)
-		e, err := natsq.DecodeEvent(msg.Data)
+		events, err := natsq.DecodeEvents(msg.Data)
 		require.NoError(r.t, err)
-		out = append(out, e)
+		out = append(out, events...)
 	}
 	return out
 }

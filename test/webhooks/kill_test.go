@@ -238,7 +238,10 @@ func (p *partner) awaitDeliveries() {
 	defer func() { _ = rdb.Close() }()
 	queue := redisstore.New(rdb, redisstore.Config{Prefix: "wh"})
 	require.Eventually(p.t, func() bool {
-		for stream, name := range map[string]string{natsq.StreamOperations: natsq.ConsumerCreated, natsq.StreamEvents: natsq.ConsumerEnded} {
+		for name, stream := range map[string]string{
+			natsq.ConsumerCreated: natsq.StreamOperations, natsq.ConsumerBatches: natsq.StreamOperations,
+			natsq.ConsumerEnded: natsq.StreamEvents, natsq.ConsumerEndedBatches: natsq.StreamEvents,
+		} {
 			c, err := js.Consumer(p.t.Context(), stream, name)
 			if err != nil || c.CachedInfo().NumPending+uint64(c.CachedInfo().NumAckPending) > 0 {
 				return false

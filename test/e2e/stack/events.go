@@ -11,29 +11,33 @@ import (
 
 	"writeback/internal/history"
 	"writeback/internal/natsq"
+	"writeback/pkg/operation"
 )
 
 // events reads the whole event stream.
 func (s *Stack) events(ctx context.Context) ([]history.Event, error) {
 	var out []history.Event
 	err := s.Messages(ctx, natsq.StreamEvents, func(m jetstream.Msg, at time.Time) error {
-		e, err := natsq.DecodeEvent(m.Data())
-		if err != nil {
-			return err
+		events, err := natsq.DecodeEvents(m.Data())
+		for _, e := range events {
+			out = append(out, s.event(e, at))
 		}
-		event := history.Event{
-			ID: e.ID.String(), Operation: e.Operation.ID.String(), Kind: string(e.Kind), At: s.Since(at),
-		}
-		if !e.Blocked.IsZero() {
-			event.Blocked = s.Since(e.Blocked)
-		}
-		for _, a := range e.Operation.Attempts {
-			event.Rows = append(event.Rows, history.EventRow{ID: a.ID.String(), Status: string(a.Status), Unknown: a.Unknown})
-		}
-		out = append(out, event)
-		return nil
+		return err
 	})
 	return out, err
+}
+
+func (s *Stack) event(e operation.Event, at time.Time) history.Event {
+	event := history.Event{
+		ID: e.ID.String(), Operation: e.Operation.ID.String(), Kind: string(e.Kind), At: s.Since(at),
+	}
+	if !e.Blocked.IsZero() {
+		event.Blocked = s.Since(e.Blocked)
+	}
+	for _, a := range e.Operation.Attempts {
+		event.Rows = append(event.Rows, history.EventRow{ID: a.ID.String(), Status: string(a.Status), Unknown: a.Unknown})
+	}
+	return event
 }
 
 // streamed gives the operations whose accepted message is in the stream.
