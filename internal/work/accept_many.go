@@ -19,8 +19,8 @@ type manyPublisher interface {
 }
 
 const (
-	// wakesMost is how many lanes of a batch are woken by a message of their own. The
-	// others are found by the next poll.
+	// wakesMost is how many lanes of a batch are woken by messages. The others are found
+	// by the next poll.
 	wakesMost = 16
 	// replaysAtOnce is how many replays of a batch are read at once.
 	replaysAtOnce = 128
@@ -89,8 +89,8 @@ func (w *woken) first() map[uuid.UUID]bool {
 	return out
 }
 
-// publishMany publishes new operations: those that wake a lane each by a message of its
-// own, the others together. What fails is left to the outbox and is no error.
+// publishMany publishes new operations: those that wake a lane as quiet ones, the others
+// together. What fails is left to the outbox and is no error.
 func (a *Accepter) publishMany(ctx context.Context, ops []operation.Operation, quiet map[uuid.UUID]bool) {
 	ctx = context.WithoutCancel(ctx) // as with a single accept
 	var g errgroup.Group

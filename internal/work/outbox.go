@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"writeback/internal/metrics"
 )
@@ -13,6 +16,8 @@ const (
 	outboxEvery = 500 * time.Millisecond
 	outboxMost  = 32
 	outboxHold  = 4 * time.Second
+	// outboxAtOnce is how many are published at once: they share messages.
+	outboxAtOnce = 16
 )
 
 // outboxLoop publishes what is overdue, until ctx ends. It stands still while NATS
@@ -35,7 +40,7 @@ func (w *Worker) outboxLoop(ctx context.Context) error {
 }
 
 // outboxOnce publishes some of what is overdue and gives how many. When a publish ran
-// out of time the others would too, each for as long: they are left until their hold
+// out of time the next ones would too, each for as long: they are left until their hold
 // is over. A message that is refused for itself stops no other.
 func (w *Worker) outboxOnce(ctx context.Context) int {
 	claim, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -51,13 +56,27 @@ func (w *Worker) outboxOnce(ctx context.Context) int {
 	// In any order, so that what waits for a stream that is away does not stand before
 	// what waits for the other, each time.
 	rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
-	for i, rec := range records {
-		err := w.recorder.publish(ctx, rec, false)
-		if err != nil && (errors.Is(err, context.DeadlineExceeded) || !w.parts.Publisher.Connected() || ctx.Err() != nil) {
-			w.metrics.repaired(ctx, metrics.RepairRepublished, i)
-			return 0
+	var done, late atomic.Int32
+	var g errgroup.Group
+	g.SetLimit(outboxAtOnce)
+	for _, rec := range records {
+		if late.Load() > 0 {
+			break
 		}
+		g.Go(func() error {
+			err := w.recorder.publish(ctx, rec, false)
+			if err != nil && (errors.Is(err, context.DeadlineExceeded) || !w.parts.Publisher.Connected() || ctx.Err() != nil) {
+				late.Add(1)
+				return nil
+			}
+			done.Add(1)
+			return nil
+		})
 	}
-	w.metrics.repaired(ctx, metrics.RepairRepublished, len(records))
+	_ = g.Wait()
+	w.metrics.repaired(ctx, metrics.RepairRepublished, int(done.Load()))
+	if late.Load() > 0 {
+		return 0
+	}
 	return len(records)
 }
