@@ -20,7 +20,7 @@ const module = "writeback/"
 // everything, within onlyIn. A room that is not listed fails: give it a line.
 var rules = map[string][]string{
 	"pkg/operation":            {},
-	"pkg/operation/redisstore": {"pkg/operation"},
+	"pkg/operation/redisstore": {"internal/convoy", "pkg/operation"},
 	"pkg/tsp":                  {"pkg/operation"},
 	"pkg/tsp/httpcall":         {"pkg/operation", "pkg/tsp"},
 	"pkg/tsp/tsptest":          {"pkg/operation", "pkg/tsp", "pkg/tsp/httpcall"},
@@ -40,7 +40,8 @@ var rules = map[string][]string{
 	"internal/metrics":   {"pkg/tsp/all"},
 	"internal/testenv":   {},
 	"internal/wire":      {"pkg/operation"},
-	"internal/natsq":     {"internal/metrics", "internal/telemetry", "pkg/operation"},
+	"internal/convoy":    {},
+	"internal/natsq":     {"internal/convoy", "internal/metrics", "internal/telemetry", "pkg/operation"},
 	"internal/directory": {"pkg/operation", "pkg/tsp"},
 	"internal/auth":      {"pkg/operation"},
 	// httpapi names the values that auth and directory give: who calls, and whose

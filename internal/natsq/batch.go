@@ -28,8 +28,8 @@ func (p *Publisher) AcceptedMany(ctx context.Context, all []operation.Message) (
 		}
 		c := newParcel(ctx, SubjectBatch, data, &all[published].Accepted)
 		p.sendShared(c.message(SubjectBatch), []*parcel{c})
-		if err := <-c.done; err != nil {
-			return published, err
+		if c.err != nil {
+			return published, c.err
 		}
 		published += n
 	}

@@ -42,17 +42,14 @@ type Publisher struct {
 // NewPublisher makes a publisher on a connection that the caller owns.
 func NewPublisher(nc *nats.Conn, js jetstream.JetStream) *Publisher {
 	p := &Publisher{nc: nc, js: js, traffic: newSending()}
-	share := func(f form, subject, many string, most int) *shared {
-		return &shared{pub: p, form: f, subject: subject, many: many, most: most}
-	}
-	p.quiet = share(operationsForm, SubjectQuiet, SubjectQuietBatch, wakeMost)
-	p.busy = share(operationsForm, SubjectBusy, SubjectBatch, shareMost)
-	p.attempted = share(eventsForm, SubjectAttempted, SubjectAttemptedBatch, shareMost)
-	p.succeeded = share(eventsForm, SubjectSucceeded, SubjectSucceededBatch, shareMost)
-	p.failed = share(eventsForm, SubjectFailed, SubjectFailedBatch, shareMost)
-	p.delivery = share(operationsForm, SubjectDelivery, SubjectDeliveryBatch, shareMost)
-	p.deliverySucceeded = share(eventsForm, SubjectDeliverySucceeded, SubjectDeliverySucceededBatch, shareMost)
-	p.deliveryFailed = share(eventsForm, SubjectDeliveryFailed, SubjectDeliveryFailedBatch, shareMost)
+	p.quiet = newShared(p, operationsForm, SubjectQuiet, SubjectQuietBatch, wakeMost)
+	p.busy = newShared(p, operationsForm, SubjectBusy, SubjectBatch, shareMost)
+	p.attempted = newShared(p, eventsForm, SubjectAttempted, SubjectAttemptedBatch, shareMost)
+	p.succeeded = newShared(p, eventsForm, SubjectSucceeded, SubjectSucceededBatch, shareMost)
+	p.failed = newShared(p, eventsForm, SubjectFailed, SubjectFailedBatch, shareMost)
+	p.delivery = newShared(p, operationsForm, SubjectDelivery, SubjectDeliveryBatch, shareMost)
+	p.deliverySucceeded = newShared(p, eventsForm, SubjectDeliverySucceeded, SubjectDeliverySucceededBatch, shareMost)
+	p.deliveryFailed = newShared(p, eventsForm, SubjectDeliveryFailed, SubjectDeliveryFailedBatch, shareMost)
 	return p
 }
 
@@ -97,7 +94,6 @@ func (p *Publisher) Dead(ctx context.Context, original jetstream.Msg, reason str
 }
 
 // send waits for the ack, or for the end of ctx.
-
 func (p *Publisher) send(ctx context.Context, msg *nats.Msg) error {
 	if !p.Connected() {
 		return ErrAway

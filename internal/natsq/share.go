@@ -4,32 +4,24 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"runtime"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/trace"
 
+	"writeback/internal/convoy"
 	"writeback/pkg/operation"
 )
 
 // shared publishes things of one kind. While a message of the kind waits for its ack,
-// what is to be published is collected, and leaves as the next message. Nothing waits
-// for a timer: what finds no message under way leaves at once, in the form of a single
-// one. Safe for concurrent use.
+// what is to be published is collected, and leaves as the next message; see convoy.
+// What finds no message under way has a single one's form. Safe for concurrent use.
 type shared struct {
 	pub  *Publisher
 	form form
-	// subject is that of a message of one, many that of a message of many, which carries
-	// most of them.
+	// subject is that of a message of one, many that of a message of many.
 	subject, many string
-	most          int
-
-	mu      sync.Mutex
-	waiting []*parcel
-	flying  int
-	left    time.Time // when the last message left
+	convoy        convoy.Convoy[*parcel]
 }
 
 const (
@@ -48,6 +40,13 @@ const (
 	shareWait = PublishTimeout / 2
 )
 
+func newShared(pub *Publisher, form form, subject, many string, most int) *shared {
+	s := &shared{pub: pub, form: form, subject: subject, many: many}
+	s.convoy.Travel, s.convoy.Fit = s.send, s.fit
+	s.convoy.Room, s.convoy.Slow, s.convoy.Most = most, shareSlow, shareFlights
+	return s
+}
+
 // parcel is one thing that is to be published.
 type parcel struct {
 	ctx     context.Context
@@ -55,7 +54,7 @@ type parcel struct {
 	carried carried
 	span    trace.Span
 	began   time.Time
-	done    chan error
+	err     error
 }
 
 // publish waits for the ack of the message that carries body, or for the end of ctx;
@@ -66,59 +65,34 @@ func (s *shared) publish(ctx context.Context, body any, a *operation.Accepted) e
 		return fmt.Errorf("natsq: publish: %w", err)
 	}
 	c := newParcel(ctx, s.subject, data, a)
-	s.mu.Lock()
-	s.waiting = append(s.waiting, c)
-	leave := s.flying == 0 || (s.flying < shareFlights && time.Since(s.left) > shareSlow)
-	if leave {
-		s.flying++
+	if err := s.convoy.Do(ctx, c); err != nil {
+		return fmt.Errorf("natsq: publish %s: %w", s.subject, err)
 	}
-	s.mu.Unlock()
-	if leave {
-		go s.fly()
-	}
-	select {
-	case err := <-c.done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("natsq: publish %s: %w", s.subject, ctx.Err())
-	}
+	return c.err
 }
 
 func newParcel(ctx context.Context, subject string, data []byte, a *operation.Accepted) *parcel {
-	c := &parcel{data: data, began: time.Now(), done: make(chan error, 1)}
+	c := &parcel{data: data, began: time.Now()}
 	c.ctx, c.span, c.carried = carrying(ctx, subject, len(data), a)
 	return c
 }
 
-// fly sends messages until nothing waits.
-func (s *shared) fly() {
-	runtime.Gosched() // those who are about to publish, too, come along
-	for batch := s.board(); len(batch) > 0; batch = s.board() {
-		if batch = s.readyToLeave(batch); len(batch) > 0 {
-			s.pub.sendShared(s.message(batch), batch)
+// fit says how much of what waits goes into one message.
+func (s *shared) fit(waiting []*parcel) int {
+	room := s.pub.room(shareBytes)
+	for n, c := range waiting {
+		if room -= len(c.data) + 1; room < 0 {
+			return n
 		}
 	}
+	return len(waiting)
 }
 
-// board takes what the next message carries. With nothing, the flight is over.
-func (s *shared) board() []*parcel {
-	room := s.pub.room(shareBytes)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for size := 0; n < min(len(s.waiting), s.most); n++ {
-		if size += len(s.waiting[n].data) + 1; size > room && n > 0 {
-			break
-		}
+// send publishes one message.
+func (s *shared) send(batch []*parcel) {
+	if batch = s.readyToLeave(batch); len(batch) > 0 {
+		s.pub.sendShared(s.message(batch), batch)
 	}
-	batch := s.waiting[:n:n]
-	if s.waiting = s.waiting[n:]; len(s.waiting) == 0 {
-		s.waiting = nil
-	}
-	if s.left = time.Now(); n == 0 {
-		s.flying--
-	}
-	return batch
 }
 
 // readyToLeave drops what nobody waits for any more, and what has waited too long to
@@ -135,7 +109,7 @@ func (s *shared) readyToLeave(batch []*parcel) []*parcel {
 			continue
 		}
 		s.pub.traffic.published(s.subject, []*parcel{c}, err)
-		c.done <- fmt.Errorf("natsq: publish %s: %w", s.subject, err)
+		c.err = fmt.Errorf("natsq: publish %s: %w", s.subject, err)
 	}
 	return live
 }
@@ -176,6 +150,6 @@ func (p *Publisher) sendShared(msg *nats.Msg, batch []*parcel) {
 	err := p.send(ctx, msg)
 	p.traffic.published(msg.Subject, batch, err)
 	for _, c := range batch {
-		c.done <- err
+		c.err = err
 	}
 }

@@ -183,6 +183,12 @@ func (r row) attempt(id, op uuid.UUID, unknown bool) operation.Attempt {
 	if r.Failed {
 		a.Status = operation.AttemptFailed
 	}
+	if len(a.Header) == 0 { // as it is read again
+		a.Header = nil
+	}
+	if len(a.Unapplied) == 0 {
+		a.Unapplied = nil
+	}
 	return a
 }
 
@@ -239,8 +245,15 @@ func placeOf(who string) (operation.Place, error) {
 	return operation.Place{Seq: atoi(f[seqAt]), Deadline: milli(atoi(f[deadlineAt]))}, nil
 }
 
-// decodeRecord reads the hash of one operation. Its fixed part may be known.
-func decodeRecord(h map[string]string, known *operation.Accepted) (Record, error) {
+// ownRow is a row that need not be read, since the reader has written it. The zero one is
+// none.
+type ownRow struct {
+	at      int
+	attempt operation.Attempt
+}
+
+// decodeRecord reads the hash of one operation. Its fixed part may be known, and one row.
+func decodeRecord(h map[string]string, known *operation.Accepted, own ownRow) (Record, error) {
 	var rec Record
 	op := &rec.Operation
 	if known != nil {
@@ -273,6 +286,10 @@ func decodeRecord(h map[string]string, known *operation.Accepted) (Record, error
 	rows := int(atoi(h["rows"]))
 	op.Attempts = make([]operation.Attempt, 0, rows)
 	for i := 1; i <= rows; i++ {
+		if i == own.at {
+			op.Attempts = append(op.Attempts, own.attempt)
+			continue
+		}
 		a, err := decodeRow(h["r:"+strconv.Itoa(i)], op.ID)
 		if err != nil {
 			return rec, fmt.Errorf("redisstore: row %d of %s: %w", i, op.ID, err)

@@ -4,26 +4,18 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"writeback/internal/convoy"
 	"writeback/pkg/operation"
 )
 
 // flights shares round trips: while one pipeline is under way, the script calls of
-// the whole process are collected, and go out together as the next. Nothing waits
-// for a timer: a call that finds no pipeline under way goes out at once. Safe for
-// concurrent use.
-type flights struct {
-	store *Store
-
-	mu      sync.Mutex
-	waiting []*call
-	flying  int
-	left    time.Time // when the last pipeline left
-}
+// the whole process are collected, and go out together as the next; see convoy. Safe
+// for concurrent use.
+type flights struct{ convoy convoy.Convoy[*call] }
 
 const (
 	// flightMost bounds the calls of one pipeline.
@@ -49,80 +41,44 @@ type call struct {
 	mark   mark
 	answer reply
 	err    error
-	done   chan struct{}
+}
+
+func (f *flights) begin(s *Store) {
+	f.convoy.Travel, f.convoy.Room, f.convoy.Slow, f.convoy.Most = s.fly, flightMost, flightSlow, flightsMost
 }
 
 // run waits for the answer of a script, or for the end of ctx; a call that has
 // left by then may still take effect.
 func (f *flights) run(ctx context.Context, script *script, shard int, args []any) (reply, error) {
-	c := &call{ctx: ctx, script: script, shard: shard, args: args, done: make(chan struct{})}
-	f.mu.Lock()
-	f.waiting = append(f.waiting, c)
-	var batch []*call
-	if f.flying == 0 || (f.flying < flightsMost && time.Since(f.left) > flightSlow) {
-		batch = f.board()
+	c := &call{ctx: ctx, script: script, shard: shard, args: args}
+	if err := f.convoy.Do(ctx, c); err != nil {
+		return nil, err
 	}
-	f.mu.Unlock()
-	if batch != nil {
-		go f.fly(batch)
-	}
-	select {
-	case <-c.done:
-		return c.answer, c.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return c.answer, c.err
 }
 
-// board takes the calls of the next pipeline; the caller holds the lock.
-func (f *flights) board() []*call {
-	n := min(len(f.waiting), flightMost)
-	batch := f.waiting[:n:n]
-	if f.waiting = f.waiting[n:]; len(f.waiting) == 0 {
-		f.waiting = nil
-	}
-	f.flying++
-	f.left = time.Now()
-	return batch
-}
-
-// fly runs pipelines until nothing waits.
-func (f *flights) fly(batch []*call) {
-	for {
-		f.once(batch)
-		f.mu.Lock()
-		f.flying--
-		if len(f.waiting) == 0 {
-			f.mu.Unlock()
-			return
-		}
-		batch = f.board()
-		f.mu.Unlock()
-	}
-}
-
-// once runs one pipeline. A connection that breaks fails all of its calls, also
+// fly runs one pipeline. A connection that breaks fails all of its calls, also
 // those already answered: what a shard is known to have answered is noted for the
 // pipeline as a whole.
-func (f *flights) once(batch []*call) {
-	batch = f.store.readyToLeave(batch)
+func (s *Store) fly(batch []*call) {
+	batch = s.readyToLeave(batch)
 	if len(batch) == 0 {
 		return
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), earliest(batch))
 	defer cancel()
 	cmds := make([]*redis.Cmd, len(batch))
-	err := f.store.pipelined(ctx, func(pipe redis.Pipeliner) {
+	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i, c := range batch {
-			cmds[i] = f.store.scripts.call(ctx, pipe, c.script, f.store.keys(c.shard), c.args...)
+			cmds[i] = s.scripts.call(ctx, pipe, c.script, s.keys(c.shard), c.args...)
 		}
 	})
 	var answered redis.Error
 	if err != nil && !errors.As(err, &answered) {
-		f.store.land(batch, nil, err)
+		s.land(batch, nil, err)
 		return
 	}
-	f.store.land(batch, cmds, nil)
+	s.land(batch, cmds, nil)
 }
 
 // earliest gives when the first of the callers leaves.
@@ -144,7 +100,6 @@ func (s *Store) readyToLeave(batch []*call) []*call {
 	for _, c := range batch {
 		if d, ok := c.ctx.Deadline(); c.ctx.Err() != nil || (ok && time.Until(d) < flightLeast) {
 			c.err = cmp.Or(context.Cause(c.ctx), context.DeadlineExceeded)
-			close(c.done)
 			continue
 		}
 		live = append(live, c)
@@ -173,7 +128,6 @@ func (s *Store) land(batch []*call, cmds []*redis.Cmd, err error) {
 				s.note(c.shard, c.mark)
 			}
 		}
-		close(c.done)
 	}
 }
 

@@ -360,7 +360,7 @@ func (s *Store) hashes(ctx context.Context, entries []at, out []*Record) error {
 		if cmd == nil || len(cmd.Val()) == 0 {
 			continue
 		}
-		rec, err := decodeRecord(cmd.Val(), nil)
+		rec, err := decodeRecord(cmd.Val(), nil, ownRow{})
 		if err != nil {
 			return err
 		}

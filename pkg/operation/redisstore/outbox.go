@@ -104,7 +104,7 @@ func claimed(v []any) (Record, error) {
 		rec.Final = false
 		return rec, err
 	}
-	rec, err := decodeRecord(pairs(v[1]), nil)
+	rec, err := decodeRecord(pairs(v[1]), nil, ownRow{})
 	rec.Blocked = lifted(v[2])
 	return rec, err
 }

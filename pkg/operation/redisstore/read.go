@@ -28,7 +28,7 @@ func (s *Store) GetRecord(ctx context.Context, connection, id uuid.UUID) (Record
 	case "paged":
 		rec, err = decodePage([]byte(text(r[1])))
 	default:
-		rec, err = decodeRecord(pairs(r[1]), nil)
+		rec, err = decodeRecord(pairs(r[1]), nil, ownRow{})
 	}
 	if err != nil {
 		return Record{}, err

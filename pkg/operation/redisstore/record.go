@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/google/uuid"
 
 	"writeback/pkg/operation"
@@ -64,7 +64,8 @@ var verdicts = map[operation.Verdict]string{
 // operation. Errors: ErrStale (keep the outcome and record it later), ErrMissing,
 // and those of the connection to Redis.
 func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
-	row, err := encodeRow(o.Attempt)
+	written := rowOf(o.Attempt)
+	row, err := cbor.Marshal(written)
 	if err != nil {
 		return Recorded{}, fmt.Errorf("redisstore: record: %w", err)
 	}
@@ -87,11 +88,8 @@ func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 	case "paged":
 		return s.amend(ctx, o, text(r[1]))
 	}
-	fields := pairs(r[3])
-	if at := number(r[6]); at > 0 { // the answer leaves out what we sent
-		fields["r:"+strconv.FormatInt(at, 10)] = "k" + o.Attempt.ID.String() + string(row)
-	}
-	rec, err := decodeRecord(fields, o.Accepted)
+	// The answer leaves out what we sent.
+	rec, err := decodeRecord(pairs(r[3]), o.Accepted, ownRow{int(number(r[6])), written.attempt(o.Attempt.ID, op, false)})
 	if err != nil {
 		return Recorded{}, err
 	}
@@ -168,7 +166,7 @@ func (s *Store) Cancel(ctx context.Context, connection, id uuid.UUID) (Record, e
 		}
 		return rec, err
 	}
-	rec, err := decodeRecord(pairs(r[1]), nil)
+	rec, err := decodeRecord(pairs(r[1]), nil, ownRow{})
 	if err == nil && r.word() == "ended" {
 		err = ErrEnded
 	}

@@ -147,7 +147,8 @@ func New(rdb redis.UniversalClient, cfg Config) *Store {
 	var id [8]byte
 	_, _ = rand.Read(id[:])
 	s := &Store{rdb: rdb, cfg: cfg.withDefaults(), process: hex.EncodeToString(id[:])}
-	s.flights.store, s.scripts.rdb = s, rdb
+	s.scripts.rdb = rdb
+	s.flights.begin(s)
 	for shard := range s.names {
 		s.names[shard] = []string{s.prefix(shard)}
 		if s.cfg.Unlisted {
