@@ -31,7 +31,8 @@ var rules = map[string][]string{
 	"pkg/tsp/*/box":     {"internal/sandbox"},
 	"pkg/tsp/all/boxes": {"internal/sandbox", "pkg/tsp/..."},
 
-	"internal/archtest": {},
+	"internal/appendjson": {},
+	"internal/archtest":   {},
 	// config has a variable for each provider of the list.
 	"internal/config":    {"internal/redisurl", "pkg/tsp/all"},
 	"internal/redisurl":  {},
@@ -39,7 +40,7 @@ var rules = map[string][]string{
 	// The label provider has the names of the list.
 	"internal/metrics":   {"pkg/tsp/all"},
 	"internal/testenv":   {},
-	"internal/wire":      {"pkg/operation"},
+	"internal/wire":      {"internal/appendjson", "pkg/operation"},
 	"internal/convoy":    {},
 	"internal/natsq":     {"internal/convoy", "internal/metrics", "internal/telemetry", "pkg/operation"},
 	"internal/directory": {"pkg/operation", "pkg/tsp"},

@@ -2,13 +2,13 @@ package wire
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/google/uuid"
+
+	"writeback/internal/appendjson"
 )
 
 // AppendJSON appends the value as JSON on one line, without the escapes meant for HTML
@@ -45,8 +45,8 @@ func (v *ResourceOperation) append(b []byte) []byte {
 	b = timeMember(b, `,"created_at":`, &v.CreatedAt)
 	b = timeMember(b, `,"updated_at":`, &v.UpdatedAt)
 	b = timeMember(b, `,"deleted_at":`, v.DeletedAt)
-	b = orNull(b, `,"resource_id":`, v.ResourceID, appendID)
-	b = orNull(b, `,"source_id":`, v.SourceID, appendPlain)
+	b = orNull(b, `,"resource_id":`, v.ResourceID, appendjson.ID)
+	b = orNull(b, `,"source_id":`, v.SourceID, appendjson.PlainText)
 	b = textMember(b, `,"status":`, string(v.Status))
 	return append(appendLogs(b, v.Logs), '}')
 }
@@ -57,11 +57,11 @@ func (v *ResourceOperationRead) append(b []byte) []byte {
 	b = timeMember(b, `,"updated_at":`, &v.UpdatedAt)
 	b = idMember(b, `,"partner_id":`, v.PartnerID)
 	b = idMember(b, `,"connection_id":`, v.ConnectionID)
-	b = orNull(b, `,"fleet_ref":`, v.FleetRef, appendPlain)
+	b = orNull(b, `,"fleet_ref":`, v.FleetRef, appendjson.PlainText)
 	b = textMember(b, `,"source_name":`, v.SourceName)
 	b = textMember(b, `,"resource":`, v.Resource)
-	b = orNull(b, `,"resource_id":`, v.ResourceID, appendID)
-	b = orNull(b, `,"source_id":`, v.SourceID, appendPlain)
+	b = orNull(b, `,"resource_id":`, v.ResourceID, appendjson.ID)
+	b = orNull(b, `,"source_id":`, v.SourceID, appendjson.PlainText)
 	b = textMember(b, `,"operation_type":`, string(v.OperationType))
 	b = textMember(b, `,"status":`, string(v.Status))
 	b = append(append(b, `,"payload":`...), v.Payload...)
@@ -115,42 +115,23 @@ func (l *Log) append(b []byte) []byte {
 	b = timeMember(b, `,"updated_at":`, &l.UpdatedAt)
 	b = idMember(b, `,"resource_operation_id":`, l.ResourceOperationID)
 	b = textMember(b, `,"status":`, string(l.Status))
-	b = orNull(b, `,"error_type":`, l.ErrorType, appendPlain)
-	b = orNull(b, `,"error_details":`, l.ErrorDetails, appendPlain)
+	b = orNull(b, `,"error_type":`, l.ErrorType, appendjson.PlainText)
+	b = orNull(b, `,"error_details":`, l.ErrorDetails, appendjson.PlainText)
 	b = orNull(b, `,"response_status_code":`, l.ResponseStatusCode, appendNumber)
 	b = append(b, `,"response_headers":`...)
-	b = appendHeaders(b, l.ResponseHeaders)
+	b = appendjson.Map(b, l.ResponseHeaders, appendjson.PlainText, appendjson.PlainText)
 	if len(l.UnappliedFields) > 0 {
 		b = append(b, `,"unapplied_fields":[`...)
 		for i, f := range l.UnappliedFields {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendPlain(b, f)
+			b = appendjson.PlainText(b, f)
 		}
 		b = append(b, ']')
 	}
 	if l.TraceID != "" {
 		b = textMember(b, `,"trace_id":`, l.TraceID)
-	}
-	return append(b, '}')
-}
-
-func appendHeaders(b []byte, h map[string]string) []byte {
-	if h == nil {
-		return append(b, "null"...)
-	}
-	names := make([]string, 0, len(h))
-	for name := range h {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	b = append(b, '{')
-	for i, name := range names {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = textMember(append(appendPlain(b, name), ':'), "", h[name])
 	}
 	return append(b, '}')
 }
@@ -164,16 +145,20 @@ func appendPage(b []byte, p Page[ResourceOperationRead]) []byte {
 		b = p.Items[i].append(b)
 	}
 	b = append(b, ']')
-	b = orNull(b, `,"current_page":`, p.CurrentPage, appendPlain)
-	b = orNull(b, `,"current_page_backwards":`, p.CurrentPageBackwards, appendPlain)
-	b = orNull(b, `,"previous_page":`, p.PreviousPage, appendPlain)
-	b = orNull(b, `,"next_page":`, p.NextPage, appendPlain)
+	b = orNull(b, `,"current_page":`, p.CurrentPage, appendjson.PlainText)
+	b = orNull(b, `,"current_page_backwards":`, p.CurrentPageBackwards, appendjson.PlainText)
+	b = orNull(b, `,"previous_page":`, p.PreviousPage, appendjson.PlainText)
+	b = orNull(b, `,"next_page":`, p.NextPage, appendjson.PlainText)
 	return append(b, '}')
 }
 
-func idMember(b []byte, name string, id uuid.UUID) []byte { return appendID(append(b, name...), id) }
+func idMember(b []byte, name string, id uuid.UUID) []byte {
+	return appendjson.ID(append(b, name...), id)
+}
 
-func textMember(b []byte, name, text string) []byte { return appendPlain(append(b, name...), text) }
+func textMember(b []byte, name, text string) []byte {
+	return appendjson.PlainText(append(b, name...), text)
+}
 
 func numberMember(b []byte, name string, n int) []byte { return appendNumber(append(b, name...), n) }
 
@@ -186,28 +171,8 @@ func orNull[T any](b []byte, name string, v *T, add func([]byte, T) []byte) []by
 	return add(b, *v)
 }
 
-func appendID(b []byte, id uuid.UUID) []byte {
-	b = hex.AppendEncode(append(b, '"'), id[:4])
-	b = hex.AppendEncode(append(b, '-'), id[4:6])
-	b = hex.AppendEncode(append(b, '-'), id[6:8])
-	b = hex.AppendEncode(append(b, '-'), id[8:10])
-	b = hex.AppendEncode(append(b, '-'), id[10:])
-	return append(b, '"')
-}
-
 func appendTime(b []byte, t time.Time) []byte {
 	return append(t.AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
 }
 
 func appendNumber(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }
-
-// appendPlain quotes a text as encoding/json does.
-func appendPlain[T ~string](b []byte, text T) []byte {
-	for i := range len(text) {
-		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
-			quoted, _ := plainJSON(text) // a text always marshals
-			return append(b, quoted...)
-		}
-	}
-	return append(append(append(b, '"'), text...), '"')
-}
