@@ -15,7 +15,7 @@ TEST_TIMEOUT   ?= 12m
 FUZZ_TIME      ?= 30s
 BENCH          ?=
 BENCH_FLAGS    ?=
-MICRO_PACKAGES ?= ./internal/wire ./internal/auth ./pkg/operation/redisstore
+MICRO_PACKAGES ?= ./internal/wire ./internal/auth ./pkg/operation ./pkg/operation/redisstore
 
 .DEFAULT_GOAL := help
 

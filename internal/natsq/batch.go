@@ -2,8 +2,6 @@ package natsq
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"math"
 
 	"writeback/pkg/operation"
@@ -41,10 +39,10 @@ func (p *Publisher) AcceptedMany(ctx context.Context, all []operation.Message) (
 func encodeBatch(all []operation.Message, room int) (data []byte, n int, err error) {
 	encoded := make([][]byte, 0, len(all))
 	size := 0
-	for _, m := range all {
-		one, err := json.Marshal(m)
+	for i := range all {
+		one, err := encode(&all[i])
 		if err != nil {
-			return nil, 0, fmt.Errorf("natsq: publish: %w", err)
+			return nil, 0, err
 		}
 		if size += len(one) + 1; size > room && len(encoded) > 0 {
 			break

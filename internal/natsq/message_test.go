@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"writeback/internal/natsq"
 	"writeback/pkg/operation"
@@ -52,6 +53,51 @@ func TestDecode_Versions(t *testing.T) {
 			require.Zero(t, gotEvent)
 		})
 	}
+}
+
+// TestDecode_GivesWhatWasAppended: texts come back as they were, and what is absent
+// stays absent.
+func TestDecode_GivesWhatWasAppended(t *testing.T) {
+	t.Parallel()
+	text := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.SampledFrom([]rune("a\"\\<>&\x00\n\x7f東🚚\u2028\u2029\ufffd"))))
+	value := rapid.OneOf(rapid.Just(operation.Null()), rapid.Map(text, operation.Text), rapid.Map(rapid.Bool(), operation.Flag))
+	changes := rapid.OneOf(
+		rapid.Just(operation.Changes(nil)), rapid.Map(rapid.MapOf(text, value), func(drawn map[string]operation.Value) operation.Changes {
+			c := operation.Changes{}
+			for name, v := range drawn {
+				c[operation.Field(name)] = v
+			}
+			return c
+		}),
+	)
+	header := rapid.OneOf(rapid.Just(map[string]string(nil)), rapid.MapOfN(text, text, 1, 3))
+	rapid.Check(t, func(t *rapid.T) {
+		m, e := message(1), event(operation.EventAttempted, 1)
+		m.FleetRef, m.Provider, m.TraceState = text.Draw(t, "fleet"), text.Draw(t, "provider"), text.Draw(t, "trace state")
+		m.Changes = changes.Draw(t, "changes")
+		m.Sync, m.MaxAttempts = rapid.Bool().Draw(t, "sync"), rapid.Int().Draw(t, "attempts")
+		if rapid.Bool().Draw(t, "a retry") {
+			m.RetryOf, m.Origin = &uuid.UUID{15: 1}, &uuid.UUID{15: 2}
+			m.Key = &operation.Key{Scope: text.Draw(t, "scope"), Fingerprint: text.Draw(t, "fingerprint")}
+		}
+		data, err := m.AppendJSON(nil)
+		require.NoError(t, err)
+		gotMessage, err := natsq.DecodeMessage(data)
+		require.NoError(t, err)
+		require.Equal(t, m, gotMessage)
+
+		e.Operation.Accepted, e.FirstRow = m.Accepted, rapid.IntRange(0, 2).Draw(t, "first row")
+		e.Operation.Attempts[0].Detail, e.Operation.Attempts[0].Header = text.Draw(t, "detail"), header.Draw(t, "header")
+		if rapid.Bool().Draw(t, "waits") {
+			e.NextAt = e.Operation.UpdatedAt.Add(time.Nanosecond)
+			e.Operation.Attempts[0].Unapplied = []operation.Field{operation.FieldNotes, operation.FieldDOTID}
+		}
+		data, err = e.AppendJSON(nil)
+		require.NoError(t, err)
+		gotEvent, err := natsq.DecodeEvent(data)
+		require.NoError(t, err)
+		require.Equal(t, e, gotEvent)
+	})
 }
 
 // TestDecode_FieldsOfANewerProgram: within a version fields may be added.
@@ -149,6 +195,9 @@ func FuzzDecodeMessage(f *testing.F) {
 		require.Positive(t, m.Seq)
 		require.True(t, m.Type.Valid())
 		written := encode(t, m)
+		appended, err := m.AppendJSON(nil)
+		require.NoError(t, err)
+		require.Equal(t, string(written), string(appended))
 		again, err := natsq.DecodeMessage(written)
 		require.NoError(t, err)
 		require.Equal(t, string(written), string(encode(t, again)))
@@ -178,6 +227,9 @@ func FuzzDecodeEvent(f *testing.F) {
 		require.NotEqual(t, uuid.Nil, e.Operation.ConnectionID)
 		require.Positive(t, e.Operation.Seq)
 		written := encode(t, e)
+		appended, err := e.AppendJSON(nil)
+		require.NoError(t, err)
+		require.Equal(t, string(written), string(appended))
 		again, err := natsq.DecodeEvent(written)
 		require.NoError(t, err)
 		require.Equal(t, string(written), string(encode(t, again)))

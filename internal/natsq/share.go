@@ -2,7 +2,6 @@ package natsq
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -57,12 +56,28 @@ type parcel struct {
 	err     error
 }
 
+// appender is an operation.Message or an operation.Event.
+type appender interface {
+	AppendJSON([]byte) ([]byte, error)
+}
+
+// usualBytes has room for most of what is published.
+const usualBytes = 3 << 9
+
+func encode(body appender) ([]byte, error) {
+	data, err := body.AppendJSON(make([]byte, 0, usualBytes))
+	if err != nil {
+		return nil, fmt.Errorf("natsq: publish: %w", err)
+	}
+	return data, nil
+}
+
 // publish waits for the ack of the message that carries body, or for the end of ctx;
 // what has left by then may still be stored. It takes no longer than PublishTimeout.
-func (s *shared) publish(ctx context.Context, body any, a *operation.Accepted) error {
-	data, err := json.Marshal(body)
+func (s *shared) publish(ctx context.Context, body appender, a *operation.Accepted) error {
+	data, err := encode(body)
 	if err != nil {
-		return fmt.Errorf("natsq: publish: %w", err)
+		return err
 	}
 	c := newParcel(ctx, s.subject, data, a)
 	if err := s.convoy.Do(ctx, c); err != nil {
