@@ -18,7 +18,8 @@ func (x *index) checkLog() {
 	}
 	for i := range x.Operations {
 		op := &x.Operations[i]
-		if x.Limits[op.Connection].Silent {
+		limits := x.Limits[op.Connection]
+		if limits.Silent {
 			continue
 		}
 		found := map[*Row]bool{}
@@ -27,7 +28,7 @@ func (x *index) checkLog() {
 		}
 		for j := range op.Rows {
 			row := &op.Rows[j]
-			if _, must := row.called(); must && !found[row] {
+			if _, must := row.called(limits.Reads); must && !found[row] {
 				x.violate(Uncalled, fmt.Sprintf("row %s (%s %s %d) at %s", row.ID, row.Status, row.ErrorType, row.Code, row.Start), op.ID, row.ID)
 			}
 		}

@@ -72,6 +72,23 @@ func (h *History) call(id string) *Call {
 	return &h.Calls[slices.IndexFunc(h.Calls, func(c Call) bool { return c.ID == id })]
 }
 
+// cutOff adds a row that an answer was cut off, of a call that is not there.
+func cutOff(h *History) {
+	op := h.op("opA")
+	op.Rows = append([]Row{{ID: "z1", Status: Failed, ErrorType: Network, Code: 200, Start: op.Rows[0].Start - 2*ms, End: op.Rows[0].Start - ms}}, op.Rows...)
+	h.Events[0].Rows = append([]EventRow{{ID: "z1", Status: Failed}}, h.Events[0].Rows...)
+}
+
+// Where an adapter reads first, that answer may have been the one that was cut off.
+func TestCheck_AReadMayBeCutOff(t *testing.T) {
+	h := good()
+	cutOff(&h)
+	l := h.Limits["c1"]
+	l.Reads = true
+	h.Limits["c1"] = l
+	require.Empty(t, Check(h).Violations)
+}
+
 func TestCheck_AcceptsTheGood(t *testing.T) {
 	t.Parallel()
 	r := Check(good())
@@ -127,6 +144,7 @@ func TestCheck_RejectsTheDoctored(t *testing.T) {
 		"a row without a call": {Uncalled, "b1", func(h *History) {
 			h.Calls = slices.DeleteFunc(h.Calls, func(c Call) bool { return c.ID == "2" })
 		}},
+		"an answer that was cut off, without a call": {Uncalled, "z1", cutOff},
 		"a repeat within the lease of a success": {Repeated, "opA", func(h *History) {
 			h.Calls = append(h.Calls, Call{ID: "9", Connection: "c1", User: "u1", Marker: "A", Start: 250 * ms, End: 251 * ms, Status: 200})
 			h.op("opA").Rows = append(h.op("opA").Rows, Row{ID: "a2", Status: Success, Code: 200, Start: 249 * ms, End: 252 * ms})

@@ -48,6 +48,9 @@ type Limits struct {
 	// Silent says that the provider keeps no record of its calls, so that nothing
 	// can be said about them.
 	Silent bool
+	// Reads says that the adapter reads before it writes: a row of the network with a
+	// status may be of an answer to that, cut off before its end.
+	Reads bool
 }
 
 // Request is one write as its client saw it.
@@ -131,15 +134,15 @@ type Row struct {
 const Network = "network"
 
 // called reports what the row says about the provider: whether it stands for a
-// call, and whether that call must have been received.
-func (r Row) called() (may, must bool) {
+// write, and whether that must have been received. reads is that of the Limits.
+func (r Row) called(reads bool) (may, must bool) {
 	switch {
 	case r.Status == Success:
 		return true, true
 	case r.ErrorType == "":
 		return false, false // explains an end
 	case r.ErrorType == Network:
-		return true, r.Code != 0
+		return true, r.Code != 0 && !reads
 	default:
 		return true, r.Code != 0 // without a code it was refused before any call
 	}

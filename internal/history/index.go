@@ -136,7 +136,7 @@ func matchRows(op *Operation, calls []*call) {
 	take := func(c *call, fits func(r *Row) bool) {
 		for i := len(op.Rows) - 1; i >= 0 && c.row == nil; i-- {
 			r := &op.Rows[i]
-			if may, _ := r.called(); may && !taken[r] && r.Start <= c.Start && fits(r) {
+			if may, _ := r.called(false); may && !taken[r] && r.Start <= c.Start && fits(r) {
 				c.row, taken[r] = r, true
 			}
 		}

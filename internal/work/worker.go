@@ -162,10 +162,7 @@ func (w *Worker) woken(ctx context.Context, m operation.Message, ack, nak func()
 		}
 		w.glancing.Go(func() {
 			defer func() { <-w.glances }()
-			msg := &wake{Message: m, ack: ack, nak: nak}
-			if out, err := w.look(ctx, ctx, msg, m.ConnectionID, 0); err == nil && out.More {
-				w.lanes.more(m.ConnectionID)
-			}
+			w.glance(ctx, &wake{Message: m, ack: ack, nak: nak})
 		})
 		return
 	}
@@ -175,6 +172,24 @@ func (w *Worker) woken(ctx context.Context, m operation.Message, ack, nak func()
 	case w.quiet <- wake{Message: m, ack: ack, nak: nak}:
 	case <-ctx.Done():
 		nak()
+	}
+}
+
+// glance takes note of a message that says nothing new: its operation is in the store, or
+// is put back by a look.
+func (w *Worker) glance(ctx context.Context, msg *wake) {
+	ask, cancel := context.WithTimeout(ctx, 3*time.Second)
+	have, due, err := w.parts.Store.Have(ask, msg.ConnectionID, msg.ID)
+	cancel()
+	if err == nil && have {
+		msg.ack()
+	} else {
+		var out redisstore.Handout
+		out, err = w.look(ctx, ctx, msg, msg.ConnectionID, 0)
+		due = out.More
+	}
+	if err == nil && due {
+		w.lanes.more(msg.ConnectionID)
 	}
 }
 

@@ -108,7 +108,7 @@ func (s *Store) readyToLeave(batch []*call) []*call {
 	for i := len(live) - 1; i >= 0; i-- {
 		c := live[i]
 		c.mark = mark{gen: s.gen(c.shard)}
-		if c.script != getScript && !marked[c.shard] { // reading leaves no mark
+		if !c.script.asks && !marked[c.shard] {
 			marked[c.shard] = true
 			c.mark.n = s.asked[c.shard].Add(1)
 		}

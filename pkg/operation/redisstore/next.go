@@ -72,6 +72,17 @@ func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attemp
 	return h, err
 }
 
+// Have asks whether there is a record of an operation, which a message says to have been
+// accepted: then a look at its lane would put nothing back. due says that somebody must
+// look at the lane now. Errors: ErrStale, and those of the connection to Redis.
+func (s *Store) Have(ctx context.Context, connection, id uuid.UUID) (have, due bool, err error) {
+	r, err := s.run(ctx, haveScript, operation.ShardOf(connection), connection.String(), id.String(), id[:])
+	if err != nil {
+		return false, false, err
+	}
+	return number(r[1]) == 1, number(r[2]) == 1, nil
+}
+
 // keyArgs are the idempotency key and its life, for a record that is put back.
 func (s *Store) keyArgs(a operation.Accepted) []any {
 	scope, fingerprint := keyBytes(a.Key)

@@ -18,9 +18,9 @@ var sources embed.FS
 // server knows no functions.
 type script struct {
 	name string
-	// reads says that it writes nothing.
-	reads bool
-	alone *redis.Script
+	// reads says that it writes nothing, and asks that it leaves no mark of the caller.
+	reads, asks bool
+	alone       *redis.Script
 	// function is its name in Redis. It holds the hash of the library, so that
 	// programs of different versions share a Redis.
 	function string
@@ -37,7 +37,8 @@ var (
 	ackedScript   = &script{name: "acked"}
 	amendScript   = &script{name: "amend"}
 	claimScript   = &script{name: "claim"}
-	getScript     = &script{name: "get"}
+	getScript     = &script{name: "get", asks: true}
+	haveScript    = &script{name: "have", asks: true}
 	pollScript    = &script{name: "poll"}
 	pauseScript   = &script{name: "pause"}
 	spendScript   = &script{name: "spend"}
@@ -52,7 +53,7 @@ var (
 
 	scripts = []*script{
 		acceptScript, manyScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
-		getScript, pollScript, pauseScript, spendScript, blockScript, laneScript, depthScript, indexScript, restoreScript,
+		getScript, haveScript, pollScript, pauseScript, spendScript, blockScript, laneScript, depthScript, indexScript, restoreScript,
 		keepScript, olderScript, commitScript,
 	}
 	parts = []string{"core", "record", "log", "lane", "mail", "put", "reach", "handout", "accept", "gather"}

@@ -137,7 +137,7 @@ func (s *Stack) Registry(name string, r Registry) string {
 	s.must(r.Write(path))
 	for _, seed := range Seeds() {
 		l := r.Limits
-		l.Silent = seed.Provider == sandbox.Simulator
+		l.Silent, l.Reads = seed.Provider == sandbox.Simulator, seed.Provider == sandbox.Geotab
 		s.Limits[seed.Connection] = l
 	}
 	return path
