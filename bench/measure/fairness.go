@@ -111,7 +111,7 @@ func (f *fairness) fill(ctx context.Context, connections []rig.Connection, n int
 // probe writes now and then to the quiet connection, and gives the sorted times to
 // the first call.
 func (f *fairness) probe(ctx context.Context) ([]time.Duration, error) {
-	t := f.traffic(f.quiet, f.b.pick(200, 60))
+	t := f.traffic(f.quiet, f.b.pick(200, 30))
 	r, err := t.open(ctx, f.client, probeRate)
 	if err != nil {
 		return nil, err

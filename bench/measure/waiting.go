@@ -44,7 +44,7 @@ func (b *Bench) Waits(ctx context.Context) (*Waiting, error) {
 		fleet.Connections = append(fleet.Connections, rig.NewConnection(1000+n, "motive", 1000))
 	}
 	dead := fleet.Connections[len(fleet.Alive()):]
-	out := &Waiting{Operations: b.pick(100_000, 10_000)}
+	out := &Waiting{Operations: b.pick(100_000, 5_000)}
 	o := rig.Options{Fleet: fleet}
 	err := b.with(ctx, writeback, o, func(s *rig.System, c *load.Client) error {
 		// Idle is a process that has worked before, as much as it works later.

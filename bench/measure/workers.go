@@ -20,7 +20,7 @@ func (b *Bench) Workers(ctx context.Context) (map[int]float64, error) {
 	out := map[int]float64{}
 	err := b.with(ctx, writeback, rig.Options{Slots: workerSlots}, func(s *rig.System, c *load.Client) error {
 		for _, workers := range []int{1, 2, 4} {
-			n := workers * b.pick(2_000, 800)
+			n := workers * b.pick(2_000, 600)
 			if err := b.Rig.Provider.Set(provider.Settings{Room: n, Latency: 20 * time.Millisecond}); err != nil {
 				return err
 			}
