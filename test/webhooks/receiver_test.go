@@ -38,7 +38,7 @@ type delivery struct {
 type receiver struct {
 	*httptest.Server
 	// answer says how to answer the nth request.
-	answer func(n int) int
+	answer func(n, send int) int
 
 	mu      sync.Mutex
 	secrets map[string]string // by subscription
@@ -46,7 +46,7 @@ type receiver struct {
 	faults  []string
 }
 
-func newReceiver(t *testing.T, answer func(n int) int) *receiver {
+func newReceiver(t *testing.T, answer func(n, send int) int) *receiver {
 	t.Helper()
 	r := &receiver{answer: answer, secrets: map[string]string{}}
 	r.Server = httptest.NewServer(r)
@@ -67,7 +67,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		r.faults = append(r.faults, err.Error())
 	}
-	d.answered = r.answer(n)
+	d.answered = r.answer(n, d.DeliveryAttempt)
 	r.all = append(r.all, d)
 	r.mu.Unlock()
 	time.Sleep(50 * time.Millisecond) // an endpoint takes its time, so that sends are under way

@@ -18,6 +18,9 @@ var sources embed.FS
 // server knows no functions.
 type script struct {
 	name string
+	// parts that it uses. The library has all of them; a script of its own has only
+	// these, since each call has to make what it holds.
+	parts string
 	// reads says that it writes nothing, and asks that it leaves no mark of the caller.
 	reads, asks bool
 	alone       *redis.Script
@@ -28,28 +31,28 @@ type script struct {
 
 // The scripts. Each is the body of a Lua function in lua/, above the parts.
 var (
-	acceptScript  = &script{name: "accept"}
-	manyScript    = &script{name: "accept_many"}
-	nextScript    = &script{name: "next"}
-	recordScript  = &script{name: "record"}
-	releaseScript = &script{name: "release"}
-	cancelScript  = &script{name: "cancel"}
-	ackedScript   = &script{name: "acked"}
-	amendScript   = &script{name: "amend"}
-	claimScript   = &script{name: "claim"}
-	getScript     = &script{name: "get", asks: true}
-	haveScript    = &script{name: "have", asks: true}
-	pollScript    = &script{name: "poll"}
-	pauseScript   = &script{name: "pause"}
-	spendScript   = &script{name: "spend"}
-	blockScript   = &script{name: "block"}
-	laneScript    = &script{name: "lane", reads: true}
-	depthScript   = &script{name: "depth", reads: true}
-	indexScript   = &script{name: "index", reads: true}
-	restoreScript = &script{name: "restore"}
-	keepScript    = &script{name: "keep"}
-	olderScript   = &script{name: "older"}
-	commitScript  = &script{name: "commit"}
+	acceptScript  = &script{name: "accept", parts: "core record log lane mail put accept"}
+	manyScript    = &script{name: "accept_many", parts: "core record log lane mail put accept gather"}
+	nextScript    = &script{name: "next", parts: "core record log lane mail put handout"}
+	recordScript  = &script{name: "record", parts: "core record log lane mail reach handout"}
+	releaseScript = &script{name: "release", parts: "core record log lane mail"}
+	cancelScript  = &script{name: "cancel", parts: "core record log lane mail"}
+	ackedScript   = &script{name: "acked", parts: "core record"}
+	amendScript   = &script{name: "amend", parts: "core record lane reach"}
+	claimScript   = &script{name: "claim", parts: "core record"}
+	getScript     = &script{name: "get", parts: "core record log lane mail", asks: true}
+	haveScript    = &script{name: "have", parts: "core record", asks: true}
+	pollScript    = &script{name: "poll", parts: "core"}
+	pauseScript   = &script{name: "pause", parts: "core lane"}
+	spendScript   = &script{name: "spend", parts: "core lane"}
+	blockScript   = &script{name: "block", parts: "core lane"}
+	laneScript    = &script{name: "lane", parts: "core record lane", reads: true}
+	depthScript   = &script{name: "depth", parts: "core record lane", reads: true}
+	indexScript   = &script{name: "index", parts: "core record log lane mail put", reads: true}
+	restoreScript = &script{name: "restore", parts: "core record log lane mail put"}
+	keepScript    = &script{name: "keep", parts: "core record log lane mail put"}
+	olderScript   = &script{name: "older", parts: "core record log lane mail"}
+	commitScript  = &script{name: "commit", parts: "core lane"}
 
 	scripts = []*script{
 		acceptScript, manyScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
@@ -69,7 +72,7 @@ func assemble() string {
 		shared.WriteString(source("parts/" + part))
 	}
 	for _, s := range scripts {
-		shared.WriteString("local function run_" + s.name + "()\n" + source(s.name) + "end\n")
+		shared.WriteString(s.body())
 	}
 	sum := sha1.Sum([]byte(shared.String())) //nolint:gosec // see above
 	name := "writeback_" + hex.EncodeToString(sum[:6])
@@ -82,9 +85,23 @@ func assemble() string {
 		}
 		text.WriteString("redis.register_function{function_name='" + s.function + "', callback=function(keys, argv) enter(keys, argv) return run_" +
 			s.name + "() end" + flags + "}\n")
-		s.alone = redis.NewScript(shared.String() + "enter(KEYS, ARGV)\nreturn run_" + s.name + "()\n")
+		s.alone = redis.NewScript(s.byItself())
 	}
 	return text.String()
+}
+
+// body is the function of a script.
+func (s *script) body() string {
+	return "local function run_" + s.name + "()\n" + source(s.name) + "end\n"
+}
+
+// byItself is the text of a script where there are no functions.
+func (s *script) byItself() string {
+	var text strings.Builder
+	for part := range strings.FieldsSeq(s.parts) {
+		text.WriteString(source("parts/" + part))
+	}
+	return text.String() + s.body() + "enter(KEYS, ARGV)\nreturn run_" + s.name + "()\n"
 }
 
 func source(name string) string {
