@@ -94,7 +94,7 @@ func carrying(ctx context.Context, subject string, size int, a *operation.Accept
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return ctx, trace.SpanFromContext(context.Background()), carried{a.TraceParent, a.TraceState}
 	}
-	ctx, span := otel.Tracer("writeback/natsq").Start(ctx, "publish "+subject,
+	ctx, span := otel.Tracer("writeback/natsq").Start(ctx, "publish "+subject, //nolint:spancheck // published ends it
 		trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
 			semconv.MessagingSystemKey.String(metrics.SystemNATS),
 			semconv.MessagingOperationTypeSend,
@@ -104,7 +104,7 @@ func carrying(ctx context.Context, subject string, size int, a *operation.Accept
 			semconv.MessagingMessageBodySize(size),
 		))
 	parent, state := telemetry.Inject(ctx)
-	return ctx, span, carried{parent, state}
+	return ctx, span, carried{parent, state} //nolint:spancheck // see above
 }
 
 // sampled reads the flag of a traceparent without the rest.
