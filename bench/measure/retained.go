@@ -34,7 +34,7 @@ func (b *Bench) Memory(ctx context.Context) (*Footprint, error) {
 		if err != nil {
 			return err
 		}
-		steps, n := b.pick(5, 1), b.pick(50_000, 5_000)
+		steps, n := b.pick(5, 1), b.pick(50_000, 10_000)
 		out.Points = append(out.Points, Point{0, float64(before)})
 		for k := range steps {
 			if err := b.retain(ctx, s, c, k*n/steps, n/steps); err != nil {
