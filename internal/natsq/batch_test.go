@@ -168,23 +168,11 @@ func FuzzDecodeMessages(f *testing.F) {
 func TestTail_Batch(t *testing.T) {
 	t.Parallel()
 	c := ready(t, testenv.NATS(t))
-	tail := natsq.NewTail(c.js)
 	require.NoError(t, c.pub.Accepted(t.Context(), message(9), false))
 	_, err := c.pub.AcceptedMany(t.Context(), messages(3))
 	require.NoError(t, err)
 	want := []string{"1-0 accepted", "1-0 accepted", "1-0 accepted", "2-0 accepted"}
-	now, err := tail.Now(t.Context())
-	require.NoError(t, err)
-	var past, live said
-	require.NoError(t, tail.Past(t.Context(), natsq.Moment{}, now, everything, func(told natsq.Told) error { past.add(told); return nil }))
-	require.Equal(t, want, past.words())
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- tail.Follow(ctx, natsq.Moment{}, everything, live.add) }()
-	require.Eventually(t, func() bool { return len(live.words()) == len(want) }, within, every)
-	cancel()
-	require.ErrorIs(t, <-done, context.Canceled)
-	require.Equal(t, want, live.words())
+	live := c.requireTold(t, want)
 	for i, told := range live.all[1:] {
 		require.Equal(t, message(i), *told.Accepted)
 	}
@@ -219,12 +207,7 @@ func TestFeed_TakesBatches(t *testing.T) {
 		defer mu.Unlock()
 		return len(taken) == len(want) && refused
 	}, within, every)
-	consumer, err := c.js.Consumer(t.Context(), natsq.StreamOperations, natsq.ConsumerBatches)
-	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		info, err := consumer.Info(t.Context())
-		return err == nil && info.NumAckPending == 0 && info.NumPending == 0
-	}, within, every)
+	c.requireTaken(t, natsq.StreamOperations, natsq.ConsumerBatches)
 	cancel()
 	require.NoError(t, <-done)
 }

@@ -1,6 +1,7 @@
 package natsq_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -103,4 +104,35 @@ func event(kind operation.EventKind, n int) operation.Event {
 			Attempts: []operation.Attempt{{ID: m.ID, OperationID: m.ID, Status: operation.AttemptFailed, ErrorType: operation.ErrorTSP}},
 		},
 	}
+}
+
+// requireTold requires what a tail tells from the beginning of the streams, of the past
+// and while it follows; it gives the latter.
+func (c client) requireTold(t *testing.T, want []string) *said {
+	t.Helper()
+	tail := natsq.NewTail(c.js)
+	now, err := tail.Now(t.Context())
+	require.NoError(t, err)
+	past, live := &said{}, &said{}
+	require.NoError(t, tail.Past(t.Context(), natsq.Moment{}, now, everything, func(told natsq.Told) error { past.add(told); return nil }))
+	require.Equal(t, want, past.words())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- tail.Follow(ctx, natsq.Moment{}, everything, live.add) }()
+	require.Eventually(t, func() bool { return len(live.words()) == len(want) }, within, every)
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	require.Equal(t, want, live.words())
+	return live
+}
+
+// requireTaken requires that a consumer has taken everything.
+func (c client) requireTaken(t *testing.T, stream, name string) {
+	t.Helper()
+	consumer, err := c.js.Consumer(t.Context(), stream, name)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		info, err := consumer.Info(t.Context())
+		return err == nil && info.NumAckPending == 0 && info.NumPending == 0
+	}, within, every)
 }

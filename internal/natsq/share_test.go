@@ -310,24 +310,12 @@ func TestWakes_ManyIsHeldUntilAllAreLookedAt(t *testing.T) {
 func TestTail_Ends(t *testing.T) {
 	t.Parallel()
 	c := ready(t, testenv.NATS(t))
-	tail := natsq.NewTail(c.js)
 	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventSucceeded, 9)))
 	c.many(t, natsq.SubjectAttemptedBatch, "events", event(operation.EventAttempted, 1), event(operation.EventAttempted, 2))
 	c.many(t, natsq.SubjectSucceededBatch, "events", event(operation.EventSucceeded, 1), event(operation.EventSucceeded, 2))
 	c.many(t, natsq.SubjectFailedBatch, "events", event(operation.EventFailed, 3))
 	want := []string{"0-1 succeeded", "0-1 succeeded", "0-3 succeeded", "0-4 failed"}
-	now, err := tail.Now(t.Context())
-	require.NoError(t, err)
-	var past, live said
-	require.NoError(t, tail.Past(t.Context(), natsq.Moment{}, now, everything, func(told natsq.Told) error { past.add(told); return nil }))
-	require.Equal(t, want, past.words())
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- tail.Follow(ctx, natsq.Moment{}, everything, live.add) }()
-	require.Eventually(t, func() bool { return len(live.words()) == len(want) }, within, every)
-	cancel()
-	require.ErrorIs(t, <-done, context.Canceled)
-	require.Equal(t, want, live.words())
+	c.requireTold(t, want)
 	require.Len(t, c.readEvents(t), 6, "a rebuild reads the attempts too")
 }
 
@@ -364,12 +352,7 @@ func TestFeed_TakesManyEnds(t *testing.T) {
 		defer mu.Unlock()
 		return len(taken) == 52 && refused
 	}, within, every)
-	consumer, err := c.js.Consumer(t.Context(), natsq.StreamEvents, natsq.ConsumerEndedBatches)
-	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		info, err := consumer.Info(t.Context())
-		return err == nil && info.NumAckPending == 0 && info.NumPending == 0
-	}, within, every)
+	c.requireTaken(t, natsq.StreamEvents, natsq.ConsumerEndedBatches)
 	cancel()
 	require.NoError(t, <-done)
 }

@@ -69,12 +69,7 @@ func TestFeed_TakesUntilItIsTaken(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return created.Load() == 1 && ended.Load() == 2 }, within, every)
 	for stream, name := range map[string]string{natsq.StreamOperations: natsq.ConsumerCreated, natsq.StreamEvents: natsq.ConsumerEnded} {
-		consumer, err := c.js.Consumer(t.Context(), stream, name)
-		require.NoError(t, err)
-		require.Eventually(t, func() bool {
-			info, err := consumer.Info(t.Context())
-			return err == nil && info.NumAckPending == 0 && info.NumPending == 0
-		}, within, every)
+		c.requireTaken(t, stream, name)
 	}
 	cancel()
 	require.NoError(t, <-done)

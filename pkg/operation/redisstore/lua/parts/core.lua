@@ -36,6 +36,16 @@ local function words(text)
   return w
 end
 
+-- change notes a field of a record or a lane, to be written with the others.
+local function change(of, name, value)
+  local new = of.new
+  if not new then
+    new = {}
+    of.new = new
+  end
+  new[#new + 1], new[#new + 2] = name, value
+end
+
 -- gathered is what accept_many collects, see gather; nil for all others.
 local gathered
 

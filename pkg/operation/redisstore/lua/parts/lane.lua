@@ -11,21 +11,16 @@ end
 
 local function lane(c)
   local key = P .. 'lane:' .. c
-  local v = call('HMGET', key, 'blocked', 'tat', 'fails', 'open', 'seq', 'paused', 'limits')
+  local v = call('HMGET', key, 'limits', unpack(LANE))
   local l = {c = c, key = key, flight = P .. 'flight:' .. c, pend = P .. 'pend:' .. c, ready = P .. 'ready:' .. c}
-  for i = 1, 6 do l[LANE[i]] = tonumber(v[i] or 0) end
-  limit(l, v[7] or '8 0 1')
+  for i, name in ipairs(LANE) do l[name] = tonumber(v[i + 1] or 0) end
+  limit(l, v[1] or '8 0 1')
   return l
 end
 
 local function note(l, name, value)
   l[name] = value
-  local new = l.new
-  if not new then
-    new = {}
-    l.new = new
-  end
-  new[#new + 1], new[#new + 2] = name, value
+  change(l, name, value)
 end
 
 local function save_lane(l)

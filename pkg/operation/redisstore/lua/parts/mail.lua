@@ -52,7 +52,7 @@ end
 -- finish ends an operation and saves it; it is called once, while it is pending and
 -- unleased.
 local function finish(o, status, delay)
-  local c, f = o.conn, o.f
+  local c = o.conn
   set(o, 'st', status)
   set(o, 'upd', us)
   unset(o, 'mark')

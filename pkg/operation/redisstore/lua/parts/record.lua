@@ -18,12 +18,7 @@ end
 
 local function set(o, k, v)
   o.f[k] = v
-  local new = o.new
-  if not new then
-    new = {}
-    o.new = new
-  end
-  new[#new + 1], new[#new + 2] = k, v
+  change(o, k, v)
 end
 
 local function unset(o, k)
