@@ -26,6 +26,7 @@ type Wakes struct {
 	log  *slog.Logger
 
 	traffic traffic
+	acks    acks
 }
 
 // NewWakes makes the puller. free says how many messages the worker could use now;
@@ -40,6 +41,7 @@ const pullFor = 2 * time.Second
 
 // Run pulls until ctx ends and passes every message on.
 func (w *Wakes) Run(ctx context.Context, pass Pass) error {
+	defer w.acks.end()
 	for ctx.Err() == nil {
 		if err := w.pull(ctx, pass); err != nil && ctx.Err() == nil {
 			w.log.WarnContext(ctx, "pulling wake-ups", "error", err)
@@ -97,7 +99,7 @@ func (w *Wakes) pass(ctx context.Context, msg jetstream.Msg, pass Pass) int {
 		return 1
 	}
 	w.traffic.received(ctx, msg, ConsumerQuiet, len(all))
-	looks := &looks{msg: msg}
+	looks := &looks{msg: msg, acks: &w.acks}
 	looks.left.Store(int32(len(all)))
 	for _, one := range all {
 		// Its span lasts until the lane was looked at: it shows the wait for a slot.
@@ -110,6 +112,7 @@ func (w *Wakes) pass(ctx context.Context, msg jetstream.Msg, pass Pass) int {
 // looks are those that a message asks for, one for each of its operations.
 type looks struct {
 	msg  jetstream.Msg
+	acks *acks
 	left atomic.Int32
 	nak  atomic.Bool
 }
@@ -127,7 +130,7 @@ func (l *looks) done(looked bool) {
 		_ = l.msg.Nak()
 		return
 	}
-	_ = l.msg.Ack()
+	l.acks.add(l.msg)
 }
 
 // bury moves a message that cannot be understood to the dead-letter stream; it is

@@ -177,13 +177,13 @@ func (a *Acker) Observe(connected func() bool) (stop func(), err error) {
 			up = 1
 		}
 		show(metrics.NATSConnected, up)
-		show(metrics.AcksQueued, float64(len(a.queue)), metrics.QueueOperations)
+		show(metrics.AcksQueued, float64(a.queued()), metrics.QueueOperations)
 	}, metrics.NATSConnected, metrics.AcksQueued)
 }
 
 // ObserveDeliveries shows the same of the confirmations of webhook deliveries.
 func (a *Acker) ObserveDeliveries() (stop func(), err error) {
 	return metrics.New(nil).Watch(func(show metrics.Observer) {
-		show(metrics.AcksQueued, float64(len(a.queue)), metrics.QueueWebhooks)
+		show(metrics.AcksQueued, float64(a.queued()), metrics.QueueWebhooks)
 	}, metrics.AcksQueued)
 }

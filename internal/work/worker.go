@@ -35,6 +35,9 @@ type attempter interface {
 	Attempt(ctx context.Context, lease redisstore.Lease) redisstore.Outcome
 }
 
+// serving looks at a lane with n slots, for a message if there is one, and does not wait.
+type serving = func(msg *wake, lane uuid.UUID, n int)
+
 // wake is a message that waits for a slot.
 type wake struct {
 	operation.Message
@@ -133,13 +136,20 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	calls, breakOff := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer breakOff(nil)
 	g, fetching := errgroup.WithContext(ctx)
-	g.Go(func() error { return source.Run(fetching, w.woken) })
 	g.Go(func() error { return w.pollLoop(fetching) })
 	g.Go(func() error { return w.outboxLoop(fetching) })
 	g.Go(func() error { return w.restoreLoop(fetching) })
 	g.Go(func() error { return w.gaugeLoop(fetching) })
 	serving := newCrew(2 * w.cfg.Concurrency) // a slot calls while what it did before is told
-	g.Go(func() error { return w.dispatch(fetching, calls, serving) })
+	serve := func(msg *wake, lane uuid.UUID, n int) {
+		serving.Go(func() { w.serve(calls, fetching, msg, lane, n, serving) })
+	}
+	g.Go(func() error { return w.dispatch(fetching, serve) })
+	g.Go(func() error {
+		return source.Run(fetching, func(ctx context.Context, m operation.Message, ack, nak func()) {
+			w.woken(ctx, &wake{m, ack, nak}, serve)
+		})
+	})
 	err := g.Wait()
 	w.glancing.Wait()
 
@@ -149,29 +159,35 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	return err
 }
 
-// woken holds a message until a slot takes it. A full worker that has looked at the
-// lane since the operation was accepted knows what the message says: the lane gets
-// its turn, but not before those that nobody has looked at.
-func (w *Worker) woken(ctx context.Context, m operation.Message, ack, nak func()) {
+// woken serves a message if a slot is free, and holds it until one is. A full worker that
+// has looked at the lane since the operation was accepted knows what the message says: the
+// lane gets its turn, but not before those that nobody has looked at.
+func (w *Worker) woken(ctx context.Context, m *wake, serve serving) {
+	select {
+	case <-w.slots:
+		serve(m, m.ConnectionID, 1)
+		return
+	default:
+	}
 	if w.Free() == 0 && w.lanes.lookedSince(m.ConnectionID, m.CreatedAt()) {
 		select {
 		case w.glances <- struct{}{}:
 		case <-ctx.Done():
-			nak()
+			m.nak()
 			return
 		}
 		w.glancing.Go(func() {
 			defer func() { <-w.glances }()
-			w.glance(ctx, &wake{Message: m, ack: ack, nak: nak})
+			w.glance(ctx, m)
 		})
 		return
 	}
 	w.knocking.Add(1)
 	defer w.knocking.Add(-1)
 	select {
-	case w.quiet <- wake{Message: m, ack: ack, nak: nak}:
+	case w.quiet <- *m:
 	case <-ctx.Done():
-		nak()
+		m.nak()
 	}
 }
 
@@ -195,7 +211,7 @@ func (w *Worker) glance(ctx context.Context, msg *wake) {
 
 // dispatch gives each free slot its work: a waiting quiet wake first, then the
 // lane longest due, then one of our own with work left.
-func (w *Worker) dispatch(ctx, calls context.Context, serving *crew) error {
+func (w *Worker) dispatch(ctx context.Context, serve serving) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -211,7 +227,7 @@ func (w *Worker) dispatch(ctx, calls context.Context, serving *crew) error {
 		if msg == nil {
 			n += w.takeFree(w.cfg.Concurrency / 4)
 		}
-		serving.Go(func() { w.serve(calls, ctx, msg, lane, n, serving) })
+		serve(msg, lane, n)
 	}
 }
 
@@ -272,10 +288,7 @@ func (w *Worker) serve(calls, fetching context.Context, msg *wake, lane uuid.UUI
 		w.pollSoon()
 	}
 	for i, lease := range out.Leases {
-		run := func() {
-			defer w.giveBack(1)
-			w.run(calls, fetching, lease, handed, serving)
-		}
+		run := func() { w.run(calls, fetching, lease, handed, serving) }
 		if i == len(out.Leases)-1 {
 			run()
 			return
@@ -327,14 +340,18 @@ func (w *Worker) connectionLimits(lane uuid.UUID) redisstore.Limits {
 }
 
 // run makes the call of a lease and records it, and goes on with what the lane hands
-// over then, until there is nothing or others wait for the slot.
+// over then, until there is nothing or others wait for the slot. It gives the slot back; the
+// slot does not wait for the streams to be told.
 func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, handed time.Time, serving *crew) {
 	began := time.Now()
 	for {
-		next := w.runOne(calls, fetching, lease, handed, began, serving)
+		next, tell := w.runOne(calls, fetching, lease, handed, began)
 		if next == nil {
+			w.giveBack(1)
+			tell()
 			return
 		}
+		serving.Go(tell)
 		lease, handed = next.Lease, next.handed
 	}
 }
@@ -345,23 +362,26 @@ type handover struct {
 	handed time.Time
 }
 
-// runOne makes the call of a lease, if it can still start in time, and records it.
-func (w *Worker) runOne(calls, fetching context.Context, lease redisstore.Lease, handed, began time.Time, serving *crew) *handover {
+// runOne makes the call of a lease, if it can still start in time, and records it. tell is
+// what is left to do of it.
+func (w *Worker) runOne(
+	calls, fetching context.Context, lease redisstore.Lease, handed, began time.Time,
+) (next *handover, tell func()) {
 	// Between here and the socket nothing waits: a late start would break order.
 	if fetching.Err() != nil || time.Since(handed) > w.parts.Store.Config().StartWindow {
 		w.release(calls, lease, 0)
-		return nil
+		return nil, func() {}
 	}
 	lease.Handed = handed
 	calls, span := startAttempt(calls, w.metrics.spanName(), lease)
+	end := func() { span.End() }
 	if lease.Number == 1 {
 		w.metrics.first(calls, lease.Provider, time.Since(lease.CreatedAt()))
 	}
 	outcome := w.attempt.Attempt(calls, lease)
 	if outcome.Attempt.ID == uuid.Nil {
-		span.End()
 		w.release(calls, lease, notMadePause)
-		return nil
+		return nil, end
 	}
 	// After a broken-off call there is still time to say what is known.
 	record := context.WithoutCancel(calls)
@@ -373,25 +393,23 @@ func (w *Worker) runOne(calls, fetching context.Context, lease redisstore.Lease,
 	if err != nil {
 		w.parts.Log.ErrorContext(calls, "outcome not recorded; its lease will end as unknown",
 			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID, "error", err)
-		span.End()
-		return nil
+		return nil, end
 	}
-	tell := func() {
+	tell = func() {
 		defer span.End()
 		w.recorder.tell(record, rec.Record)
 	}
-	if rec.Operation.Status.Terminal() {
-		serving.Go(tell) // the slot does not wait for the streams
-	} else {
-		tell() // in the order of the attempts
+	if !rec.Operation.Status.Terminal() { // in the order of the attempts
+		tell()
+		tell = func() {}
 	}
 	if rec.More {
 		w.lanes.more(lease.ConnectionID)
 	}
-	if len(rec.Leases) == 0 {
-		return nil
+	if len(rec.Leases) > 0 {
+		next = &handover{rec.Leases[0], handed}
 	}
-	return &handover{rec.Leases[0], handed}
+	return next, tell
 }
 
 // keeping asks for more work of the lane, if this worker goes on and nobody else waits

@@ -37,7 +37,7 @@ func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Op
 	}
 	w := walk{store: s, query: q, want: q.Limit + 1}
 	for _, shard := range shards {
-		w.sources = append(w.sources, indexOf{shard, false}, indexOf{shard, true})
+		w.sources = append(w.sources, dayIndex{shard: shard}, dayIndex{shard: shard, late: true})
 	}
 	for d := range days(from, to, q.Backwards) {
 		if err := w.day(ctx, d, max(from, d*dayMicros), min(to, (d+1)*dayMicros-1)); err != nil {
@@ -107,72 +107,91 @@ func (s *Store) readable(ctx context.Context, q operation.Query) ([]int, error) 
 type walk struct {
 	store   *Store
 	query   operation.Query
-	sources []indexOf
+	sources []dayIndex
 	want    int
 	found   []operation.Operation
 }
 
-// indexOf is one day index of a shard: the list, or what came late.
-type indexOf struct {
+// dayIndex is the index of a day of a shard, the list or what came late, as far as it has been
+// read.
+type dayIndex struct {
 	shard int
 	late  bool
+	// from and to are what is left to be read of it, read is how many entries have been;
+	// done says that there are no more.
+	from, to int64
+	read     int
+	done     bool
+	// buffer holds what has been read and not been taken.
+	buffer []at
 }
 
-// at is an index entry, and the number of the index that has it.
+// at is an index entry.
 type at struct {
 	operation.Position
-	shard, source int
+	shard int
 }
 
-// day reads one day's indexes in chunks until it is exhausted or enough is found.
+// What is read of an index at a time: the first time its share of a page, if the
+// operations are spread evenly, and then twice as much each time.
+const (
+	chunkLeast = 16
+	chunkMost  = 1001
+)
+
+// day reads one day's indexes until they are exhausted or enough is found.
 func (w *walk) day(ctx context.Context, d, from, to int64) error {
-	chunk := int64(min(w.want, 1001))
-	offsets := make([]int64, len(w.sources))
-	done := make([]bool, len(w.sources))
-	for {
-		var entries []at
-		horizon := operation.Position{} // beyond it a shard may hold entries not read yet
-		cut := false
-		got, err := w.indexes(ctx, d, from, to, offsets, done, chunk)
-		if err != nil {
+	for i := range w.sources {
+		src := &w.sources[i]
+		*src = dayIndex{shard: src.shard, late: src.late, from: from, to: to}
+	}
+	for chunk := max(chunkLeast, 4*w.want/len(w.sources)); ; chunk *= 2 {
+		chunk = min(chunk, chunkMost)
+		if err := w.read(ctx, d, chunk); err != nil {
 			return err
 		}
-		for i, list := range got {
-			entries = append(entries, list...)
-			offsets[i] += int64(len(list))
-			if int64(len(list)) < chunk {
-				done[i] = true
-				continue
-			}
-			last := list[len(list)-1].Position
-			if !cut || w.before(last, horizon) {
-				horizon, cut = last, true
-			}
-		}
-		slices.SortFunc(entries, func(a, b at) int {
-			if w.query.Backwards {
-				return b.Compare(a.Position)
-			}
-			return a.Compare(b.Position)
-		})
-		if cut {
-			// Entries past the horizon are read again by the next round.
-			keep := slices.IndexFunc(entries, func(e at) bool { return w.before(horizon, e.Position) })
-			if keep >= 0 {
-				for _, e := range entries[keep:] {
-					offsets[e.source]--
-					done[e.source] = false
-				}
-				entries = entries[:keep]
-			}
-		}
+		entries, all := w.merged()
 		if err := w.take(ctx, entries); err != nil {
 			return err
 		}
-		if !cut || len(w.found) >= w.want {
+		if all || len(w.found) >= w.want {
 			return nil
 		}
 	}
+}
+
+// merged takes what is known to come next, in walking order, out of the buffers: an index
+// that has more may have it behind the last entry of its buffer. all says that nothing is
+// left.
+func (w *walk) merged() (entries []at, all bool) {
+	horizon := operation.Position{}
+	all = true
+	for _, src := range w.sources {
+		if src.done {
+			continue
+		}
+		if last := src.buffer[len(src.buffer)-1].Position; all || w.before(last, horizon) {
+			horizon, all = last, false
+		}
+	}
+	for i := range w.sources {
+		src := &w.sources[i]
+		n := len(src.buffer)
+		if !all {
+			n = 0
+			for n < len(src.buffer) && !w.before(horizon, src.buffer[n].Position) {
+				n++
+			}
+		}
+		entries, src.buffer = append(entries, src.buffer[:n]...), src.buffer[n:]
+	}
+	slices.SortFunc(entries, func(a, b at) int {
+		if w.query.Backwards {
+			return b.Compare(a.Position)
+		}
+		return a.Compare(b.Position)
+	})
+	return entries, all
 }
 
 // before says whether a comes before b in walking order.
@@ -183,58 +202,79 @@ func (w *walk) before(a, b operation.Position) bool {
 	return a.Compare(b) < 0
 }
 
-func (w *walk) indexes(ctx context.Context, d, from, to int64, offsets []int64, done []bool, chunk int64) ([][]at, error) {
-	lists, late := make([]*redis.Cmd, len(w.sources)), make([]*redis.ZSliceCmd, len(w.sources))
+// read fills up the buffers that hold less than half a chunk, in one pipeline.
+func (w *walk) read(ctx context.Context, d int64, chunk int) error {
+	lists, late := map[*dayIndex]*redis.Cmd{}, map[*dayIndex]*redis.ZSliceCmd{}
 	err := w.store.pipelined(ctx, func(pipe redis.Pipeliner) {
-		for i, source := range w.sources {
+		for i := range w.sources {
+			src := &w.sources[i]
 			switch {
-			case done[i]:
-			case source.late:
-				late[i] = w.late(ctx, pipe, source.shard, d, from, to, offsets[i], chunk)
+			case src.done || len(src.buffer) > chunk/2:
+			case src.late:
+				late[src] = w.readLate(ctx, pipe, src, d, chunk)
 			default:
-				lists[i] = w.store.scripts.call(ctx, pipe, indexScript, w.store.keys(source.shard),
-					"", w.query.PartnerID.String(), d, from, to, flag(w.query.Backwards), offsets[i], chunk)
+				lists[src] = w.store.scripts.call(ctx, pipe, indexScript, w.store.keys(src.shard),
+					"", w.query.PartnerID.String(), d, src.from, src.to, flag(w.query.Backwards), chunk)
 			}
 		}
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := make([][]at, len(w.sources))
-	for i, source := range w.sources {
-		switch {
-		case done[i]:
-		case source.late:
-			for _, z := range late[i].Val() {
-				id, err := uuid.FromBytes([]byte(text(z.Member)))
-				if err != nil {
-					return nil, fmt.Errorf("redisstore: day index: %w", err)
-				}
-				out[i] = append(out[i], at{operation.Position{Seq: int64(z.Score), ID: id}, source.shard, i})
-			}
-		default:
-			entries, err := lists[i].StringSlice()
-			if err != nil {
-				return nil, err
-			}
-			for _, e := range entries {
-				p, err := position(e)
-				if err != nil {
-					return nil, err
-				}
-				out[i] = append(out[i], at{p, source.shard, i})
-			}
-			if w.query.Backwards {
-				slices.Reverse(out[i])
-			}
+	for src, cmd := range lists {
+		entries, err := cmd.StringSlice()
+		if err != nil {
+			return err
 		}
+		if err := src.readList(entries, w.query.Backwards); err != nil {
+			return err
+		}
+		src.done = src.done || len(entries) < chunk
 	}
-	return out, nil
+	for src, cmd := range late {
+		for _, z := range cmd.Val() {
+			id, err := uuid.FromBytes([]byte(text(z.Member)))
+			if err != nil {
+				return fmt.Errorf("redisstore: day index: %w", err)
+			}
+			src.buffer = append(src.buffer, at{operation.Position{Seq: int64(z.Score), ID: id}, src.shard})
+		}
+		src.read += len(cmd.Val())
+		src.done = len(cmd.Val()) < chunk
+	}
+	return nil
 }
 
-func (w *walk) late(ctx context.Context, pipe redis.Pipeliner, shard int, d, from, to, offset, chunk int64) *redis.ZSliceCmd {
-	key := fmt.Sprintf("%slate:%s:%d", w.store.prefix(shard), w.query.PartnerID, d)
-	window := &redis.ZRangeBy{Min: strconv.FormatInt(from, 10), Max: strconv.FormatInt(to, 10), Offset: offset, Count: chunk}
+// readList takes entries of a list, which are in order of seq. The next read goes on
+// after the last; no two have the same seq.
+func (src *dayIndex) readList(entries []string, backwards bool) error {
+	if backwards {
+		slices.Reverse(entries)
+	}
+	for _, e := range entries {
+		p, err := position(e)
+		if err != nil {
+			return err
+		}
+		if p.Seq < src.from || p.Seq > src.to {
+			src.done = true // past the end of the window
+			return nil
+		}
+		src.buffer = append(src.buffer, at{p, src.shard})
+		if backwards {
+			src.to = p.Seq - 1
+		} else {
+			src.from = p.Seq + 1
+		}
+	}
+	return nil
+}
+
+func (w *walk) readLate(ctx context.Context, pipe redis.Pipeliner, src *dayIndex, d int64, chunk int) *redis.ZSliceCmd {
+	key := fmt.Sprintf("%slate:%s:%d", w.store.prefix(src.shard), w.query.PartnerID, d)
+	window := &redis.ZRangeBy{
+		Min: strconv.FormatInt(src.from, 10), Max: strconv.FormatInt(src.to, 10), Offset: int64(src.read), Count: int64(chunk),
+	}
 	if w.query.Backwards {
 		return pipe.ZRevRangeByScoreWithScores(ctx, key, window)
 	}

@@ -26,6 +26,24 @@ type Ack struct {
 	Ended *operation.Operation
 }
 
+// AckSteps divides what is to be noted: what one shard gets stays together, and no step is
+// much larger than most. Acked takes a step.
+func AckSteps(acks []Ack, most int) [][]Ack {
+	acks = slices.Clone(acks)
+	slices.SortStableFunc(acks, func(a, b Ack) int {
+		return operation.ShardOf(a.Connection) - operation.ShardOf(b.Connection)
+	})
+	var steps [][]Ack
+	for len(acks) > 0 {
+		n := min(most, len(acks))
+		for n < len(acks) && n < most+ackMost && operation.ShardOf(acks[n].Connection) == operation.ShardOf(acks[n-1].Connection) {
+			n++
+		}
+		steps, acks = append(steps, acks[:n]), acks[n:]
+	}
+	return steps
+}
+
 // Acked notes what is in the streams, for many operations in one pipeline, with one
 // script a shard. Once everything of an operation is, it leaves the outbox, and an
 // ended one gets its time to live. What is lost here is published again, so a stale

@@ -89,6 +89,18 @@ func BenchmarkTrip(b *testing.B) {
 		require.NoError(b, err)
 		require.Equal(b, operation.Succeeded, op.Status)
 	})
+	const page = 300
+	q := operation.Query{PartnerID: accepted[0].PartnerID, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Limit: page}
+	m.measure("list", 1, func(i int) {
+		if i%page != 0 {
+			return
+		}
+		ops, more, err := store.List(b.Context(), q)
+		require.NoError(b, err)
+		require.Len(b, ops, min(page, operations-i))
+		require.Equal(b, i+page < operations, more)
+		q.Position = operation.Position{Seq: ops[len(ops)-1].Seq, ID: ops[len(ops)-1].ID}
+	})
 }
 
 func finalAck(r redisstore.Record) redisstore.Ack {
