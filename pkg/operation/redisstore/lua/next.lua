@@ -21,8 +21,14 @@ if args[m + 1] and call('EXISTS', op_key(args[m + 1])) == 0 and not paged(args[m
   healed = 1
 end
 
+l.lease_end = count_calls(l) > 0 and first(l.flight) or false
+l.deadline = first(l.pend) or false
+local heals = (l.lease_end or now + 1) <= now
+local ends = heals or (l.deadline or now + 1) <= now
+if ends then l.inflight, l.lease_end, l.deadline = nil, nil, nil end -- they will change
+
 -- Leases that ran out: the outcome is unknown, and counts as an attempt.
-for _, member in ipairs(call('ZRANGEBYSCORE', l.flight, '-inf', now, 'LIMIT', 0, most)) do
+for _, member in ipairs(heals and call('ZRANGEBYSCORE', l.flight, '-inf', now, 'LIMIT', 0, most) or {}) do
   local id, attempt = sub(member, 1, 36), sub(member, 38)
   local o = open(id)
   if not o or o.lease ~= attempt then
@@ -54,7 +60,7 @@ for _, member in ipairs(call('ZRANGEBYSCORE', l.flight, '-inf', now, 'LIMIT', 0,
 end
 
 -- Deadlines: one that is being called is marked, and looked at when its lease ends.
-for _, id in ipairs(call('ZRANGEBYSCORE', l.pend, '-inf', now, 'LIMIT', 0, most)) do
+for _, id in ipairs(ends and call('ZRANGEBYSCORE', l.pend, '-inf', now, 'LIMIT', 0, most) or {}) do
   local o = open(id)
   if not o then
     call('ZREM', l.pend, id)

@@ -10,8 +10,7 @@ end
 local function handout(l, attempts, lease_ms, again)
   local leases, unused = {}, attempts
   if #attempts == 0 then return leases end
-  local inflight = call('ZCARD', l.flight)
-  if again and inflight > 0 then
+  if again and count_calls(l) > 0 then
     unused = {}
     local out = {}
     for _, m in ipairs(call('ZRANGE', l.flight, 0, -1)) do out[sub(m, 38)] = sub(m, 1, 36) end
@@ -21,21 +20,35 @@ local function handout(l, attempts, lease_ms, again)
     end
   end
   if #unused == 0 then return leases end
-  local at = gate(l, inflight)
+  local at = gate(l, count_calls(l))
   if not at or at > now then return leases end
-  for _, id in ipairs(call('ZRANGEBYSCORE', l.ready, '-inf', now, 'LIMIT', 0, #unused)) do
-    at = gate(l, inflight)
-    if not at or at > now then break end
+  local most = #unused
+  local heads = call('ZRANGE', l.ready, 0, most, 'WITHSCORES') -- one more: what remains
+  if #heads <= 2 * most then l.turn = false end
+  for i = 1, #heads, 2 do
+    local id, turn = heads[i], tonumber(heads[i + 1])
+    at = gate(l, l.inflight)
+    if #unused == 0 or turn > now or not at or at > now then
+      l.turn = l.turn or turn
+      break
+    end
     local o = open(id)
     if not o then
       call('ZREM', l.ready, id)
-    elseif tonumber(o.dl) > now then -- else next ends it
+    elseif tonumber(o.dl) > now then
       spend(l)
       call('ZREM', l.ready, id)
       grant(l, o, table.remove(unused), lease_ms)
       save(o)
-      inflight = inflight + 1
+      l.inflight = l.inflight + 1
+      if l.inflight == 1 then
+        l.lease_end = now + lease_ms
+      elseif l.lease_end then
+        l.lease_end = min(l.lease_end, now + lease_ms)
+      end
       hand(leases, o)
+    else -- next ends it
+      l.turn = l.turn or turn
     end
   end
   return leases

@@ -59,21 +59,35 @@ end
 -- first gives the least score of a sorted set, nil if it is empty.
 local function first(key) return tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) end
 
+-- count_calls gives how many are being called. What a script has read of a lane's sets is
+-- kept with the lane, where nothing changes them any more but handout: inflight, and the
+-- least scores lease_end, deadline and turn (false: the set is empty).
+local function count_calls(l)
+  if not l.inflight then l.inflight = call('ZCARD', l.flight) end
+  return l.inflight
+end
+
 -- look sets when somebody must look at the lane next: the earliest lease end, the
 -- earliest deadline, or when a ready head may go. It gives that time, or nil when
 -- there is nothing to wait for.
 local function look(l)
-  local best = first(l.pend)
-  if not best then
-    call('ZREM', N.due, l.c)
-    return nil
+  local turn, best = l.turn, nil
+  if turn == nil then turn = first(l.ready) end
+  if turn then
+    best = gate(l, count_calls(l))
+    if best then best = max(best, turn) end
   end
-  local lease_end = first(l.flight)
-  if lease_end then best = min(best, lease_end) end
-  local ready = first(l.ready)
-  if ready then
-    local at = gate(l, lease_end and call('ZCARD', l.flight) or 0)
-    if at then best = min(best, max(at, ready)) end
+  if not best or best > now then -- else it is now, whatever the others say
+    local deadline = l.deadline
+    if deadline == nil then deadline = first(l.pend) end
+    if not deadline then
+      call('ZREM', N.due, l.c)
+      return nil
+    end
+    best = min(best or deadline, deadline)
+    local lease_end = l.lease_end
+    if lease_end == nil and l.inflight ~= 0 then lease_end = first(l.flight) end
+    if lease_end then best = min(best, lease_end) end
   end
   best = max(best, now)
   call('ZADD', N.due, best, l.c)

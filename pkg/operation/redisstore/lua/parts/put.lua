@@ -52,13 +52,17 @@ end
 -- saves it and the lane.
 local function put(l, user, partner, id, bin, doc, seq, deadline, most, sync)
   local o = {id = id, key = op_key(id), conn = l.c, user = user, partner = partner, max = most, seq = seq, dl = deadline, sync = sync, f = {}}
+  local place, till = int(seq), int(deadline)
   set(o, 'doc', doc)
-  set(o, 'who', l.c .. ' ' .. user .. ' ' .. partner .. ' ' .. most .. ' ' .. int(seq) .. ' ' .. int(deadline) .. ' ' .. sync)
+  set(o, 'who', l.c .. ' ' .. user .. ' ' .. partner .. ' ' .. most .. ' ' .. place .. ' ' .. till .. ' ' .. sync)
   index(partner, seq, bin)
   count(partner, 1)
-  call('ZADD', mail_key(l.c, user), seq, id)
-  add(l.pend, deadline, id)
-  if seq > l.seq then note(l, 'seq', seq) end
+  call('ZADD', mail_key(l.c, user), place, id)
+  add(l.pend, till, id)
+  if seq > l.seq then
+    l.seq = seq
+    change(l, 'seq', place)
+  end
   return o
 end
 
