@@ -177,5 +177,8 @@ func Open(text, name string) (redis.UniversalClient, error) {
 	if o.PoolSize == 0 {
 		o.PoolSize = 64
 	}
+	if o.Protocol == 0 {
+		o.Protocol = 2 // RESP3 costs a look for push messages before each reply; nothing here asks for any
+	}
 	return redis.NewUniversalClient(o), nil
 }
