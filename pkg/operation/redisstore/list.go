@@ -83,20 +83,18 @@ func (s *Store) readable(ctx context.Context, q operation.Query) ([]int, error) 
 			shards = append(shards, i)
 		}
 	}
-	gens := make([]*redis.IntCmd, len(shards))
-	histories := make([]*redis.IntCmd, len(shards))
+	states := make([]*redis.SliceCmd, len(shards))
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, shard := range shards {
-			gens[i] = pipe.Exists(ctx, s.prefix(shard)+"gen")
-			histories[i] = pipe.Exists(ctx, s.prefix(shard)+"history")
+			states[i] = pipe.MGet(ctx, s.prefix(shard)+"gen", s.prefix(shard)+"history")
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	for i := range shards {
-		if gens[i].Val() == 0 || histories[i].Val() == 1 {
+	for _, state := range states {
+		if gen, history := state.Val()[0], state.Val()[1]; gen == nil || history != nil {
 			return nil, ErrStale
 		}
 	}
@@ -117,11 +115,10 @@ type walk struct {
 type dayIndex struct {
 	shard int
 	late  bool
-	// from and to are what is left to be read of it, read is how many entries have been;
-	// done says that there are no more.
-	from, to int64
-	read     int
-	done     bool
+	// next is the place of the entry that is read next, of those that came late counted
+	// from the window's start; done says that there are no more.
+	next int64
+	done bool
 	// buffer holds what has been read and not been taken.
 	buffer []at
 }
@@ -132,22 +129,22 @@ type at struct {
 	shard int
 }
 
-// What is read of an index at a time: the first time its share of a page, if the
-// operations are spread evenly, and then twice as much each time.
+// What is read of an index at a time: at first its share of a page several times over,
+// since operations are not spread evenly, and then twice as much each time.
 const (
+	chunkShare = 6
 	chunkLeast = 16
 	chunkMost  = 1001
 )
 
 // day reads one day's indexes until they are exhausted or enough is found.
 func (w *walk) day(ctx context.Context, d, from, to int64) error {
-	for i := range w.sources {
-		src := &w.sources[i]
-		*src = dayIndex{shard: src.shard, late: src.late, from: from, to: to}
+	if err := w.locate(ctx, d, from, to); err != nil {
+		return err
 	}
-	for chunk := max(chunkLeast, 4*w.want/len(w.sources)); ; chunk *= 2 {
+	for chunk := max(chunkLeast, chunkShare*w.want/operation.Shards); ; chunk *= 2 {
 		chunk = min(chunk, chunkMost)
-		if err := w.read(ctx, d, chunk); err != nil {
+		if err := w.read(ctx, d, from, to, chunk); err != nil {
 			return err
 		}
 		entries, all := w.merged()
@@ -202,83 +199,130 @@ func (w *walk) before(a, b operation.Position) bool {
 	return a.Compare(b) < 0
 }
 
-// read fills up the buffers that hold less than half a chunk, in one pipeline.
-func (w *walk) read(ctx context.Context, d int64, chunk int) error {
-	lists, late := map[*dayIndex]*redis.Cmd{}, map[*dayIndex]*redis.ZSliceCmd{}
+// locate finds where the window begins in each list.
+func (w *walk) locate(ctx context.Context, d, from, to int64) error {
+	cmds := make([]*redis.Cmd, len(w.sources))
 	err := w.store.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i := range w.sources {
 			src := &w.sources[i]
-			switch {
-			case src.done || len(src.buffer) > chunk/2:
-			case src.late:
-				late[src] = w.readLate(ctx, pipe, src, d, chunk)
-			default:
-				lists[src] = w.store.scripts.call(ctx, pipe, indexScript, w.store.keys(src.shard),
-					"", w.query.PartnerID.String(), d, src.from, src.to, flag(w.query.Backwards), chunk)
+			*src = dayIndex{shard: src.shard, late: src.late}
+			if src.late {
+				continue
 			}
+			start := from
+			if w.query.Backwards {
+				start = to + 1
+			}
+			cmds[i] = w.store.scripts.call(ctx, pipe, indexScript, w.store.keys(src.shard), "", w.query.PartnerID.String(), d, start)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	for src, cmd := range lists {
-		entries, err := cmd.StringSlice()
+	for i, cmd := range cmds {
+		if cmd == nil {
+			continue
+		}
+		n, err := cmd.Int64()
 		if err != nil {
 			return err
 		}
-		if err := src.readList(entries, w.query.Backwards); err != nil {
-			return err
+		if w.query.Backwards {
+			n--
 		}
-		src.done = src.done || len(entries) < chunk
-	}
-	for src, cmd := range late {
-		for _, z := range cmd.Val() {
-			id, err := uuid.FromBytes([]byte(text(z.Member)))
-			if err != nil {
-				return fmt.Errorf("redisstore: day index: %w", err)
-			}
-			src.buffer = append(src.buffer, at{operation.Position{Seq: int64(z.Score), ID: id}, src.shard})
-		}
-		src.read += len(cmd.Val())
-		src.done = len(cmd.Val()) < chunk
+		w.sources[i].next, w.sources[i].done = n, n < 0
 	}
 	return nil
 }
 
-// readList takes entries of a list, which are in order of seq. The next read goes on
-// after the last; no two have the same seq.
-func (src *dayIndex) readList(entries []string, backwards bool) error {
-	if backwards {
+// read fills up the buffers that hold less than half a chunk, in one pipeline.
+func (w *walk) read(ctx context.Context, d, from, to int64, chunk int) error {
+	lists, late := make([]*redis.StringSliceCmd, len(w.sources)), make([]*redis.ZSliceCmd, len(w.sources))
+	_, err := w.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i := range w.sources {
+			switch src := &w.sources[i]; {
+			case src.done || len(src.buffer) > chunk/2:
+			case src.late:
+				late[i] = w.readLate(ctx, pipe, src, d, from, to, chunk)
+			default:
+				lists[i] = w.readList(ctx, pipe, src, d, chunk)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := range w.sources {
+		src := &w.sources[i]
+		if lists[i] != nil {
+			if err := w.tookList(src, lists[i].Val(), from, to); err != nil {
+				return err
+			}
+			src.done = src.done || len(lists[i].Val()) < chunk
+		}
+		if late[i] != nil {
+			if err := src.tookLate(late[i].Val()); err != nil {
+				return err
+			}
+			src.done = len(late[i].Val()) < chunk
+		}
+	}
+	return nil
+}
+
+func (w *walk) readList(ctx context.Context, pipe redis.Pipeliner, src *dayIndex, d int64, chunk int) *redis.StringSliceCmd {
+	first, last := src.next, src.next+int64(chunk)-1
+	if w.query.Backwards {
+		first, last = max(0, src.next-int64(chunk)+1), src.next
+	}
+	return pipe.LRange(ctx, fmt.Sprintf("%sday:%s:%d", w.store.prefix(src.shard), w.query.PartnerID, d), first, last)
+}
+
+// tookList takes entries of a list, which are in order of seq.
+func (w *walk) tookList(src *dayIndex, entries []string, from, to int64) error {
+	step := int64(1)
+	if w.query.Backwards {
 		slices.Reverse(entries)
+		step = -1
 	}
 	for _, e := range entries {
 		p, err := position(e)
 		if err != nil {
 			return err
 		}
-		if p.Seq < src.from || p.Seq > src.to {
+		if p.Seq < from || p.Seq > to {
 			src.done = true // past the end of the window
 			return nil
 		}
 		src.buffer = append(src.buffer, at{p, src.shard})
-		if backwards {
-			src.to = p.Seq - 1
-		} else {
-			src.from = p.Seq + 1
-		}
+		src.next += step
 	}
+	src.done = src.next < 0
 	return nil
 }
 
-func (w *walk) readLate(ctx context.Context, pipe redis.Pipeliner, src *dayIndex, d int64, chunk int) *redis.ZSliceCmd {
+func (w *walk) readLate(ctx context.Context, pipe redis.Pipeliner, src *dayIndex, d, from, to int64, chunk int) *redis.ZSliceCmd {
 	key := fmt.Sprintf("%slate:%s:%d", w.store.prefix(src.shard), w.query.PartnerID, d)
 	window := &redis.ZRangeBy{
-		Min: strconv.FormatInt(src.from, 10), Max: strconv.FormatInt(src.to, 10), Offset: int64(src.read), Count: int64(chunk),
+		Min: strconv.FormatInt(from, 10), Max: strconv.FormatInt(to, 10), Offset: src.next, Count: int64(chunk),
 	}
 	if w.query.Backwards {
 		return pipe.ZRevRangeByScoreWithScores(ctx, key, window)
 	}
 	return pipe.ZRangeByScoreWithScores(ctx, key, window)
+}
+
+func (src *dayIndex) tookLate(entries []redis.Z) error {
+	for _, z := range entries {
+		id, err := uuid.FromBytes([]byte(text(z.Member)))
+		if err != nil {
+			return fmt.Errorf("redisstore: day index: %w", err)
+		}
+		src.buffer = append(src.buffer, at{operation.Position{Seq: int64(z.Score), ID: id}, src.shard})
+		src.next++
+	}
+	return nil
 }
 
 // seqBytes is how much of an index entry holds the seq; the id follows.

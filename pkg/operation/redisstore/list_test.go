@@ -84,6 +84,38 @@ func TestList_WalksBothWays(t *testing.T) {
 	})
 }
 
+// TestList_UnevenIndexes: what one index holds of a page may be all of it or nothing, and
+// its end may be that of what is read at a time.
+func TestList_UnevenIndexes(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		var all []operation.Operation
+		for _, n := range []int{16, 1, 48, 15, 17, 150, 16} {
+			all = append(all, f.many(1, n)...)
+		}
+		for _, size := range []int{7, 40, 200, 300} {
+			for _, backwards := range []bool{false, true} {
+				q := f.query()
+				q.Limit, q.Backwards = size, backwards
+				var got []operation.Operation
+				for more := true; more; {
+					var page []operation.Operation
+					var err error
+					page, more, err = f.store.List(t.Context(), q)
+					require.NoError(t, err)
+					require.NotEmpty(t, page)
+					edge := page[len(page)-1]
+					if got = append(got, page...); backwards {
+						edge, got = page[0], append(page, got[:len(got)-len(page)]...)
+					}
+					q.Position = operation.Position{Seq: edge.Seq, ID: edge.ID}
+				}
+				require.Equal(t, idsOf(all), idsOf(got), "size %d, backwards %t", size, backwards)
+			}
+		}
+	})
+}
+
 func TestList_FiltersAndTenants(t *testing.T) {
 	t.Parallel()
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {

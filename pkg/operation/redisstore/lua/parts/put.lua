@@ -19,9 +19,8 @@ local function size(key)
 end
 
 local function seq_of(entry)
-  local n = 0
-  for i = 1, 7 do n = n * 256 + string.byte(entry, i) end
-  return n
+  local a, b, c, d, e, f, g = string.byte(entry, 1, 7)
+  return (((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g
 end
 
 local function entry_of(seq, bin)
