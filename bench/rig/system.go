@@ -192,7 +192,7 @@ func (s *System) startRedis(ctx context.Context) (addr string, err error) {
 		Args: []string{
 			"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "yes",
 			"--appendfsync", s.opts.Fsync, "--maxmemory-policy", "noeviction",
-			"--hash-max-listpack-value", "4096",
+			"--hash-max-listpack-value", "4096", "--latency-tracking", "no",
 		},
 		Ready: func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() },
 	})

@@ -61,7 +61,7 @@ func tryRedis(ctx context.Context, binary, dir string) (*redisChild, error) {
 	cmd := exec.Command(binary, // without ctx: it outlives the start
 		"--port", strconv.Itoa(port), "--bind", loopback, "--dir", dir,
 		"--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
-		"--hash-max-listpack-value", "4096")
+		"--hash-max-listpack-value", "4096", "--latency-tracking", "no")
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = dir, log, log, tied()
 	c := &redisChild{dir: dir, port: port, cmd: cmd, gone: make(chan struct{})}
 	if err := c.start(); err != nil {

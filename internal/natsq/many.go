@@ -2,10 +2,11 @@ package natsq
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strconv"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"writeback/pkg/operation"
@@ -60,7 +61,7 @@ func split[T any](f form, data []byte, decode func([]byte) (T, error)) ([]part[T
 	return []part[T]{{0, one}}, nil
 }
 
-func splitMany[T any](f form, version int, all []json.RawMessage, decode func([]byte) (T, error)) ([]part[T], error) {
+func splitMany[T any](f form, version int, all []jsontext.Value, decode func([]byte) (T, error)) ([]part[T], error) {
 	if version < operation.Version-1 || version > operation.Version {
 		return nil, fmt.Errorf("%w: version %d", ErrNotUnderstood, version)
 	}
@@ -78,13 +79,13 @@ func splitMany[T any](f form, version int, all []json.RawMessage, decode func([]
 
 // elements gives the version and what a message of many holds; ok says that it is one.
 // A single one has an id.
-func (f form) elements(data []byte) (version int, all []json.RawMessage, ok bool) {
+func (f form) elements(data []byte) (version int, all []jsontext.Value, ok bool) {
 	var many struct {
 		Version    int               `json:"v"`
 		ID         uuid.UUID         `json:"id"`
 		EventID    uuid.UUID         `json:"event_id"`
-		Operations []json.RawMessage `json:"operations"`
-		Events     []json.RawMessage `json:"events"`
+		Operations []jsontext.Value `json:"operations"`
+		Events     []jsontext.Value `json:"events"`
 	}
 	if err := json.Unmarshal(data, &many); err != nil || many.ID != uuid.Nil || many.EventID != uuid.Nil {
 		return 0, nil, false

@@ -1,10 +1,10 @@
 package natsq
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
 	"writeback/pkg/operation"
