@@ -8,8 +8,10 @@ package load
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -85,23 +87,35 @@ func (c *Client) Open(ctx context.Context, n int, rate float64, shot Shot, seen 
 	for i := range due {
 		due[i] = began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
 	}
-	// Each goroutine takes the next request of the schedule and sleeps until it is
-	// due: one is always ahead, unless all connections are busy.
-	var next atomic.Int64
+	next := make(chan int, n) // with room for all: the schedule waits for nobody
+	go keepTime(ctx, due, next)
 	return c.run(ctx, due, func(ctx context.Context) (int, bool) {
-		i := int(next.Add(1)) - 1
-		if i >= n {
+		select {
+		case i, ok := <-next:
+			return i, ok
+		case <-ctx.Done():
 			return 0, false
 		}
-		if wait := time.Until(due[i]); wait > 0 {
-			select {
-			case <-ctx.Done():
-				return 0, false
-			case <-time.After(wait):
-			}
-		}
-		return i, true
 	}, shot, seen)
+}
+
+// keepTime gives out each request when it is due. It sleeps in the kernel, on a thread of
+// its own: a timer of Go's in an idle program is up to a millisecond late, which would be
+// most of what is measured.
+func keepTime(ctx context.Context, due []time.Time, next chan<- int) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(next)
+	for i, at := range due {
+		for wait := time.Until(at); wait > 0; wait = time.Until(at) {
+			if ctx.Err() != nil {
+				return
+			}
+			pause := syscall.NsecToTimespec(int64(wait))
+			_ = syscall.Nanosleep(&pause, nil) // a signal ends it early
+		}
+		next <- i
+	}
 }
 
 // run lets a goroutine for each connection take requests until there are no more.

@@ -81,9 +81,9 @@ func splitMany[T any](f form, version int, all []jsontext.Value, decode func([]b
 // A single one has an id.
 func (f form) elements(data []byte) (version int, all []jsontext.Value, ok bool) {
 	var many struct {
-		Version    int               `json:"v"`
-		ID         uuid.UUID         `json:"id"`
-		EventID    uuid.UUID         `json:"event_id"`
+		Version    int              `json:"v"`
+		ID         uuid.UUID        `json:"id"`
+		EventID    uuid.UUID        `json:"event_id"`
 		Operations []jsontext.Value `json:"operations"`
 		Events     []jsontext.Value `json:"events"`
 	}
