@@ -219,6 +219,10 @@ func TestExamine_Faults(t *testing.T) {
 			"redis memory policy", doctor.Fail, `"allkeys-lru"`, "config set maxmemory-policy noeviction"},
 		{"pages in pieces", redisWith("--appendonly", "yes", "--hash-max-listpack-value", "64"),
 			"redis pages", doctor.Warn, "is 64", "hash-max-listpack-value 4096"},
+		{"functions of another version", func(c *clinic) {
+			code := "#!lua name=writeback_0123456789ab\nredis.register_function('f', function() return 1 end)"
+			require.NoError(c.t, c.rdb.FunctionLoad(c.t.Context(), code).Err())
+		}, "redis functions", doctor.Warn, "writeback_0123456789ab", "redis-cli function delete writeback_0123456789ab"},
 		{"AOF off", redisWith(), "redis persistence", doctor.Warn, "is off", "appendonly yes"},
 		{"generation missing", func(c *clinic) { require.NoError(c.t, c.store.Withdraw(c.t.Context(), []int{3, 4})) },
 			"generation", doctor.Fail, "2 of 64 shards have none", "start a worker or api"},

@@ -34,7 +34,9 @@ func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Tim
 	r.ok("redis", "reached")
 	compareClock(r, "redis", theirs, before, after, 0)
 	servers(ctx, r, rdb)
-	lookAtShards(ctx, r, redisstore.New(rdb, redisstore.Config{}))
+	store := redisstore.New(rdb, redisstore.Config{})
+	lookAtLibraries(ctx, r, store)
+	lookAtShards(ctx, r, store)
 }
 
 // servers looks at each server that holds data.
@@ -116,6 +118,20 @@ func lookAtPages(ctx context.Context, r *report, rdb redis.UniversalClient) {
 		return
 	}
 	r.ok("redis pages", "%s %s", name, v[name])
+}
+
+// lookAtLibraries tells of scripts that an upgrade has left. Where FUNCTION LIST is not
+// allowed there is nothing to say.
+func lookAtLibraries(ctx context.Context, r *report, store *redisstore.Store) {
+	others, err := store.OtherLibraries(ctx)
+	switch {
+	case err != nil:
+	case len(others) == 0:
+		r.ok("redis functions", "none of other versions")
+	default:
+		r.warn("redis functions", "when no api and no worker of those versions runs any more: `redis-cli function delete "+others[0]+"`",
+			"libraries of other versions are there: %s", strings.Join(others, ", "))
+	}
 }
 
 // needVersion fails if a server is older than major.minor.

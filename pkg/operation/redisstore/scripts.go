@@ -64,9 +64,12 @@ var (
 
 // library is the text that Redis loads. What all scripts share is made once, and not by
 // every call: that is most of what a script costs.
-var library = assemble()
+var libraryName, library = assemble()
 
-func assemble() string {
+// libraryPrefix begins the names of the libraries of all versions.
+const libraryPrefix = "writeback_"
+
+func assemble() (name, code string) {
 	var shared, text strings.Builder
 	for _, part := range parts {
 		shared.WriteString(source("parts/" + part))
@@ -75,7 +78,7 @@ func assemble() string {
 		shared.WriteString(s.body())
 	}
 	sum := sha1.Sum([]byte(shared.String())) //nolint:gosec // see above
-	name := "writeback_" + hex.EncodeToString(sum[:6])
+	name = libraryPrefix + hex.EncodeToString(sum[:6])
 	text.WriteString("#!lua name=" + name + "\n" + shared.String())
 	for _, s := range scripts {
 		s.function = name + "_" + s.name
@@ -87,7 +90,7 @@ func assemble() string {
 			s.name + "() end" + flags + "}\n")
 		s.alone = redis.NewScript(s.byItself())
 	}
-	return text.String()
+	return name, text.String()
 }
 
 // body is the function of a script.
@@ -159,6 +162,19 @@ func (r *runner) load(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// OtherLibraries names the libraries in Redis that are of other versions of these
+// scripts. Programs do not delete them, since those of that version may be running still.
+func (s *Store) OtherLibraries(ctx context.Context) ([]string, error) {
+	all, err := s.rdb.FunctionList(ctx, redis.FunctionListQuery{LibraryNamePattern: libraryPrefix + "*"}).Result()
+	var others []string
+	for _, l := range all {
+		if l.Name != libraryName {
+			others = append(others, l.Name)
+		}
+	}
+	return others, err
 }
 
 func (r *runner) everywhere(ctx context.Context, do func(ctx context.Context, node redis.Cmdable) error) error {
