@@ -17,8 +17,8 @@ const dayMicros = int64(24 * time.Hour / time.Microsecond)
 
 // List gives the partner's operations that the query selects, in ascending order
 // of (Seq, ID), also when it walks backwards; more says that there are further
-// ones in its direction. It reads the day indexes, one pipeline of at most 64
-// keys a day, until the page is full.
+// ones in its direction. It reads the day indexes, in one pipeline a day that has
+// nothing and in two or more of one that has, until the page is full.
 func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Operation, more bool, err error) {
 	from, to := q.From.UnixMicro(), q.To.UnixMicro()-1 // To is exclusive
 	if !q.Position.IsZero() {
@@ -139,11 +139,11 @@ const (
 
 // day reads one day's indexes until they are exhausted or enough is found.
 func (w *walk) day(ctx context.Context, d, from, to int64) error {
-	if err := w.locate(ctx, d, from, to); err != nil {
+	chunk := max(chunkLeast, chunkShare*w.want/operation.Shards)
+	if err := w.locate(ctx, d, from, to, chunk); err != nil {
 		return err
 	}
-	for chunk := max(chunkLeast, chunkShare*w.want/operation.Shards); ; chunk *= 2 {
-		chunk = min(chunk, chunkMost)
+	for ; ; chunk = min(2*chunk, chunkMost) {
 		if err := w.read(ctx, d, from, to, chunk); err != nil {
 			return err
 		}
@@ -199,14 +199,15 @@ func (w *walk) before(a, b operation.Position) bool {
 	return a.Compare(b) < 0
 }
 
-// locate finds where the window begins in each list.
-func (w *walk) locate(ctx context.Context, d, from, to int64) error {
-	cmds := make([]*redis.Cmd, len(w.sources))
+// locate finds where the window begins in each list, and reads first of what came late.
+func (w *walk) locate(ctx context.Context, d, from, to int64, chunk int) error {
+	cmds, late := make([]*redis.Cmd, len(w.sources)), make([]*redis.ZSliceCmd, len(w.sources))
 	err := w.store.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for i := range w.sources {
 			src := &w.sources[i]
 			*src = dayIndex{shard: src.shard, late: src.late}
 			if src.late {
+				late[i] = w.readLate(ctx, pipe, src, d, from, to, chunk)
 				continue
 			}
 			start := from
@@ -219,18 +220,22 @@ func (w *walk) locate(ctx context.Context, d, from, to int64) error {
 	if err != nil {
 		return err
 	}
-	for i, cmd := range cmds {
-		if cmd == nil {
+	for i := range w.sources {
+		src := &w.sources[i]
+		if src.late {
+			if err := src.tookLate(late[i].Val(), chunk); err != nil {
+				return err
+			}
 			continue
 		}
-		n, err := cmd.Int64()
+		v, err := cmds[i].Int64Slice()
 		if err != nil {
 			return err
 		}
-		if w.query.Backwards {
-			n--
+		before, size := v[0], v[1]
+		if src.next, src.done = before, before == size; w.query.Backwards {
+			src.next, src.done = before-1, before == 0
 		}
-		w.sources[i].next, w.sources[i].done = n, n < 0
 	}
 	return nil
 }
@@ -262,10 +267,9 @@ func (w *walk) read(ctx context.Context, d, from, to int64, chunk int) error {
 			src.done = src.done || len(lists[i].Val()) < chunk
 		}
 		if late[i] != nil {
-			if err := src.tookLate(late[i].Val()); err != nil {
+			if err := src.tookLate(late[i].Val(), chunk); err != nil {
 				return err
 			}
-			src.done = len(late[i].Val()) < chunk
 		}
 	}
 	return nil
@@ -313,7 +317,8 @@ func (w *walk) readLate(ctx context.Context, pipe redis.Pipeliner, src *dayIndex
 	return pipe.ZRangeByScoreWithScores(ctx, key, window)
 }
 
-func (src *dayIndex) tookLate(entries []redis.Z) error {
+func (src *dayIndex) tookLate(entries []redis.Z, chunk int) error {
+	src.done = len(entries) < chunk
 	for _, z := range entries {
 		id, err := uuid.FromBytes([]byte(text(z.Member)))
 		if err != nil {
