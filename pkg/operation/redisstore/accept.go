@@ -62,11 +62,7 @@ func (s *Store) AcceptSync(ctx context.Context, a operation.Accepted, l Limits, 
 }
 
 func (s *Store) accept(ctx context.Context, a operation.Accepted, l Limits, attempt string) (Receipt, error) {
-	args, err := s.acceptArgs(a, l, attempt)
-	if err != nil {
-		return Receipt{}, err
-	}
-	r, err := s.run(ctx, acceptScript, operation.ShardOf(a.ConnectionID), args...)
+	r, err := s.run(ctx, acceptScript, operation.ShardOf(a.ConnectionID), s.acceptArgs(a, l, attempt)...)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -76,18 +72,14 @@ func (s *Store) accept(ctx context.Context, a operation.Accepted, l Limits, atte
 // acceptFields is how many arguments the scripts get of one operation.
 const acceptFields = 11
 
-func (s *Store) acceptArgs(a operation.Accepted, l Limits, attempt string) ([]any, error) {
-	doc, err := encodeDoc(a)
-	if err != nil {
-		return nil, fmt.Errorf("redisstore: accept: %w", err)
-	}
+func (s *Store) acceptArgs(a operation.Accepted, l Limits, attempt string) []any {
 	scope, fingerprint := keyBytes(a.Key)
 	return []any{
-		a.ID.String(), a.ID[:], a.ConnectionID.String(), UserOf(a), a.PartnerID.String(), doc, l.text(),
+		a.ID.String(), a.ID[:], a.ConnectionID.String(), UserOf(a), a.PartnerID.String(), encodeDoc(a), l.text(),
 		words(l.Life.Milliseconds(), int64(s.cfg.LaneBound), int64(s.cfg.OutboxBound), s.LeaseFor(l).Milliseconds(),
 			s.cfg.KeyTTL.Milliseconds(), int64(maxAttempts(a))),
 		attempt, scope, fingerprint,
-	}, nil
+	}
 }
 
 // receipt reads the answer about one operation.

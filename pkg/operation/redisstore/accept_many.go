@@ -63,24 +63,18 @@ func (s *Store) acceptSome(
 	ctx context.Context, shard int, places []int, all []operation.Accepted, limits func(operation.Accepted) Limits, out []Taken,
 ) error {
 	args := make([]any, 0, acceptFields*len(places))
-	asked := make([]int, 0, len(places))
 	for _, i := range places {
-		one, err := s.acceptArgs(all[i], limits(all[i]), "")
-		if err != nil {
-			out[i].Err = err
-			continue
-		}
-		args, asked = append(args, one...), append(asked, i)
+		args = append(args, s.acceptArgs(all[i], limits(all[i]), "")...)
 	}
 	r, err := s.run(ctx, manyScript, shard, args...)
 	if err != nil {
 		return err
 	}
-	if r.word() != "ok" || len(array(r[1])) != len(asked) {
+	if r.word() != "ok" || len(array(r[1])) != len(places) {
 		return fmt.Errorf("redisstore: accepting many answered %q", r.word())
 	}
 	for n, answer := range array(r[1]) {
-		out[asked[n]].Receipt, out[asked[n]].Err = receipt(array(answer))
+		out[places[n]].Receipt, out[places[n]].Err = receipt(array(answer))
 	}
 	return nil
 }

@@ -8,125 +8,186 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
 	"github.com/google/uuid"
 
+	"writeback/internal/cborlite"
 	"writeback/pkg/operation"
 )
 
-// doc is the fixed part of an operation as the record holds it: CBOR with numbers
-// for names, since there is one an operation. A number is never used again.
-type doc struct {
-	Version    int       `cbor:"1,keyasint,omitempty"`
-	ID         uuid.UUID `cbor:"2,keyasint"`
-	Partner    uuid.UUID `cbor:"3,keyasint"`
-	Connection uuid.UUID `cbor:"4,keyasint"`
-	Fleet      string    `cbor:"5,keyasint,omitempty"`
-	Provider   string    `cbor:"6,keyasint,omitempty"`
-	Resource   string    `cbor:"7,keyasint,omitempty"`
-	ResourceID []byte    `cbor:"8,keyasint,omitempty"`
-	SourceID   string    `cbor:"9,keyasint,omitempty"`
-	Type       string    `cbor:"10,keyasint,omitempty"`
-	// Changes are names and values in turn.
-	Changes     []any  `cbor:"11,keyasint,omitempty"`
-	Sync        bool   `cbor:"12,keyasint,omitempty"`
-	MaxAttempts int    `cbor:"13,keyasint,omitempty"`
-	RetryOf     []byte `cbor:"14,keyasint,omitempty"`
-	Scope       string `cbor:"15,keyasint,omitempty"`
-	Fingerprint string `cbor:"16,keyasint,omitempty"`
-	// Trace is the traceparent in bytes, or as it came where it has another form.
-	Trace      []byte `cbor:"17,keyasint,omitempty"`
-	TraceText  string `cbor:"18,keyasint,omitempty"`
-	TraceState string `cbor:"19,keyasint,omitempty"`
-	Origin     []byte `cbor:"20,keyasint,omitempty"`
-}
+// The fixed part of an operation, as the record holds it: a CBOR map with numbers for
+// names, since there is one an operation. A number is never used again.
+const (
+	docVersion     = 1
+	docID          = 2
+	docPartner     = 3
+	docConnection  = 4
+	docFleet       = 5
+	docProvider    = 6
+	docResource    = 7
+	docResourceID  = 8
+	docSourceID    = 9
+	docType        = 10
+	docChanges     = 11 // names and values in turn
+	docSync        = 12
+	docMaxAttempts = 13
+	docRetryOf     = 14
+	docScope       = 15
+	docFingerprint = 16
+	docTrace       = 17 // the traceparent in bytes
+	docTraceText   = 18 // or as it came, where it has another form
+	docTraceState  = 19
+	docOrigin      = 20
+)
 
-func docOf(a operation.Accepted) doc {
-	d := doc{
-		Version: a.Version, ID: a.ID, Partner: a.PartnerID, Connection: a.ConnectionID, Fleet: a.FleetRef,
-		Provider: a.Provider, Resource: a.Resource, SourceID: a.SourceID, Type: string(a.Type),
-		Sync: a.Sync, MaxAttempts: a.MaxAttempts, TraceState: a.TraceState,
-	}
+func encodeDoc(a operation.Accepted) []byte { return appendDoc(make([]byte, 0, docRoom), &a, a.Key) }
+
+// docRoom is enough for most.
+const docRoom = 512
+
+// appendDoc writes the fixed part, with this key.
+func appendDoc(b []byte, a *operation.Accepted, key *operation.Key) []byte {
+	f := begin(b)
+	f.someNumber(docVersion, a.Version)
+	f.bytes(docID, a.ID[:])
+	f.bytes(docPartner, a.PartnerID[:])
+	f.bytes(docConnection, a.ConnectionID[:])
+	f.someText(docFleet, a.FleetRef)
+	f.someText(docProvider, a.Provider)
+	f.someText(docResource, a.Resource)
 	if a.ResourceID != uuid.Nil {
-		d.ResourceID = a.ResourceID[:]
+		f.bytes(docResourceID, a.ResourceID[:])
 	}
-	for _, f := range a.Changes.Fields() {
-		v, _ := a.Changes.Get(f)
-		d.Changes = append(d.Changes, string(f), v.Any())
+	f.someText(docSourceID, a.SourceID)
+	f.someText(docType, string(a.Type))
+	f.changes(docChanges, a.Changes)
+	f.someFlag(docSync, a.Sync)
+	f.someNumber(docMaxAttempts, a.MaxAttempts)
+	f.someID(docRetryOf, a.RetryOf)
+	if key != nil {
+		f.someText(docScope, key.Scope)
+		f.someText(docFingerprint, key.Fingerprint)
 	}
-	if a.RetryOf != nil {
-		d.RetryOf = a.RetryOf[:]
+	if trace := traceBytes(a.TraceParent); trace != nil {
+		f.bytes(docTrace, trace)
+	} else {
+		f.someText(docTraceText, a.TraceParent)
 	}
-	if a.Origin != nil {
-		d.Origin = a.Origin[:]
-	}
-	if a.Key != nil {
-		d.Scope, d.Fingerprint = a.Key.Scope, a.Key.Fingerprint
-	}
-	if d.Trace = traceBytes(a.TraceParent); d.Trace == nil {
-		d.TraceText = a.TraceParent
-	}
-	return d
+	f.someText(docTraceState, a.TraceState)
+	f.someID(docOrigin, a.Origin)
+	return f.end()
 }
 
-func (d doc) accepted() (operation.Accepted, error) {
-	a := operation.Accepted{
-		Version: d.Version, ID: d.ID, PartnerID: d.Partner, ConnectionID: d.Connection, FleetRef: d.Fleet,
-		Provider: d.Provider, Resource: d.Resource, SourceID: d.SourceID, Type: operation.Type(d.Type),
-		Sync: d.Sync, MaxAttempts: d.MaxAttempts, TraceParent: d.TraceText, TraceState: d.TraceState,
-	}
-	copy(a.ResourceID[:], d.ResourceID)
-	a.RetryOf, a.Origin = someID(d.RetryOf), someID(d.Origin)
-	if d.Scope != "" {
-		a.Key = &operation.Key{Scope: d.Scope, Fingerprint: d.Fingerprint}
-	}
-	if d.Trace != nil {
-		a.TraceParent = traceText(d.Trace)
-	}
-	a.Changes = make(operation.Changes, len(d.Changes)/2)
-	for i := 0; i+1 < len(d.Changes); i += 2 {
-		name, _ := d.Changes[i].(string)
-		v, err := valueOf(d.Changes[i+1])
-		if err != nil {
-			return a, err
+func decodeDoc(s string) (operation.Accepted, error) {
+	d := cborlite.NewDecoder(s)
+	a, _ := readDoc(&d)
+	return a, d.Close()
+}
+
+// readDoc reads the fixed part, and gives the bytes of the traceparent too.
+func readDoc(d *cborlite.Decoder) (a operation.Accepted, trace string) {
+	var scope, fingerprint string
+	packed := false
+	for name := range d.Fields() {
+		switch name {
+		case docVersion:
+			a.Version = int(d.Int())
+		case docID:
+			d.Fill(a.ID[:])
+		case docPartner:
+			d.Fill(a.PartnerID[:])
+		case docConnection:
+			d.Fill(a.ConnectionID[:])
+		case docFleet:
+			a.FleetRef = d.Text()
+		case docProvider:
+			a.Provider = d.Text()
+		case docResource:
+			a.Resource = d.Text()
+		case docResourceID:
+			copy(a.ResourceID[:], d.Bytes())
+		case docSourceID:
+			a.SourceID = d.Text()
+		case docType:
+			a.Type = operation.Type(d.Text())
+		case docChanges:
+			a.Changes = readChanges(d)
+		case docSync:
+			a.Sync = d.Bool()
+		case docMaxAttempts:
+			a.MaxAttempts = int(d.Int())
+		case docRetryOf:
+			a.RetryOf = someID(d.Bytes())
+		case docScope:
+			scope = d.Text()
+		case docFingerprint:
+			fingerprint = d.Text()
+		case docTrace:
+			trace, packed = d.Bytes(), true
+		case docTraceText:
+			a.TraceParent = d.Text()
+		case docTraceState:
+			a.TraceState = d.Text()
+		case docOrigin:
+			a.Origin = someID(d.Bytes())
+		default:
+			d.Skip()
 		}
-		a.Changes[operation.Field(name)] = v
 	}
-	return a, nil
+	if a.Changes == nil {
+		a.Changes = operation.Changes{}
+	}
+	if scope != "" {
+		a.Key = &operation.Key{Scope: scope, Fingerprint: fingerprint}
+	}
+	if packed {
+		a.TraceParent = traceText([]byte(trace))
+	}
+	return a, trace
 }
 
-func someID(b []byte) *uuid.UUID {
-	if len(b) != len(uuid.UUID{}) {
+func readChanges(d *cborlite.Decoder) operation.Changes {
+	n := d.Array()
+	changes := make(operation.Changes, min(n/2, len(operation.UserFields)))
+	for range n / 2 {
+		name := operation.Field(d.Text())
+		switch {
+		case d.Null():
+			changes[name] = operation.Null()
+		case d.IsBool():
+			changes[name] = operation.Flag(d.Bool())
+		default:
+			changes[name] = operation.Text(d.Text())
+		}
+	}
+	if n%2 != 0 {
+		d.Skip()
+	}
+	return changes
+}
+
+func someID(s string) *uuid.UUID {
+	if len(s) != len(uuid.UUID{}) {
 		return nil
 	}
-	id := uuid.UUID(b)
+	id := uuid.UUID([]byte(s))
 	return &id
 }
 
-func valueOf(x any) (operation.Value, error) {
-	switch x := x.(type) {
-	case nil:
-		return operation.Null(), nil
-	case string:
-		return operation.Text(x), nil
-	case bool:
-		return operation.Flag(x), nil
-	}
-	return operation.Value{}, fmt.Errorf("redisstore: a change holds a %T", x)
-}
-
-// traceSize is the packed form: version, trace id, span id, flags.
-const traceSize = 26
+// The packed form is version, trace id, span id, flags.
+const traceSize, traceTextSize = 26, 55
 
 // traceBytes packs a traceparent (https://www.w3.org/TR/trace-context/); nil if it
 // does not have the form of version 00.
 func traceBytes(s string) []byte {
-	if len(s) != 55 || s[2] != '-' || s[35] != '-' || s[52] != '-' {
+	if len(s) != traceTextSize || s[2] != '-' || s[35] != '-' || s[52] != '-' || strings.ToLower(s) != s {
 		return nil
 	}
-	b, err := hex.DecodeString(s[:2] + s[3:35] + s[36:52] + s[53:])
-	if err != nil || traceText(b) != s {
-		return nil
+	b := make([]byte, 0, traceSize)
+	for _, part := range [...]string{s[:2], s[3:35], s[36:52], s[53:]} {
+		var err error
+		if b, err = hex.AppendDecode(b, []byte(part)); err != nil {
+			return nil
+		}
 	}
 	return b
 }
@@ -135,34 +196,41 @@ func traceText(b []byte) string {
 	if len(b) != traceSize {
 		return ""
 	}
-	s := hex.EncodeToString(b)
-	return s[:2] + "-" + s[2:34] + "-" + s[34:50] + "-" + s[50:]
+	s := hex.AppendEncode(make([]byte, 0, traceTextSize), b[:1])
+	s = hex.AppendEncode(append(s, '-'), b[1:17])
+	s = hex.AppendEncode(append(s, '-'), b[17:25])
+	return string(hex.AppendEncode(append(s, '-'), b[25:]))
 }
 
-func encodeDoc(a operation.Accepted) ([]byte, error) { return cbor.Marshal(docOf(a)) }
+// An attempt, as the record holds it after its id: CBOR too, and a number is never used
+// again. In a page its id is one of the values.
+const (
+	rowStart   = 1
+	rowEnd     = 2
+	rowFailed  = 3
+	rowType    = 4
+	rowDetail  = 5
+	rowCode    = 6
+	rowHeader  = 7
+	rowMissed  = 8
+	rowTrace   = 9 // the trace id in bytes
+	rowID      = 20
+	rowUnknown = 21
+)
 
-func decodeDoc(b []byte) (operation.Accepted, error) {
-	var d doc
-	if err := cbor.Unmarshal(b, &d); err != nil {
-		return operation.Accepted{}, err
-	}
-	return d.accepted()
-}
-
-// row is an attempt as the record holds it, after its id. Scripts write rows too, for
-// an end without a call or an outcome that is unknown: these are JSON.
+// row is an attempt without its id. Scripts write rows too, for an end without a call or
+// an outcome that is unknown: these are JSON.
 type row struct {
-	Start  int64                   `cbor:"1,keyasint" json:"s"`
-	End    int64                   `cbor:"2,keyasint" json:"e"` // in a CBOR row: after Start
-	Failed bool                    `cbor:"3,keyasint,omitempty" json:"-"`
-	Status operation.AttemptStatus `cbor:"-" json:"st"`
-	Type   operation.ErrorType     `cbor:"4,keyasint,omitempty" json:"t"`
-	Detail string                  `cbor:"5,keyasint,omitempty" json:"d"`
-	Code   int                     `cbor:"6,keyasint,omitempty" json:"-"`
-	Header map[string]string       `cbor:"7,keyasint,omitempty" json:"-"`
-	Missed []operation.Field       `cbor:"8,keyasint,omitempty" json:"-"`
-	// Trace is the trace id in bytes.
-	Trace []byte `cbor:"9,keyasint,omitempty" json:"-"`
+	Start  int64                   `json:"s"`
+	End    int64                   `json:"e"` // in a CBOR row: after Start
+	Failed bool                    `json:"-"`
+	Status operation.AttemptStatus `json:"st"`
+	Type   operation.ErrorType     `json:"t"`
+	Detail string                  `json:"d"`
+	Code   int                     `json:"-"`
+	Header map[string]string       `json:"-"`
+	Missed []operation.Field       `json:"-"`
+	Trace  []byte                  `json:"-"`
 }
 
 func rowOf(a operation.Attempt) row {
@@ -192,7 +260,71 @@ func (r row) attempt(id, op uuid.UUID, unknown bool) operation.Attempt {
 	return a
 }
 
-func encodeRow(a operation.Attempt) ([]byte, error) { return cbor.Marshal(rowOf(a)) }
+func encodeRow(r row) []byte {
+	f := begin(make([]byte, 0, rowRoom))
+	f.row(&r)
+	return f.end()
+}
+
+// rowRoom is enough for most.
+const rowRoom = 256
+
+// row writes the values of a row.
+func (f *form) row(r *row) {
+	f.number(rowStart, r.Start)
+	f.number(rowEnd, r.End)
+	f.someFlag(rowFailed, r.Failed)
+	f.someText(rowType, string(r.Type))
+	f.someText(rowDetail, r.Detail)
+	f.someNumber(rowCode, r.Code)
+	f.header(rowHeader, r.Header)
+	f.fields(rowMissed, r.Missed)
+	if len(r.Trace) > 0 {
+		f.bytes(rowTrace, r.Trace)
+	}
+}
+
+// read reads a value of a row, and reports whether it is one.
+func (r *row) read(d *cborlite.Decoder, name int64) bool {
+	switch name {
+	case rowStart:
+		r.Start = d.Int()
+	case rowEnd:
+		r.End = d.Int()
+	case rowFailed:
+		r.Failed = d.Bool()
+	case rowType:
+		r.Type = operation.ErrorType(d.Text())
+	case rowDetail:
+		r.Detail = d.Text()
+	case rowCode:
+		r.Code = int(d.Int())
+	case rowHeader:
+		r.Header = readHeader(d)
+	case rowMissed:
+		for n := d.Array(); n > 0 && !d.Failed(); n-- {
+			r.Missed = append(r.Missed, operation.Field(d.Text()))
+		}
+	case rowTrace:
+		r.Trace = []byte(d.Bytes())
+	default:
+		return false
+	}
+	return true
+}
+
+func readHeader(d *cborlite.Decoder) map[string]string {
+	n := d.Map()
+	header := make(map[string]string, min(n, headerRoom))
+	for range n {
+		name := d.Text()
+		header[name] = d.Text()
+	}
+	return header
+}
+
+// headerRoom is enough for most, and bounds what is taken before anything was read.
+const headerRoom = 16
 
 // decodeRow reads a field of the log: whether the outcome is known, the id, the row.
 func decodeRow(s string, op uuid.UUID) (operation.Attempt, error) {
@@ -209,7 +341,13 @@ func decodeRow(s string, op uuid.UUID) (operation.Attempt, error) {
 		err = json.Unmarshal([]byte(text), &r)
 		r.End, r.Failed = r.End-r.Start, r.Status == operation.AttemptFailed
 	} else {
-		err = cbor.Unmarshal([]byte(text), &r)
+		d := cborlite.NewDecoder(text)
+		for name := range d.Fields() {
+			if !r.read(&d, name) {
+				d.Skip()
+			}
+		}
+		err = d.Close()
 	}
 	return r.attempt(id, op, s[0] == 'u'), err
 }
@@ -259,7 +397,7 @@ func decodeRecord(h map[string]string, known *operation.Accepted, own ownRow) (R
 	if known != nil {
 		op.Accepted = *known
 	} else {
-		a, err := decodeDoc([]byte(h["doc"]))
+		a, err := decodeDoc(h["doc"])
 		if err != nil {
 			return rec, fmt.Errorf("redisstore: record: %w", err)
 		}

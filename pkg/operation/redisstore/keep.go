@@ -11,13 +11,9 @@ import (
 // the stream: of a sync operation no message would. One that is there stays as it is.
 // Errors: ErrStale, and those of the connection to Redis.
 func (s *Store) Keep(ctx context.Context, op operation.Operation) error {
-	page, err := encodePage(op)
-	if err != nil {
-		return err
-	}
 	args := append([]any{
-		op.ID.String(), op.ID[:], op.ConnectionID.String(), op.PartnerID.String(), op.Seq, page, int64(s.cfg.RecordTTL / time.Second),
+		op.ID.String(), op.ID[:], op.ConnectionID.String(), op.PartnerID.String(), op.Seq, encodePage(op), int64(s.cfg.RecordTTL / time.Second),
 	}, s.keyArgs(op.Accepted)...)
-	_, err = s.run(ctx, keepScript, operation.ShardOf(op.ConnectionID), args...)
+	_, err := s.run(ctx, keepScript, operation.ShardOf(op.ConnectionID), args...)
 	return err
 }

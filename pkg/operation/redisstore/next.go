@@ -55,11 +55,7 @@ func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attemp
 		args = append(args, id.String())
 	}
 	if accepted != nil {
-		doc, err := encodeDoc(accepted.Accepted)
-		if err != nil {
-			return Handout{}, fmt.Errorf("redisstore: next: %w", err)
-		}
-		args = append(args, accepted.ID.String(), accepted.ID[:], UserOf(accepted.Accepted), accepted.PartnerID.String(), doc,
+		args = append(args, accepted.ID.String(), accepted.ID[:], UserOf(accepted.Accepted), accepted.PartnerID.String(), encodeDoc(accepted.Accepted),
 			accepted.Seq, accepted.Deadline.UnixMilli(), maxAttempts(accepted.Accepted))
 		args = append(args, s.keyArgs(accepted.Accepted)...)
 	}
@@ -105,7 +101,7 @@ func decodeLeases(v []any) ([]Lease, error) {
 }
 
 func decodeLease(v []any) (Lease, error) {
-	a, err := decodeDoc([]byte(text(v[2])))
+	a, err := decodeDoc(text(v[2]))
 	l := Lease{Accepted: a}
 	if err != nil {
 		return l, fmt.Errorf("redisstore: lease of %s: %w", text(v[0]), err)

@@ -56,10 +56,7 @@ func (s *Store) Acked(ctx context.Context, acks []Ack) error {
 			version = "0"
 		}
 		if a.Ended != nil && !s.cfg.Unlisted {
-			var err error
-			if page, err = encodePage(*a.Ended); err != nil {
-				return err
-			}
+			page = encodePage(*a.Ended)
 		}
 		shard := operation.ShardOf(a.Connection)
 		shards[shard] = append(shards[shard], a.ID.String(), a.ID[:], flag(a.Accepted), a.Rows, version, flag(a.Final), page)

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
 	"github.com/google/uuid"
 	"github.com/klauspost/compress/s2"
 
+	"writeback/internal/cborlite"
 	"writeback/pkg/operation"
 )
 
@@ -25,62 +25,68 @@ var pageSamples []byte
 
 var pageDict = s2.MakeDict(pageSamples, nil)
 
-// ended is an ended operation in its page.
-type ended struct {
-	Doc      doc   `cbor:"1,keyasint"`
-	Seq      int64 `cbor:"2,keyasint"`
-	Deadline int64 `cbor:"3,keyasint"` // ms after Seq
-	Updated  int64 `cbor:"4,keyasint"` // µs after Seq
-	Failed   bool  `cbor:"5,keyasint,omitempty"`
-	// Attempted is left out where it is the number of rows.
-	Attempted *int       `cbor:"6,keyasint,omitempty"`
-	Rows      []endedRow `cbor:"7,keyasint,omitempty"`
-}
-
-// endedRow is a row with its id. Its Start is in µs after the operation's Seq.
-type endedRow struct {
-	row
-	ID      uuid.UUID `cbor:"20,keyasint"`
-	Unknown bool      `cbor:"21,keyasint,omitempty"`
-}
-
-// canonical: the same operation gives the same bytes, by which scripts compare.
-var canonical = func() cbor.EncMode {
-	mode, err := cbor.EncOptions{Sort: cbor.SortBytewiseLexical}.EncMode()
-	if err != nil {
-		panic(err) // the options are fixed
-	}
-	return mode
-}()
+// An ended operation in its page. A number is never used again. The same operation gives
+// the same bytes, by which scripts compare.
+const (
+	pageDoc      = 1
+	pageSeq      = 2
+	pageDeadline = 3 // ms after the seq
+	pageUpdated  = 4 // µs after the seq
+	pageFailed   = 5
+	// pageAttempted is left out where it is the number of rows.
+	pageAttempted = 6
+	pageRows      = 7 // their starts are in µs after the seq
+)
 
 // ofRequest stands for the trace id of the request.
-var ofRequest = []byte{0}
+const ofRequest = "\x00"
+
+// maxPaged bounds what a record may claim to be without compression. A message holds
+// less, and what is in a page has been in one.
+const maxPaged = 16 << 20
 
 var errPage = errors.New("redisstore: a page holds a record of an unknown form")
 
 // encodePage writes an ended operation for its page.
-func encodePage(op operation.Operation) ([]byte, error) {
-	e := ended{
-		Doc: docOf(op.Accepted), Seq: op.Seq, Deadline: op.Deadline.UnixMilli() - op.Seq/1000,
-		Updated: op.UpdatedAt.UnixMicro() - op.Seq, Failed: op.Status == operation.Failed,
-	}
-	e.Doc.Scope, e.Doc.Fingerprint = "", "" // its row has a life of its own
+func encodePage(op operation.Operation) []byte {
+	raw := appendEnded(make([]byte, 0, pagedRoom), &op)
+	b := make([]byte, 1+s2.MaxEncodedLen(len(raw)))
+	b[0] = pageVersion
+	return b[:1+len(pageDict.Encode(b[1:], raw))]
+}
+
+// pagedRoom is enough for most.
+const pagedRoom = 1 << 10
+
+func appendEnded(b []byte, op *operation.Operation) []byte {
+	f := begin(b)
+	f.name(pageDoc)
+	f.b = appendDoc(f.b, &op.Accepted, nil) // the row of its key has a life of its own
+	f.number(pageSeq, op.Seq)
+	f.number(pageDeadline, op.Deadline.UnixMilli()-op.Seq/1000)
+	f.number(pageUpdated, op.UpdatedAt.UnixMicro()-op.Seq)
+	f.someFlag(pageFailed, op.Status == operation.Failed)
 	if op.Attempted != len(op.Attempts) {
-		e.Attempted = &op.Attempted
+		f.number(pageAttempted, int64(op.Attempted))
 	}
+	if len(op.Attempts) > 0 {
+		f.name(pageRows)
+		f.b = cborlite.AppendArray(f.b, len(op.Attempts))
+	}
+	trace := traceBytes(op.TraceParent)
 	for _, a := range op.Attempts {
-		r := endedRow{row: rowOf(a), ID: a.ID, Unknown: a.Unknown}
+		r := rowOf(a)
 		r.Start -= op.Seq
-		if len(e.Doc.Trace) == traceSize && bytes.Equal(r.Trace, e.Doc.Trace[1:17]) {
-			r.Trace = ofRequest
+		if trace != nil && bytes.Equal(r.Trace, trace[1:17]) {
+			r.Trace = []byte(ofRequest)
 		}
-		e.Rows = append(e.Rows, r)
+		in := begin(f.b)
+		in.row(&r)
+		in.bytes(rowID, a.ID[:])
+		in.someFlag(rowUnknown, a.Unknown)
+		f.b = in.end()
 	}
-	raw, err := canonical.Marshal(e)
-	if err != nil {
-		return nil, fmt.Errorf("redisstore: page: %w", err)
-	}
-	return append([]byte{pageVersion}, pageDict.Encode(nil, raw)...), nil
+	return f.end()
 }
 
 // decodePage reads a record of a page.
@@ -88,38 +94,96 @@ func decodePage(b []byte) (Record, error) {
 	if len(b) == 0 || b[0] != pageVersion {
 		return Record{}, errPage
 	}
+	if n, err := s2.DecodedLen(b[1:]); err != nil || n > maxPaged {
+		return Record{}, errPage
+	}
 	raw, err := pageDict.Decode(nil, b[1:])
 	if err != nil {
 		return Record{}, fmt.Errorf("redisstore: page: %w", err)
 	}
-	var e ended
-	if err := cbor.Unmarshal(raw, &e); err != nil {
+	op, err := decodeEnded(string(raw))
+	if err != nil {
 		return Record{}, fmt.Errorf("redisstore: page: %w", err)
 	}
-	a, err := e.Doc.accepted()
-	if err != nil {
-		return Record{}, err
-	}
-	op := operation.Operation{
-		Accepted:  a,
-		Place:     operation.Place{Seq: e.Seq, Deadline: milli(e.Seq/1000 + e.Deadline)},
-		UpdatedAt: micro(e.Seq + e.Updated), Status: operation.Succeeded, Attempted: len(e.Rows),
-		Attempts: make([]operation.Attempt, 0, len(e.Rows)),
-	}
-	if e.Failed {
-		op.Status = operation.Failed
-	}
-	if e.Attempted != nil {
-		op.Attempted = *e.Attempted
-	}
-	for _, r := range e.Rows {
-		r.Start += e.Seq
-		if bytes.Equal(r.Trace, ofRequest) && len(e.Doc.Trace) == traceSize {
-			r.Trace = e.Doc.Trace[1:17]
+	return Record{Operation: op, Accepted: true, Rows: len(op.Attempts), Final: true, RowVersion: "0"}, nil
+}
+
+// pagedRow is a row with its id.
+type pagedRow struct {
+	row
+	id      uuid.UUID
+	unknown bool
+}
+
+// rowsRoom is enough for most.
+const rowsRoom = 8
+
+func decodeEnded(s string) (operation.Operation, error) {
+	op := operation.Operation{Accepted: operation.Accepted{Changes: operation.Changes{}}, Status: operation.Succeeded}
+	var (
+		d                 = cborlite.NewDecoder(s)
+		trace             string
+		deadline, updated int64
+		counted           bool
+		rows              []pagedRow
+	)
+	for name := range d.Fields() {
+		switch name {
+		case pageDoc:
+			op.Accepted, trace = readDoc(&d)
+		case pageSeq:
+			op.Seq = d.Int()
+		case pageDeadline:
+			deadline = d.Int()
+		case pageUpdated:
+			updated = d.Int()
+		case pageFailed:
+			if d.Bool() {
+				op.Status = operation.Failed
+			}
+		case pageAttempted:
+			op.Attempted, counted = int(d.Int()), true
+		case pageRows:
+			n := d.Array()
+			rows = make([]pagedRow, 0, min(n, rowsRoom))
+			for ; n > 0 && !d.Failed(); n-- {
+				rows = append(rows, readPagedRow(&d))
+			}
+		default:
+			d.Skip()
 		}
-		op.Attempts = append(op.Attempts, r.attempt(r.ID, op.ID, r.Unknown))
 	}
-	return Record{Operation: op, Accepted: true, Rows: len(e.Rows), Final: true, RowVersion: "0"}, nil
+	if err := d.Close(); err != nil {
+		return operation.Operation{}, err
+	}
+	op.Deadline, op.UpdatedAt = milli(op.Seq/1000+deadline), micro(op.Seq+updated)
+	if !counted {
+		op.Attempted = len(rows)
+	}
+	op.Attempts = make([]operation.Attempt, 0, len(rows))
+	for _, r := range rows {
+		r.Start += op.Seq
+		if string(r.Trace) == ofRequest && len(trace) == traceSize {
+			r.Trace = []byte(trace[1:17])
+		}
+		op.Attempts = append(op.Attempts, r.attempt(r.id, op.ID, r.unknown))
+	}
+	return op, nil
+}
+
+func readPagedRow(d *cborlite.Decoder) (r pagedRow) {
+	for name := range d.Fields() {
+		switch {
+		case r.read(d, name):
+		case name == rowID:
+			d.Fill(r.id[:])
+		case name == rowUnknown:
+			r.unknown = d.Bool()
+		default:
+			d.Skip()
+		}
+	}
+	return r
 }
 
 // pageField names a record in its page.

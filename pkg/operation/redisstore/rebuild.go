@@ -3,7 +3,6 @@ package redisstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -107,13 +106,9 @@ func (b *Rebuild) Put(ctx context.Context, facts []Fact) (int, error) {
 		if !b.Mine(f.Operation.ConnectionID) {
 			continue
 		}
-		a, err := b.restoreArgs(f)
-		if err != nil {
-			return 0, err
-		}
 		shard := operation.ShardOf(f.Operation.ConnectionID)
 		b.lanes[shard][f.Operation.ConnectionID] = true
-		args, shards = append(args, a), append(shards, shard)
+		args, shards = append(args, b.restoreArgs(f)), append(shards, shard)
 	}
 	// Shards without facts must not lose their token while others are read.
 	if len(args) == 0 || time.Since(b.touched) > tokenFor/6 {
@@ -149,34 +144,24 @@ func (b *Rebuild) Put(ctx context.Context, facts []Fact) (int, error) {
 	return made, nil
 }
 
-func (b *Rebuild) restoreArgs(f Fact) ([]any, error) {
+func (b *Rebuild) restoreArgs(f Fact) []any {
 	op := f.Operation
-	doc, err := encodeDoc(op.Accepted)
-	if err != nil {
-		return nil, fmt.Errorf("redisstore: restore: %w", err)
-	}
 	status, page := "", []byte(nil)
 	if f.Final {
 		status = string(op.Status)
-		if page, err = encodePage(op); err != nil {
-			return nil, fmt.Errorf("redisstore: restore: %w", err)
-		}
+		page = encodePage(op)
 	}
 	args := []any{
 		"", b.token, tokenFor.Milliseconds(), op.ID.String(), op.ID[:], op.ConnectionID.String(), UserOf(op.Accepted),
-		op.PartnerID.String(), doc, op.Seq, op.Deadline.UnixMilli(), maxAttempts(op.Accepted), flag(op.Sync),
+		op.PartnerID.String(), encodeDoc(op.Accepted), op.Seq, op.Deadline.UnixMilli(), maxAttempts(op.Accepted), flag(op.Sync),
 		status, op.UpdatedAt.UnixMicro(), op.Attempted, millisOf(f.Blocked), millisOf(f.NextAt),
 	}
 	args = append(args, b.store.keyArgs(op.Accepted)...)
 	args = append(args, int64(b.store.cfg.RecordTTL/time.Second), page, len(op.Attempts))
 	for _, a := range op.Attempts {
-		row, err := encodeRow(a)
-		if err != nil {
-			return nil, fmt.Errorf("redisstore: restore: %w", err)
-		}
-		args = append(args, a.ID.String(), row, flag(a.Unknown), flag(a.Status == operation.AttemptSucceeded))
+		args = append(args, a.ID.String(), encodeRow(rowOf(a)), flag(a.Unknown), flag(a.Status == operation.AttemptSucceeded))
 	}
-	return args, nil
+	return args
 }
 
 func millisOf(t time.Time) int64 {

@@ -3,11 +3,9 @@ package redisstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
 	"github.com/google/uuid"
 
 	"writeback/pkg/operation"
@@ -65,13 +63,9 @@ var verdicts = map[operation.Verdict]string{
 // and those of the connection to Redis.
 func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 	written := rowOf(o.Attempt)
-	row, err := cbor.Marshal(written)
-	if err != nil {
-		return Recorded{}, fmt.Errorf("redisstore: record: %w", err)
-	}
 	op := o.Attempt.OperationID
 	args := append(make([]any, 0, 11+len(o.More)),
-		o.Connection.String(), op.String(), op[:], o.Attempt.ID.String(), row,
+		o.Connection.String(), op.String(), op[:], o.Attempt.ID.String(), encodeRow(written),
 		verdicts[o.Decision.Verdict]+" "+words(o.Decision.Delay.Milliseconds(), o.Decision.Block.Milliseconds())+" "+string(o.Reach),
 		words(int64(s.cfg.BreakerThreshold), s.cfg.BreakerOpen.Milliseconds(), o.Lease.Milliseconds()),
 		flag(o.Accepted == nil), spareID(), o.ResourceID.String(), o.SourceID)
@@ -117,10 +111,7 @@ func (s *Store) amend(ctx context.Context, o Outcome, page string) (Recorded, er
 		default:
 			return out, nil // it is recorded
 		}
-		next, err := encodePage(*op)
-		if err != nil {
-			return Recorded{}, err
-		}
+		next := encodePage(*op)
 		r, err := s.run(ctx, amendScript, operation.ShardOf(o.Connection), op.ID.String(), op.ID[:], o.Connection.String(), page, next,
 			words(o.Decision.Block.Milliseconds())+" "+string(o.Reach)+" "+words(int64(s.cfg.BreakerThreshold), s.cfg.BreakerOpen.Milliseconds()))
 		if err != nil {
