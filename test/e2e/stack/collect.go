@@ -47,7 +47,7 @@ func (s *Stack) Collect(ctx context.Context, requests []history.Request, within 
 		return h, err
 	}
 	h.Losses, h.Untold = s.Losses(), s.untold()
-	h.Calls, err = s.calls(ctx)
+	h.Calls, err = s.Calls(ctx)
 	return h, err
 }
 
@@ -159,8 +159,8 @@ var marker = regexp.MustCompile(`mk-[a-z0-9]+-[0-9]+`)
 
 func markerIn(body []byte) string { return string(marker.Find(body)) }
 
-// calls gives the writes that the sandbox received.
-func (s *Stack) calls(ctx context.Context) ([]history.Call, error) {
+// Calls gives the writes that the sandbox received.
+func (s *Stack) Calls(ctx context.Context) ([]history.Call, error) {
 	var answer struct {
 		Requests []sandbox.Record `json:"requests"`
 		Dropped  int              `json:"dropped"`
