@@ -95,6 +95,8 @@ type rig struct {
 	conn     uuid.UUID
 	partner  uuid.UUID
 	waiters  sync.WaitGroup
+	// last is the worker that was started last.
+	last *work.Worker
 }
 
 func newRig(t *testing.T, natsURL, redisURL string, p *provider) *rig {
@@ -155,6 +157,7 @@ func (r *rig) worker() (stop func()) {
 		Settle: 50 * time.Millisecond, LongestCalls: func() (none [operation.Shards]time.Duration) { return none },
 	}, r.parts.Log)
 	w := work.NewWorker(r.parts, r.cfg, r.acker, restorer)
+	r.last = w
 	wakes := natsq.NewWakes(r.js, r.pub, w.Free, w.DeadLetter, r.parts.Log)
 	return r.background(func(ctx context.Context) error { return w.Run(ctx, wakes) })
 }
