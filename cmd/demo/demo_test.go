@@ -58,6 +58,7 @@ func TestTell_SaysWhatIsNotAsTold(t *testing.T) {
 		{"sync refused", sandbox.Fault{Provider: sandbox.Geotab, User: sandbox.UserID(3, 7), Status: http.StatusForbidden}, "story 4: geotab: the update was answered with 502, not 200"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			stack, err := devstack.Start(t.Context(), devstack.Options{
 				APIAddr: freePort, AdminAddr: freePort, SandboxAddr: freePort, Redis: devstack.RedisMemory,
 			})

@@ -3,4 +3,4 @@
 package directory
 
 // manyUsers is fewer where each access is watched.
-const manyUsers = 8_000
+const manyUsers = 4_000

@@ -79,7 +79,7 @@ func fill(v reflect.Value, dice *rand.Rand) {
 func TestAppendJSON_IsWhatEncodingJSONGives(t *testing.T) {
 	t.Parallel()
 	dice := rand.New(rand.NewPCG(1, 2))
-	for range 5000 {
+	for range 2000 {
 		for _, view := range []any{&wire.ResourceOperation{}, &wire.ResourceOperationRead{}, &wire.Page[wire.ResourceOperationRead]{}} {
 			fill(reflect.ValueOf(view).Elem(), dice)
 			v := reflect.ValueOf(view).Elem().Interface()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -16,15 +17,27 @@ import (
 	"writeback/pkg/operation"
 )
 
-// compileSchema compiles one component of the document, formats asserted.
-func compileSchema(t testing.TB, name string) *jsonschema.Schema {
-	t.Helper()
+// compiler has read the document, which takes longer than to compile one of its schemas.
+var compiler = sync.OnceValues(func() (*jsonschema.Compiler, error) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(wire.OpenAPI()))
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
-	require.NoError(t, c.AddResource("openapi.json", doc))
+	return c, c.AddResource("openapi.json", doc)
+})
+
+var compiling sync.Mutex
+
+// compileSchema compiles one component of the document, formats asserted.
+func compileSchema(t testing.TB, name string) *jsonschema.Schema {
+	t.Helper()
+	c, err := compiler()
+	require.NoError(t, err)
+	compiling.Lock()
+	defer compiling.Unlock()
 	s, err := c.Compile("openapi.json#/components/schemas/" + name)
 	require.NoError(t, err)
 	return s

@@ -1,0 +1,6 @@
+//go:build race
+
+package dirsync
+
+// many is fewer where each access is watched.
+const many = 7_000
