@@ -3,4 +3,4 @@
 package dirsync
 
 // many is fewer where each access is watched.
-const many = 7_000
+const many = 5_000

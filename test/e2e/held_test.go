@@ -175,7 +175,7 @@ func (h *holding) killHolding() (message []operation.Message, alone operation.Me
 			return h.called(h.conn[sandbox.Geotab], h.conn[sandbox.Motive], h.conn[foreign]) >= heldFreed
 		}
 		hot := h.conn[sandbox.Samsara]
-		for !(taken() && held()) && h.called(hot) > 0 {
+		for (!taken() || !held()) && h.called(hot) > 0 {
 			time.Sleep(5 * time.Millisecond)
 		}
 		if len(message) > 0 {

@@ -33,7 +33,7 @@ func TestStop_IsGraceful(t *testing.T) {
 	var worker, api stopped
 	var stopWorker, stopAPI sync.Once
 	requests := s.Run(t.Context(), stack.Load{
-		Name: "stop", Operations: 600, Clients: 16, Users: 25, Seed: 2,
+		Name: "stop", Operations: 400, Clients: 16, Users: 25, Seed: 2,
 		Sent: func(n int) {
 			if n >= 200 {
 				stopWorker.Do(func() { stops.Go(func() { worker.code, worker.err = s.Workers[0].Stop(grace) }) })
