@@ -362,9 +362,10 @@ func (m *model) release(c *mcall) bool {
 	if !op.heldBy(c) {
 		return false
 	}
-	op.lease, c.released = nil, true
+	held := op.lease // not c, if a next that came twice has given it out again
+	op.lease, held.released = nil, true
 	if i := op.lane.interval(); i > 0 {
-		op.lane.tat -= max(0, i-(m.now-c.at))
+		op.lane.tat -= max(0, i-(m.now-held.at))
 	}
 	op.settle()
 	return true
