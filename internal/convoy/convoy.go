@@ -20,10 +20,6 @@ type Convoy[T any] struct {
 	// Fit says how many of those who wait, from the first on, fit into a group; at least
 	// one does. Nil: as many as there is room for.
 	Fit func(waiting []T) int
-	// Free is how many groups may be under way before one waits. The more, the less a call
-	// waits where there are few, and the fewer travel together where there are many. Zero
-	// is one.
-	Free int
 	// Slow is after which time a group does not hold the next one back, and Most bounds
 	// the groups under way.
 	Slow time.Duration
@@ -55,7 +51,7 @@ func (c *Convoy[T]) Do(ctx context.Context, call T) error {
 	c.mu.Lock()
 	c.waiting = append(c.waiting, r)
 	var g *group[T]
-	if c.driving < max(1, c.Free) || (c.driving < c.Most && time.Since(c.left) > c.Slow) {
+	if c.driving == 0 || (c.driving < c.Most && time.Since(c.left) > c.Slow) {
 		g = c.board()
 	}
 	c.mu.Unlock()

@@ -62,24 +62,6 @@ func TestConvoy_ThoseWhoWaitLeaveTogether(t *testing.T) {
 	})
 }
 
-func TestConvoy_AFreeGroupWaitsForNoOther(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := &road{take: time.Second}
-		c := newConvoy(r)
-		c.Free = 2
-		began := time.Now()
-		var wg sync.WaitGroup
-		for i := range 5 {
-			wg.Go(func() { require.NoError(t, c.Do(t.Context(), i)) })
-			synctest.Wait()
-		}
-		wg.Wait()
-		require.Equal(t, 2*time.Second, time.Since(began))
-		require.ElementsMatch(t, [][]int{{0}, {1}, {2, 3, 4}}, r.groups)
-	})
-}
-
 func TestConvoy_FitBoundsAGroup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -20,8 +20,6 @@ type flights struct{ convoy convoy.Convoy[*call] }
 const (
 	// flightMost bounds the calls of one pipeline.
 	flightMost = 128
-	// flightsFree is how many pipelines leave without waiting for another's answer.
-	flightsFree = 2
 	// flightSlow is after which time a pipeline does not hold the next one back.
 	flightSlow = 3 * time.Millisecond
 	// flightsMost bounds the pipelines under way.
@@ -46,8 +44,7 @@ type call struct {
 }
 
 func (f *flights) begin(s *Store) {
-	f.convoy.Travel, f.convoy.Room = s.fly, flightMost
-	f.convoy.Free, f.convoy.Slow, f.convoy.Most = flightsFree, flightSlow, flightsMost
+	f.convoy.Travel, f.convoy.Room, f.convoy.Slow, f.convoy.Most = s.fly, flightMost, flightSlow, flightsMost
 }
 
 // run waits for the answer of a script, or for the end of ctx; a call that has
