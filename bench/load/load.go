@@ -87,6 +87,8 @@ func (c *Client) Open(ctx context.Context, n int, rate float64, shot Shot, seen 
 	for i := range due {
 		due[i] = began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	next := make(chan int, n) // with room for all: the schedule waits for nobody
 	go keepTime(ctx, due, next)
 	return c.run(ctx, due, func(ctx context.Context) (int, bool) {

@@ -99,12 +99,7 @@ func (l *lanes) hungry() bool {
 	return len(l.due) == 0
 }
 
-func (l *lanes) signal() {
-	select {
-	case l.some <- struct{}{}:
-	default:
-	}
-}
+func (l *lanes) signal() { signal(l.some) }
 
 func sortDue(due []redisstore.Due) {
 	slices.SortFunc(due, func(a, b redisstore.Due) int { return a.Since.Compare(b.Since) })

@@ -37,12 +37,7 @@ func (w *Worker) pollLoop(ctx context.Context) error {
 	}
 }
 
-func (w *Worker) pollSoon() {
-	select {
-	case w.poll <- struct{}{}:
-	default:
-	}
-}
+func (w *Worker) pollSoon() { signal(w.poll) }
 
 func (w *Worker) pollOnce(ctx context.Context) {
 	ask, cancel := context.WithTimeout(ctx, 3*time.Second)

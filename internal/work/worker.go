@@ -348,10 +348,14 @@ func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, ha
 		next, tell := w.runOne(calls, fetching, lease, handed, began)
 		if next == nil {
 			w.giveBack(1)
-			tell()
+			if tell != nil {
+				tell()
+			}
 			return
 		}
-		serving.Go(tell)
+		if tell != nil {
+			serving.Go(tell)
+		}
 		lease, handed = next.Lease, next.handed
 	}
 }
@@ -363,25 +367,25 @@ type handover struct {
 }
 
 // runOne makes the call of a lease, if it can still start in time, and records it. tell is
-// what is left to do of it.
+// what is left to do of it. Nil: nothing.
 func (w *Worker) runOne(
 	calls, fetching context.Context, lease redisstore.Lease, handed, began time.Time,
 ) (next *handover, tell func()) {
 	// Between here and the socket nothing waits: a late start would break order.
 	if fetching.Err() != nil || time.Since(handed) > w.parts.Store.Config().StartWindow {
 		w.release(calls, lease, 0)
-		return nil, func() {}
+		return nil, nil
 	}
 	lease.Handed = handed
 	calls, span := startAttempt(calls, w.metrics.spanName(), lease)
-	end := func() { span.End() }
 	if lease.Number == 1 {
 		w.metrics.first(calls, lease.Provider, time.Since(lease.CreatedAt()))
 	}
 	outcome := w.attempt.Attempt(calls, lease)
 	if outcome.Attempt.ID == uuid.Nil {
+		span.End()
 		w.release(calls, lease, notMadePause)
-		return nil, end
+		return nil, nil
 	}
 	// After a broken-off call there is still time to say what is known.
 	record := context.WithoutCancel(calls)
@@ -393,7 +397,8 @@ func (w *Worker) runOne(
 	if err != nil {
 		w.parts.Log.ErrorContext(calls, "outcome not recorded; its lease will end as unknown",
 			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID, "error", err)
-		return nil, end
+		span.End()
+		return nil, nil
 	}
 	tell = func() {
 		defer span.End()
@@ -401,7 +406,7 @@ func (w *Worker) runOne(
 	}
 	if !rec.Operation.Status.Terminal() { // in the order of the attempts
 		tell()
-		tell = func() {}
+		tell = nil
 	}
 	if rec.More {
 		w.lanes.more(lease.ConnectionID)

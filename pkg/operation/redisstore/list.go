@@ -261,10 +261,9 @@ func (w *walk) read(ctx context.Context, d, from, to int64, chunk int) error {
 	for i := range w.sources {
 		src := &w.sources[i]
 		if lists[i] != nil {
-			if err := w.tookList(src, lists[i].Val(), from, to); err != nil {
+			if err := w.tookList(src, lists[i].Val(), from, to, chunk); err != nil {
 				return err
 			}
-			src.done = src.done || len(lists[i].Val()) < chunk
 		}
 		if late[i] != nil {
 			if err := src.tookLate(late[i].Val(), chunk); err != nil {
@@ -284,7 +283,7 @@ func (w *walk) readList(ctx context.Context, pipe redis.Pipeliner, src *dayIndex
 }
 
 // tookList takes entries of a list, which are in order of seq.
-func (w *walk) tookList(src *dayIndex, entries []string, from, to int64) error {
+func (w *walk) tookList(src *dayIndex, entries []string, from, to int64, chunk int) error {
 	step := int64(1)
 	if w.query.Backwards {
 		slices.Reverse(entries)
@@ -302,7 +301,7 @@ func (w *walk) tookList(src *dayIndex, entries []string, from, to int64) error {
 		src.buffer = append(src.buffer, at{p, src.shard})
 		src.next += step
 	}
-	src.done = src.next < 0
+	src.done = src.next < 0 || len(entries) < chunk
 	return nil
 }
 
