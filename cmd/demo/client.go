@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +20,8 @@ import (
 const (
 	pollEvery = 20 * time.Millisecond
 	maxAnswer = 16 << 20
+	// asksMost is how often a call is sent that is asked to come later.
+	asksMost = 5
 )
 
 // client speaks HTTP as a partner does, and to the sandbox's control paths.
@@ -28,38 +31,57 @@ type client struct {
 	token        string
 }
 
-// call sends JSON and decodes the answer into the value, whatever its status.
+// call sends JSON and decodes the answer into the value, whatever its status. It comes
+// again when the answer says so: such a call took nothing in.
 func (c *client) call(ctx context.Context, method, url string, body, into any) (int, error) {
-	var content io.Reader = http.NoBody
+	var content []byte
 	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
+		var err error
+		if content, err = json.Marshal(body); err != nil {
 			return 0, err
 		}
-		content = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, url, content)
+	for asks := 1; ; asks++ {
+		status, after, err := c.once(ctx, method, url, content, into)
+		later := after > 0 && (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable)
+		if err != nil || !later || asks == asksMost {
+			return status, err
+		}
+		select {
+		case <-time.After(after):
+		case <-ctx.Done():
+			return status, context.Cause(ctx)
+		}
+	}
+}
+
+// once sends a call, and gives after what time it may come again, if the answer says so.
+func (c *client) once(ctx context.Context, method, url string, content []byte, into any) (status int, after time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(content))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return 0, fmt.Errorf("%s %s: %w", method, url, err)
+		return 0, 0, fmt.Errorf("%s %s: %w", method, url, err)
+	}
+	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+		after = time.Duration(seconds) * time.Second
 	}
 	if into == nil || len(text) == 0 {
-		return resp.StatusCode, nil
+		return resp.StatusCode, after, nil
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return 0, fmt.Errorf("%s %s: answered %d with %.200q: %w", method, url, resp.StatusCode, text, err)
+		return 0, 0, fmt.Errorf("%s %s: answered %d with %.200q: %w", method, url, resp.StatusCode, text, err)
 	}
-	return resp.StatusCode, nil
+	return resp.StatusCode, after, nil
 }
 
 // must is a call whose answer has the status.

@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -116,5 +119,40 @@ func TestShort(t *testing.T) {
 		0: "0.0 ms", 400 * time.Microsecond: "0.4 ms", 42 * time.Millisecond: "42 ms", 1260 * time.Millisecond: "1.3 s",
 	} {
 		require.Equal(t, want, short(d))
+	}
+}
+
+func TestCall_ComesAgainWhenAskedTo(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name    string
+		refuses int64
+		after   string
+		status  int
+		asks    int64
+	}{
+		{"once", 1, "1", http.StatusOK, 2},
+		{"without a time", 1, "", http.StatusTooManyRequests, 1},
+		{"for ever", 100, "1", http.StatusTooManyRequests, asksMost},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			var asks atomic.Int64
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				assert.NoError(t, err)
+				assert.JSONEq(t, `{"a":1}`, string(body))
+				if asks.Add(1) <= tc.refuses {
+					w.Header().Set("Retry-After", tc.after)
+					w.WriteHeader(http.StatusTooManyRequests)
+				}
+			}))
+			defer api.Close()
+			c := &client{http: api.Client()}
+			status, err := c.call(t.Context(), http.MethodPatch, api.URL, values{"a": 1}, nil)
+			require.NoError(t, err)
+			require.Equal(t, tc.status, status)
+			require.Equal(t, tc.asks, asks.Load())
+		})
 	}
 }
