@@ -46,14 +46,20 @@ func (s slow) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 				continue
 			}
 			v, err := c.Slice()
-			if err != nil || len(v) != 6 {
+			if err != nil || len(v) != 2 {
 				continue
 			}
-			if leases, ok := v[5].([]any); ok && len(leases) > 0 {
-				select {
-				case s.held <- leases[0].([]any)[1]:
-					time.Sleep(s.hold) // the network
-				default:
+			for _, answer := range v[1].([]any) {
+				next, ok := answer.([]any)
+				if !ok || len(next) != 6 {
+					continue
+				}
+				if leases, ok := next[5].([]any); ok && len(leases) > 0 {
+					select {
+					case s.held <- leases[0].([]any)[1]:
+						time.Sleep(s.hold) // the network
+					default:
+					}
 				}
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
 
 	"writeback/pkg/operation"
 )
@@ -69,22 +68,16 @@ type Shard struct {
 // Shards reads how full every shard is, in one pipeline. Of a shard's lanes it reads
 // at most the given number: the longest due, and a random choice of all.
 func (s *Store) Shards(ctx context.Context, lanes int) ([]Shard, error) {
-	cmds := make([]*redis.Cmd, operation.Shards)
-	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
-		for shard := range cmds {
-			cmds[shard] = s.scripts.call(ctx, pipe, depthScript, s.keys(shard), "", max(lanes, 1))
-		}
-	})
-	if err != nil {
+	calls := make([]*call, operation.Shards)
+	for shard := range calls {
+		calls[shard] = s.newCall(depthScript, shard, max(lanes, 1))
+	}
+	if err := s.performed(ctx, calls...); err != nil {
 		return nil, err
 	}
-	out := make([]Shard, len(cmds))
-	for shard, cmd := range cmds {
-		v, err := cmd.Slice()
-		if err != nil {
-			return nil, err
-		}
-		out[shard] = decodeShard(shard, v)
+	out := make([]Shard, len(calls))
+	for shard, c := range calls {
+		out[shard] = decodeShard(shard, c.answer)
 	}
 	return out, nil
 }

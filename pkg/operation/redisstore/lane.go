@@ -57,7 +57,7 @@ const laneCalls = 100
 // for it, ErrStale while its shard has no data.
 func (s *Store) Lane(ctx context.Context, connection uuid.UUID) (Lane, error) {
 	shard := operation.ShardOf(connection)
-	v, err := s.evaluate(ctx, laneScript, shard, "", connection.String(), laneCalls)
+	v, err := s.evaluate(ctx, laneScript, shard, connection.String(), laneCalls)
 	switch {
 	case err != nil:
 		return Lane{}, err

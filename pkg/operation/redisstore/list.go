@@ -201,38 +201,43 @@ func (w *walk) before(a, b operation.Position) bool {
 
 // locate finds where the window begins in each list, and reads first of what came late.
 func (w *walk) locate(ctx context.Context, d, from, to int64, chunk int) error {
-	cmds, late := make([]*redis.Cmd, len(w.sources)), make([]*redis.ZSliceCmd, len(w.sources))
-	err := w.store.pipelined(ctx, func(pipe redis.Pipeliner) {
+	start := from
+	if w.query.Backwards {
+		start = to + 1
+	}
+	calls, late := make([]*call, 0, len(w.sources)), make([]*redis.ZSliceCmd, len(w.sources))
+	for i := range w.sources {
+		src := &w.sources[i]
+		*src = dayIndex{shard: src.shard, late: src.late}
+		if !src.late {
+			calls = append(calls, w.store.newCall(indexScript, src.shard, w.query.PartnerID.String(), d, start))
+		}
+	}
+	w.store.perform(ctx, calls, func(pipe redis.Pipeliner) {
 		for i := range w.sources {
-			src := &w.sources[i]
-			*src = dayIndex{shard: src.shard, late: src.late}
-			if src.late {
+			if src := &w.sources[i]; src.late {
 				late[i] = w.readLate(ctx, pipe, src, d, from, to, chunk)
-				continue
 			}
-			start := from
-			if w.query.Backwards {
-				start = to + 1
-			}
-			cmds[i] = w.store.scripts.call(ctx, pipe, indexScript, w.store.keys(src.shard), "", w.query.PartnerID.String(), d, start)
 		}
 	})
-	if err != nil {
-		return err
-	}
 	for i := range w.sources {
 		src := &w.sources[i]
 		if src.late {
-			if err := src.tookLate(late[i].Val(), chunk); err != nil {
+			found, err := late[i].Result()
+			if err != nil {
+				return err
+			}
+			if err := src.tookLate(found, chunk); err != nil {
 				return err
 			}
 			continue
 		}
-		v, err := cmds[i].Int64Slice()
-		if err != nil {
-			return err
+		c := calls[0]
+		calls = calls[1:]
+		if c.err != nil {
+			return c.err
 		}
-		before, size := v[0], v[1]
+		before, size := number(c.answer[0]), number(c.answer[1])
 		if src.next, src.done = before, before == size; w.query.Backwards {
 			src.next, src.done = before-1, before == 0
 		}

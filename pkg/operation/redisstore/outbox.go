@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
 
 	"writeback/pkg/operation"
 )
@@ -61,14 +60,13 @@ func (s *Store) Acked(ctx context.Context, acks []Ack) error {
 		shard := operation.ShardOf(a.Connection)
 		shards[shard] = append(shards[shard], a.ID.String(), a.ID[:], flag(a.Accepted), a.Rows, version, flag(a.Final), page)
 	}
-	return s.pipelined(ctx, func(pipe redis.Pipeliner) {
-		for shard, all := range shards {
-			for args := range slices.Chunk(all, ackFields*ackMost) {
-				s.scripts.call(ctx, pipe, ackedScript, s.keys(shard),
-					append([]any{s.gen(shard), int64(s.cfg.RecordTTL / time.Second)}, args...)...)
-			}
+	var calls []*call
+	for shard, all := range shards {
+		for args := range slices.Chunk(all, ackFields*ackMost) {
+			calls = append(calls, s.newCall(ackedScript, shard, append([]any{int64(s.cfg.RecordTTL / time.Second)}, args...)...))
 		}
-	})
+	}
+	return s.performed(ctx, calls...)
 }
 
 const (
@@ -81,24 +79,18 @@ const (
 // one. A record that cannot be read is skipped and reported in the error, beside
 // the others.
 func (s *Store) Claim(ctx context.Context, shards []int, most int, hold time.Duration) ([]Record, error) {
-	cmds := make([]*redis.Cmd, len(shards))
-	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
-		for i, shard := range shards {
-			cmds[i] = s.scripts.call(ctx, pipe, claimScript, s.keys(shard), s.gen(shard), most, hold.Milliseconds())
-		}
-	})
-	if err != nil {
+	calls := make([]*call, len(shards))
+	for i, shard := range shards {
+		calls[i] = s.newCall(claimScript, shard, most, hold.Milliseconds())
+	}
+	if err := s.performed(ctx, calls...); err != nil {
 		return nil, err
 	}
 	var out []Record
 	var bad error
-	for _, cmd := range cmds {
-		v, err := cmd.Slice()
-		if err != nil {
-			return out, err
-		}
-		if r := reply(v); r.word() == "ok" {
-			for _, item := range array(r[1]) {
+	for _, c := range calls {
+		if c.answer.word() == "ok" {
+			for _, item := range array(c.answer[1]) {
 				rec, err := claimed(array(item))
 				if err != nil {
 					bad = errors.Join(bad, err)

@@ -40,38 +40,27 @@ const beatEvery = 500 * time.Millisecond
 // Poll asks every shard for due lanes, at most the given number each, in one
 // pipeline. It notices a shard whose data is gone or has gone back.
 func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
-	cmds := make([]*redis.Cmd, operation.Shards)
-	marks := make([]int64, operation.Shards)
-	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
-		for shard := range cmds {
-			m := mark{gen: s.newest(shard)}
-			var last beat
-			if b := s.beats[shard].Load(); b != nil {
-				last = *b
-			}
-			if last.gen != m.gen || time.Since(milli(last.at)) >= beatEvery {
-				m.n = s.asked[shard].Add(1)
-			}
-			marks[shard] = m.n
-			cmds[shard] = s.scripts.call(ctx, pipe, pollScript, s.keys(shard), s.caller(shard, m), most)
+	calls := make([]*call, operation.Shards)
+	for shard := range calls {
+		c := s.newCall(pollScript, shard, most, flag(false))
+		c.gen = s.newest(shard)
+		if b := s.beats[shard].Load(); b == nil || b.gen != c.gen || time.Since(milli(b.at)) >= beatEvery {
+			c.args[1] = flag(true)
 		}
-	})
-	if err != nil {
+		calls[shard] = c
+	}
+	if err := s.performed(ctx, calls...); err != nil {
 		return Polled{}, err
 	}
 	var p Polled
-	for shard, cmd := range cmds {
-		v, err := cmd.Slice()
-		if err != nil {
-			return p, err
-		}
+	for shard, c := range calls {
+		v := c.answer
 		gen := text(v[0])
 		if gen == "" {
 			p.Missing = append(p.Missing, shard)
 			continue
 		}
 		s.setGen(shard, gen)
-		s.note(shard, mark{gen: gen, n: marks[shard]})
 		s.beats[shard].Store(&beat{gen: gen, at: number(v[1])})
 		s.ahead.Store(number(v[4]) - time.Now().UnixMilli())
 		if number(v[3]) == 1 {

@@ -100,46 +100,34 @@ type Fact struct {
 // Put restores facts in their order; those of other shards are passed over. It
 // gives the number of records that were missing.
 func (b *Rebuild) Put(ctx context.Context, facts []Fact) (int, error) {
-	args := make([][]any, 0, len(facts))
-	shards := make([]int, 0, len(facts))
+	calls := make([]*call, 0, len(facts))
 	for _, f := range facts {
 		if !b.Mine(f.Operation.ConnectionID) {
 			continue
 		}
 		shard := operation.ShardOf(f.Operation.ConnectionID)
 		b.lanes[shard][f.Operation.ConnectionID] = true
-		args, shards = append(args, b.restoreArgs(f)), append(shards, shard)
+		calls = append(calls, b.store.newCall(restoreScript, shard, b.restoreArgs(f)...))
 	}
 	// Shards without facts must not lose their token while others are read.
-	if len(args) == 0 || time.Since(b.touched) > tokenFor/6 {
+	if len(calls) == 0 || time.Since(b.touched) > tokenFor/6 {
 		if err := b.touch(ctx); err != nil {
 			return 0, err
 		}
 		b.touched = time.Now()
 	}
-	if len(args) == 0 {
+	if len(calls) == 0 {
 		return 0, nil
 	}
-	var cmds []*redis.Cmd
-	err := b.store.pipelined(ctx, func(pipe redis.Pipeliner) {
-		cmds = cmds[:0]
-		for i := range args {
-			cmds = append(cmds, b.store.scripts.call(ctx, pipe, restoreScript, b.store.keys(shards[i]), args[i]...))
-		}
-	})
-	if err != nil {
+	if err := b.store.performed(ctx, calls...); err != nil {
 		return 0, err
 	}
 	made := 0
-	for _, cmd := range cmds {
-		v, err := cmd.Slice()
-		if err != nil {
-			return made, err
-		}
-		if reply(v).word() != "ok" {
+	for _, c := range calls {
+		if c.answer.word() != "ok" {
 			return made, ErrTokenLost
 		}
-		made += int(number(v[1]))
+		made += int(number(c.answer[1]))
 	}
 	return made, nil
 }
@@ -152,7 +140,7 @@ func (b *Rebuild) restoreArgs(f Fact) []any {
 		page = encodePage(op)
 	}
 	args := []any{
-		"", b.token, tokenFor.Milliseconds(), op.ID.String(), op.ID[:], op.ConnectionID.String(), UserOf(op.Accepted),
+		b.token, tokenFor.Milliseconds(), op.ID.String(), op.ID[:], op.ConnectionID.String(), UserOf(op.Accepted),
 		op.PartnerID.String(), encodeDoc(op.Accepted), op.Seq, op.Deadline.UnixMilli(), maxAttempts(op.Accepted), flag(op.Sync),
 		status, op.UpdatedAt.UnixMicro(), op.Attempted, millisOf(f.Blocked), millisOf(f.NextAt),
 	}
@@ -196,12 +184,12 @@ func (b *Rebuild) touch(ctx context.Context) error {
 func (b *Rebuild) Older(ctx context.Context, connection uuid.UUID, user string, seq int64) (int, error) {
 	total := 0
 	for {
-		args := []any{"", b.token, connection.String(), user, strconv.FormatInt(seq, 10), repairs, spareID()}
+		args := []any{b.token, connection.String(), user, strconv.FormatInt(seq, 10), repairs, spareID()}
 		v, err := b.store.evaluate(ctx, olderScript, operation.ShardOf(connection), args...)
 		if err != nil {
 			return total, err
 		}
-		if reply(v).word() != "ok" {
+		if v.word() != "ok" {
 			return total, ErrTokenLost
 		}
 		n := int(number(v[1]))
@@ -217,7 +205,7 @@ func (b *Rebuild) Older(ctx context.Context, connection uuid.UUID, user string, 
 func (b *Rebuild) Commit(ctx context.Context, quarantine func(shard int) time.Duration, more bool) error {
 	for _, shard := range b.Shards {
 		gen := newIDs(1)[0].String()
-		args := []any{"", b.token, gen, quarantine(shard).Milliseconds(), flag(more)}
+		args := []any{b.token, gen, quarantine(shard).Milliseconds(), flag(more)}
 		for lane := range b.lanes[shard] {
 			args = append(args, lane.String())
 		}
@@ -225,7 +213,7 @@ func (b *Rebuild) Commit(ctx context.Context, quarantine func(shard int) time.Du
 		if err != nil {
 			return err
 		}
-		if reply(v).word() != "ok" {
+		if v.word() != "ok" {
 			return ErrTokenLost
 		}
 		b.store.setGen(shard, gen)

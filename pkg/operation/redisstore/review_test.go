@@ -58,7 +58,7 @@ func (c *clocked) expire() { c.pass(c.store.LeaseFor(c.limits) + time.Millisecon
 
 func TestReview_F1_GenerationIsCheckedInEveryScript(t *testing.T) {
 	rule{
-		without: []edit{{"if v[1] ~= gen then return true end", ""}, forgetful},
+		without: []edit{{"gen ~= '' and gen == sub(caller, 1, GEN)", "true"}, forgetful},
 		broke: func(t *testing.T, c *clocked) bool {
 			user := uuid.New()
 			older, newer := c.accepted(user), c.accepted(user)
@@ -77,7 +77,7 @@ func TestReview_F1_GenerationIsCheckedInEveryScript(t *testing.T) {
 }
 
 // forgetful takes out what a shard is required to remember.
-var forgetful = edit{"kept < noted", "false"}
+var forgetful = edit{"mark < noted", "false"}
 
 func TestReview_F2_LostTailIsNoticed(t *testing.T) {
 	rule{
@@ -137,7 +137,7 @@ func TestReview_F2_LostTailIsNoticedByAnyScript(t *testing.T) {
 
 func TestReview_F2_OlderGenerationIsNoticed(t *testing.T) {
 	rule{
-		without: []edit{{"gen < known or ", ""}},
+		without: []edit{{"gen < sub(args[1], 1, GEN)", "false"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			before := c.snapshot()
 			a := c.accepted(uuid.New())
@@ -188,7 +188,7 @@ func (c *clocked) quarantine() time.Duration { return c.store.Config().StartWind
 
 func TestReview_F5_QuarantineIsOfTheShard(t *testing.T) {
 	rule{
-		without: []edit{{"call('SET', N.not_before, now + tonumber(args[4]))", ""}},
+		without: []edit{{"call('SET', N.not_before, int(shard.closed))", ""}},
 		broke: func(t *testing.T, c *clocked) bool {
 			user := uuid.New()
 			c.accept(c.accepted(user))

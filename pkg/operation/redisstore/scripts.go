@@ -14,45 +14,37 @@ import (
 //go:embed lua
 var sources embed.FS
 
-// script is one script: a function of the library, and a script of its own where the
-// server knows no functions.
+// script is one of the steps that Redis takes: the body of a Lua function in lua/,
+// which stands above its file.
 type script struct {
 	name string
-	// parts that it uses. The library has all of them; a script of its own has only
-	// these, since each call has to make what it holds.
-	parts string
 	// reads says that it writes nothing, and asks that it leaves no mark of the caller.
 	reads, asks bool
-	alone       *redis.Script
-	// function is its name in Redis. It holds the hash of the library, so that
-	// programs of different versions share a Redis.
-	function string
 }
 
-// The scripts. Each is the body of a Lua function in lua/, above the parts.
 var (
-	acceptScript  = &script{name: "accept", parts: "core record log lane mail put accept"}
-	manyScript    = &script{name: "accept_many", parts: "core record log lane mail put accept gather"}
-	nextScript    = &script{name: "next", parts: "core record log lane mail put handout"}
-	recordScript  = &script{name: "record", parts: "core record log lane mail reach handout"}
-	releaseScript = &script{name: "release", parts: "core record log lane mail"}
-	cancelScript  = &script{name: "cancel", parts: "core record log lane mail"}
-	ackedScript   = &script{name: "acked", parts: "core record"}
-	amendScript   = &script{name: "amend", parts: "core record lane reach"}
-	claimScript   = &script{name: "claim", parts: "core record"}
-	getScript     = &script{name: "get", parts: "core record log lane mail", asks: true}
-	haveScript    = &script{name: "have", parts: "core record", asks: true}
-	pollScript    = &script{name: "poll", parts: "core"}
-	pauseScript   = &script{name: "pause", parts: "core lane"}
-	spendScript   = &script{name: "spend", parts: "core lane"}
-	blockScript   = &script{name: "block", parts: "core lane"}
-	laneScript    = &script{name: "lane", parts: "core record lane", reads: true}
-	depthScript   = &script{name: "depth", parts: "core record lane", reads: true}
-	indexScript   = &script{name: "index", parts: "core record log lane mail put", reads: true}
-	restoreScript = &script{name: "restore", parts: "core record log lane mail put"}
-	keepScript    = &script{name: "keep", parts: "core record log lane mail put"}
-	olderScript   = &script{name: "older", parts: "core record log lane mail"}
-	commitScript  = &script{name: "commit", parts: "core lane"}
+	acceptScript  = &script{name: "accept"}
+	manyScript    = &script{name: "accept_many"}
+	nextScript    = &script{name: "next"}
+	recordScript  = &script{name: "record"}
+	releaseScript = &script{name: "release"}
+	cancelScript  = &script{name: "cancel"}
+	ackedScript   = &script{name: "acked", asks: true}
+	amendScript   = &script{name: "amend"}
+	claimScript   = &script{name: "claim", asks: true}
+	getScript     = &script{name: "get", asks: true}
+	haveScript    = &script{name: "have", asks: true}
+	pollScript    = &script{name: "poll"}
+	pauseScript   = &script{name: "pause"}
+	spendScript   = &script{name: "spend"}
+	blockScript   = &script{name: "block"}
+	laneScript    = &script{name: "lane", reads: true}
+	depthScript   = &script{name: "depth", reads: true}
+	indexScript   = &script{name: "index", reads: true}
+	restoreScript = &script{name: "restore", asks: true}
+	keepScript    = &script{name: "keep"}
+	olderScript   = &script{name: "older", asks: true}
+	commitScript  = &script{name: "commit", asks: true}
 
 	scripts = []*script{
 		acceptScript, manyScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
@@ -63,48 +55,42 @@ var (
 )
 
 // library is the text that Redis loads. What all scripts share is made once, and not by
-// every call: that is most of what a script costs.
-var libraryName, library = assemble()
+// every run: that is most of what a script costs. It has two functions, which take many
+// calls in one run: one for all scripts, and one that only runs those that write nothing.
+var (
+	libraryName, library = assemble()
+	runFunction          = libraryName + "_run"
+	readFunction         = libraryName + "_read"
+	// alone is the same for a server that knows no functions; each run makes it anew.
+	alone = redis.NewScript(body() + "return run(KEYS, ARGV)\n")
+)
 
 // libraryPrefix begins the names of the libraries of all versions.
 const libraryPrefix = "writeback_"
 
-func assemble() (name, code string) {
-	var shared, text strings.Builder
+// body is everything that a run needs.
+func body() string {
+	var b strings.Builder
 	for _, part := range parts {
-		shared.WriteString(source("parts/" + part))
+		b.WriteString(source("parts/" + part))
 	}
+	b.WriteString("local scripts = {}\n")
 	for _, s := range scripts {
-		shared.WriteString(s.body())
+		b.WriteString("function scripts." + s.name + "()\n" + source(s.name) + "end\n")
 	}
-	sum := sha1.Sum([]byte(shared.String())) //nolint:gosec // see above
+	b.WriteString(source("parts/run"))
+	return b.String()
+}
+
+// assemble names the library by its text, so that programs of different versions share a
+// Redis.
+func assemble() (name, code string) {
+	all := body()
+	sum := sha1.Sum([]byte(all)) //nolint:gosec // see above
 	name = libraryPrefix + hex.EncodeToString(sum[:6])
-	text.WriteString("#!lua name=" + name + "\n" + shared.String())
-	for _, s := range scripts {
-		s.function = name + "_" + s.name
-		flags := ""
-		if s.reads {
-			flags = ", flags={'no-writes'}"
-		}
-		text.WriteString("redis.register_function{function_name='" + s.function + "', callback=function(keys, argv) enter(keys, argv) return run_" +
-			s.name + "() end" + flags + "}\n")
-		s.alone = redis.NewScript(s.byItself())
-	}
-	return name, text.String()
-}
-
-// body is the function of a script.
-func (s *script) body() string {
-	return "local function run_" + s.name + "()\n" + source(s.name) + "end\n"
-}
-
-// byItself is the text of a script where there are no functions.
-func (s *script) byItself() string {
-	var text strings.Builder
-	for part := range strings.FieldsSeq(s.parts) {
-		text.WriteString(source("parts/" + part))
-	}
-	return text.String() + s.body() + "enter(KEYS, ARGV)\nreturn run_" + s.name + "()\n"
+	return name, "#!lua name=" + name + "\n" + all +
+		"redis.register_function('" + name + "_run', run)\n" +
+		"redis.register_function{function_name='" + name + "_read', callback=run, flags={'no-writes'}}\n"
 }
 
 func source(name string) string {
@@ -115,19 +101,23 @@ func source(name string) string {
 	return string(b)
 }
 
-// runner calls scripts in the way that the server knows. Its zero value calls functions.
+// runner runs the library in the way that the server knows. Its zero value calls functions.
 type runner struct {
 	rdb redis.UniversalClient
 	// alone: the server knows no functions.
 	alone atomic.Bool
 }
 
-// call adds a call to a pipeline.
-func (r *runner) call(ctx context.Context, pipe redis.Pipeliner, s *script, keys []string, args ...any) *redis.Cmd {
-	if r.alone.Load() {
-		return pipe.EvalSha(ctx, s.alone.Hash(), keys, args...)
+// run adds a run to a pipeline.
+func (r *runner) run(ctx context.Context, pipe redis.Pipeliner, reads bool, keys []string, args []any) *redis.Cmd {
+	switch {
+	case r.alone.Load():
+		return pipe.EvalSha(ctx, alone.Hash(), keys, args...)
+	case reads:
+		return pipe.FCall(ctx, readFunction, keys, args...)
+	default:
+		return pipe.FCall(ctx, runFunction, keys, args...)
 	}
-	return pipe.FCall(ctx, s.function, keys, args...)
 }
 
 // unknown says that Redis does not have the scripts: it is new, or another node. Nothing
@@ -156,12 +146,7 @@ func (r *runner) load(ctx context.Context) error {
 		}
 		r.alone.Store(true)
 	}
-	for _, s := range scripts {
-		if err := s.alone.Load(ctx, r.rdb).Err(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return alone.Load(ctx, r.rdb).Err()
 }
 
 // OtherLibraries names the libraries in Redis that are of other versions of these

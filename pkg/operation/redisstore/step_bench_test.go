@@ -97,7 +97,7 @@ func (s *step) scripts() time.Duration {
 		s.b.Fatal(err)
 	}
 	for line := range strings.Lines(text) {
-		if rest, ok := strings.CutPrefix(line, "cmdstat_evalsha:"); ok {
+		if rest, ok := strings.CutPrefix(line, "cmdstat_fcall:"); ok {
 			_, rest, _ = strings.Cut(rest, "usec=")
 			us, _, _ := strings.Cut(rest, ",")
 			n, err := strconv.ParseInt(us, 10, 64)

@@ -132,12 +132,13 @@ type Store struct {
 	process string
 	gens    [operation.Shards]atomic.Pointer[string]
 	beats   [operation.Shards]atomic.Pointer[beat]
-	asked   [operation.Shards]atomic.Int64
 	noted   [operation.Shards]atomic.Pointer[mark]
 	flights flights
 	scripts runner
-	// names are the keys that scripts get, by shard.
-	names [operation.Shards][]string
+	// apart: a run may only touch one shard.
+	apart atomic.Bool
+	// names are the prefixes of the shards' keys.
+	names [operation.Shards]string
 	// ahead is how many ms Redis's clock was ahead of ours at the last poll.
 	ahead atomic.Int64
 }
@@ -149,11 +150,10 @@ func New(rdb redis.UniversalClient, cfg Config) *Store {
 	s := &Store{rdb: rdb, cfg: cfg.withDefaults(), process: hex.EncodeToString(id[:])}
 	s.scripts.rdb = rdb
 	s.flights.begin(s)
+	_, cluster := rdb.(*redis.ClusterClient)
+	s.apart.Store(cluster)
 	for shard := range s.names {
-		s.names[shard] = []string{s.prefix(shard)}
-		if s.cfg.Unlisted {
-			s.names[shard] = append(s.names[shard], s.prefix(shard)+"unlisted")
-		}
+		s.names[shard] = fmt.Sprintf("%s:{%02d}:", s.cfg.Prefix, shard)
 	}
 	return s
 }
@@ -167,20 +167,13 @@ func (s *Store) Ping(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }
 // LeaseFor gives the length of a lease: start window, call deadline and margin.
 func (s *Store) LeaseFor(l Limits) time.Duration { return s.cfg.StartWindow + l.Call + s.cfg.Margin }
 
-func (s *Store) prefix(shard int) string { return fmt.Sprintf("%s:{%02d}:", s.cfg.Prefix, shard) }
-
-// keys are what every script gets: the shard's prefix, and a second one, in the
-// same slot, when no lists are kept.
-func (s *Store) keys(shard int) []string { return s.names[shard] }
+func (s *Store) prefix(shard int) string { return s.names[shard] }
 
 // evaluate runs one script by itself.
-func (s *Store) evaluate(ctx context.Context, script *script, shard int, args ...any) ([]any, error) {
-	var cmd *redis.Cmd
-	err := s.pipelined(ctx, func(pipe redis.Pipeliner) { cmd = s.scripts.call(ctx, pipe, script, s.keys(shard), args...) })
-	if err != nil {
-		return nil, err
-	}
-	return cmd.Slice()
+func (s *Store) evaluate(ctx context.Context, script *script, shard int, args ...any) (reply, error) {
+	c := s.newCall(script, shard, args...)
+	err := s.performed(ctx, c)
+	return c.answer, err
 }
 
 func (s *Store) gen(shard int) string {
@@ -195,9 +188,8 @@ func (s *Store) setGen(shard int, g string) { s.gens[shard].Store(&g) }
 // run runs a script under the generation that this process knows; when that is
 // stale, once more under the one that Redis has now.
 func (s *Store) run(ctx context.Context, script *script, shard int, args ...any) (reply, error) {
-	argv := append([]any{""}, args...)
 	for range 2 {
-		r, err := s.flights.run(ctx, script, shard, argv)
+		r, err := s.flights.run(ctx, script, shard, args)
 		if err != nil || r.word() != "stale" {
 			return r, err
 		}
@@ -214,68 +206,6 @@ func (s *Store) run(ctx context.Context, script *script, shard int, args ...any)
 		s.setGen(shard, g)
 	}
 	return nil, ErrStale
-}
-
-// mark numbers what this process asks of a shard under a generation. The shard keeps
-// the highest; one that has a lower than it has answered went back in time.
-type mark struct {
-	gen string
-	n   int64
-	at  time.Time
-}
-
-// markFor is how long a process believes in what it noted: the shard forgets marks
-// that nobody has raised for twice as long.
-const markFor = 24 * time.Hour
-
-// caller is what a script is told of the process that runs it.
-func (s *Store) caller(shard int, m mark) string {
-	var noted int64
-	if was := s.noted[shard].Load(); was != nil && was.gen == m.gen && time.Since(was.at) < markFor {
-		noted = was.n
-	}
-	b := make([]byte, 0, 84)
-	if b = append(b, m.gen...); len(b) != len(noGen) {
-		b = append(b[:0], noGen...)
-	}
-	b = append(b, s.process...)
-	b = padded(b, m.n)
-	return string(padded(b, noted))
-}
-
-// noGen stands for a generation that is not known. It is less than any.
-const noGen = "------------------------------------"
-
-// padded appends a number in sixteen digits.
-func padded(b []byte, n int64) []byte {
-	var digits [16]byte
-	for i := len(digits) - 1; i >= 0; i-- {
-		digits[i] = byte('0' + n%10)
-		n /= 10
-	}
-	return append(b, digits[:]...)
-}
-
-// newest gives the newest generation of the shard that has ever answered.
-func (s *Store) newest(shard int) string {
-	if m := s.noted[shard].Load(); m != nil {
-		return max(m.gen, s.gen(shard))
-	}
-	return s.gen(shard)
-}
-
-// note remembers the highest mark that was answered.
-func (s *Store) note(shard int, m mark) {
-	m.at = time.Now()
-	for {
-		was := s.noted[shard].Load()
-		if was != nil && (was.gen > m.gen || (was.gen == m.gen && was.n >= m.n)) {
-			return
-		}
-		if s.noted[shard].CompareAndSwap(was, &m) {
-			return
-		}
-	}
 }
 
 // reply is a script's answer: a word, then values.

@@ -2,7 +2,8 @@
 -- then connections. Ends a rebuild. Calls that were under way when the data was lost
 -- are given the time to die before anything is handed out.
 if call('GET', N.rebuild) ~= args[2] then return {'lost'} end
-call('SET', N.not_before, now + tonumber(args[4]))
+shard.closed = now + tonumber(args[4])
+call('SET', N.not_before, int(shard.closed))
 call('SET', N.gen, args[3])
 call('DEL', N.beat)
 if args[5] == '1' then

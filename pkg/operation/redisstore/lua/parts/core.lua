@@ -1,14 +1,13 @@
--- Shared by every script. A script is a function of one library: what stands here
--- outside of functions is made once, when Redis loads the library, and is no script's own.
--- enter gives each run its arguments. keys[1] is the shard's prefix with its hash tag, so
--- all keys derived from it live in one slot; keys[2] is given when no lists of
--- operations are kept. args[1] is the caller's generation.
+-- Shared by every script. What stands outside of functions is made once, when Redis
+-- loads the library, and is no script's own. run gives each script its arguments: args[1]
+-- is what its caller knows of the shard, P the shard's prefix with its hash tag, so all
+-- keys derived from it live in one slot.
 -- Times: us and now are Redis's clock in micro- and milliseconds; scores are ms,
 -- except seq and tat, which are us. Numbers reach Redis with all their digits.
 local call, sub, max, min, floor -- set by the first run: while a library is loaded, Redis hides them
-local P, N, unlisted, args
+local P, N, unlisted, process, args
 local us, now
-local until_open -- see closed
+local shard -- what run has read of it, see know
 
 -- names are those of a shard's keys that every script needs.
 local shards = {}
@@ -49,49 +48,46 @@ end
 -- gathered is what accept_many collects, see gather; nil for all others.
 local gathered
 
-local function enter(keys, argv)
-  if not call then call, sub, max, min, floor = redis.call, string.sub, math.max, math.min, math.floor end
-  P, unlisted, args, until_open, gathered = keys[1], keys[2], argv, nil, nil
-  N = names(P)
-  local T = call('TIME')
-  us = tonumber(T[1]) * 1000000 + tonumber(T[2])
-  now = floor(us / 1000)
-end
-
 -- int writes a number into a text: Lua's own form is 1.79e+15.
 local function int(x) return string.format('%.0f', x) end
 
--- caller splits args[1]: the generation that the caller knows, and mostly the process,
--- a number for this question (its mark, 0 for none) and the highest mark of the
--- process that was answered under this generation, in 36, 16, 16 and 16 characters.
-local function caller()
-  local a = args[1]
-  if #a < 84 then return a, nil, 0, 0 end
-  return sub(a, 1, 36), sub(a, 37, 52), tonumber(sub(a, 53, 68)), tonumber(sub(a, 69, 84))
-end
-
 local MARK_LIFE = 172800 -- s; twice as long as a process believes in what it noted
+local GEN = 36 -- characters
+
+-- know reads the shards of a run, and numbers the run in each of them: that is the process's
+-- mark there. A caller tells of a shard the generation that it knows, whether this run gets
+-- a number (+ or -), and the highest number that it was answered under this generation
+-- (0 for none). A shard with a lower mark went back in time: it does not remember what it
+-- has answered. Then its generation is withdrawn. Numbers are given here and not by the
+-- caller, since of two runs under way at once nobody else knows which comes first.
+local function know(prefixes, callers)
+  local ask = {}
+  for k, prefix in ipairs(prefixes) do
+    local n, i = names(prefix), 3 * k
+    ask[i - 2], ask[i - 1], ask[i] = n.gen, n.not_before, prefix .. 'mark:' .. process
+  end
+  local v = call('MGET', unpack(ask))
+  local known, marks = {}, {}
+  for k, prefix in ipairs(prefixes) do
+    local caller, i = callers[k], 3 * k
+    local gen, raise, noted = v[i - 2] or '', sub(caller, GEN + 1, GEN + 1) == '+', tonumber(sub(caller, GEN + 2))
+    local mark, same = tonumber(v[i] or 0), gen ~= '' and gen == sub(caller, 1, GEN)
+    if same and mark < noted then
+      call('DEL', ask[i - 2])
+      gen, same = '', false
+    end
+    marks[k] = 0
+    if raise and same then
+      marks[k] = mark + 1
+      call('SET', ask[i], mark + 1, 'EX', MARK_LIFE)
+    end
+    known[k] = {prefix = prefix, gen = gen, same = same, closed = tonumber(v[i - 1] or 0)}
+  end
+  return known, marks
+end
 
 -- closed is the time before which nothing of the shard is handed out.
-local function closed()
-  if not until_open then until_open = tonumber(call('GET', N.not_before) or 0) end
-  return until_open
-end
+local function closed() return shard.closed end
 
--- stale says that the caller knows another filling of the shard, or that this one went
--- back: it does not remember what it has answered. Then it is withdrawn.
-local function stale()
-  local gen, process, mark, noted = caller()
-  local mark_key = process and P .. 'mark:' .. process
-  local v = call('MGET', N.gen, N.not_before, mark_key or N.gen)
-  until_open = tonumber(v[2] or 0)
-  if v[1] ~= gen then return true end
-  if not process then return false end
-  local kept = tonumber(v[3] or 0)
-  if kept < noted then
-    call('DEL', N.gen)
-    return true
-  end
-  if mark > kept then call('SET', mark_key, mark, 'EX', MARK_LIFE) end
-  return false
-end
+-- stale says that the caller knows another filling of the shard.
+local function stale() return not shard.same end

@@ -1,0 +1,28 @@
+-- run: keys: the prefixes of the shards that are called; args: whether lists are kept (1|0), the
+-- process, what it knows of each shard (see know), then for each call: its shard's place
+-- among the keys, the script's name, how many arguments follow, and these. It gives the
+-- marks of the shards, then an answer for each call: one that fails leaves the others alone.
+local function run(keys, argv)
+  if not call then call, sub, max, min, floor = redis.call, string.sub, math.max, math.min, math.floor end
+  local T = call('TIME')
+  us = tonumber(T[1]) * 1000000 + tonumber(T[2])
+  now = floor(us / 1000)
+  unlisted, process = argv[1] == '0', argv[2]
+  local callers, i = {}, 3 + #keys
+  for k = 1, #keys do callers[k] = argv[2 + k] end
+  local known, marks = know(keys, callers)
+  local answers = {}
+  while argv[i] do
+    local place, count = tonumber(argv[i]), tonumber(argv[i + 2])
+    shard, gathered, args = known[place], nil, {callers[place]}
+    P = shard.prefix
+    N = names(P)
+    for k = 1, count do args[k + 1] = argv[i + 2 + k] end
+    local done, answer = pcall(scripts[argv[i + 1]])
+    if not done then answer = {err = type(answer) == 'table' and answer.err or 'ERR ' .. tostring(answer)} end
+    answers[#answers + 1] = answer
+    i = i + 3 + count
+    us = us + 1 -- what is accepted next comes after it, in every list
+  end
+  return {marks, answers}
+end

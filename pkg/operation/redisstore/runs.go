@@ -1,0 +1,272 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"writeback/pkg/operation"
+)
+
+// call is one script call and its answer.
+type call struct {
+	script *script
+	shard  int
+	args   []any
+	// gen is the generation that the caller knows; all calls of a shard in a run know the same.
+	gen    string
+	answer reply
+	err    error
+}
+
+// newCall makes a call under the generation that this process knows.
+func (s *Store) newCall(script *script, shard int, args ...any) *call {
+	return &call{script: script, shard: shard, args: args, gen: s.gen(shard)}
+}
+
+// performed runs calls of one kind, and gives the first error among them.
+func (s *Store) performed(ctx context.Context, calls ...*call) error {
+	s.perform(ctx, calls, nil)
+	for _, c := range calls {
+		if c.err != nil {
+			return c.err
+		}
+	}
+	return nil
+}
+
+// perform runs calls in their order, in one pipeline: all of them in one run of the
+// library, or in a cluster those of each shard, since a run may only touch one slot there.
+// Runs may happen twice, and so may all scripts. A connection that breaks fails all
+// calls, also those of runs that were answered. What beside adds to the pipeline, if it
+// is not nil, has errors of its own.
+func (s *Store) perform(ctx context.Context, calls []*call, beside func(pipe redis.Pipeliner)) {
+	var runs []*run
+	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
+		if beside != nil {
+			beside(pipe)
+		}
+		runs = s.divide(calls)
+		for _, r := range runs {
+			r.cmd = s.scripts.run(ctx, pipe, r.reads, r.keys, s.argsOf(r))
+		}
+	})
+	if err != nil && strings.HasPrefix(err.Error(), "CROSSSLOT") && !s.apart.Swap(true) {
+		s.perform(ctx, calls, beside) // a cluster that does not look like one
+		return
+	}
+	var answered redis.Error
+	if err != nil && errors.As(err, &answered) {
+		err = nil // each run has its own
+	}
+	for _, r := range runs {
+		s.land(r, err)
+	}
+}
+
+// pipelined runs a pipeline; when Redis has forgotten the library, it loads it and runs
+// the pipeline once more.
+func (s *Store) pipelined(ctx context.Context, build func(pipe redis.Pipeliner)) error {
+	once := func() error {
+		_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			build(pipe)
+			return nil
+		})
+		return err
+	}
+	err := once()
+	if err != nil && unknown(err) {
+		if err = s.scripts.load(ctx); err == nil {
+			err = once()
+		}
+	}
+	return err
+}
+
+// run is what one run of the library does.
+type run struct {
+	calls []*call
+	// shards are those that are called, and keys their prefixes.
+	shards []shardOfRun
+	keys   []string
+	place  [operation.Shards]int // in keys, from 1
+	reads  bool
+	length int // of the arguments
+	cmd    *redis.Cmd
+}
+
+type shardOfRun struct {
+	number int
+	gen    string
+	raises bool // the run leaves a mark
+}
+
+// divide gives the runs that calls need.
+func (s *Store) divide(calls []*call) []*run {
+	if len(calls) > 0 && !s.apart.Load() {
+		r := &run{reads: true}
+		for _, c := range calls {
+			r.add(s, c)
+		}
+		return []*run{r}
+	}
+	var runs []*run
+	var of [operation.Shards]*run
+	for _, c := range calls {
+		if of[c.shard] == nil {
+			of[c.shard] = &run{reads: true}
+			runs = append(runs, of[c.shard])
+		}
+		of[c.shard].add(s, c)
+	}
+	return runs
+}
+
+func (r *run) add(s *Store, c *call) {
+	if r.place[c.shard] == 0 {
+		r.keys = append(r.keys, s.names[c.shard])
+		r.place[c.shard] = len(r.keys)
+		r.shards = append(r.shards, shardOfRun{number: c.shard, gen: c.gen})
+	}
+	if !c.script.asks && !c.script.reads {
+		r.shards[r.place[c.shard]-1].raises = true
+	}
+	r.reads = r.reads && c.script.reads
+	r.calls = append(r.calls, c)
+	r.length += 3 + len(c.args)
+}
+
+// argsOf are the arguments that lua/parts/run.lua names.
+func (s *Store) argsOf(r *run) []any {
+	args := make([]any, 0, 2+len(r.shards)+r.length)
+	args = append(args, flag(!s.cfg.Unlisted), s.process)
+	for _, shard := range r.shards {
+		args = append(args, s.caller(shard, r.reads))
+	}
+	for _, c := range r.calls {
+		args = append(args, r.place[c.shard], c.script.name, len(c.args))
+		args = append(args, c.args...)
+	}
+	return args
+}
+
+// land gives every call its answer, and notes the marks.
+func (s *Store) land(r *run, err error) {
+	var answers []any
+	if err == nil {
+		var v []any
+		if v, err = r.cmd.Slice(); err == nil {
+			for i, n := range array(v[0]) {
+				if n := number(n); n > 0 {
+					s.note(r.shards[i].number, mark{gen: r.shards[i].gen, n: n})
+				}
+			}
+			answers = array(v[1])
+		}
+	}
+	for i, c := range r.calls {
+		switch {
+		case err != nil:
+			c.err = err
+		case i >= len(answers):
+			c.err = errors.New("redisstore: a run gave fewer answers than there were calls")
+		default:
+			c.answer, c.err = nil, nil
+			if failed, ok := answers[i].(error); ok {
+				c.err = failed
+			} else {
+				c.answer = array(answers[i])
+			}
+		}
+	}
+}
+
+// mark numbers the runs of this process in a shard, under a generation. Redis counts them,
+// in the order in which it runs them; a shard that has a lower number than was answered
+// went back in time, and so did one that gives a number again.
+type mark struct {
+	gen string
+	n   int64
+	// seen says which of the last numbers were answered: bit k stands for n-k.
+	seen uint64
+	at   time.Time
+}
+
+const (
+	// markFor is how long a process believes in what it noted: the shard forgets marks
+	// that nobody has raised for twice as long.
+	markFor = 24 * time.Hour
+	// wentBack is a mark that no shard reaches: its next run withdraws the generation.
+	wentBack = 1 << 52
+	// noGen stands for a generation that is not known. It is less than any.
+	noGen = "------------------------------------"
+)
+
+// caller is what a run is told of what this process knows of a shard, see know in
+// lua/parts/core.lua. A run that only reads cannot withdraw a generation.
+func (s *Store) caller(shard shardOfRun, reads bool) string {
+	b := make([]byte, 0, len(noGen)+17)
+	if b = append(b, shard.gen...); len(b) != len(noGen) {
+		b = append(b[:0], noGen...)
+	}
+	if shard.raises {
+		b = append(b, '+')
+	} else {
+		b = append(b, '-')
+	}
+	var noted int64
+	if was := s.noted[shard.number].Load(); was != nil && !reads && was.gen == shard.gen && time.Since(was.at) < markFor {
+		noted = was.n
+	}
+	return string(strconv.AppendInt(b, noted, 10))
+}
+
+// note remembers a mark that was answered.
+func (s *Store) note(shard int, m mark) {
+	m.at = time.Now()
+	for {
+		was := s.noted[shard].Load()
+		if was != nil && was.gen > m.gen {
+			return
+		}
+		next := m.after(was)
+		if next == nil || s.noted[shard].CompareAndSwap(was, next) {
+			return
+		}
+	}
+}
+
+// after gives what is noted when m is answered after was. Nil: nothing new.
+func (m mark) after(was *mark) *mark {
+	if was == nil || was.gen != m.gen || m.at.Sub(was.at) >= markFor {
+		m.seen = 1
+		return &m
+	}
+	if m.n > was.n {
+		m.seen = was.seen<<(m.n-was.n) | 1
+		return &m
+	}
+	back := was.n - m.n
+	if back >= 64 {
+		return nil // too long ago to know, or known to have gone back
+	}
+	next := *was
+	if next.seen>>back&1 == 1 { // twice: Redis forgot that it had given it
+		next.n, next.seen = wentBack, 0
+	} else {
+		next.seen |= 1 << back
+	}
+	return &next
+}
+
+// newest gives the newest generation of the shard that has ever answered.
+func (s *Store) newest(shard int) string {
+	if m := s.noted[shard].Load(); m != nil {
+		return max(m.gen, s.gen(shard))
+	}
+	return s.gen(shard)
+}
