@@ -102,7 +102,8 @@ type run struct {
 type shardOfRun struct {
 	number int
 	gen    string
-	raises bool // the run leaves a mark
+	// raises: the run leaves a mark. believes: what is noted of the shard holds.
+	raises, believes bool
 }
 
 // divide gives the runs that calls need.
@@ -130,7 +131,7 @@ func (r *run) add(s *Store, c *call) {
 	if r.place[c.shard] == 0 {
 		r.keys = append(r.keys, s.names[c.shard])
 		r.place[c.shard] = len(r.keys)
-		r.shards = append(r.shards, shardOfRun{number: c.shard, gen: c.gen})
+		r.shards = append(r.shards, shardOfRun{number: c.shard, gen: c.gen, believes: s.believes(c.shard)})
 	}
 	if !c.script.asks && !c.script.reads {
 		r.shards[r.place[c.shard]-1].raises = true
@@ -162,7 +163,7 @@ func (s *Store) land(r *run, err error) {
 		if v, err = r.cmd.Slice(); err == nil {
 			for i, n := range array(v[0]) {
 				if n := number(n); n > 0 {
-					s.note(r.shards[i].number, mark{gen: r.shards[i].gen, n: n})
+					s.note(r.shards[i], n)
 				}
 			}
 			answers = array(v[1])
@@ -193,18 +194,25 @@ type mark struct {
 	n   int64
 	// seen says which of the last numbers were answered: bit k stands for n-k.
 	seen uint64
-	at   time.Time
 }
 
 const (
-	// markFor is how long a process believes in what it noted: the shard forgets marks
-	// that nobody has raised for twice as long.
+	// markFor is how long after its last sign of life (its start, or a beat) a process
+	// believes in what it noted: the shard forgets its mark after twice as long.
 	markFor = 24 * time.Hour
 	// wentBack is a mark that no shard reaches: its next run withdraws the generation.
 	wentBack = 1 << 52
 	// noGen stands for a generation that is not known. It is less than any.
 	noGen = "------------------------------------"
 )
+
+func (s *Store) believes(shard int) bool {
+	if time.Since(s.began) < markFor {
+		return true
+	}
+	b := s.beats[shard].Load()
+	return b != nil && time.Since(milli(b.at)) < markFor
+}
 
 // caller is what a run is told of what this process knows of a shard, see know in
 // lua/parts/core.lua. A run that only reads cannot withdraw a generation.
@@ -219,45 +227,41 @@ func (s *Store) caller(shard shardOfRun, reads bool) string {
 		b = append(b, '-')
 	}
 	var noted int64
-	if was := s.noted[shard.number].Load(); was != nil && !reads && was.gen == shard.gen && time.Since(was.at) < markFor {
+	if was := s.noted[shard.number].Load(); was != nil && !reads && shard.believes && was.gen == shard.gen {
 		noted = was.n
 	}
 	return string(strconv.AppendInt(b, noted, 10))
 }
 
 // note remembers a mark that was answered.
-func (s *Store) note(shard int, m mark) {
-	m.at = time.Now()
+func (s *Store) note(shard shardOfRun, n int64) {
+	m := mark{gen: shard.gen, n: n, seen: 1}
 	for {
-		was := s.noted[shard].Load()
+		was := s.noted[shard.number].Load()
 		if was != nil && was.gen > m.gen {
 			return
 		}
-		next := m.after(was)
-		if next == nil || s.noted[shard].CompareAndSwap(was, next) {
+		next := &m
+		if was != nil && was.gen == m.gen && shard.believes {
+			next = was.then(n)
+		}
+		if s.noted[shard.number].CompareAndSwap(was, next) {
 			return
 		}
 	}
 }
 
-// after gives what is noted when m is answered after was. Nil: nothing new.
-func (m mark) after(was *mark) *mark {
-	if was == nil || was.gen != m.gen || m.at.Sub(was.at) >= markFor {
-		m.seen = 1
-		return &m
-	}
-	if m.n > was.n {
-		m.seen = was.seen<<(m.n-was.n) | 1
-		return &m
-	}
-	back := was.n - m.n
-	if back >= 64 {
-		return nil // too long ago to know, or known to have gone back
-	}
-	next := *was
-	if next.seen>>back&1 == 1 { // twice: Redis forgot that it had given it
+// then gives what is noted when n is answered too.
+func (m *mark) then(n int64) *mark {
+	next := *m
+	back := m.n - n
+	switch {
+	case back < 0:
+		next.n, next.seen = n, m.seen<<-back|1
+	case back >= 64: // too long ago to know, or known to have gone back
+	case m.seen>>back&1 == 1: // twice: Redis forgot that it had given it
 		next.n, next.seen = wentBack, 0
-	} else {
+	default:
 		next.seen |= 1 << back
 	}
 	return &next

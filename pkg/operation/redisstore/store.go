@@ -130,6 +130,7 @@ type Store struct {
 	rdb     redis.UniversalClient
 	cfg     Config
 	process string
+	began   time.Time
 	gens    [operation.Shards]atomic.Pointer[string]
 	beats   [operation.Shards]atomic.Pointer[beat]
 	noted   [operation.Shards]atomic.Pointer[mark]
@@ -147,7 +148,7 @@ type Store struct {
 func New(rdb redis.UniversalClient, cfg Config) *Store {
 	var id [8]byte
 	_, _ = rand.Read(id[:])
-	s := &Store{rdb: rdb, cfg: cfg.withDefaults(), process: hex.EncodeToString(id[:])}
+	s := &Store{rdb: rdb, cfg: cfg.withDefaults(), process: hex.EncodeToString(id[:]), began: time.Now()}
 	s.scripts.rdb = rdb
 	s.flights.begin(s)
 	_, cluster := rdb.(*redis.ClusterClient)

@@ -7,13 +7,7 @@ if gen ~= '' and gen < sub(args[1], 1, GEN) then
   gen = ''
 end
 if gen == '' then return {'', '0', {}, 0, now} end
-if args[3] == '1' and call('HSET', beats, process, now) == 1 then
-  -- Each life of a process leaves a beat; a new one takes away those of a day ago.
-  local all = call('HGETALL', beats)
-  for i = 1, #all, 2 do
-    if tonumber(all[i + 1]) < now - 86400000 then call('HDEL', beats, all[i]) end
-  end
-end
+if args[3] == '1' then lives(P, beats, true) end
 local beat = call('HGET', beats, process) or '0'
 local unfinished = 0
 if call('EXISTS', N.history) == 1 and call('EXISTS', N.rebuild) == 0 then unfinished = 1 end

@@ -19,7 +19,7 @@ local function accept_one(i, new)
   local bounds, attempt, scope, fingerprint = words(args[i + 7]), args[i + 8], args[i + 9], args[i + 10]
   local life_ms, lane_bound, outbox_bound, lease_ms, key_ms, most = unpack(bounds)
 
-  if not new then
+  if not new and call('EXISTS', op_key(id), page_key(id)) > 0 then
     local known = open(id)
     if known then return {'ok', known.seq, known.dl, size(P .. 'pend:' .. c)} end
     if paged(id, bin) then return {'replay', bin} end

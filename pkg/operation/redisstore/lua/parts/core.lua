@@ -48,11 +48,25 @@ end
 -- gathered is what accept_many collects, see gather; nil for all others.
 local gathered
 
--- int writes a number into a text: Lua's own form is 1.79e+15.
-local function int(x) return string.format('%.0f', x) end
+-- int writes a whole number into a text: Lua's own form is 1.79e+15.
+local function int(x) return string.format('%d', x) end
 
-local MARK_LIFE = 172800 -- s; twice as long as a process believes in what it noted
 local GEN = 36 -- characters
+local LIFE = 172800000 -- ms; twice as long as a process believes in what it noted
+
+-- lives notes that the process lives: its beat is when it last polled, or less than 0 for one
+-- that has only called. Each life leaves its beat and its mark in a shard; a new one takes
+-- away those that have not been heard of for long.
+local function lives(prefix, beats, polls)
+  if call(polls and 'HSET' or 'HSETNX', beats, process, polls and now or -now) == 0 then return end
+  local all = call('HGETALL', beats)
+  for i = 1, #all, 2 do
+    if math.abs(tonumber(all[i + 1])) < now - LIFE then
+      call('HDEL', beats, all[i])
+      call('DEL', prefix .. 'mark:' .. all[i])
+    end
+  end
+end
 
 -- know reads the shards of a run, and numbers the run in each of them: that is the process's
 -- mark there. A caller tells of a shard the generation that it knows, whether this run gets
@@ -67,7 +81,7 @@ local function know(prefixes, callers)
     ask[i - 2], ask[i - 1], ask[i] = n.gen, n.not_before, prefix .. 'mark:' .. process
   end
   local v = call('MGET', unpack(ask))
-  local known, marks = {}, {}
+  local known, marks, raised = {}, {}, {}
   for k, prefix in ipairs(prefixes) do
     local caller, i = callers[k], 3 * k
     local gen, raise, noted = v[i - 2] or '', sub(caller, GEN + 1, GEN + 1) == '+', tonumber(sub(caller, GEN + 2))
@@ -78,11 +92,13 @@ local function know(prefixes, callers)
     end
     marks[k] = 0
     if raise and same then
+      if mark == 0 then lives(prefix, names(prefix).beat, false) end
       marks[k] = mark + 1
-      call('SET', ask[i], mark + 1, 'EX', MARK_LIFE)
+      raised[#raised + 1], raised[#raised + 2] = ask[i], mark + 1
     end
     known[k] = {prefix = prefix, gen = gen, same = same, closed = tonumber(v[i - 1] or 0)}
   end
+  if raised[1] then call('MSET', unpack(raised)) end
   return known, marks
 end
 

@@ -1,21 +1,17 @@
 -- A lane is what the operations of one connection share. It is read once, changed in
 -- memory, and written once, by save_lane.
-local LANE = {'blocked', 'tat', 'fails', 'open', 'seq', 'paused'}
-
--- limit reads a text of limits: how many calls in flight, the us between two, how many
--- at once.
-local function limit(l, text)
-  local w = words(text)
-  l.limits, l.cap, l.interval, l.burst = text, w[1], w[2], w[3]
-end
-
+-- Its limits are a text: how many calls in flight, the us between two, how many at once.
 local function lane(c)
   local key = P .. 'lane:' .. c
-  local v = call('HMGET', key, 'limits', unpack(LANE))
-  local l = {c = c, key = key, flight = P .. 'flight:' .. c, pend = P .. 'pend:' .. c, ready = P .. 'ready:' .. c}
-  for i, name in ipairs(LANE) do l[name] = tonumber(v[i + 1] or 0) end
-  limit(l, v[1] or '8 0 1')
-  return l
+  local v = call('HMGET', key, 'limits', 'blocked', 'tat', 'fails', 'open', 'seq', 'paused')
+  local limits = v[1] or '8 0 1'
+  local w = words(limits)
+  return {
+    c = c, key = key, flight = P .. 'flight:' .. c, pend = P .. 'pend:' .. c, ready = P .. 'ready:' .. c,
+    limits = limits, cap = w[1], interval = w[2], burst = w[3],
+    blocked = tonumber(v[2] or 0), tat = tonumber(v[3] or 0), fails = tonumber(v[4] or 0),
+    open = tonumber(v[5] or 0), seq = tonumber(v[6] or 0), paused = tonumber(v[7] or 0),
+  }
 end
 
 local function note(l, name, value)
@@ -32,7 +28,8 @@ end
 -- they changed.
 local function set_limits(l, text)
   if l.limits == text then return false end
-  limit(l, text)
+  local w = words(text)
+  l.cap, l.interval, l.burst = w[1], w[2], w[3]
   note(l, 'limits', text)
   return true
 end

@@ -1,7 +1,8 @@
 -- An operation's record: read once by open, changed in memory, written once by save.
 -- who holds what never changes: connection, user, partner, most attempts, seq, deadline,
--- sync (0|1). A record without st is pending, one without upd has not changed since.
-local WHO = '^(%S+) (%S+) (%S+) (%d+) (%d+) (%d+) (%d)$'
+-- sync (0|1), of which the first three are UUIDs. A record without st is pending, one
+-- without upd has not changed since.
+local UUID, WHO = 36, '^(%d+) (%d+) (%d+) (%d)$'
 local function op_key(id) return P .. 'op:' .. id end
 
 local function open(id)
@@ -10,10 +11,13 @@ local function open(id)
   if #list == 0 then return nil end
   local f = {}
   for i = 1, #list, 2 do f[list[i]] = list[i + 1] end
-  local o = {id = id, key = key, f = f}
-  o.conn, o.user, o.partner, o.max, o.seq, o.dl, o.sync = string.match(f.who, WHO)
-  if f.lease and f.lease ~= '' then o.lease = sub(f.lease, 1, 36) end
-  return o
+  local who, lease = f.who, f.lease
+  local most, seq, dl, sync = string.match(who, WHO, 3 * UUID + 4)
+  return {
+    id = id, key = key, f = f, conn = sub(who, 1, UUID), user = sub(who, UUID + 2, 2 * UUID + 1),
+    partner = sub(who, 2 * UUID + 3, 3 * UUID + 2), max = most, seq = seq, dl = dl, sync = sync,
+    lease = lease and lease ~= '' and sub(lease, 1, UUID) or nil,
+  }
 end
 
 local function set(o, k, v)

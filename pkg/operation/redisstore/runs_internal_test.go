@@ -1,0 +1,51 @@
+package redisstore
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMark_WhatWasAnswered(t *testing.T) {
+	t.Parallel()
+	m := &mark{n: 1, seen: 1}
+	for _, n := range []int64{2, 5, 3, 70, 69, 7, 8} {
+		m = m.then(n)
+		require.NotEqualValues(t, wentBack, m.n, "%d comes for the first time", n)
+	}
+	require.EqualValues(t, 70, m.n)
+	require.EqualValues(t, 70, m.then(5).n, "so long ago that nobody remembers")
+	for _, n := range []int64{70, 69, 8, 7} {
+		require.EqualValues(t, wentBack, m.then(n).n, "%d came before", n)
+	}
+	require.EqualValues(t, 70, m.then(68).n)
+	require.EqualValues(t, wentBack, m.then(70).then(71).n, "it stays so")
+}
+
+// A process that has been silent for long does not take the shard, which has forgotten its
+// mark meanwhile, for one that went back.
+func TestMark_IsBelievedForADay(t *testing.T) {
+	t.Parallel()
+	gen := newIDs(1)[0].String()
+	s := New(nil, Config{})
+	noted := func(of shardOfRun) string { return strings.TrimPrefix(s.caller(of, false), gen+"+") }
+	shard := shardOfRun{number: 3, gen: gen, raises: true, believes: s.believes(3)}
+	s.note(shard, 1000)
+	require.Equal(t, "1000", noted(shard))
+	require.Equal(t, "0", strings.TrimPrefix(s.caller(shard, true), gen+"+"), "a run that reads cannot withdraw anything")
+
+	s.began = time.Now().Add(-markFor)
+	require.False(t, s.believes(3))
+	s.beats[3].Store(&beat{gen: gen, at: time.Now().Add(-time.Hour).UnixMilli()})
+	require.True(t, s.believes(3))
+	s.beats[3].Store(&beat{gen: gen, at: time.Now().Add(-markFor).UnixMilli()})
+	require.False(t, s.believes(3))
+
+	shard.believes = false
+	require.Equal(t, "0", noted(shard))
+	s.note(shard, 1) // its mark was taken away
+	shard.believes = true
+	require.Equal(t, "1", noted(shard))
+}
