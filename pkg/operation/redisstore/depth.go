@@ -65,7 +65,7 @@ type Shard struct {
 	Sampled []LaneSample
 }
 
-// Shards reads how full every shard is, in one pipeline. Of a shard's lanes it reads
+// Shards reads how full every shard is. Of a shard's lanes it reads
 // at most the given number: the longest due, and a random choice of all.
 func (s *Store) Shards(ctx context.Context, lanes int) ([]Shard, error) {
 	calls := make([]*call, operation.Shards)

@@ -57,7 +57,7 @@ func (s *Store) fly(group []*passenger) {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
-	s.perform(ctx, calls, nil)
+	s.perform(ctx, calls)
 }
 
 // board drops the calls that nobody waits for any more. It gives the others with what

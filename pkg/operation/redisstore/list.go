@@ -213,30 +213,30 @@ func (w *walk) locate(ctx context.Context, d, from, to int64, chunk int) error {
 			calls = append(calls, w.store.newCall(indexScript, src.shard, w.query.PartnerID.String(), d, start))
 		}
 	}
-	w.store.perform(ctx, calls, func(pipe redis.Pipeliner) {
+	if err := w.store.performed(ctx, calls...); err != nil {
+		return err
+	}
+	_, err := w.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i := range w.sources {
 			if src := &w.sources[i]; src.late {
 				late[i] = w.readLate(ctx, pipe, src, d, from, to, chunk)
 			}
 		}
+		return nil
 	})
+	if err != nil {
+		return err
+	}
 	for i := range w.sources {
 		src := &w.sources[i]
 		if src.late {
-			found, err := late[i].Result()
-			if err != nil {
-				return err
-			}
-			if err := src.tookLate(found, chunk); err != nil {
+			if err := src.tookLate(late[i].Val(), chunk); err != nil {
 				return err
 			}
 			continue
 		}
 		c := calls[0]
 		calls = calls[1:]
-		if c.err != nil {
-			return c.err
-		}
 		before, size := number(c.answer[0]), number(c.answer[1])
 		if src.next, src.done = before, before == size; w.query.Backwards {
 			src.next, src.done = before-1, before == 0

@@ -37,8 +37,8 @@ type beat struct {
 // beatEvery is how often a poll writes its beat.
 const beatEvery = 500 * time.Millisecond
 
-// Poll asks every shard for due lanes, at most the given number each, in one
-// pipeline. It notices a shard whose data is gone or has gone back.
+// Poll asks every shard for due lanes, at most the given number each. It notices a
+// shard whose data is gone or has gone back.
 func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 	calls := make([]*call, operation.Shards)
 	for shard := range calls {

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,12 +29,18 @@ func (s *Store) newCall(script *script, shard int, args ...any) *call {
 	return &call{script: script, shard: shard, args: args, gen: s.gen(shard)}
 }
 
-// performed runs calls of one kind, and gives the first error among them.
+// stepCalls bounds the calls of one kind in a run. Nothing interrupts a run, and the callers
+// of all other scripts wait for it.
+const stepCalls = 16
+
+// performed runs calls of one kind step by step, up to the first error among them.
 func (s *Store) performed(ctx context.Context, calls ...*call) error {
-	s.perform(ctx, calls, nil)
-	for _, c := range calls {
-		if c.err != nil {
-			return c.err
+	for step := range slices.Chunk(calls, stepCalls) {
+		s.perform(ctx, step)
+		for _, c := range step {
+			if c.err != nil {
+				return c.err
+			}
 		}
 	}
 	return nil
@@ -42,21 +49,17 @@ func (s *Store) performed(ctx context.Context, calls ...*call) error {
 // perform runs calls in their order, in one pipeline: all of them in one run of the
 // library, or in a cluster those of each shard, since a run may only touch one slot there.
 // Runs may happen twice, and so may all scripts. A connection that breaks fails all
-// calls, also those of runs that were answered. What beside adds to the pipeline, if it
-// is not nil, has errors of its own.
-func (s *Store) perform(ctx context.Context, calls []*call, beside func(pipe redis.Pipeliner)) {
+// calls, also those of runs that were answered.
+func (s *Store) perform(ctx context.Context, calls []*call) {
 	var runs []*run
 	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
-		if beside != nil {
-			beside(pipe)
-		}
 		runs = s.divide(calls)
 		for _, r := range runs {
 			r.cmd = s.scripts.run(ctx, pipe, r.reads, r.keys, s.argsOf(r))
 		}
 	})
 	if err != nil && strings.HasPrefix(err.Error(), "CROSSSLOT") && !s.apart.Swap(true) {
-		s.perform(ctx, calls, beside) // a cluster that does not look like one
+		s.perform(ctx, calls) // a cluster that does not look like one
 		return
 	}
 	var answered redis.Error
