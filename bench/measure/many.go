@@ -40,11 +40,15 @@ type Retained struct {
 	Rates []Point `json:"rates"`
 }
 
+// usersOfMany is how many users each connection has: the writes to one wait for each
+// other, also for those of them that are tried again.
+const usersOfMany = 500
+
 // Many fills Writeback with ended operations and reads them.
 func (b *Bench) Many(ctx context.Context) (*Retained, error) {
-	out := &Retained{Asked: b.Retained}
-	err := b.with(ctx, writeback, rig.Options{}, func(s *rig.System, c *load.Client) error {
-		kept, err := b.fill(ctx, s, c, out)
+	out := &Retained{Asked: b.Retained / batchSize * batchSize}
+	err := b.with(ctx, writeback, rig.Options{Fleet: rig.FleetOf(usersOfMany)}, func(s *rig.System, c *load.Client) error {
+		kept, err := b.fill(ctx, s, out)
 		if err != nil {
 			return err
 		}
@@ -72,9 +76,10 @@ func (b *Bench) Many(ctx context.Context) (*Retained, error) {
 	return out, err
 }
 
-// fill lets operations end until there are enough or the time is up. It gives the
-// last part, with its ids.
-func (b *Bench) fill(ctx context.Context, s *rig.System, c *load.Client, out *Retained) (*traffic, error) {
+// fill lets operations end until there are enough or the time is up. It accepts them in
+// batches, and no more than a part ahead of those that have ended. It gives them with
+// their ids.
+func (b *Bench) fill(ctx context.Context, s *rig.System, out *Retained) (*traffic, error) {
 	const part = 25_000
 	before, err := settle(ctx, s)
 	if err != nil {
@@ -85,30 +90,34 @@ func (b *Bench) fill(ctx context.Context, s *rig.System, c *load.Client, out *Re
 	if err := b.Rig.Provider.Set(provider.Settings{Room: out.Asked, Failing: failing}); err != nil {
 		return nil, err
 	}
-	var t *traffic
+	t := newTraffic(s, out.Asked)
+	t.keyed = true
+	few := load.NewClient(s.Addr, batchConns)
+	defer few.Close()
 	for out.Operations < out.Asked && time.Since(began) < b.FillTime {
-		from := time.Now()
-		t = newTraffic(s, min(part, out.Asked-out.Operations))
-		t.base, t.keyed = out.Operations, true
-		if _, err := t.closed(ctx, c); err != nil {
+		from, first, n := time.Now(), out.Operations/batchSize, min(part, out.Asked-out.Operations)
+		_, err := few.Closed(ctx, n/batchSize,
+			func(k int, r *fasthttp.Request) { t.batch(first+k, r) },
+			func(k int, r *fasthttp.Response) error { return t.batchSeen(first+k, r) })
+		if err != nil {
 			return nil, err
 		}
-		// Those that are tried again end a little later.
-		if err := awaitCount(ctx, b.Rig, t.base+len(t.ids)*8/10); err != nil {
+		if err := awaitCount(ctx, b.Rig, out.Operations); err != nil {
 			return nil, err
 		}
-		out.Operations += len(t.ids)
+		out.Operations += n
 		now, err := s.RedisMemory(ctx)
 		if err != nil {
 			return nil, err
 		}
 		out.Curve = append(out.Curve, Point{float64(out.Operations), float64(now)})
-		out.Rates = append(out.Rates, Point{time.Since(began).Seconds(), float64(len(t.ids)) / time.Since(from).Seconds()})
+		out.Rates = append(out.Rates, Point{time.Since(began).Seconds(), float64(n) / time.Since(from).Seconds()})
 	}
 	if err := awaitCount(ctx, b.Rig, out.Operations); err != nil {
 		return nil, err
 	}
 	out.FillRate = float64(out.Operations) / time.Since(began).Seconds()
+	t.ids = t.ids[:out.Operations]
 	after, err := settle(ctx, s)
 	out.Bytes = float64(after-before) / float64(out.Operations)
 	return t, err

@@ -171,23 +171,29 @@ func (t *traffic) batch(k int, r *fasthttp.Request) {
 		body = append(body, `","connection_id":"`...)
 		body = append(body, c.ID...)
 		body = append(body, `",`...)
+		if t.keyed {
+			body = fmt.Appendf(body, `"idempotency_key":"%s",`, t.key(i, u))
+		}
 		body = append(t.changes(body, i), '}', '\n')
 	}
 	r.SetBodyRaw(body)
 }
 
-// batchSeen wants a batch to be accepted as a whole.
-func (t *traffic) batchSeen(_ int, r *fasthttp.Response) error {
+// batchSeen keeps the ids of the k-th batch, which must be accepted as a whole.
+func (t *traffic) batchSeen(k int, r *fasthttp.Response) error {
 	if code := r.StatusCode(); code/100 != 2 {
 		return fmt.Errorf("a batch was answered %d: %.300s", code, r.Body())
 	}
-	ids := map[uuid.UUID]bool{}
-	for rest := r.Body(); len(ids) < batchSize; {
+	seen := make(map[uuid.UUID]bool, batchSize)
+	for rest := r.Body(); len(seen) < batchSize; {
 		id, err := idOf(rest)
 		if err != nil {
-			return fmt.Errorf("a batch was accepted in part: %d of %d: %.300s", len(ids), batchSize, r.Body())
+			return fmt.Errorf("a batch was accepted in part: %d of %d: %.300s", len(seen), batchSize, r.Body())
 		}
-		ids[id] = true
+		if !seen[id] {
+			t.ids[k*batchSize+len(seen)] = id
+			seen[id] = true
+		}
 		_, rest, _ = bytes.Cut(rest, idKey)
 	}
 	return nil

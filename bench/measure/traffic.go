@@ -62,9 +62,13 @@ func (t *traffic) shot(i int, r *fasthttp.Request) {
 	h.SetContentType("application/json")
 	h.SetBytesV("Authorization", t.bearer)
 	if t.keyed {
-		h.Set("Idempotency-Key", fmt.Sprintf("sync-%s-%d", u.ID[24:], t.base+i))
+		h.Set("Idempotency-Key", t.key(i, u))
 	}
 	r.SetBodyRaw(t.body(nil, i, c.ID))
+}
+
+func (t *traffic) key(i int, u rig.User) string {
+	return fmt.Sprintf("sync-%s-%d", u.ID[24:], t.base+i)
 }
 
 // body appends the i-th write's body.

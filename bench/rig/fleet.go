@@ -44,10 +44,13 @@ func NewConnection(n int, provider string, users int) Connection {
 }
 
 // UsualFleet has 4,000 users on 40 connections.
-func UsualFleet() Fleet {
+func UsualFleet() Fleet { return FleetOf(100) }
+
+// FleetOf has 40 connections with as many users each as is said.
+func FleetOf(users int) Fleet {
 	var f Fleet
 	for n := range 40 {
-		f.Connections = append(f.Connections, NewConnection(n, "samsara", 100))
+		f.Connections = append(f.Connections, NewConnection(n, "samsara", users))
 	}
 	return f
 }
