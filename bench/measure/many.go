@@ -47,11 +47,13 @@ const usersOfMany = 500
 // Many fills Writeback with ended operations and reads them.
 func (b *Bench) Many(ctx context.Context) (*Retained, error) {
 	out := &Retained{Asked: b.Retained / batchSize * batchSize}
-	err := b.with(ctx, writeback, rig.Options{Fleet: rig.FleetOf(usersOfMany)}, func(s *rig.System, c *load.Client) error {
+	err := b.with(ctx, writeback, rig.Options{Fleet: rig.FleetOf(usersOfMany)}, func(s *rig.System, _ *load.Client) error {
 		kept, err := b.fill(ctx, s, out)
 		if err != nil {
 			return err
 		}
+		c := load.NewClient(s.Addr, connections) // the first one has been silent for too long
+		defer c.Close()
 		if err := b.readMany(ctx, s, c, kept, out); err != nil {
 			return err
 		}
@@ -77,10 +79,10 @@ func (b *Bench) Many(ctx context.Context) (*Retained, error) {
 }
 
 // fill lets operations end until there are enough or the time is up. It accepts them in
-// batches, and no more than a part ahead of those that have ended. It gives them with
+// batches, and not too far ahead of those that have ended. It gives them with
 // their ids.
 func (b *Bench) fill(ctx context.Context, s *rig.System, out *Retained) (*traffic, error) {
-	const part = 25_000
+	const part, ahead = 25_000, 75_000
 	before, err := settle(ctx, s)
 	if err != nil {
 		return nil, err
@@ -102,10 +104,10 @@ func (b *Bench) fill(ctx context.Context, s *rig.System, out *Retained) (*traffi
 		if err != nil {
 			return nil, err
 		}
-		if err := awaitCount(ctx, b.Rig, out.Operations); err != nil {
+		out.Operations += n
+		if err := awaitCount(ctx, b.Rig, out.Operations-ahead); err != nil {
 			return nil, err
 		}
-		out.Operations += n
 		now, err := s.RedisMemory(ctx)
 		if err != nil {
 			return nil, err
@@ -117,9 +119,11 @@ func (b *Bench) fill(ctx context.Context, s *rig.System, out *Retained) (*traffi
 		return nil, err
 	}
 	out.FillRate = float64(out.Operations) / time.Since(began).Seconds()
+	b.logf("retained: %d operations have ended", out.Operations)
 	t.ids = t.ids[:out.Operations]
 	after, err := settle(ctx, s)
 	out.Bytes = float64(after-before) / float64(out.Operations)
+	b.logf("retained: all is at rest")
 	return t, err
 }
 

@@ -29,7 +29,7 @@ const failing = 15
 // to three attempts.
 func (b *Bench) Memory(ctx context.Context) (*Footprint, error) {
 	out := &Footprint{}
-	err := b.with(ctx, writeback, rig.Options{}, func(s *rig.System, c *load.Client) error {
+	err := b.with(ctx, writeback, rig.Options{Fleet: rig.FleetOf(usersOfMany)}, func(s *rig.System, c *load.Client) error {
 		before, err := settle(ctx, s)
 		if err != nil {
 			return err

@@ -20,16 +20,26 @@ type Convoy[T any] struct {
 	// Fit says how many of those who wait, from the first on, fit into a group; at least
 	// one does. Nil: as many as there is room for.
 	Fit func(waiting []T) int
-	// Slow is after which time a group does not hold the next one back, and Most bounds
-	// the groups under way.
+	// Slow is after which time a group does not hold the next one back, or slowFactor times
+	// what groups usually take, if that is more: when all are slow, since there is too much
+	// to do, it helps nobody if more leave with less. Most bounds the groups under way.
 	Slow time.Duration
 	Most int
 
 	mu      sync.Mutex
 	waiting []*rider[T]
 	driving int
-	left    time.Time // when the last group left
+	left    time.Time     // when the last group left
+	usual   time.Duration // how long groups take, smoothed
 }
+
+const (
+	slowFactor = 4
+	// smooth is how many groups it takes until another pace is the usual one, which is not
+	// slower than usualMost: that is not for want of time, something hangs.
+	smooth    = 8
+	usualMost = 25 * time.Millisecond
+)
 
 // rider is a caller. Its turn comes once: with a group that it drives, or with nil when
 // it has arrived.
@@ -50,10 +60,7 @@ func (c *Convoy[T]) Do(ctx context.Context, call T) error {
 	r := &rider[T]{call: call, turn: make(chan *group[T], 1)}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, r)
-	var g *group[T]
-	if c.driving == 0 || (c.driving < c.Most && time.Since(c.left) > c.Slow) {
-		g = c.board()
-	}
+	g := c.board()
 	c.mu.Unlock()
 	if g != nil && c.drive(g, r) {
 		return nil
@@ -76,10 +83,18 @@ func (c *Convoy[T]) Do(ctx context.Context, call T) error {
 	return context.Cause(ctx)
 }
 
-// board takes those who leave next, without those who are gone; nil if there are none.
-// The caller holds the lock.
+// may says whether a group may leave now.
+func (c *Convoy[T]) may() bool {
+	if c.driving == 0 {
+		return true
+	}
+	return c.driving < c.Most && time.Since(c.left) > max(c.Slow, slowFactor*c.usual)
+}
+
+// board takes those who leave next, without those who are gone; nil if there are none, or
+// if they have to wait. The caller holds the lock.
 func (c *Convoy[T]) board() *group[T] {
-	for len(c.waiting) > 0 {
+	for len(c.waiting) > 0 && c.may() {
 		g := &group[T]{}
 		n := min(len(c.waiting), c.Room)
 		for _, r := range c.waiting[:n] {
@@ -109,8 +124,10 @@ func (c *Convoy[T]) board() *group[T] {
 // drive takes a group to its end, and lets the first of those who came meanwhile drive
 // the next. It reports whether the driver was of the group.
 func (c *Convoy[T]) drive(g *group[T], driver *rider[T]) (mine bool) {
+	began := time.Now()
 	c.Travel(g.calls)
 	c.mu.Lock()
+	c.usual += (min(time.Since(began), usualMost) - c.usual) / smooth
 	c.driving--
 	next := c.board()
 	if next != nil {

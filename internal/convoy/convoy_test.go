@@ -149,3 +149,40 @@ func TestConvoy_ManyAtOnce(t *testing.T) {
 	require.Positive(t, arrived.Load())
 	require.NoError(t, c.Do(t.Context(), 0), "nobody is left to drive for")
 }
+
+// When all groups take long, the next one waits for longer, and more leave with it; one that
+// hangs does not make that last.
+func TestConvoy_WhenAllAreSlowMoreLeaveTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &road{take: 10 * time.Millisecond}
+		c := newConvoy(r)
+		c.Slow, c.Room = time.Millisecond, 100
+		three := func() [][]int {
+			r.groups = nil
+			var wg sync.WaitGroup
+			for i := range 3 {
+				wg.Go(func() { require.NoError(t, c.Do(t.Context(), i)) })
+				time.Sleep(2 * time.Millisecond)
+			}
+			wg.Wait()
+			return r.groups
+		}
+		require.Len(t, three(), 3, "nothing is known yet")
+		for range 20 {
+			require.NoError(t, c.Do(t.Context(), 0))
+		}
+		require.Equal(t, [][]int{{0}, {1, 2}}, three())
+		r.take = time.Hour
+		require.NoError(t, c.Do(t.Context(), 0))
+		var wg sync.WaitGroup
+		wg.Go(func() { require.NoError(t, c.Do(t.Context(), 0)) })
+		time.Sleep(101 * time.Millisecond)
+		synctest.Wait()
+		r.take = 10 * time.Millisecond
+		began := time.Now()
+		require.NoError(t, c.Do(t.Context(), 1))
+		require.Equal(t, 10*time.Millisecond, time.Since(began), "nobody waits for one that hangs")
+		wg.Wait()
+	})
+}

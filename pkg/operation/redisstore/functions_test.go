@@ -3,8 +3,10 @@ package redisstore_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/testenv"
@@ -67,4 +69,23 @@ func TestFunctions_AccountWithoutThem(t *testing.T) {
 	require.NoError(t, admin.rdb.Do(t.Context(), "ACL", "SETUSER", "limited", "on", ">pw", "~*", "+@all", "-function", "-fcall").Err())
 	newFixture(t, strings.Replace(url, "redis://", "redis://limited:pw@", 1), redisstore.Config{}).trip()
 	require.Empty(t, admin.libraries())
+}
+
+// TestFunctions_ClusterThatDoesNotLookLikeOne has one node with all slots, and a client that
+// takes it for a server of its own, as behind a proxy.
+func TestFunctions_ClusterThatDoesNotLookLikeOne(t *testing.T) {
+	t.Parallel()
+	p := testenv.StartRedis(t, "--cluster-enabled", "yes")
+	opt, err := redis.ParseURL(p.URL())
+	require.NoError(t, err)
+	rdb := redis.NewClient(opt)
+	t.Cleanup(func() { _ = rdb.Close() })
+	require.NoError(t, rdb.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err())
+	require.Eventually(t, func() bool { return rdb.Set(t.Context(), "x", "y", 0).Err() == nil }, 10*time.Second, 10*time.Millisecond)
+	f := newFixture(t, p.URL(), redisstore.Config{})
+	f.trip()
+	shards, err := f.store.Shards(t.Context(), 1)
+	require.NoError(t, err)
+	require.Len(t, shards, operation.Shards)
+	f.trip()
 }

@@ -58,8 +58,9 @@ func (s *Store) perform(ctx context.Context, calls []*call) {
 			r.cmd = s.scripts.run(ctx, pipe, r.reads, r.keys, s.argsOf(r))
 		}
 	})
-	if err != nil && strings.HasPrefix(err.Error(), "CROSSSLOT") && !s.apart.Swap(true) {
-		s.perform(ctx, calls) // a cluster that does not look like one
+	if err != nil && strings.HasPrefix(err.Error(), "CROSSSLOT") && len(runs[0].keys) > 1 {
+		s.apart.Store(true) // a cluster that does not look like one
+		s.perform(ctx, calls)
 		return
 	}
 	var answered redis.Error

@@ -5,8 +5,47 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"writeback/internal/testenv"
+	"writeback/pkg/operation"
 )
+
+// A run goes on after a call that fails, and tells each caller its own answer.
+func TestRun_OneCallFailsAlone(t *testing.T) {
+	t.Parallel()
+	opt, err := redis.ParseURL(testenv.Redis(t))
+	require.NoError(t, err)
+	rdb := redis.NewClient(opt)
+	t.Cleanup(func() { _ = rdb.Close() })
+	s := New(rdb, Config{})
+	lanes := make([]uuid.UUID, 3)
+	calls := make([]*call, len(lanes))
+	for i := range lanes {
+		lanes[i] = uuid.New()
+		shard := operation.ShardOf(lanes[i])
+		require.NoError(t, s.Begin(t.Context(), []int{shard}))
+		_, err := s.Poll(t.Context(), 1)
+		require.NoError(t, err)
+		calls[i] = s.newCall(pauseScript, shard, lanes[i].String(), flag(true))
+	}
+	broken := s.prefix(operation.ShardOf(lanes[1])) + "lane:" + lanes[1].String()
+	require.NoError(t, rdb.Set(t.Context(), broken, "not a hash", 0).Err())
+	s.perform(t.Context(), calls)
+	require.NoError(t, calls[0].err)
+	require.ErrorContains(t, calls[1].err, "WRONGTYPE")
+	require.NoError(t, calls[2].err)
+	for _, i := range []int{0, 2} {
+		require.Equal(t, "ok", calls[i].answer.word())
+		lane, err := s.Lane(t.Context(), lanes[i])
+		require.NoError(t, err)
+		require.True(t, lane.Paused)
+	}
+	require.NoError(t, rdb.Del(t.Context(), broken).Err())
+	require.NoError(t, s.performed(t.Context(), calls[1]), "and it is whole again")
+}
 
 func TestMark_WhatWasAnswered(t *testing.T) {
 	t.Parallel()
