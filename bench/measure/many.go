@@ -42,7 +42,7 @@ type Retained struct {
 
 // usersOfMany is how many users each connection has: the writes to one wait for each
 // other, also for those of them that are tried again.
-const usersOfMany = 500
+const usersOfMany = 1000
 
 // Many fills Writeback with ended operations and reads them.
 func (b *Bench) Many(ctx context.Context) (*Retained, error) {
@@ -82,7 +82,7 @@ func (b *Bench) Many(ctx context.Context) (*Retained, error) {
 // batches, and not too far ahead of those that have ended. It gives them with
 // their ids.
 func (b *Bench) fill(ctx context.Context, s *rig.System, out *Retained) (*traffic, error) {
-	const part, ahead = 25_000, 75_000
+	const part, ahead = 25_000, 50_000
 	before, err := settle(ctx, s)
 	if err != nil {
 		return nil, err

@@ -15,8 +15,9 @@ import (
 type flights struct{ convoy convoy.Convoy[*passenger] }
 
 const (
-	// flightMost bounds the calls of one pipeline.
-	flightMost = 128
+	// flightMost bounds what one pipeline brings, by weight: nothing interrupts it, and all
+	// others wait for it, some milliseconds at this size.
+	flightMost = 96
 	// flightSlow is after which time a pipeline does not hold the next one back.
 	flightSlow = 3 * time.Millisecond
 	// flightsMost bounds the pipelines under way.
@@ -35,8 +36,23 @@ type passenger struct {
 	ctx context.Context
 }
 
+// weight is how long a call takes, about, in calls of one operation.
+func (p *passenger) weight() int { return 1 + len(p.args)/(2*acceptFields) }
+
+// fit says how many of those who wait may leave together.
+func fit(waiting []*passenger) int {
+	room := flightMost
+	for n, p := range waiting {
+		if room -= p.weight(); room < 0 {
+			return n
+		}
+	}
+	return len(waiting)
+}
+
 func (f *flights) begin(s *Store) {
-	f.convoy.Travel, f.convoy.Room, f.convoy.Slow, f.convoy.Most = s.fly, flightMost, flightSlow, flightsMost
+	f.convoy.Travel, f.convoy.Fit, f.convoy.Room = s.fly, fit, flightMost
+	f.convoy.Slow, f.convoy.Most = flightSlow, flightsMost
 }
 
 // run waits for the answer of a script, or for the end of ctx; a call that has
