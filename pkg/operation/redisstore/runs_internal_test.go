@@ -88,3 +88,18 @@ func TestMark_IsBelievedForADay(t *testing.T) {
 	shard.believes = true
 	require.Equal(t, "1", noted(shard))
 }
+
+// A batch of many operations leaves in several runs, so that others get their turn between them.
+func TestFlights_AreBoundedByWeight(t *testing.T) {
+	t.Parallel()
+	waiting := func(n, operations int) []*passenger {
+		out := make([]*passenger, n)
+		for i := range out {
+			out[i] = &passenger{call: call{args: make([]any, operations*acceptFields)}}
+		}
+		return out
+	}
+	require.Equal(t, flightMost, fit(waiting(200, 1)))
+	require.Equal(t, 20, fit(waiting(20, 1)))
+	require.Equal(t, 2, fit(waiting(16, manyMost)), "of 1,000 operations")
+}
