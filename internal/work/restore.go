@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -250,11 +251,21 @@ func (p *progress) accepted(ctx context.Context, messages []operation.Message) e
 	return p.put(ctx, facts)
 }
 
+// gone reports whether a call of the operation was made. Attempted alone does not say so:
+// a call that was under way when the data was lost counts as none in what was put back,
+// and its outcome came later.
+func gone(op operation.Operation) bool {
+	called := func(a operation.Attempt) bool {
+		return a.Status == operation.AttemptSucceeded || a.StatusCode != 0 || a.ErrorType != "" // others only explain an end
+	}
+	return op.Attempted > 0 || slices.ContainsFunc(op.Attempts, called)
+}
+
 func (p *progress) events(ctx context.Context, events []operation.Event) error {
 	facts := make([]redisstore.Fact, 0, len(events))
 	for _, e := range events {
 		op := e.Operation
-		if op.Attempted > 0 && p.rebuild.Mine(op.ConnectionID) {
+		if gone(op) && p.rebuild.Mine(op.ConnectionID) {
 			box := mailbox{op.ConnectionID, redisstore.UserOf(op.Accepted)}
 			p.started[box] = max(p.started[box], op.Seq)
 		}

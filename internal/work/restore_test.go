@@ -198,6 +198,13 @@ func load(t *testing.T, r *rig, snapshot map[string]string) {
 
 func TestRestore_OlderThanANewerAttemptIsNotWritten(t *testing.T) {
 	t.Parallel()
+	t.Run("that was counted", func(t *testing.T) { t.Parallel(); olderThanANewerAttempt(t, 1) })
+	// It was under way when the data was lost an earlier time, and recorded after that.
+	t.Run("that was recorded late", func(t *testing.T) { t.Parallel(); olderThanANewerAttempt(t, 0) })
+}
+
+func olderThanANewerAttempt(t *testing.T, counted int) {
+	t.Helper()
 	r := rigOn(t, &provider{})
 	user := uuid.New()
 	// The end of the older one never reached a stream; the newer one's did.
@@ -209,7 +216,7 @@ func TestRestore_OlderThanANewerAttemptIsNotWritten(t *testing.T) {
 	require.NoError(t, r.pub.Accepted(t.Context(), a, false))
 	require.NoError(t, r.pub.Accepted(t.Context(), b, false))
 	done := operation.Operation{
-		Accepted: newer, Place: b.Place, UpdatedAt: time.Now().UTC().Truncate(time.Microsecond), Status: operation.Succeeded, Attempted: 1,
+		Accepted: newer, Place: b.Place, UpdatedAt: time.Now().UTC().Truncate(time.Microsecond), Status: operation.Succeeded, Attempted: counted,
 		Attempts: []operation.Attempt{{ID: uuid.Must(uuid.NewV7()), OperationID: newer.ID, StartedAt: time.Now().UTC().Truncate(time.Microsecond),
 			EndedAt: time.Now().UTC().Truncate(time.Microsecond), Status: operation.AttemptSucceeded, StatusCode: 200}},
 	}
