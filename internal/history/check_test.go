@@ -388,3 +388,15 @@ func TestReport_StringIsBounded(t *testing.T) {
 	require.Contains(t, text, "and 80 more")
 	require.Less(t, strings.Count(text, "\n"), 60)
 }
+
+// A row that a fault ended late was open too when a later call of the operation arrived.
+func TestMatchRows_AnAnswerIsOfTheRowThatTellsOfIt(t *testing.T) {
+	t.Parallel()
+	op := &Operation{Rows: []Row{
+		{ID: "later", Status: Success, Code: 200, Start: 7600 * ms, End: 7610 * ms},
+		{ID: "lost on the way", Status: Failed, ErrorType: Network, Start: 10 * ms, End: 8000 * ms},
+	}}
+	arrived := &call{Call: Call{Start: 7605 * ms, End: 7606 * ms, Status: 200}}
+	matchRows(op, []*call{arrived})
+	require.Equal(t, "later", arrived.row.ID)
+}

@@ -129,8 +129,9 @@ func (x *index) addCalls() {
 	}
 }
 
-// matchRows gives each call the row that was open when it arrived; a call that
-// arrived after its worker had given up gets a row that a network fault ended.
+// matchRows gives each call the row that was open when it arrived, first of all one that
+// tells of its answer; a call that arrived after its worker had given up gets a row that a
+// network fault ended.
 func matchRows(op *Operation, calls []*call) {
 	taken := map[*Row]bool{}
 	take := func(c *call, fits func(r *Row) bool) {
@@ -141,11 +142,14 @@ func matchRows(op *Operation, calls []*call) {
 			}
 		}
 	}
-	for _, c := range calls {
-		take(c, func(r *Row) bool { return c.Start <= r.End && (r.Code == c.Status || r.ErrorType == Network) })
-	}
-	for _, c := range calls {
-		take(c, func(r *Row) bool { return r.ErrorType == Network })
+	for _, fits := range []func(c *call, r *Row) bool{
+		func(c *call, r *Row) bool { return c.Start <= r.End && r.Code == c.Status },
+		func(c *call, r *Row) bool { return c.Start <= r.End && r.ErrorType == Network },
+		func(_ *call, r *Row) bool { return r.ErrorType == Network },
+	} {
+		for _, c := range calls {
+			take(c, func(r *Row) bool { return fits(c, r) })
+		}
 	}
 }
 
