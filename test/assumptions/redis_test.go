@@ -228,7 +228,7 @@ func TestRedis_ClockInAScript(t *testing.T) {
 	}
 }
 
-// TestScripts_ReadTheClockOnce: the part that all share does, and nothing after it.
+// TestScripts_ReadTheClockOnce: each run does before its calls, and none of them.
 func TestScripts_ReadTheClockOnce(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../pkg/operation/redisstore/lua/*.lua")
@@ -241,7 +241,7 @@ func TestScripts_ReadTheClockOnce(t *testing.T) {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		want := 0
-		if filepath.Base(name) == "core.lua" {
+		if filepath.Base(name) == "run.lua" {
 			want = 1
 		}
 		require.Equal(t, want, strings.Count(string(text), "'TIME'"), name)
