@@ -118,10 +118,7 @@ type clocked struct {
 
 func newClocked(t *testing.T, cfg redisstore.Config, edits ...edit) *clocked {
 	t.Helper()
-	opt, err := redis.ParseURL(testenv.Redis(t))
-	require.NoError(t, err)
-	rdb := redis.NewClient(opt)
-	t.Cleanup(func() { _ = rdb.Close() })
+	rdb := client(t, testenv.Redis(t))
 	c := &clocked{
 		fixture: &fixture{
 			t: t, rdb: rdb, store: redisstore.New(rdb, cfg),

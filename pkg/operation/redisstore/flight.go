@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"writeback/internal/convoy"
-	"writeback/pkg/operation"
 )
 
 // flights shares round trips: while one pipeline is under way, the script calls of
@@ -80,7 +79,6 @@ func (s *Store) fly(group []*passenger) {
 // this process knows of their shards now, and when the first of their callers leaves.
 func (s *Store) board(group []*passenger) (calls []*call, end time.Time) {
 	calls, end = make([]*call, 0, len(group)), time.Now().Add(flightTimeout)
-	var gens [operation.Shards]string
 	for _, p := range group {
 		d, ends := p.ctx.Deadline()
 		if p.ctx.Err() != nil || (ends && time.Until(d) < flightLeast) {
@@ -90,10 +88,7 @@ func (s *Store) board(group []*passenger) (calls []*call, end time.Time) {
 		if ends && d.Before(end) {
 			end = d
 		}
-		if gens[p.shard] == "" {
-			gens[p.shard] = s.gen(p.shard)
-		}
-		p.gen = gens[p.shard]
+		p.gen = s.gen(p.shard)
 		calls = append(calls, &p.call)
 	}
 	return calls, end

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/testenv"
@@ -76,10 +75,7 @@ func TestFunctions_AccountWithoutThem(t *testing.T) {
 func TestFunctions_ClusterThatDoesNotLookLikeOne(t *testing.T) {
 	t.Parallel()
 	p := testenv.StartRedis(t, "--cluster-enabled", "yes")
-	opt, err := redis.ParseURL(p.URL())
-	require.NoError(t, err)
-	rdb := redis.NewClient(opt)
-	t.Cleanup(func() { _ = rdb.Close() })
+	rdb := client(t, p.URL())
 	require.NoError(t, rdb.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err())
 	require.Eventually(t, func() bool { return rdb.Set(t.Context(), "x", "y", 0).Err() == nil }, 10*time.Second, 10*time.Millisecond)
 	f := newFixture(t, p.URL(), redisstore.Config{})

@@ -52,7 +52,7 @@ func TestModel_RandomHistories(t *testing.T) {
 	if long() {
 		setFlags(t, "3000", "100", "30s")
 	}
-	rdb := client(t)
+	rdb := client(t, testenv.Redis(t))
 	a := alter(rdb, virtualTime)
 	play(t, rdb)
 	a.requireFound(t)
@@ -90,7 +90,7 @@ func TestModel_FindsMissingRules(t *testing.T) {
 			continue
 		}
 		t.Run(tt.name, func(t *testing.T) {
-			rdb := client(t)
+			rdb := client(t, testenv.Redis(t))
 			without := alter(rdb, virtualTime, tt.edit)
 			found := &quiet{TB: t}
 			done := make(chan struct{})
@@ -139,15 +139,6 @@ func setFlags(t *testing.T, checks, steps, shrink string) {
 		require.NoError(t, f.Value.Set(value))
 		t.Cleanup(func() { _ = f.Value.Set(was) })
 	}
-}
-
-func client(t *testing.T) *redis.Client {
-	t.Helper()
-	opt, err := redis.ParseURL(testenv.Redis(t))
-	require.NoError(t, err)
-	rdb := redis.NewClient(opt)
-	t.Cleanup(func() { _ = rdb.Close() })
-	return rdb
 }
 
 // play runs random histories.

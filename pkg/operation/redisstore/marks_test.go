@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -97,12 +98,7 @@ func (c *clocked) missing() bool {
 	c.t.Helper()
 	found, err := c.store.Poll(c.t.Context(), 1)
 	require.NoError(c.t, err)
-	for _, shard := range found.Missing {
-		if shard == operation.ShardOf(c.conn) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(found.Missing, operation.ShardOf(c.conn))
 }
 
 // Of two pipelines under way, Redis may run the later first. When it forgets what it ran

@@ -18,7 +18,7 @@ type call struct {
 	script *script
 	shard  int
 	args   []any
-	// gen is the generation that the caller knows; all calls of a shard in a run know the same.
+	// gen is the generation that the caller knows. Of a shard's calls in a run, the first says it.
 	gen    string
 	answer reply
 	err    error

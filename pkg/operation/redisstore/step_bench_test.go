@@ -25,10 +25,7 @@ type step struct {
 
 func newStep(b *testing.B) *step {
 	b.Helper()
-	opt, err := redis.ParseURL(testenv.Redis(b))
-	require.NoError(b, err)
-	rdb := redis.NewClient(opt)
-	b.Cleanup(func() { _ = rdb.Close() })
+	rdb := client(b, testenv.Redis(b))
 	s := &step{b: b, rdb: rdb, store: redisstore.New(rdb, redisstore.Config{}), conn: uuid.Must(uuid.NewV7())}
 	require.NoError(b, s.store.Begin(b.Context(), allShards()))
 	return s

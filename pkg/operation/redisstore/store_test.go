@@ -27,12 +27,19 @@ type fixture struct {
 
 var roomy = redisstore.Limits{InFlight: 100, Call: 20 * time.Second, Life: time.Hour}
 
-func newFixture(t *testing.T, url string, cfg redisstore.Config) *fixture {
+// client is one of the server's, closed at the end.
+func client(t testing.TB, url string) *redis.Client {
 	t.Helper()
 	opt, err := redis.ParseURL(url)
 	require.NoError(t, err)
 	rdb := redis.NewClient(opt)
 	t.Cleanup(func() { _ = rdb.Close() })
+	return rdb
+}
+
+func newFixture(t *testing.T, url string, cfg redisstore.Config) *fixture {
+	t.Helper()
+	rdb := client(t, url)
 	f := &fixture{
 		t: t, rdb: rdb, store: redisstore.New(rdb, cfg),
 		partner: uuid.Must(uuid.NewV7()), conn: uuid.Must(uuid.NewV7()), limits: roomy,

@@ -22,10 +22,7 @@ import (
 // keeps of an ended one.
 func BenchmarkTrip(b *testing.B) {
 	const operations, callers, connections = 20_000, 64, 64
-	opt, err := redis.ParseURL(testenv.StartRedis(b, "--hash-max-listpack-value", "4096").URL())
-	require.NoError(b, err)
-	rdb := redis.NewClient(opt)
-	b.Cleanup(func() { _ = rdb.Close() })
+	rdb := client(b, testenv.StartRedis(b, "--hash-max-listpack-value", "4096").URL())
 	store := redisstore.New(rdb, redisstore.Config{})
 	require.NoError(b, store.Begin(b.Context(), allShards()))
 	m := meter{b: b, rdb: rdb, operations: operations}

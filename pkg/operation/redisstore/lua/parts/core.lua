@@ -57,7 +57,8 @@ local LIFE = 172800000 -- ms; twice as long as a process believes in what it not
 -- lives notes that the process lives: its beat is when it last polled, or less than 0 for one
 -- that has only called. Each life leaves its beat and its mark in a shard; a new one takes
 -- away those that have not been heard of for long.
-local function lives(prefix, beats, polls)
+local function lives(prefix, polls)
+  local beats = names(prefix).beat
   if call(polls and 'HSET' or 'HSETNX', beats, process, polls and now or -now) == 0 then return end
   local all = call('HGETALL', beats)
   for i = 1, #all, 2 do
@@ -92,7 +93,7 @@ local function know(prefixes, callers)
     end
     marks[k] = 0
     if raise and same then
-      if mark == 0 then lives(prefix, names(prefix).beat, false) end
+      if mark == 0 then lives(prefix, false) end
       marks[k] = mark + 1
       raised[#raised + 1], raised[#raised + 2] = ask[i], mark + 1
     end
