@@ -186,3 +186,57 @@ func TestConvoy_WhenAllAreSlowMoreLeaveTogether(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// A group that gathers leaves when it has waited, or is full; meanwhile none leaves, however
+// long that takes.
+func TestConvoy_Gathers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &road{take: time.Second}
+		c := newConvoy(r)
+		c.Gather, c.Slow = time.Minute, time.Millisecond
+		began := time.Now()
+		var wg sync.WaitGroup
+		come := func(n int) {
+			wg.Go(func() { require.NoError(t, c.Do(t.Context(), n)) })
+			synctest.Wait()
+		}
+		come(0)
+		time.Sleep(50 * time.Second)
+		come(1)
+		wg.Wait()
+		require.Equal(t, [][]int{{0, 1}}, r.groups)
+		require.Equal(t, time.Minute+time.Second, time.Since(began))
+
+		began = time.Now()
+		for n := range 5 { // one more than there is room for
+			come(2 + n)
+		}
+		time.Sleep(100 * time.Millisecond) // the full one has left, and is slow
+		come(7)
+		wg.Wait()
+		require.Equal(t, [][]int{{0, 1}, {2, 3, 4, 5}, {6, 7}}, r.groups)
+		require.Equal(t, time.Minute+time.Second+100*time.Millisecond, time.Since(began))
+	})
+}
+
+// Whoever goes away while a group gathers does not travel, and holds nobody up.
+func TestConvoy_GathersForOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &road{take: time.Second}
+		c := newConvoy(r)
+		c.Gather = time.Minute
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { require.NoError(t, c.Do(t.Context(), 0)) })
+		synctest.Wait()
+		wg.Go(func() { require.ErrorIs(t, c.Do(ctx, 1), context.Canceled) })
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		wg.Go(func() { require.NoError(t, c.Do(t.Context(), 2)) })
+		wg.Wait()
+		require.Equal(t, [][]int{{0, 2}}, r.groups)
+	})
+}
