@@ -15,24 +15,23 @@ import (
 
 // laneView is a lane as it is printed.
 type laneView struct {
-	Connection   uuid.UUID  `json:"connection_id"`
-	Shard        int        `json:"shard"`
-	Seq          int64      `json:"seq"`
-	Outstanding  int        `json:"outstanding"`
-	Ready        int        `json:"ready"`
-	ReadyNow     int        `json:"ready_now"`
-	InFlight     int        `json:"in_flight"`
-	Calls        []callView `json:"calls"`
-	Room         int        `json:"in_flight_limit"`
-	PerSecond    float64    `json:"per_second_limit"`
-	Burst        int        `json:"burst_limit"`
-	Paused       bool       `json:"paused"`
-	Blocked      *time.Time `json:"blocked_until"`
-	Breaker      *time.Time `json:"breaker_open_until"`
-	Failures     int        `json:"network_failures_in_a_row"`
-	Opens        *time.Time `json:"next_call_from"`
-	Due          *time.Time `json:"due"`
-	AcceptedLast *time.Time `json:"last_accepted_at"`
+	Connection  uuid.UUID  `json:"connection_id"`
+	Shard       int        `json:"shard"`
+	Outstanding int        `json:"outstanding"`
+	Ready       int        `json:"ready"`
+	ReadyNow    int        `json:"ready_now"`
+	InFlight    int        `json:"in_flight"`
+	Calls       []callView `json:"calls"`
+	Room        int        `json:"in_flight_limit"`
+	PerSecond   float64    `json:"per_second_limit"`
+	Burst       int        `json:"burst_limit"`
+	Paused      bool       `json:"paused"`
+	Blocked     *time.Time `json:"blocked_until"`
+	Breaker     *time.Time `json:"breaker_open_until"`
+	Failures    int        `json:"network_failures_in_a_row"`
+	Opens       *time.Time `json:"next_call_from"`
+	Due         *time.Time `json:"due"`
+	Oldest      *time.Time `json:"oldest_accepted_at"`
 }
 
 type callView struct {
@@ -44,16 +43,13 @@ type callView struct {
 
 func viewLane(l redisstore.Lane) laneView {
 	v := laneView{
-		Connection: l.Connection, Shard: l.Shard, Seq: l.Seq,
+		Connection: l.Connection, Shard: l.Shard, Oldest: stamp(l.Oldest),
 		Outstanding: l.Outstanding, Ready: l.Ready, ReadyNow: l.ReadyNow, InFlight: l.InFlight, Calls: []callView{},
 		Room: l.Limits.InFlight, PerSecond: l.Limits.PerSecond, Burst: l.Limits.Burst,
 		Paused: l.Paused, Failures: l.Failures, Breaker: stamp(l.BreakerUntil), Opens: stamp(l.Opens), Due: stamp(l.Due),
 	}
 	if l.Blocked.After(l.Now) {
 		v.Blocked = stamp(l.Blocked)
-	}
-	if l.Seq > 0 {
-		v.AcceptedLast = stamp(time.UnixMicro(l.Seq))
 	}
 	for _, c := range l.Calls {
 		v.Calls = append(v.Calls, callView(c))
@@ -120,8 +116,8 @@ func writeLane(w io.Writer, l redisstore.Lane) {
 	}
 	row(w, "connection", l.Connection)
 	row(w, "shard", l.Shard)
-	row(w, "seq", l.Seq)
 	row(w, "outstanding", l.Outstanding)
+	row(w, "oldest accepted", when(l.Oldest))
 	row(w, "ready", fmt.Sprintf("%d, %d of them not in backoff", l.Ready, l.ReadyNow))
 	row(w, "in flight", fmt.Sprintf("%d of %d", l.InFlight, l.Limits.InFlight))
 	row(w, "rate", rate)

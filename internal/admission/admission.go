@@ -67,8 +67,10 @@ const (
 	// idle is after how long an unused partner is forgotten, if its budget is full
 	// again by then.
 	idle = time.Minute
-	// fresh is how old a sample of what is outstanding may be.
+	// fresh is how old a sample of what is outstanding may be; calm how old while less than
+	// half of the bound is. A sample of a partner with many connections costs.
 	fresh = 500 * time.Millisecond
+	calm  = 10 * time.Second
 	// sampleFor bounds one sample.
 	sampleFor = 400 * time.Millisecond
 	// roomAgain is when it is worth asking again after too much was outstanding.
@@ -211,7 +213,11 @@ func (g *Gate) stale(id uuid.UUID) bool {
 	now := g.cfg.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return now.Sub(g.of(id, now).sampled) >= fresh
+	p := g.of(id, now)
+	if p.outstanding < g.cfg.Outstanding/2 {
+		return now.Sub(p.sampled) >= calm
+	}
+	return now.Sub(p.sampled) >= fresh
 }
 
 // sample asks the store. Without an answer what was known before holds: a store

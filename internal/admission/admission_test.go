@@ -195,6 +195,22 @@ func TestRoom_BoundsWhatIsOutstanding(t *testing.T) {
 	require.Equal(t, 2, s.asked)
 }
 
+func TestRoom_FarFromTheBoundItIsSeldomAsked(t *testing.T) {
+	t.Parallel()
+	g, s, c := gate(Config{Outstanding: 10})
+	me := uuid.New()
+	s.set(3, nil)
+	require.NoError(t, g.Room(t.Context(), me, 1))
+	c.pass(9 * time.Second)
+	require.NoError(t, g.Room(t.Context(), me, 1))
+	require.Equal(t, 1, s.asked)
+	c.pass(time.Second)
+	s.set(9, nil)
+	require.NoError(t, g.Room(t.Context(), me, 1), "half of the bound is let in already")
+	require.Equal(t, 2, s.asked)
+	refused(t, g.Room(t.Context(), me, 1))
+}
+
 func TestRoom_StoreAway(t *testing.T) {
 	t.Parallel()
 	g, s, c := gate(Config{Outstanding: 10})
@@ -204,7 +220,7 @@ func TestRoom_StoreAway(t *testing.T) {
 	require.NoError(t, g.Room(t.Context(), me, 1))
 	require.Equal(t, 1, s.asked, "a store that is away is not asked for every write")
 	s.set(10, nil)
-	c.pass(time.Second)
+	c.pass(10 * time.Second)
 	refused(t, g.Room(t.Context(), me, 1))
 	s.set(0, errors.New("away"))
 	c.pass(time.Second)

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
+
 	"writeback/internal/admission"
 	"writeback/internal/auth"
 	"writeback/internal/config"
@@ -57,7 +59,7 @@ func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifie
 	api.Handler, err = httpapi.New(httpapi.Deps{
 		Verifier: verifier, Directory: b.Directory, Providers: b.Providers,
 		Accepter: accepter, Syncer: accepter, DryRunner: dryRunner{accepter}, Canceller: accepter, Reader: work.NewReader(b.Store),
-		Admission: admission.New(b.Store, admission.Config{
+		Admission: admission.New(depths{b}, admission.Config{
 			PerSecond: float64(cfg.PartnerRate), Burst: cfg.PartnerBurst, Outstanding: cfg.PartnerOutstanding,
 		}),
 		Webhooks: webhooks.Registry, Records: webhooks.Records, Tail: api.tail,
@@ -67,6 +69,19 @@ func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifie
 		return nil, fmt.Errorf("app: %w", err)
 	}
 	return api, nil
+}
+
+// depths counts what the connections of a partner have outstanding.
+type depths struct{ base *Base }
+
+// Outstanding counts a partner's operations that have not ended.
+func (d depths) Outstanding(ctx context.Context, partner uuid.UUID) (int, error) {
+	connections := d.base.Directory.Connections(partner)
+	ids := make([]uuid.UUID, len(connections))
+	for i, c := range connections {
+		ids[i] = c.ID
+	}
+	return d.base.Store.Outstanding(ctx, ids)
 }
 
 // dryRunner shows what a dry run found as the edge answers it.

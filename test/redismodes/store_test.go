@@ -117,7 +117,7 @@ func (r *rig) whole(outstanding int) {
 	shards, err := r.store.Shards(r.t.Context(), 16)
 	require.NoError(r.t, err)
 	require.Equal(r.t, outstanding, redisstore.DepthOf(shards).Outstanding)
-	n, err := r.store.Outstanding(r.t.Context(), r.partner)
+	n, err := r.store.Outstanding(r.t.Context(), r.connections[:])
 	require.NoError(r.t, err)
 	require.Equal(r.t, outstanding, n)
 }

@@ -48,7 +48,8 @@ type Receipt struct {
 }
 
 // Accept stores the operation at the end of its mailbox and puts it into the
-// outbox. Accepting an id again gives the same receipt. Errors: ErrStale,
+// outbox. A caller accepts an id once; that the client library may send it twice
+// changes nothing. Errors: ErrStale,
 // ErrMismatch, ErrLaneFull, ErrOutboxFull, and those of the connection to Redis,
 // after which it is not known whether it was accepted.
 func (s *Store) Accept(ctx context.Context, a operation.Accepted, l Limits) (Receipt, error) {

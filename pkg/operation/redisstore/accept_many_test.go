@@ -59,10 +59,6 @@ func TestAcceptMany_IsManyAccepts(t *testing.T) {
 			require.Equal(t, outstanding[all[i].ConnectionID], got.Receipt.Outstanding)
 			last[all[i].ConnectionID] = got.Receipt.Seq
 		}
-		for i, got := range f.acceptMany(all...) {
-			require.NoError(t, got.Err)
-			require.Equal(t, taken[i].Receipt.Place, got.Receipt.Place, "the same ids again are the same accept")
-		}
 		listed, more, err := f.store.List(t.Context(), operation.Query{
 			PartnerID: f.partner, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Limit: 2000,
 		})
@@ -72,7 +68,7 @@ func TestAcceptMany_IsManyAccepts(t *testing.T) {
 		late, err := f.rdb.Keys(t.Context(), "wb:*:late:*").Result()
 		require.NoError(t, err)
 		require.Empty(t, late, "places of one script are in order, also over different lanes")
-		n, err := f.store.Outstanding(t.Context(), f.partner)
+		n, err := f.store.Outstanding(t.Context(), conns)
 		require.NoError(t, err)
 		require.Equal(t, len(all), n)
 		_, due := f.due()

@@ -26,8 +26,8 @@ type Lane struct {
 	Shard      int
 	// Now is the store's clock.
 	Now time.Time
-	// Seq is the place of the operation accepted last.
-	Seq int64
+	// Oldest is when the outstanding operation with the earliest deadline was accepted.
+	Oldest time.Time
 	// Outstanding operations have not ended. Of them Ready are the first of their
 	// user and not being called, ReadyNow those whose backoff is over, InFlight
 	// those being called.
@@ -68,11 +68,14 @@ func (s *Store) Lane(ctx context.Context, connection uuid.UUID) (Lane, error) {
 	}
 	n := func(i int) int { return int(number(v[i])) }
 	l := Lane{
-		Connection: connection, Shard: shard, Now: milli(number(v[2])), Seq: number(v[3]),
+		Connection: connection, Shard: shard, Now: milli(number(v[2])),
 		Outstanding: n(4), Ready: n(5), ReadyNow: n(6), InFlight: n(7),
 		Limits:  Limits{InFlight: n(9), Burst: n(11)},
 		Blocked: lifted(v[12]), BreakerUntil: lifted(v[13]), Failures: n(14), Paused: n(15) == 1,
 		Due: lifted(v[16]),
+	}
+	if seq := number(v[3]); seq > 0 {
+		l.Oldest = time.UnixMicro(seq).UTC()
 	}
 	if interval := number(v[10]); interval > 0 {
 		l.Limits.PerSecond = float64(time.Second/time.Microsecond) / float64(interval)

@@ -117,6 +117,7 @@ func TestSync_LeaseAtOnceAndRefusals(t *testing.T) {
 		attempt := uuid.Must(uuid.NewV7())
 		receipt, err := f.store.AcceptSync(t.Context(), a, f.limits, attempt)
 		require.NoError(t, err)
+		f.store.LoseAnswers()
 		twice, err := f.store.AcceptSync(t.Context(), a, f.limits, attempt)
 		require.NoError(t, err)
 		require.Equal(t, receipt.Seq, twice.Seq)

@@ -24,6 +24,7 @@ func (m *machine) nextAgain(t *rapid.T) {
 	if len(m.nexts) == 0 {
 		t.Skip("nobody asked yet")
 	}
+	m.store.LoseAnswers()
 	m.look(t, rapid.SampledFrom(m.nexts).Draw(t, "asked"), nil)
 }
 

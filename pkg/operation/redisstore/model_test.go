@@ -18,6 +18,7 @@ import (
 type model struct {
 	now   int64 // µs
 	cfg   redisstore.Config
+	seq   [operation.Shards]int64 // of the newest operation
 	lanes []*mlane
 	ops   []*mop
 	keys  map[string]operation.Key // scope → fingerprint
@@ -31,7 +32,7 @@ type mlane struct {
 	users               []uuid.UUID
 	want, has           redisstore.Limits
 	blocked, open, fail int64
-	seq, tat            int64
+	tat                 int64
 	paused              bool
 	grants              []*mcall
 }
@@ -204,7 +205,7 @@ func (m *model) insert(l *mlane, a operation.Accepted, place operation.Place) *m
 	op.Accepted, op.Place = a, place
 	op.accepted = a.Sync
 	m.ops = append(m.ops, op)
-	l.seq = max(l.seq, place.Seq)
+	m.seq[operation.ShardOf(l.id)] = max(m.seq[operation.ShardOf(l.id)], place.Seq)
 	return op
 }
 

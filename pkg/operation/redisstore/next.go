@@ -45,7 +45,8 @@ type Handout struct {
 const repairs = 16
 
 // Next looks at a lane: it ends what ran out and hands out ready heads, at most
-// one per attempt id. Calling it again with the same ids gives the same leases.
+// one per attempt id. A caller uses an id once; that the client library may send it twice
+// changes nothing.
 // accepted may be nil; if it is not and its record is gone, it is put back first.
 func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attempts []uuid.UUID, accepted *operation.Message) (Handout, error) {
 	args := make([]any, 0, 20+len(attempts))

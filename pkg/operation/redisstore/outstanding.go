@@ -2,7 +2,7 @@ package redisstore
 
 import (
 	"context"
-	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
@@ -10,26 +10,28 @@ import (
 	"writeback/pkg/operation"
 )
 
-// Outstanding counts a partner's operations that have not ended, over all shards,
-// in one pipeline. A shard without data counts as none.
-func (s *Store) Outstanding(ctx context.Context, partner uuid.UUID) (int, error) {
-	cmds := make([]*redis.StringCmd, operation.Shards)
-	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for shard := range cmds {
-			cmds[shard] = pipe.HGet(ctx, s.prefix(shard)+"outstanding", partner.String())
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return 0, err
-	}
+// outstandingStep bounds what one pipeline asks for.
+const outstandingStep = 256
+
+// Outstanding counts the operations of connections that have not ended. A shard without
+// data counts as none.
+func (s *Store) Outstanding(ctx context.Context, connections []uuid.UUID) (int, error) {
 	sum := 0
-	for _, cmd := range cmds {
-		n, err := cmd.Int()
-		if err != nil && !errors.Is(err, redis.Nil) {
+	for step := range slices.Chunk(connections, outstandingStep) {
+		cmds, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for _, c := range step {
+				pipe.ZCard(ctx, s.prefix(operation.ShardOf(c))+"pend:"+c.String())
+			}
+			return nil
+		})
+		if err != nil {
 			return 0, err
 		}
-		sum += n
+		for _, cmd := range cmds {
+			if n, ok := cmd.(*redis.IntCmd); ok {
+				sum += int(n.Val())
+			}
+		}
 	}
 	return sum, nil
 }

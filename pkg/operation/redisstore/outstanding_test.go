@@ -14,45 +14,52 @@ import (
 func TestOutstanding_CountsWhatHasNotEnded(t *testing.T) {
 	t.Parallel()
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
-		count := func(partner uuid.UUID, want int) {
+		other := uuid.New() // most likely of another shard
+		count := func(want int, connections ...uuid.UUID) {
 			t.Helper()
-			n, err := f.store.Outstanding(t.Context(), partner)
+			n, err := f.store.Outstanding(t.Context(), connections)
 			require.NoError(t, err)
 			require.Equal(t, want, n)
 		}
-		count(f.partner, 0)
+		count(0, f.conn, other)
 		one, two := f.accepted(uuid.New()), f.accepted(uuid.New())
 		f.accept(one)
 		f.accept(one)
-		count(f.partner, 1)
-		two.ConnectionID = uuid.New() // most likely another shard
+		count(1, f.conn, other)
+		two.ConnectionID = other
 		f.accept(two)
-		count(f.partner, 2)
-		count(uuid.New(), 0)
+		count(2, f.conn, other)
+		count(1, other)
+		count(0)
 
 		l := f.next(1).Leases[0]
 		f.record(l, again(0))
-		count(f.partner, 2)
+		count(2, f.conn, other)
 		l = f.next(1).Leases[0]
 		f.record(l, succeed)
 		f.record(l, succeed)
-		count(f.partner, 1)
+		count(0, f.conn)
 
 		synced := f.accepted(uuid.New())
 		synced.Sync = true
 		attempt := uuid.Must(uuid.NewV7())
 		receipt, err := f.store.AcceptSync(t.Context(), synced, f.limits, attempt)
 		require.NoError(t, err)
-		count(f.partner, 2)
+		count(1, f.conn)
 		f.record(redisstore.Lease{Accepted: synced, Place: receipt.Place, AttemptID: attempt}, failNow)
-		count(f.partner, 1)
+		count(0, f.conn)
 
 		_, err = f.store.Cancel(t.Context(), two.ConnectionID, two.ID)
 		require.NoError(t, err)
-		count(f.partner, 0)
-		n, err := f.rdb.Exists(t.Context(), f.key("outstanding")).Result()
-		require.NoError(t, err)
-		require.Zero(t, n, "partners without outstanding operations take no room")
+		count(0, f.conn, other)
+
+		many := make([]uuid.UUID, 1000)
+		for i := range many {
+			many[i] = uuid.New()
+		}
+		many[999] = f.conn
+		f.accept(f.accepted(uuid.New()))
+		count(1, many...)
 	})
 }
 
@@ -74,7 +81,7 @@ func TestOutstanding_ComesBackWithARebuild(t *testing.T) {
 			_, err = b.Put(t.Context(), facts)
 			require.NoError(t, err)
 		}
-		n, err := f.store.Outstanding(t.Context(), f.partner)
+		n, err := f.store.Outstanding(t.Context(), []uuid.UUID{f.conn})
 		require.NoError(t, err)
 		require.Equal(t, 2, n)
 	})

@@ -212,7 +212,7 @@ func TestReview_F5_QuarantineIsOfTheShard(t *testing.T) {
 func TestReview_F6_AcceptSeqHasTheClockAsItsFloor(t *testing.T) {
 	rule{
 		without: []edit{{
-			"max(l.seq + 1, us)", "l.seq + 1",
+			"max(shard.seq + 1, us)", "shard.seq + 1",
 		}},
 		broke: func(t *testing.T, c *clocked) bool {
 			user := uuid.New()
@@ -230,9 +230,9 @@ func TestReview_F6_AcceptSeqHasTheClockAsItsFloor(t *testing.T) {
 	}.check(t)
 }
 
-func TestReview_F6_PlacesOfTheRebuildRaiseTheLanes(t *testing.T) {
+func TestReview_F6_PlacesOfTheRebuildRaiseTheNext(t *testing.T) {
 	rule{
-		without: []edit{{"if seq > l.seq then", "if false then"}},
+		without: []edit{{"if seq > shard.seq then", "if false then"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			user := uuid.New()
 			first, second := c.accepted(user), c.accepted(user)
@@ -359,12 +359,30 @@ func TestReview_F11_LostReplyOfNextIsGivenAgain(t *testing.T) {
 			c.fill(2)
 			attempts := ids(1)
 			for range 2 {
+				c.store.LoseAnswers()
 				_, err := c.store.Next(t.Context(), c.conn, c.limits, attempts, nil)
 				require.NoError(t, err)
 			}
 			n, err := c.rdb.ZCard(t.Context(), c.key("flight:"+c.conn.String())).Result()
 			require.NoError(t, err)
 			return n > 1
+		},
+	}.check(t)
+}
+
+func TestReview_F11_WhatComesAgainIsKnownByTheMark(t *testing.T) {
+	rule{
+		without: []edit{{"again = mark ~= noted", "again = false"}},
+		broke: func(t *testing.T, c *clocked) bool {
+			c.accept(c.accepted(uuid.New()))
+			c.rdb.AddHook(resender{})
+			c.accept(c.accepted(uuid.New()))
+			index, err := c.rdb.Keys(t.Context(), c.key("day:*")).Result()
+			require.NoError(t, err)
+			require.Len(t, index, 1)
+			entries, err := c.rdb.LLen(t.Context(), index[0]).Result()
+			require.NoError(t, err)
+			return entries > 2
 		},
 	}.check(t)
 }
@@ -376,6 +394,7 @@ func TestReview_F11_AcceptTwiceIsOnce(t *testing.T) {
 			a := c.accepted(uuid.New())
 			c.accept(a)
 			c.record(c.try(1, nil)[0], succeed)
+			c.store.LoseAnswers()
 			c.accept(a) // the client library sends a command again whose reply it lost
 			return len(c.try(1, nil)) > 0
 		},

@@ -3,10 +3,8 @@
 if stale() then return {'stale'} end
 local id, bin, seq = args[2], args[3], tonumber(args[6])
 if call('EXISTS', op_key(id)) == 1 or paged(id, bin) then return {'ok', 0} end
-local l = lane(args[4])
 index(args[5], seq, bin)
 keep_key(args[9], args[10], args[11], seq, bin)
 to_page(id, bin, args[7], args[8])
-if seq > l.seq then note(l, 'seq', seq) end
-save_lane(l)
+raise_seq(seq)
 return {'ok', 1}

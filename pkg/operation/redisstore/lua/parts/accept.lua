@@ -45,7 +45,7 @@ local function accept_one(i, new)
     end
   end
 
-  local seq = max(l.seq + 1, us)
+  local seq = max(shard.seq + 1, us)
   local deadline = now + life_ms
   local o = put(l, user, partner, id, bin, doc, seq, deadline, most, attempt ~= '' and '1' or '0')
   if scope ~= '' then set_key(scope, fingerprint, key_ms, seq, bin) end

@@ -7,7 +7,7 @@
 local call, sub, max, min, floor -- set by the first run: while a library is loaded, Redis hides them
 local P, N, unlisted, process, args
 local us, now
-local shard -- what run has read of it, see know
+local shard -- what run has read of it, see know; seq is that of its newest operation
 
 -- names are those of a shard's keys that every script needs.
 local shards = {}
@@ -15,7 +15,7 @@ local function names(prefix)
   local n = shards[prefix]
   if not n then
     n = {}
-    for _, name in ipairs({'gen', 'not_before', 'due', 'outbox', 'outstanding', 'rebuild', 'history', 'beat'}) do
+    for _, name in ipairs({'gen', 'not_before', 'seq', 'due', 'outbox', 'rebuild', 'history', 'beat'}) do
       n[name] = prefix .. name
     end
     shards[prefix] = n
@@ -78,17 +78,17 @@ end
 local function know(prefixes, callers)
   local ask = {}
   for k, prefix in ipairs(prefixes) do
-    local n, i = names(prefix), 3 * k
-    ask[i - 2], ask[i - 1], ask[i] = n.gen, n.not_before, prefix .. 'mark:' .. process
+    local n, i = names(prefix), 4 * k
+    ask[i - 3], ask[i - 2], ask[i - 1], ask[i] = n.gen, n.not_before, n.seq, prefix .. 'mark:' .. process
   end
   local v = call('MGET', unpack(ask))
   local known, marks, raised = {}, {}, {}
   for k, prefix in ipairs(prefixes) do
-    local caller, i = callers[k], 3 * k
-    local gen, raise, noted = v[i - 2] or '', sub(caller, GEN + 1, GEN + 1) == '+', tonumber(sub(caller, GEN + 2))
+    local caller, i = callers[k], 4 * k
+    local gen, raise, noted = v[i - 3] or '', sub(caller, GEN + 1, GEN + 1) == '+', tonumber(sub(caller, GEN + 2))
     local mark, same = tonumber(v[i] or 0), gen ~= '' and gen == sub(caller, 1, GEN)
     if same and mark < noted then
-      call('DEL', ask[i - 2])
+      call('DEL', ask[i - 3])
       gen, same = '', false
     end
     marks[k] = 0
@@ -97,11 +97,20 @@ local function know(prefixes, callers)
       marks[k] = mark + 1
       raised[#raised + 1], raised[#raised + 2] = ask[i], mark + 1
     end
-    known[k] = {prefix = prefix, gen = gen, same = same, closed = tonumber(v[i - 1] or 0)}
+    known[k] = {prefix = prefix, gen = gen, same = same, again = mark ~= noted, closed = tonumber(v[i - 2] or 0), seq = tonumber(v[i - 1] or 0)}
   end
-  if raised[1] then call('MSET', unpack(raised)) end
-  return known, marks
+  return known, marks, raised
 end
+
+-- raise_seq notes the seq of an operation that has come into the shard; run writes it.
+local function raise_seq(seq)
+  if seq > shard.seq then shard.seq, shard.grown = seq, true end
+end
+
+-- repeated says that this run may have been here before: the client library sends what it got
+-- no answer to a second time, with the same arguments. When it was run the first time, that
+-- raised the mark over what they say.
+local function repeated() return shard.again end
 
 -- closed is the time before which nothing of the shard is handed out.
 local function closed() return shard.closed end

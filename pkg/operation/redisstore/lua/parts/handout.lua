@@ -5,7 +5,7 @@ local function hand(leases, o)
 end
 
 -- handout gives ready heads out, at most one for each attempt id, as far as room and
--- rate last. again says that the script may have run before: what has gone out under
+-- rate last. again says that they may have been asked for before: what has gone out under
 -- one of the ids is given again, since the first reply was lost.
 local function handout(l, attempts, lease_ms, again)
   local leases, unused = {}, attempts

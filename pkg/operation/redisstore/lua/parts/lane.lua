@@ -3,14 +3,13 @@
 -- Its limits are a text: how many calls in flight, the us between two, how many at once.
 local function lane(c)
   local key = P .. 'lane:' .. c
-  local v = call('HMGET', key, 'limits', 'blocked', 'tat', 'fails', 'open', 'seq', 'paused')
-  local limits = v[1] or '8 0 1'
-  local w = words(limits)
+  local v = call('HMGET', key, 'limits', 'blocked', 'tat', 'fails', 'open', 'paused')
+  local w = words(v[1] or '8 0 1')
   return {
     c = c, key = key, flight = P .. 'flight:' .. c, pend = P .. 'pend:' .. c, ready = P .. 'ready:' .. c,
-    limits = limits, cap = w[1], interval = w[2], burst = w[3],
+    given = v[1], cap = w[1], interval = w[2], burst = w[3],
     blocked = tonumber(v[2] or 0), tat = tonumber(v[3] or 0), fails = tonumber(v[4] or 0),
-    open = tonumber(v[5] or 0), seq = tonumber(v[6] or 0), paused = tonumber(v[7] or 0),
+    open = tonumber(v[5] or 0), paused = tonumber(v[6] or 0),
   }
 end
 
@@ -27,10 +26,11 @@ end
 -- set_limits keeps the lane's limits as the directory has them now. It says whether
 -- they changed.
 local function set_limits(l, text)
-  if l.limits == text then return false end
+  if l.given == text then return false end
   local w = words(text)
   l.cap, l.interval, l.burst = w[1], w[2], w[3]
-  note(l, 'limits', text)
+  l.given = text
+  change(l, 'limits', text)
   return true
 end
 

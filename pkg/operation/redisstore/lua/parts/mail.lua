@@ -39,16 +39,6 @@ local function free(o)
   head(o.conn, o.user)
 end
 
--- count keeps how many operations of a partner are outstanding in the shard.
-local function count(partner, by)
-  if unlisted then return end
-  if gathered then
-    gathered.counts[partner] = (gathered.counts[partner] or 0) + by
-    return
-  end
-  if call('HINCRBY', N.outstanding, partner, by) <= 0 then call('HDEL', N.outstanding, partner) end
-end
-
 -- finish ends an operation and saves it; it is called once, while it is pending and
 -- unleased.
 local function finish(o, status, delay)
@@ -58,7 +48,6 @@ local function finish(o, status, delay)
   unset(o, 'mark')
   unset(o, 'renew')
   unset(o, 'nb')
-  count(o.partner, -1)
   call('ZREM', P .. 'pend:' .. c, o.id)
   call('ZREM', mail_key(c, o.user), o.id)
   outbox(o.id, delay)

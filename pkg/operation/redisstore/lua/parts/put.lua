@@ -4,10 +4,9 @@
 local DAY, INDEX_LIFE = 86400000000, 47 * 86400
 
 -- push and add write what many new operations write to one key; size counts a set.
-local function push(key, entry, life)
-  if gathered then return gathered.push(key, entry, life) end
-  call('RPUSH', key, entry)
-  if life then call('EXPIRE', key, life) end
+local function push(key, entry)
+  if gathered then return gathered.push(key, entry) end
+  if call('RPUSH', key, entry) == 1 then call('EXPIRE', key, INDEX_LIFE) end
 end
 local function add(key, score, member)
   if gathered then return gathered.add(key, score, member) end
@@ -33,35 +32,29 @@ local function index(partner, seq, bin)
   if unlisted then return end
   local rest = partner .. ':' .. floor(seq / DAY)
   local key = P .. 'day:' .. rest
-  local last = gathered and gathered.newest[key]
-  if not last then
-    last = call('LINDEX', key, -1)
-    last = last and seq_of(last) or 0
+  if seq <= shard.seq then -- maybe not the last of this list
+    local last = call('LINDEX', key, -1)
+    if last and seq_of(last) >= seq then
+      call('ZADD', P .. 'late:' .. rest, seq, bin)
+      call('EXPIRE', P .. 'late:' .. rest, INDEX_LIFE)
+      return
+    end
   end
-  if last >= seq then
-    call('ZADD', P .. 'late:' .. rest, seq, bin)
-    call('EXPIRE', P .. 'late:' .. rest, INDEX_LIFE)
-    return
-  end
-  push(key, entry_of(seq, bin), last == 0 and INDEX_LIFE)
-  if gathered then gathered.newest[key] = seq end
+  push(key, entry_of(seq, bin))
+  raise_seq(seq)
 end
 
 -- put makes a new operation and its place; the caller has checked that it is new, and
--- saves it and the lane.
+-- saves it.
 local function put(l, user, partner, id, bin, doc, seq, deadline, most, sync)
   local o = {id = id, key = op_key(id), conn = l.c, user = user, partner = partner, max = most, seq = seq, dl = deadline, sync = sync, f = {}}
   local place, till = int(seq), int(deadline)
   set(o, 'doc', doc)
   set(o, 'who', l.c .. ' ' .. user .. ' ' .. partner .. ' ' .. most .. ' ' .. place .. ' ' .. till .. ' ' .. sync)
   index(partner, seq, bin)
-  count(partner, 1)
+  raise_seq(seq)
   call('ZADD', mail_key(l.c, user), place, id)
   add(l.pend, till, id)
-  if seq > l.seq then
-    l.seq = seq
-    change(l, 'seq', place)
-  end
   return o
 end
 
