@@ -3,14 +3,16 @@
 -- confirmed. With everything confirmed the operation leaves the outbox, and only then
 -- does an ended record get a time to live.
 if stale() then return {'stale'} end
-local ttl, done = args[2], 0
+local ttl, done = tonumber(args[2]), 0
+-- What leaves is collected, and written for all at once: fields by page, records, ids.
+local pages, gone, said = {}, {}, {}
 
 local function acked(id, bin, more_accepted, more_rows, version, more_final, whole)
   local v = call('HMGET', op_key(id), 'st', 'rows', 'row_version', 'acked_rows', 'acked_accepted', 'acked_final', 'who', 'whole')
   if not v[7] then
     -- A page whose record was amended waits for the event that tells it.
     local page = paged(id, bin)
-    if not page or page == whole then call('ZREM', N.outbox, id) end
+    if not page or page == whole then said[#said + 1] = id end
     return true
   end
   local accepted, final = v[5] == '1' or sub(v[7], -1) == '1', v[6] == '1' -- who says of sync
@@ -35,7 +37,7 @@ local function acked(id, bin, more_accepted, more_rows, version, more_final, who
     if #new > 0 then call('HSET', op_key(id), unpack(new)) end
     if not all then return false end
     if final then call('EXPIRE', op_key(id), ttl) end
-    call('ZREM', N.outbox, id)
+    said[#said + 1] = id
     return true
   end
   -- What its page will hold came with its final event, maybe before the rest.
@@ -49,13 +51,18 @@ local function acked(id, bin, more_accepted, more_rows, version, more_final, who
     if #new > 0 then call('HSET', op_key(id), unpack(new)) end
     return false
   end
-  to_page(id, bin, whole, ttl)
-  call('DEL', op_key(id))
-  call('ZREM', N.outbox, id)
+  local key = page_key(id)
+  local fields = pages[key] or {}
+  pages[key] = fields
+  fields[#fields + 1], fields[#fields + 2] = page_field(bin), whole
+  gone[#gone + 1], said[#said + 1] = op_key(id), id
   return true
 end
 
 for k = 3, #args, 7 do
   if acked(unpack(args, k, k + 6)) then done = done + 1 end
 end
+for key, fields in pairs(pages) do write_page(key, ttl, unpack(fields)) end
+if gone[1] then call('DEL', unpack(gone)) end
+if said[1] then call('ZREM', N.outbox, unpack(said)) end
 return {'ok', done}

@@ -74,13 +74,13 @@ local function paged(id, bin)
   return call('HGET', page_key(id), page_field(bin)) or nil
 end
 
--- to_page writes a record into its page. The life of a page counts from its last
--- record, give or take the hour that it is longer.
-local function to_page(id, bin, whole, ttl)
-  local key = page_key(id)
-  ttl = tonumber(ttl)
-  call('HSET', key, page_field(bin), whole)
+-- write_page writes fields of a page. The life of a page counts from its last record,
+-- give or take the hour that it is longer.
+local function write_page(key, ttl, ...)
+  call('HSET', key, ...)
   if call('TTL', key) < ttl then call('EXPIRE', key, ttl + 3600) end
 end
+
+local function to_page(id, bin, whole, ttl) write_page(page_key(id), tonumber(ttl), page_field(bin), whole) end
 
 local function outbox(id, delay) call('ZADD', N.outbox, now + delay, id) end
