@@ -42,7 +42,7 @@ type Bench struct {
 func New(r *rig.Rig, quick bool, log io.Writer) *Bench {
 	debug.SetGCPercent(400)
 	b := &Bench{Rig: r, Quick: quick, Log: log, Rounds: 3, peaks: map[string]int64{}}
-	b.Retained, b.FillTime = 1_000_000, 220*time.Second
+	b.Retained, b.FillTime = 1_000_000, 150*time.Second
 	if quick {
 		b.Rounds, b.Retained, b.FillTime = 1, 10_000, 15*time.Second
 	}

@@ -44,7 +44,7 @@ func New(ctx context.Context, root string) (*Rig, error) {
 
 func (r *Rig) start(ctx context.Context, root string) (err error) {
 	builds := []struct{ in, program, pkg string }{
-		{root, "api", "./cmd/api"}, {root, "worker", "./cmd/worker"},
+		{root, "api", "./cmd/api"}, {root, "worker", "./cmd/worker"}, {root, "copies", "./test/copies"},
 		{".", "provider", "./cmd/provider"}, {".", "peer", "./cmd/peer"},
 		{".", "nats-server", "github.com/nats-io/nats-server/v2"},
 	}

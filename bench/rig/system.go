@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -166,6 +167,16 @@ func (s *System) RedisMemory(ctx context.Context) (int64, error) {
 		}
 	}
 	return 0, errors.New("rig: redis tells no used_memory")
+}
+
+// Multiply puts n copies of what has ended into Redis.
+func (s *System) Multiply(ctx context.Context, n int) error {
+	cmd := exec.CommandContext(ctx, s.rig.binary("copies"),
+		"-redis", "redis://"+s.rdb.Options().Addr, "-partner", Partner, "-n", strconv.Itoa(n))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("rig: copies: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // Close kills everything and removes its files.

@@ -83,6 +83,7 @@ var rules = map[string][]string{
 	"test/chaos":         {"pkg/...", "internal/...", "test/..."},
 	"test/webhooks":      {"pkg/...", "internal/...", "test/..."},
 	"test/leak":          {"pkg/...", "internal/..."},
+	"test/copies":        {"pkg/...", "internal/redisurl"},
 	"internal/history":   {},
 	"internal/admission": {"pkg/operation"},
 	"internal/dirsync":   {"internal/metrics", "pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "internal/directory"},
