@@ -56,6 +56,23 @@ func TestMarks_OfTheDeadAreForgotten(t *testing.T) {
 	poll(alive)
 }
 
+// A shard that is filled again forgets the processes that it knew, with their marks.
+func TestMarks_EndWithARebuild(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	for range 3 {
+		c.store = redisstore.New(c.rdb, redisstore.Config{})
+		c.accept(c.accepted(uuid.New()))
+	}
+	require.Len(t, c.rdb.Keys(t.Context(), c.key("mark:*")).Val(), 3)
+	require.NoError(t, c.rdb.Del(t.Context(), c.key("gen")).Err())
+	c.rebuild(0)
+	require.Empty(t, c.rdb.Keys(t.Context(), c.key("mark:*")).Val())
+	c.accept(c.accepted(uuid.New()))
+	require.Len(t, c.rdb.Keys(t.Context(), c.key("mark:*")).Val(), 1)
+	require.EqualValues(t, 1, c.rdb.HLen(t.Context(), c.key("beat")).Val())
+}
+
 // holder keeps a pipeline from leaving.
 type holder struct {
 	armed           atomic.Bool

@@ -325,6 +325,9 @@ func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach) (
 		m.reached(l, d, reach)
 		op.amended = op.paged
 	}
+	if reach != redisstore.Uncalled {
+		m.overtake(op)
+	}
 	switch {
 	case held && d.Verdict == operation.Succeed:
 		op.finish(operation.Succeeded)
@@ -340,6 +343,16 @@ func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach) (
 		op.finish(operation.Succeeded)
 	}
 	return held
+}
+
+// overtake ends what is older than a write that has gone, unless it is going.
+func (m *model) overtake(op *mop) {
+	for _, old := range m.mailbox(op.lane, op.ResourceID) {
+		if old.Seq < op.Seq && old.lease == nil {
+			old.explain()
+			old.finish(operation.Failed)
+		}
+	}
 }
 
 func (m *model) reached(l *mlane, d operation.Decision, reach redisstore.Reach) {

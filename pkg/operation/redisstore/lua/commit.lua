@@ -5,6 +5,7 @@ if call('GET', N.rebuild) ~= args[2] then return {'lost'} end
 shard.closed = now + tonumber(args[4])
 call('SET', N.not_before, int(shard.closed))
 call('SET', N.gen, args[3])
+for _, dead in ipairs(call('HKEYS', N.beat)) do call('DEL', P .. 'mark:' .. dead) end -- or alive: it begins anew
 call('DEL', N.beat)
 if args[5] == '1' then
   call('SET', N.history, '1')

@@ -6,7 +6,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', mail_key(c, user), 0, '(' .. args[5], 
   local o = open(id)
   if o.lease then drop(o) end
   n = n + 1
-  explain(o, spare(args[7], n), 'not written: a newer update of this user had already gone')
+  explain(o, spare(args[7], n), OVERTAKEN)
   finish(o, 'failed', 0)
 end
 if n > 0 then look(lane(c)) end

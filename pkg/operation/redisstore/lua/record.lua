@@ -28,11 +28,13 @@ if held then
   unset(o, 'repeat')
   unset(o, 'renew')
 end
+if reach ~= 'uncalled' then o.spare = args[10] end -- it has gone
 if fresh then
   set(o, 'upd', us)
   reached(l, block_ms, reach, threshold, breaker_ms)
 end
 
+if o.spare and not held then overtake(o) end
 if held then
   if verdict == 'success' then
     finish(o, 'success', 2000)

@@ -36,4 +36,5 @@ local function explain(o, row_id, text)
 end
 
 local DEADLINE = 'not written: the deadline of the operation passed'
+local OVERTAKEN = 'not written: a newer update of this user had already gone'
 local CANCELLED = 'not written: the operation was cancelled'

@@ -3,9 +3,17 @@
 -- being called. Whoever ends a call, or takes a ready one away, passes the turn on.
 local function mail_key(c, user) return P .. 'mail:' .. c .. ':' .. user end
 
--- head gives the turn to the first of a mailbox.
-local function head(c, user)
-  local id = call('ZRANGE', mail_key(c, user), 0, 0)[1]
+-- head gives the turn to the first of a mailbox. gone, if given, is an operation of it
+-- that has gone to the provider: see overtake.
+local overtake
+local function head(c, user, gone)
+  local mail = mail_key(c, user)
+  local first = call('ZRANGE', mail, 0, 0, 'WITHSCORES')
+  if gone and first[2] and tonumber(first[2]) < tonumber(gone.seq) then
+    overtake(gone)
+    first = call('ZRANGE', mail, 0, 0)
+  end
+  local id = first[1]
   if id then call('ZADD', P .. 'ready:' .. c, call('HGET', op_key(id), 'nb') or 0, id) end
 end
 
@@ -36,7 +44,7 @@ end
 local function free(o)
   save(o)
   o.turn = false
-  head(o.conn, o.user)
+  head(o.conn, o.user, o.spare and o)
 end
 
 -- finish ends an operation and saves it; it is called once, while it is pending and
@@ -52,8 +60,22 @@ local function finish(o, status, delay)
   call('ZREM', mail_key(c, o.user), o.id)
   outbox(o.id, delay)
   save(o)
-  if o.turn or call('ZREM', P .. 'ready:' .. c, o.id) == 1 then head(c, o.user) end
+  if o.turn or call('ZREM', P .. 'ready:' .. c, o.id) == 1 then head(c, o.user, o.spare and o) end
   o.turn = false
+end
+
+-- overtake ends the operations of a mailbox that are older than one that has gone to the
+-- provider: they would overwrite it. They are there after a loss only, put back late. One
+-- that is being called cannot be called back. o.spare is for the ids of the rows.
+local MOST_OVERTAKEN = 100
+function overtake(o)
+  for k, id in ipairs(call('ZRANGEBYSCORE', mail_key(o.conn, o.user), 0, '(' .. o.seq, 'LIMIT', 0, MOST_OVERTAKEN)) do
+    local old = open(id)
+    if not old.lease then
+      explain(old, spare(o.spare, 128 + k), OVERTAKEN)
+      finish(old, 'failed', 0)
+    end
+  end
 end
 
 -- settle ends an operation whose lease has ended, if a mark says so.
