@@ -1,7 +1,6 @@
 // Package convoy lets calls that come at the same time travel together: while some are
-// under way, further ones are collected, and leave together as the next. Unless it is told
-// to gather, nothing waits for a timer; and no goroutine is started: one of those who
-// travel drives.
+// under way, further ones are collected, and leave together as the next. Nothing waits
+// for a timer, and no goroutine is started: one of those who travel drives.
 package convoy
 
 import (
@@ -26,15 +25,10 @@ type Convoy[T any] struct {
 	// to do, it helps nobody if more leave with less. Most bounds the groups under way.
 	Slow time.Duration
 	Most int
-	// Gather is how long a group that has room waits for more before it leaves; meanwhile
-	// no other leaves. Zero: it leaves at once.
-	Gather time.Duration
 
 	mu      sync.Mutex
 	waiting []*rider[T]
 	driving int
-	full    chan struct{} // closed when the group that gathers has no more room; nil: none does
-	room    int           // that it has
 	left    time.Time     // when the last group left
 	usual   time.Duration // how long groups take, smoothed
 }
@@ -58,7 +52,6 @@ type rider[T any] struct {
 type group[T any] struct {
 	riders []*rider[T]
 	calls  []T
-	full   <-chan struct{} // while it gathers; nil: it leaves at once
 }
 
 // Do returns when the call has travelled, or with the cause of ctx when that ends before;
@@ -67,9 +60,6 @@ func (c *Convoy[T]) Do(ctx context.Context, call T) error {
 	r := &rider[T]{call: call, turn: make(chan *group[T], 1)}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, r)
-	if c.full != nil && len(c.waiting) == c.room {
-		close(c.full)
-	}
 	g := c.board()
 	c.mu.Unlock()
 	if g != nil && c.drive(g, r) {
@@ -98,7 +88,7 @@ func (c *Convoy[T]) may() bool {
 	if c.driving == 0 {
 		return true
 	}
-	return c.full == nil && c.driving < c.Most && time.Since(c.left) > max(c.Slow, slowFactor*c.usual)
+	return c.driving < c.Most && time.Since(c.left) > max(c.Slow, slowFactor*c.usual)
 }
 
 // board takes those who leave next, without those who are gone; nil if there are none, or
@@ -106,64 +96,34 @@ func (c *Convoy[T]) may() bool {
 func (c *Convoy[T]) board() *group[T] {
 	for len(c.waiting) > 0 && c.may() {
 		g := &group[T]{}
-		if c.take(g); len(g.riders) == 0 {
-			continue
+		n := min(len(c.waiting), c.Room)
+		for _, r := range c.waiting[:n] {
+			g.calls = append(g.calls, r.call)
 		}
-		c.driving++
-		c.left = time.Now()
-		if c.Gather > 0 && len(g.riders) < c.Room {
-			c.full, c.room = make(chan struct{}), c.Room-len(g.riders)
-			g.full = c.full
+		if c.Fit != nil {
+			n = min(n, max(1, c.Fit(g.calls)))
 		}
-		return g
+		g.calls = g.calls[:0]
+		for _, r := range c.waiting[:n] {
+			if !r.gone {
+				g.riders, g.calls = append(g.riders, r), append(g.calls, r.call)
+			}
+		}
+		if c.waiting = c.waiting[n:]; len(c.waiting) == 0 {
+			c.waiting = nil
+		}
+		if len(g.riders) > 0 {
+			c.driving++
+			c.left = time.Now()
+			return g
+		}
 	}
 	return nil
-}
-
-// take moves those who wait into a group, as far as they fit. The caller holds the lock.
-func (c *Convoy[T]) take(g *group[T]) {
-	n := min(len(c.waiting), c.Room-len(g.riders))
-	had := len(g.calls)
-	for _, r := range c.waiting[:n] {
-		g.calls = append(g.calls, r.call)
-	}
-	if c.Fit != nil {
-		fits := c.Fit(g.calls) - had
-		if had == 0 {
-			fits = max(1, fits)
-		}
-		n = min(n, max(0, fits))
-	}
-	g.calls = g.calls[:had]
-	for _, r := range c.waiting[:n] {
-		if !r.gone {
-			g.riders, g.calls = append(g.riders, r), append(g.calls, r.call)
-		}
-	}
-	if c.waiting = c.waiting[n:]; len(c.waiting) == 0 {
-		c.waiting = nil
-	}
-}
-
-// gather lets those into a group who come until it is full, or has waited for long enough.
-func (c *Convoy[T]) gather(g *group[T]) {
-	select {
-	case <-time.After(c.Gather):
-	case <-g.full:
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.full = nil
-	c.take(g)
-	c.left = time.Now()
 }
 
 // drive takes a group to its end, and lets the first of those who came meanwhile drive
 // the next. It reports whether the driver was of the group.
 func (c *Convoy[T]) drive(g *group[T], driver *rider[T]) (mine bool) {
-	if g.full != nil {
-		c.gather(g)
-	}
 	began := time.Now()
 	c.Travel(g.calls)
 	c.mu.Lock()

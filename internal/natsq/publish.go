@@ -44,12 +44,12 @@ func NewPublisher(nc *nats.Conn, js jetstream.JetStream) *Publisher {
 	p := &Publisher{nc: nc, js: js, traffic: newSending()}
 	p.quiet = newShared(p, operationsForm, SubjectQuiet, SubjectQuietBatch, wakeMost)
 	p.busy = newShared(p, operationsForm, SubjectBusy, SubjectBatch, shareMost)
-	p.attempted = newShared(p, eventsForm, SubjectAttempted, SubjectAttemptedBatch, shareMost).gathering()
-	p.succeeded = newShared(p, eventsForm, SubjectSucceeded, SubjectSucceededBatch, shareMost).gathering()
-	p.failed = newShared(p, eventsForm, SubjectFailed, SubjectFailedBatch, shareMost).gathering()
+	p.attempted = newShared(p, eventsForm, SubjectAttempted, SubjectAttemptedBatch, shareMost)
+	p.succeeded = newShared(p, eventsForm, SubjectSucceeded, SubjectSucceededBatch, shareMost)
+	p.failed = newShared(p, eventsForm, SubjectFailed, SubjectFailedBatch, shareMost)
 	p.delivery = newShared(p, operationsForm, SubjectDelivery, SubjectDeliveryBatch, shareMost)
-	p.deliverySucceeded = newShared(p, eventsForm, SubjectDeliverySucceeded, SubjectDeliverySucceededBatch, shareMost).gathering()
-	p.deliveryFailed = newShared(p, eventsForm, SubjectDeliveryFailed, SubjectDeliveryFailedBatch, shareMost).gathering()
+	p.deliverySucceeded = newShared(p, eventsForm, SubjectDeliverySucceeded, SubjectDeliverySucceededBatch, shareMost)
+	p.deliveryFailed = newShared(p, eventsForm, SubjectDeliveryFailed, SubjectDeliveryFailedBatch, shareMost)
 	return p
 }
 

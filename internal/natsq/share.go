@@ -34,8 +34,6 @@ const (
 	// back, and shareFlights bounds the messages under way.
 	shareSlow    = 5 * time.Millisecond
 	shareFlights = 8
-	// shareGather is how long events wait for company.
-	shareGather = 10 * time.Millisecond
 	// shareWait bounds the time until something leaves: the rest of PublishTimeout is
 	// for the ack.
 	shareWait = PublishTimeout / 2
@@ -45,13 +43,6 @@ func newShared(pub *Publisher, form form, subject, many string, most int) *share
 	s := &shared{pub: pub, form: form, subject: subject, many: many}
 	s.convoy.Travel, s.convoy.Fit = s.send, s.fit
 	s.convoy.Room, s.convoy.Slow, s.convoy.Most = most, shareSlow, shareFlights
-	return s
-}
-
-// gathering says that what is published may wait a moment for company: no partner and no
-// slot waits for it, and a message costs the server and both its neighbours a wake-up.
-func (s *shared) gathering() *shared {
-	s.convoy.Gather = shareGather
 	return s
 }
 
