@@ -172,7 +172,7 @@ func TestReview_F4_FenceIsTheAttemptID(t *testing.T) {
 
 func TestReview_F4_LeaseOutlivesItsCall(t *testing.T) {
 	rule{
-		without: []edit{{"now + lease_ms, o.id", "now + lease_ms / 2, o.id"}},
+		without: []edit{{"int(now + lease_ms), o.id", "int(now + lease_ms / 2), o.id"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			c.accept(c.accepted(uuid.New()))
 			require.Len(t, c.try(1, nil), 1)

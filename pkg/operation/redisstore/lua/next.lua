@@ -38,8 +38,8 @@ for _, member in ipairs(heals and call('ZRANGEBYSCORE', l.flight, '-inf', now, '
       ',"st":"failed","t":"network","d":"the outcome of this call is unknown: it was not recorded in time"}', true)
     drop(o)
     local made = tonumber(o.f.attempted or 0) + 1
-    set(o, 'attempted', made)
-    set(o, 'upd', us)
+    set(o, 'attempted', int(made))
+    set(o, 'upd', int(us))
     set(o, 'repeat', '1')
     outbox(id, 0)
     expired, spares = expired + 1, spares + 1

@@ -24,17 +24,17 @@ if args[12] ~= '' then
 end
 if held then
   drop(o)
-  set(o, 'attempted', tonumber(o.f.attempted or 0) + 1)
+  set(o, 'attempted', int(tonumber(o.f.attempted or 0) + 1))
   unset(o, 'repeat')
   unset(o, 'renew')
 end
 if reach ~= 'uncalled' then o.spare = args[10] end -- it has gone
 if fresh then
-  set(o, 'upd', us)
+  set(o, 'upd', int(us))
   reached(l, block_ms, reach, threshold, breaker_ms)
 end
 
-if o.spare and not held then overtake(o) end
+if o.spare and not held and shard.closed > 0 then overtake(o) end
 if held then
   if verdict == 'success' then
     finish(o, 'success', 2000)
@@ -42,7 +42,7 @@ if held then
     finish(o, 'failed', 2000)
   elseif not settle(o, args[10], 2000) then -- a mark decides
     if verdict == 'renew' then set(o, 'renew', '1') end
-    set(o, 'nb', now + delay_ms)
+    set(o, 'nb', int(now + delay_ms))
     free(o)
   end
 elseif verdict == 'success' and was_pending then

@@ -7,7 +7,7 @@ local l = lane(args[2])
 local back = l.interval - (us - leased_us(o))
 if back > 0 then note(l, 'tat', l.tat - back) end
 drop(o)
-if tonumber(args[6]) > 0 then set(o, 'nb', now + tonumber(args[6])) end
+if tonumber(args[6]) > 0 then set(o, 'nb', int(now + tonumber(args[6]))) end
 if not settle(o, args[5], 0) then free(o) end
 save_lane(l)
 look(l)

@@ -4,7 +4,7 @@ local function leave(l)
   if l.changed then
     look(l) -- the limits may be new
   elseif l.at then
-    call('ZADD', N.due, 'LT', max(l.at, now), l.c)
+    call('ZADD', N.due, 'LT', int(max(l.at, now)), l.c)
   end
 end
 
@@ -35,7 +35,7 @@ local function accept_one(i, new)
 
   if set_limits(l, args[i + 6]) then l.changed = true end
   if attempt ~= '' then
-    local earlier = call('ZRANGE', mail_key(c, user), 0, 0)[1]
+    local earlier = call('ZRANGE', mail_key(c, user), '0', '0')[1]
     local at = gate(l, size(l.flight))
     if earlier or not at or at > now then
       l.changed = true
@@ -54,12 +54,12 @@ local function accept_one(i, new)
     grant(l, o, attempt, lease_ms)
     l.changed = true
   else
-    add(N.outbox, now + 2000, id)
+    add(N.outbox, int(now + 2000), id)
     -- A new operation only adds needs to those that look has seen: its deadline, and
     -- its turn if it is the first of its user.
     local at = deadline
     if outstanding == 0 or call('ZCARD', mail_key(c, user)) == 1 then
-      add(l.ready, 0, id)
+      add(l.ready, '0', id)
       at = min(at, gate(l, outstanding > 0 and size(l.flight) or 0) or at)
     end
     l.at = min(l.at or at, at)

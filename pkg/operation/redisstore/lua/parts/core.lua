@@ -4,7 +4,8 @@
 -- keys derived from it live in one slot.
 -- Times: us and now are Redis's clock in micro- and milliseconds; scores are ms,
 -- except seq and tat, which are us. Numbers reach Redis with all their digits.
-local call, sub, max, min, floor -- set by the first run: while a library is loaded, Redis hides them
+-- These are set by the first run: while a library is loaded, Redis hides them.
+local call, sub, byte, char, format, match, max, min, floor
 local P, N, unlisted, process, args
 local us, now
 local shard -- what run has read of it, see know; seq is that of its newest operation
@@ -48,8 +49,29 @@ end
 -- gathered is what accept_many collects, see gather; nil for all others.
 local gathered
 
--- int writes a whole number into a text: Lua's own form is 1.79e+15.
-local function int(x) return string.format('%d', x) end
+-- int writes a whole number into a text: Lua's own form is 1.79e+15, and what Redis makes
+-- of a number that is an argument takes ten times as long.
+local function int(x) return format('%d', x) end
+
+-- digits and from_digits change whole numbers of which only few occur into texts and back, and keep
+-- what they found.
+local texts, wholes = {}, {}
+local function digits(x)
+  local t = texts[x]
+  if not t then
+    t = int(x)
+    texts[x], wholes[t] = t, x
+  end
+  return t
+end
+local function from_digits(t)
+  local x = wholes[t]
+  if not x then
+    x = tonumber(t)
+    texts[x], wholes[t] = t, x
+  end
+  return x
+end
 
 local GEN = 36 -- characters
 local LIFE = 172800000 -- ms; twice as long as a process believes in what it noted
@@ -95,7 +117,7 @@ local function know(prefixes, callers)
     if raise and same then
       if mark == 0 then lives(prefix, false) end
       marks[k] = mark + 1
-      raised[#raised + 1], raised[#raised + 2] = ask[i], mark + 1
+      raised[#raised + 1], raised[#raised + 2] = ask[i], int(mark + 1)
     end
     known[k] = {prefix = prefix, gen = gen, same = same, again = mark ~= noted, closed = tonumber(v[i - 2] or 0), seq = tonumber(v[i - 1] or 0)}
   end

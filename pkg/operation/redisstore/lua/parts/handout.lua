@@ -23,7 +23,7 @@ local function handout(l, attempts, lease_ms, again)
   local at = gate(l, count_calls(l))
   if not at or at > now then return leases end
   local most = #unused
-  local heads = call('ZRANGE', l.ready, 0, most, 'WITHSCORES') -- one more: what remains
+  local heads = call('ZRANGE', l.ready, '0', int(most), 'WITHSCORES') -- one more: what remains
   if #heads <= 2 * most then l.turn = false end
   for i = 1, #heads, 2 do
     local id, turn = heads[i], tonumber(heads[i + 1])

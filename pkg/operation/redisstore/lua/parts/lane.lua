@@ -15,7 +15,7 @@ end
 
 local function note(l, name, value)
   l[name] = value
-  change(l, name, value)
+  change(l, name, int(value))
 end
 
 local function save_lane(l)
@@ -54,7 +54,7 @@ local function spend(l)
 end
 
 -- first gives the least score of a sorted set, nil if it is empty.
-local function first(key) return tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) end
+local function first(key) return tonumber(call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]) end
 
 -- count_calls gives how many are being called. What a script has read of a lane's sets is
 -- kept with the lane, where nothing changes them any more but handout: inflight, and the
@@ -87,6 +87,6 @@ local function look(l)
     if lease_end then best = min(best, lease_end) end
   end
   best = max(best, now)
-  call('ZADD', N.due, best, l.c)
+  call('ZADD', N.due, int(best), l.c)
   return best
 end

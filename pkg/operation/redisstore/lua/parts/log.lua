@@ -4,7 +4,7 @@ local ROW_ID = 37
 
 local function row_of(o, attempt)
   for i = 1, tonumber(o.f.rows or 0) do
-    if sub(o.f['r:' .. i], 2, ROW_ID) == attempt then return i end
+    if sub(o.f['r:' .. digits(i)], 2, ROW_ID) == attempt then return i end
   end
 end
 
@@ -14,17 +14,17 @@ local function write_row(o, attempt, row, unknown)
   local at = row_of(o, attempt)
   if not at then
     at = tonumber(o.f.rows or 0) + 1
-    set(o, 'rows', at)
-    set(o, 'r:' .. at, (unknown and 'u' or 'k') .. attempt .. row)
+    set(o, 'rows', digits(at))
+    set(o, 'r:' .. digits(at), (unknown and 'u' or 'k') .. attempt .. row)
     return at
   end
-  local field = 'r:' .. at
+  local field = 'r:' .. digits(at)
   -- An unknown outcome adds nothing, and the row stays open for the known one.
   if unknown or sub(o.f[field], 1, 1) == 'k' then return false end
   set(o, field, 'k' .. attempt .. row)
   -- The completed row has to go out again, and acks of its old form must not count.
-  if tonumber(o.f.acked_rows or 0) >= at then set(o, 'acked_rows', at - 1) end
-  set(o, 'row_version', tonumber(o.f.row_version or 0) + 1)
+  if tonumber(o.f.acked_rows or 0) >= at then set(o, 'acked_rows', int(at - 1)) end
+  set(o, 'row_version', int(tonumber(o.f.row_version or 0) + 1))
   return at
 end
 

@@ -4,17 +4,12 @@
 local function mail_key(c, user) return P .. 'mail:' .. c .. ':' .. user end
 
 -- head gives the turn to the first of a mailbox. gone, if given, is an operation of it
--- that has gone to the provider: see overtake.
+-- that has gone to the provider: see overtake, for shards that have lost their data once.
 local overtake
 local function head(c, user, gone)
-  local mail = mail_key(c, user)
-  local first = call('ZRANGE', mail, 0, 0, 'WITHSCORES')
-  if gone and first[2] and tonumber(first[2]) < tonumber(gone.seq) then
-    overtake(gone)
-    first = call('ZRANGE', mail, 0, 0)
-  end
-  local id = first[1]
-  if id then call('ZADD', P .. 'ready:' .. c, call('HGET', op_key(id), 'nb') or 0, id) end
+  if gone and shard.closed > 0 then overtake(gone) end -- there was a loss
+  local id = call('ZRANGE', mail_key(c, user), '0', '0')[1]
+  if id then call('ZADD', P .. 'ready:' .. c, call('HGET', op_key(id), 'nb') or '0', id) end
 end
 
 -- step_in lets an operation that was put into its mailbox have the turn, if it came
@@ -29,7 +24,7 @@ end
 local function grant(l, o, attempt, lease_ms)
   o.lease = attempt
   set(o, 'lease', attempt .. ' ' .. int(us))
-  call('ZADD', l.flight, now + lease_ms, o.id .. ':' .. attempt)
+  call('ZADD', l.flight, int(now + lease_ms), o.id .. ':' .. attempt)
 end
 
 -- drop takes the lease back. The turn is the caller's then, to be passed on by free
@@ -52,7 +47,7 @@ end
 local function finish(o, status, delay)
   local c = o.conn
   set(o, 'st', status)
-  set(o, 'upd', us)
+  set(o, 'upd', int(us))
   unset(o, 'mark')
   unset(o, 'renew')
   unset(o, 'nb')

@@ -18,19 +18,19 @@ local function size(key)
 end
 
 local function seq_of(entry)
-  local a, b, c, d, e, f, g = string.byte(entry, 1, 7)
+  local a, b, c, d, e, f, g = byte(entry, 1, 7)
   return (((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g
 end
 
 local function entry_of(seq, bin)
   local high = floor(seq / 16777216)
-  return string.char(floor(high / 16777216) % 256, floor(high / 65536) % 256, floor(high / 256) % 256, high % 256,
+  return char(floor(high / 16777216) % 256, floor(high / 65536) % 256, floor(high / 256) % 256, high % 256,
     floor(seq / 65536) % 256, floor(seq / 256) % 256, seq % 256) .. bin
 end
 
 local function index(partner, seq, bin)
   if unlisted then return end
-  local rest = partner .. ':' .. floor(seq / DAY)
+  local rest = partner .. ':' .. digits(floor(seq / DAY))
   local key = P .. 'day:' .. rest
   if seq <= shard.seq then -- maybe not the last of this list
     local last = call('LINDEX', key, -1)
@@ -60,7 +60,7 @@ end
 
 -- Idempotency keys: rows of (operation, fingerprint, accept time) in the hashes of the
 -- present and the last period of a key's life.
-local function key_bucket(scope, slot) return P .. 'key:' .. slot .. ':' .. (string.byte(scope, 1) % 128) end
+local function key_bucket(scope, slot) return P .. 'key:' .. digits(slot) .. ':' .. digits(byte(scope, 1) % 128) end
 
 local function key_row(scope, life_ms)
   local slot = floor(now / life_ms)

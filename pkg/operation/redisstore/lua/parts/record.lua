@@ -12,7 +12,7 @@ local function open(id)
   local f = {}
   for i = 1, #list, 2 do f[list[i]] = list[i + 1] end
   local who, lease = f.who, f.lease
-  local most, seq, dl, sync = string.match(who, WHO, 3 * UUID + 4)
+  local most, seq, dl, sync = match(who, WHO, 3 * UUID + 4)
   return {
     id = id, key = key, f = f, conn = sub(who, 1, UUID), user = sub(who, UUID + 2, 2 * UUID + 1),
     partner = sub(who, 2 * UUID + 3, 3 * UUID + 2), max = most, seq = seq, dl = dl, sync = sync,
@@ -83,4 +83,4 @@ end
 
 local function to_page(id, bin, whole, ttl) write_page(page_key(id), tonumber(ttl), page_field(bin), whole) end
 
-local function outbox(id, delay) call('ZADD', N.outbox, now + delay, id) end
+local function outbox(id, delay) call('ZADD', N.outbox, int(now + delay), id) end

@@ -5,7 +5,10 @@
 local MOST_UNPACKED = 4096 -- of what Lua's stack holds
 
 local function run(keys, argv)
-  if not call then call, sub, max, min, floor = redis.call, string.sub, math.max, math.min, math.floor end
+  if not call then
+    call, max, min, floor = redis.call, math.max, math.min, math.floor
+    sub, byte, char, format, match = string.sub, string.byte, string.char, string.format, string.match
+  end
   local T = call('TIME')
   us = tonumber(T[1]) * 1000000 + tonumber(T[2])
   now = floor(us / 1000)
@@ -15,7 +18,7 @@ local function run(keys, argv)
   local known, marks, raised = know(keys, callers)
   local answers = {}
   while argv[i] do
-    local place, count = tonumber(argv[i]), tonumber(argv[i + 2])
+    local place, count = from_digits(argv[i]), from_digits(argv[i + 2])
     shard, gathered = known[place], nil
     P = shard.prefix
     N = names(P)
