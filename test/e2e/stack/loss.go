@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"time"
 
 	"writeback/internal/history"
+	"writeback/pkg/operation"
 )
 
 // WipeRedis kills Redis, removes its files and starts it empty on the same port.
@@ -32,7 +35,8 @@ func (s *Stack) FlushRedis(ctx context.Context) error {
 	return s.rdb.FlushAll(ctx).Err()
 }
 
-// RewindRedis sets Redis back by the time given: it comes back as it was then.
+// RewindRedis sets Redis back by the time given, or on a slow machine by as much more as it
+// takes until every shard was polled: it comes back as it was then.
 func (s *Stack) RewindRedis(by time.Duration) error {
 	since := time.Now()
 	kept, err := s.copyAppendOnly()
@@ -41,6 +45,7 @@ func (s *Stack) RewindRedis(by time.Duration) error {
 	}
 	defer s.lost(since)
 	time.Sleep(by)
+	s.awaitPolls(since)
 	s.Redis.Kill()
 	if err := os.RemoveAll(s.appendOnly()); err != nil {
 		return err
@@ -49,6 +54,24 @@ func (s *Stack) RewindRedis(by time.Duration) error {
 		return err
 	}
 	return s.Redis.Restart()
+}
+
+// awaitPolls waits until every shard has been polled since then, and not for ever: what nobody
+// was answered in the lost moments nobody can miss.
+func (s *Stack) awaitPolls(since time.Time) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for shard := 0; shard < operation.Shards && ctx.Err() == nil; {
+		beats, err := s.rdb.HVals(ctx, fmt.Sprintf("wb:{%02d}:beat", shard)).Result()
+		if err == nil && slices.ContainsFunc(beats, func(b string) bool {
+			at, err := strconv.ParseInt(b, 10, 64)
+			return err == nil && at >= since.UnixMilli()
+		}) {
+			shard++
+			continue
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func (s *Stack) appendOnly() string { return filepath.Join(s.Redis.Dir(), "appendonlydir") }
