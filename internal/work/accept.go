@@ -34,7 +34,7 @@ func NewAccepter(parts Parts, cfg Config, acks *Acker) *Accepter {
 // a publish that fails is left to the outbox and is no error. The error is an
 // *operation.Error.
 func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limits) (operation.Operation, error) {
-	receipt, err := a.parts.Store.Accept(ctx, in, storeLimits(l))
+	receipt, err := a.parts.Store.AcceptNew(ctx, in, storeLimits(l))
 	if err != nil {
 		return operation.Operation{}, refusal(err)
 	}

@@ -48,22 +48,27 @@ type Receipt struct {
 }
 
 // Accept stores the operation at the end of its mailbox and puts it into the
-// outbox. A caller accepts an id once; that the client library may send it twice
-// changes nothing. Errors: ErrStale,
+// outbox. Accepting an id again gives the same receipt. Errors: ErrStale,
 // ErrMismatch, ErrLaneFull, ErrOutboxFull, and those of the connection to Redis,
 // after which it is not known whether it was accepted.
 func (s *Store) Accept(ctx context.Context, a operation.Accepted, l Limits) (Receipt, error) {
-	return s.accept(ctx, a, l, "")
+	return s.accept(ctx, acceptScript, a, l, "")
 }
 
-// AcceptSync stores a sync operation with a lease for its one attempt. It adds
+// AcceptNew is Accept for an id that was made for this call and is used for no other,
+// not even after an error; what the client library sends twice is still accepted once.
+func (s *Store) AcceptNew(ctx context.Context, a operation.Accepted, l Limits) (Receipt, error) {
+	return s.accept(ctx, newScript, a, l, "")
+}
+
+// AcceptSync is AcceptNew of a sync operation, with a lease for its one attempt. It adds
 // the errors *ConflictError and *LaterError.
 func (s *Store) AcceptSync(ctx context.Context, a operation.Accepted, l Limits, attempt uuid.UUID) (Receipt, error) {
-	return s.accept(ctx, a, l, attempt.String())
+	return s.accept(ctx, newScript, a, l, attempt.String())
 }
 
-func (s *Store) accept(ctx context.Context, a operation.Accepted, l Limits, attempt string) (Receipt, error) {
-	r, err := s.run(ctx, acceptScript, operation.ShardOf(a.ConnectionID), s.acceptArgs(a, l, attempt)...)
+func (s *Store) accept(ctx context.Context, script *script, a operation.Accepted, l Limits, attempt string) (Receipt, error) {
+	r, err := s.run(ctx, script, operation.ShardOf(a.ConnectionID), s.acceptArgs(a, l, attempt)...)
 	if err != nil {
 		return Receipt{}, err
 	}

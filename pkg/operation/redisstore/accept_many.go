@@ -19,7 +19,7 @@ type Taken struct {
 // manyMost is how many operations one script accepts: nothing can interrupt it.
 const manyMost = 64
 
-// AcceptMany is Accept for many operations at once; limits gives those of each. It
+// AcceptMany is AcceptNew for many operations at once; limits gives those of each. It
 // answers for each, in their order. What is for one shard is accepted in the order
 // given, by one script for each 64; the shards do not wait for each other. When a
 // script fails, nothing that comes after it in the shard is accepted, so that no write

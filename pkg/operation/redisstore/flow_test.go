@@ -123,9 +123,7 @@ func TestAccept_TwiceIsOnce(t *testing.T) {
 	t.Parallel()
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
 		a := f.accepted(uuid.New())
-		first := f.accept(a)
-		f.store.LoseAnswers()
-		require.Equal(t, first, f.accept(a))
+		require.Equal(t, f.accept(a), f.accept(a))
 		require.Len(t, f.next(4).Leases, 1)
 	})
 }

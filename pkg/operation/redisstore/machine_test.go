@@ -312,8 +312,12 @@ func (m *machine) refused(t *rapid.T, l *mlane, a operation.Accepted, err error)
 
 func (m *machine) acceptAgain(t *rapid.T) {
 	op := m.any(t)
-	m.store.LoseAnswers()
-	r, err := m.store.Accept(m.ctx, op.Accepted, op.lane.want)
+	accept := m.store.Accept
+	if rapid.Bool().Draw(t, "lost reply") {
+		m.store.LoseAnswers()
+		accept = m.store.AcceptNew
+	}
+	r, err := accept(m.ctx, op.Accepted, op.lane.want)
 	require.NoError(t, err)
 	if op.paged {
 		require.Equal(t, op.ID, r.Replay)

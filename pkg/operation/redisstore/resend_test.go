@@ -44,7 +44,8 @@ func TestRuns_SentTwiceAreOnce(t *testing.T) {
 			require.NoError(t, err)
 			require.EqualValues(t, want, n, name)
 		}
-		f.accept(f.accepted(uuid.New()))
+		_, err := f.store.AcceptNew(t.Context(), f.accepted(uuid.New()), f.limits)
+		require.NoError(t, err)
 		count("pend", 2)
 		var many []operation.Accepted
 		for range 98 { // they travel in more than one run
@@ -60,7 +61,7 @@ func TestRuns_SentTwiceAreOnce(t *testing.T) {
 		count("pend", 100)
 		synced := f.accepted(uuid.New())
 		synced.Sync = true
-		_, err := f.store.AcceptSync(t.Context(), synced, f.limits, uuid.Must(uuid.NewV7()))
+		_, err = f.store.AcceptSync(t.Context(), synced, f.limits, uuid.Must(uuid.NewV7()))
 		require.NoError(t, err)
 		count("pend", 101)
 		count("flight", 2)

@@ -24,6 +24,7 @@ type script struct {
 
 var (
 	acceptScript  = &script{name: "accept"}
+	newScript     = &script{name: "accept_new"}
 	manyScript    = &script{name: "accept_many"}
 	nextScript    = &script{name: "next"}
 	recordScript  = &script{name: "record"}
@@ -47,7 +48,7 @@ var (
 	commitScript  = &script{name: "commit", asks: true}
 
 	scripts = []*script{
-		acceptScript, manyScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
+		acceptScript, newScript, manyScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
 		getScript, haveScript, pollScript, pauseScript, spendScript, blockScript, laneScript, depthScript, indexScript, restoreScript,
 		keepScript, olderScript, commitScript,
 	}

@@ -34,7 +34,7 @@ func BenchmarkTrip(b *testing.B) {
 	before := m.memory()
 
 	m.measure("accept", callers, func(i int) {
-		_, err := store.Accept(b.Context(), accepted[i], roomy)
+		_, err := store.AcceptNew(b.Context(), accepted[i], roomy)
 		require.NoError(b, err)
 	})
 	m.measure("acked", 1, func(i int) {
