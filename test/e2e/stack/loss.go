@@ -59,7 +59,7 @@ func (s *Stack) RewindRedis(by time.Duration) error {
 // awaitPolls waits until every shard has been polled since then, and not for ever: what nobody
 // was answered in the lost moments nobody can miss.
 func (s *Stack) awaitPolls(since time.Time) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for shard := 0; shard < operation.Shards && ctx.Err() == nil; {
 		beats, err := s.rdb.HVals(ctx, fmt.Sprintf("wb:{%02d}:beat", shard)).Result()
