@@ -102,7 +102,10 @@ func (c *ctl) follow(ctx context.Context, store *redisstore.Store, shards []int)
 	began, last := time.Now(), ""
 	for {
 		all, err := store.Shards(ctx, 1)
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return withoutUs(ctx)
+		case err != nil:
 			return explain(ctx, err)
 		}
 		count := map[string]int{}
@@ -121,8 +124,13 @@ func (c *ctl) follow(ctx context.Context, store *redisstore.Store, shards []int)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w; it goes on without us, see: writeback shards", context.Cause(ctx))
+			return withoutUs(ctx)
 		case <-tick.C:
 		}
 	}
+}
+
+// withoutUs says that the time is up, and what becomes of the rebuild.
+func withoutUs(ctx context.Context) error {
+	return fmt.Errorf("%w; it goes on without us, see: writeback shards", context.Cause(ctx))
 }
