@@ -71,6 +71,9 @@ func (in *injector) sent(n int) {
 			lock := in.busy[s.target()]
 			lock.Lock()
 			defer lock.Unlock()
+			if s.whole {
+				in.stack.AwaitWhole()
+			}
 			from := time.Now()
 			if err := in.do(s); err != nil {
 				in.t.Errorf("%s: %v", s, err)

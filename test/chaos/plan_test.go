@@ -39,6 +39,8 @@ type step struct {
 	which int
 	// lasts is how long until it is undone.
 	lasts time.Duration
+	// whole: it waits until Redis has all that an earlier loss took.
+	whole bool
 	// order is what the sandbox is told; path and toxic are for the network.
 	order sandbox.Fault
 	path  string
@@ -147,7 +149,7 @@ func lossPlan(seed uint64) plan {
 	d := dice{rand.New(rand.NewPCG(seed, 0x1055)), 1}
 	for i, kind := range losing {
 		s := d.step(kind, p.ops)
-		s.at = 100 * (i + 1)
+		s.at, s.whole = 100*(i+1), true
 		p.steps = append(p.steps, s)
 		s = d.step(provider, p.ops)
 		s.at = 100*(i+1) - 20

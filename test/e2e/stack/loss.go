@@ -56,17 +56,36 @@ func (s *Stack) RewindRedis(by time.Duration) error {
 	return s.Redis.Restart()
 }
 
-// awaitPolls waits until every shard has been polled since then, and not for ever: what nobody
-// was answered in the lost moments nobody can miss.
+// awaitPolls waits until every shard has been polled since then: what nobody was answered
+// in the lost moments nobody can miss.
 func (s *Stack) awaitPolls(since time.Time) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	for shard := 0; shard < operation.Shards && ctx.Err() == nil; {
-		beats, err := s.rdb.HVals(ctx, fmt.Sprintf("wb:{%02d}:beat", shard)).Result()
-		if err == nil && slices.ContainsFunc(beats, func(b string) bool {
+	s.await(func(ctx context.Context, shard string) bool {
+		beats, err := s.rdb.HVals(ctx, shard+"beat").Result()
+		return err == nil && slices.ContainsFunc(beats, func(b string) bool {
 			at, err := strconv.ParseInt(b, 10, 64)
 			return err == nil && at >= since.UnixMilli()
-		}) {
+		})
+	})
+}
+
+// AwaitWhole waits until every shard has its data, after a loss.
+func (s *Stack) AwaitWhole() {
+	s.await(func(ctx context.Context, shard string) bool {
+		whole, err := s.rdb.Exists(ctx, shard+"gen").Result()
+		if err != nil || whole == 0 {
+			return false
+		}
+		busy, err := s.rdb.Exists(ctx, shard+"rebuild").Result()
+		return err == nil && busy == 0
+	})
+}
+
+// await waits until something holds of each shard, and not for ever.
+func (s *Stack) await(holds func(ctx context.Context, shard string) bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for shard := 0; shard < operation.Shards && ctx.Err() == nil; {
+		if holds(ctx, fmt.Sprintf("wb:{%02d}:", shard)) {
 			shard++
 			continue
 		}
