@@ -128,11 +128,13 @@ func (b *Bench) fill(ctx context.Context, s *rig.System, asked int, out *Retaine
 	out.Bytes = float64(after-before) / float64(out.Operations)
 	b.logf("retained: all is at rest")
 	if out.Copies = asked - out.Operations; out.Copies > 0 {
-		err = s.Multiply(ctx, out.Copies)
+		if err := s.Multiply(ctx, out.Copies); err != nil {
+			return nil, err
+		}
 		out.Operations = asked
 		b.logf("retained: and %d copies of them", out.Copies)
 	}
-	return t, err
+	return t, nil
 }
 
 // readMany reads by id and by list while 500 writes a second are accepted.

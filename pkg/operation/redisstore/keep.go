@@ -12,7 +12,7 @@ import (
 // Errors: ErrStale, and those of the connection to Redis.
 func (s *Store) Keep(ctx context.Context, op operation.Operation) error {
 	args := append([]any{
-		op.ID.String(), op.ID[:], op.ConnectionID.String(), op.PartnerID.String(), op.Seq, encodePage(op), int64(s.cfg.RecordTTL / time.Second),
+		op.ID.String(), op.ID[:], op.PartnerID.String(), op.Seq, encodePage(op), int64(s.cfg.RecordTTL / time.Second),
 	}, s.keyArgs(op.Accepted)...)
 	_, err := s.run(ctx, keepScript, operation.ShardOf(op.ConnectionID), args...)
 	return err

@@ -68,7 +68,7 @@ func TestModel_FindsMissingRules(t *testing.T) {
 		rare bool // it takes long to find
 	}{
 		{"only the head of a mailbox", edit{"call('ZREM', P .. 'ready:' .. o.conn, two[2]) == 1", "call('ZSCORE', P .. 'ready:' .. o.conn, two[2])"}, true},
-		{"one call of a user", edit{"if o.turn or call('ZREM', P .. 'ready:' .. c, o.id) == 1 then head(c, o.user, o.spare and o) end", "call('ZREM', P .. 'ready:' .. c, o.id) head(c, o.user)"}, false},
+		{"one call of a user", edit{"if o.turn or call('ZREM', P .. 'ready:' .. c, o.id) == 1 then head(c, o.user) end", "call('ZREM', P .. 'ready:' .. c, o.id) head(c, o.user)"}, false},
 		{"the cap", edit{"inflight >= cap", "inflight > cap"}, false},
 		{"one probe", edit{"if l.open > 0 then cap = 1 end", ""}, true},
 		{"the rate", edit{"max(l.tat, us) + l.interval)", "us + l.interval)"}, true},
@@ -82,9 +82,9 @@ func TestModel_FindsMissingRules(t *testing.T) {
 		{"sync is never repeated", edit{"elseif o.sync == '1' then", "elseif false then"}, false},
 		{"the last attempt", edit{"elseif made >= tonumber(o.max) then", "elseif false then"}, false},
 		{"marks", edit{"if settle(o, spare(args[5], spares), 0) then", "if false then"}, true},
-		{"seq of a message", edit{"if seq > shard.seq then", "if false then"}, false},
-		{"older than a call that ends", edit{"if gone and shard.closed > 0 then overtake(gone) end", ""}, false},
-		{"older than one that ended late", edit{"if o.spare and not held and shard.closed > 0 then overtake(o) end", ""}, true},
+		{"seq of a message", edit{"if newest then shard.seq", "if false then shard.seq"}, false},
+		{"older than a call that ends", edit{"if reach ~= 'uncalled' and closed() > 0 then overtake(", "if not held and closed() > 0 then overtake("}, false},
+		{"older than one that ended late", edit{"if reach ~= 'uncalled' and closed() > 0 then overtake(", "if held and closed() > 0 then overtake("}, true},
 		{"order of sync", edit{"if earlier or not at or at > now then", "if not at or at > now then"}, false},
 		{"lost replies", edit{"local o = out[attempt] and open(out[attempt])", "local o = nil"}, false},
 	} {

@@ -232,7 +232,7 @@ func TestReview_F6_AcceptSeqHasTheClockAsItsFloor(t *testing.T) {
 
 func TestReview_F6_PlacesOfTheRebuildRaiseTheNext(t *testing.T) {
 	rule{
-		without: []edit{{"if seq > shard.seq then", "if false then"}},
+		without: []edit{{"if newest then shard.seq", "if false then shard.seq"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			user := uuid.New()
 			first, second := c.accepted(user), c.accepted(user)

@@ -50,9 +50,7 @@ for _, c in ipairs(read) do
   if l.blocked > now then blocked = blocked + 1 end
   if l.open > 0 then open = open + 1 end
   if l.paused == 1 then paused = paused + 1 end
-  local id = call('ZRANGE', l.pend, 0, 0)[1]
-  local seq = id and call('HGET', op_key(id), 'who')
-  seq = seq and tonumber((select(2, string.match(seq, WHO, 3 * UUID + 4))))
+  local seq = longest(l)
   if seq and (not oldest_seq or seq < oldest_seq) then oldest_seq = seq end
   local left, wait = limits(l)
   lanes[#lanes + 1] = {c, left, heads > 0 and wait or '0', l.open > 0 and 1 or 0}

@@ -8,11 +8,9 @@ for _, member in ipairs(call('ZRANGE', l.flight, 0, most - 1)) do
   local lease = call('HGET', op_key(id), 'lease') or ''
   calls[#calls + 1] = {id, sub(member, 38), lease ~= '' and sub(lease, 38) or '0', call('ZSCORE', l.flight, member)}
 end
-local oldest = call('ZRANGE', l.pend, 0, 0)[1]
-local who = oldest and call('HGET', op_key(oldest), 'who')
 return {
   call('GET', N.gen) or '', call('EXISTS', l.key), now,
-  who and (select(2, string.match(who, WHO, 3 * UUID + 4))) or 0, call('ZCARD', l.pend),
+  longest(l) or 0, call('ZCARD', l.pend),
   call('ZCARD', l.ready), call('ZCOUNT', l.ready, '-inf', now), inflight, calls,
   l.cap, l.interval, l.burst, l.blocked, l.open, l.fails, l.paused,
   tonumber(call('ZSCORE', N.due, c) or 0), gate(l, inflight) or -1,

@@ -28,19 +28,19 @@ if held then
   unset(o, 'repeat')
   unset(o, 'renew')
 end
-if reach ~= 'uncalled' then o.spare = args[10] end -- it has gone
 if fresh then
   set(o, 'upd', int(us))
   reached(l, block_ms, reach, threshold, breaker_ms)
 end
 
-if o.spare and not held and shard.closed > 0 then overtake(o) end
+-- It has gone, and the shard has lost its data once.
+if reach ~= 'uncalled' and closed() > 0 then overtake(o.conn, o.user, o.seq, args[10], MOST_OVERTAKEN) end
 if held then
   if verdict == 'success' then
     finish(o, 'success', 2000)
   elseif verdict == 'fail' and not o.f.mark then
     finish(o, 'failed', 2000)
-  elseif not settle(o, args[10], 2000) then -- a mark decides
+  elseif not settle(o, spare(args[10], 0), 2000) then -- a mark decides
     if verdict == 'renew' then set(o, 'renew', '1') end
     set(o, 'nb', int(now + delay_ms))
     free(o)

@@ -19,7 +19,6 @@ if not o then
     if not page then
       index(args[8], seq, bin)
       keep_key(args[19], args[20], args[21], seq, bin)
-      raise_seq(seq)
     end
     save_lane(l)
     return {'ok', page and 0 or 1}

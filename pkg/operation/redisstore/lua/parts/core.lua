@@ -53,26 +53,6 @@ local gathered
 -- of a number that is an argument takes ten times as long.
 local function int(x) return format('%d', x) end
 
--- digits and from_digits change whole numbers of which only few occur into texts and back, and keep
--- what they found.
-local texts, wholes = {}, {}
-local function digits(x)
-  local t = texts[x]
-  if not t then
-    t = int(x)
-    texts[x], wholes[t] = t, x
-  end
-  return t
-end
-local function from_digits(t)
-  local x = wholes[t]
-  if not x then
-    x = tonumber(t)
-    texts[x], wholes[t] = t, x
-  end
-  return x
-end
-
 local GEN = 36 -- characters
 local LIFE = 172800000 -- ms; twice as long as a process believes in what it noted
 
@@ -122,11 +102,6 @@ local function know(prefixes, callers)
     known[k] = {prefix = prefix, gen = gen, same = same, again = mark ~= noted, closed = tonumber(v[i - 2] or 0), seq = tonumber(v[i - 1] or 0)}
   end
   return known, marks, raised
-end
-
--- raise_seq notes the seq of an operation that has come into the shard; run writes it.
-local function raise_seq(seq)
-  if seq > shard.seq then shard.seq, shard.grown = seq, true end
 end
 
 -- repeated says that this run may have been here before: the client library sends what it got

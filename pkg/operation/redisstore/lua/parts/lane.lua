@@ -56,6 +56,14 @@ end
 -- first gives the least score of a sorted set, nil if it is empty.
 local function first(key) return tonumber(call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]) end
 
+-- longest gives the place of the outstanding operation whose deadline comes first, nil if
+-- there is none.
+local function longest(l)
+  local id = call('ZRANGE', l.pend, '0', '0')[1]
+  local who = id and call('HGET', op_key(id), 'who')
+  return who and tonumber((select(2, match(who, WHO, 3 * UUID + 4))))
+end
+
 -- count_calls gives how many are being called. What a script has read of a lane's sets is
 -- kept with the lane, where nothing changes them any more but handout: inflight, and the
 -- least scores lease_end, deadline and turn (false: the set is empty).

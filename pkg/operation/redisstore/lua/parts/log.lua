@@ -4,7 +4,7 @@ local ROW_ID = 37
 
 local function row_of(o, attempt)
   for i = 1, tonumber(o.f.rows or 0) do
-    if sub(o.f['r:' .. digits(i)], 2, ROW_ID) == attempt then return i end
+    if sub(o.f['r:' .. i], 2, ROW_ID) == attempt then return i end
   end
 end
 
@@ -14,11 +14,11 @@ local function write_row(o, attempt, row, unknown)
   local at = row_of(o, attempt)
   if not at then
     at = tonumber(o.f.rows or 0) + 1
-    set(o, 'rows', digits(at))
-    set(o, 'r:' .. digits(at), (unknown and 'u' or 'k') .. attempt .. row)
+    set(o, 'rows', int(at))
+    set(o, 'r:' .. at, (unknown and 'u' or 'k') .. attempt .. row)
     return at
   end
-  local field = 'r:' .. digits(at)
+  local field = 'r:' .. at
   -- An unknown outcome adds nothing, and the row stays open for the known one.
   if unknown or sub(o.f[field], 1, 1) == 'k' then return false end
   set(o, field, 'k' .. attempt .. row)

@@ -3,11 +3,8 @@
 -- being called. Whoever ends a call, or takes a ready one away, passes the turn on.
 local function mail_key(c, user) return P .. 'mail:' .. c .. ':' .. user end
 
--- head gives the turn to the first of a mailbox. gone, if given, is an operation of it
--- that has gone to the provider: see overtake, for shards that have lost their data once.
-local overtake
-local function head(c, user, gone)
-  if gone and shard.closed > 0 then overtake(gone) end -- there was a loss
+-- head gives the turn to the first of a mailbox.
+local function head(c, user)
   local id = call('ZRANGE', mail_key(c, user), '0', '0')[1]
   if id then call('ZADD', P .. 'ready:' .. c, call('HGET', op_key(id), 'nb') or '0', id) end
 end
@@ -39,7 +36,7 @@ end
 local function free(o)
   save(o)
   o.turn = false
-  head(o.conn, o.user, o.spare and o)
+  head(o.conn, o.user)
 end
 
 -- finish ends an operation and saves it; it is called once, while it is pending and
@@ -55,22 +52,28 @@ local function finish(o, status, delay)
   call('ZREM', mail_key(c, o.user), o.id)
   outbox(o.id, delay)
   save(o)
-  if o.turn or call('ZREM', P .. 'ready:' .. c, o.id) == 1 then head(c, o.user, o.spare and o) end
+  if o.turn or call('ZREM', P .. 'ready:' .. c, o.id) == 1 then head(c, o.user) end
   o.turn = false
 end
 
--- overtake ends the operations of a mailbox that are older than one that has gone to the
--- provider: they would overwrite it. They are there after a loss only, put back late. One
--- that is being called cannot be called back. o.spare is for the ids of the rows.
-local MOST_OVERTAKEN = 100
-function overtake(o)
-  for k, id in ipairs(call('ZRANGEBYSCORE', mail_key(o.conn, o.user), 0, '(' .. o.seq, 'LIMIT', 0, MOST_OVERTAKEN)) do
-    local old = open(id)
-    if not old.lease then
-      explain(old, spare(o.spare, 128 + k), OVERTAKEN)
-      finish(old, 'failed', 0)
+local MOST_OVERTAKEN = '100' -- by one outcome
+
+-- overtake ends what waits in a mailbox and is older than a write that has gone to the
+-- provider: it would overwrite that. It is there after a loss only, put back late. A call
+-- under way cannot be called back, unless it is over by now. It gives how many it ended;
+-- base is for the ids of their rows.
+local function overtake(c, user, seq, base, most, over)
+  local n = 0
+  for _, id in ipairs(call('ZRANGEBYSCORE', mail_key(c, user), '0', '(' .. seq, 'LIMIT', '0', most)) do
+    local o = open(id)
+    if over and o.lease then drop(o) end
+    if not o.lease then
+      n = n + 1
+      explain(o, spare(base, n), OVERTAKEN)
+      finish(o, 'failed', 0)
     end
   end
+  return n
 end
 
 -- settle ends an operation whose lease has ended, if a mark says so.

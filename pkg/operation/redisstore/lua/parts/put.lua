@@ -28,11 +28,15 @@ local function entry_of(seq, bin)
     floor(seq / 65536) % 256, floor(seq / 256) % 256, seq % 256) .. bin
 end
 
+-- index makes an operation known to the shard: its place, which run writes if it is the
+-- newest, and its entry.
 local function index(partner, seq, bin)
+  local newest = seq > shard.seq
+  if newest then shard.seq, shard.grown = seq, true end
   if unlisted then return end
-  local rest = partner .. ':' .. digits(floor(seq / DAY))
+  local rest = partner .. ':' .. floor(seq / DAY)
   local key = P .. 'day:' .. rest
-  if seq <= shard.seq then -- maybe not the last of this list
+  if not newest then -- it may still be the last of this list
     local last = call('LINDEX', key, -1)
     if last and seq_of(last) >= seq then
       call('ZADD', P .. 'late:' .. rest, seq, bin)
@@ -41,7 +45,6 @@ local function index(partner, seq, bin)
     end
   end
   push(key, entry_of(seq, bin))
-  raise_seq(seq)
 end
 
 -- put makes a new operation and its place; the caller has checked that it is new, and
@@ -52,7 +55,6 @@ local function put(l, user, partner, id, bin, doc, seq, deadline, most, sync)
   set(o, 'doc', doc)
   set(o, 'who', l.c .. ' ' .. user .. ' ' .. partner .. ' ' .. most .. ' ' .. place .. ' ' .. till .. ' ' .. sync)
   index(partner, seq, bin)
-  raise_seq(seq)
   call('ZADD', mail_key(l.c, user), place, id)
   add(l.pend, till, id)
   return o
@@ -60,7 +62,7 @@ end
 
 -- Idempotency keys: rows of (operation, fingerprint, accept time) in the hashes of the
 -- present and the last period of a key's life.
-local function key_bucket(scope, slot) return P .. 'key:' .. digits(slot) .. ':' .. digits(byte(scope, 1) % 128) end
+local function key_bucket(scope, slot) return P .. 'key:' .. slot .. ':' .. (byte(scope, 1) % 128) end
 
 local function key_row(scope, life_ms)
   local slot = floor(now / life_ms)

@@ -1,9 +1,9 @@
+local MOST_UNPACKED = 4096 -- of what Lua's stack holds
+
 -- run: keys: the prefixes of the shards that are called; args: whether lists are kept (1|0), the
 -- process, what it knows of each shard (see know), then for each call: its shard's place
 -- among the keys, the script's name, how many arguments follow, and these. It gives the
 -- marks of the shards, then an answer for each call: one that fails leaves the others alone.
-local MOST_UNPACKED = 4096 -- of what Lua's stack holds
-
 local function run(keys, argv)
   if not call then
     call, max, min, floor = redis.call, math.max, math.min, math.floor
@@ -18,7 +18,7 @@ local function run(keys, argv)
   local known, marks, raised = know(keys, callers)
   local answers = {}
   while argv[i] do
-    local place, count = from_digits(argv[i]), from_digits(argv[i + 2])
+    local place, count = tonumber(argv[i]), tonumber(argv[i + 2])
     shard, gathered = known[place], nil
     P = shard.prefix
     N = names(P)
