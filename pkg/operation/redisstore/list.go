@@ -2,9 +2,7 @@ package redisstore
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,8 +15,8 @@ const dayMicros = int64(24 * time.Hour / time.Microsecond)
 
 // List gives the partner's operations that the query selects, in ascending order
 // of (Seq, ID), also when it walks backwards; more says that there are further
-// ones in its direction. It reads the day indexes, in one pipeline a day that has
-// nothing and in two or more of one that has, until the page is full.
+// ones in its direction. It reads the day indexes day by day until the page is full.
+// ErrStale while a shard is being rebuilt: a list with holes would look complete.
 func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Operation, more bool, err error) {
 	from, to := q.From.UnixMicro(), q.To.UnixMicro()-1 // To is exclusive
 	if !q.Position.IsZero() {
@@ -31,16 +29,9 @@ func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Op
 	if to < from {
 		return nil, false, nil
 	}
-	shards, err := s.readable(ctx, q)
-	if err != nil {
-		return nil, false, err
-	}
 	w := walk{store: s, query: q, want: q.Limit + 1}
-	for _, shard := range shards {
-		w.sources = append(w.sources, dayIndex{shard: shard}, dayIndex{shard: shard, late: true})
-	}
 	for d := range days(from, to, q.Backwards) {
-		if err := w.day(ctx, d, max(from, d*dayMicros), min(to, (d+1)*dayMicros-1)); err != nil {
+		if err := w.day(ctx, window{d, max(from, d*dayMicros), min(to, (d+1)*dayMicros-1)}); err != nil {
 			return nil, false, err
 		}
 		if len(w.found) >= w.want {
@@ -72,52 +63,30 @@ func days(from, to int64, backwards bool) func(yield func(int64) bool) {
 	}
 }
 
-// readable lists the shards to read and refuses while one of them is being
-// rebuilt: a list with holes would look complete.
-func (s *Store) readable(ctx context.Context, q operation.Query) ([]int, error) {
-	var shards []int
-	if q.ConnectionID != uuid.Nil {
-		shards = []int{operation.ShardOf(q.ConnectionID)}
-	} else {
-		for i := range operation.Shards {
-			shards = append(shards, i)
-		}
-	}
-	states := make([]*redis.SliceCmd, len(shards))
-	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i, shard := range shards {
-			states[i] = pipe.MGet(ctx, s.prefix(shard)+"gen", s.prefix(shard)+"history")
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, state := range states {
-		if gen, history := state.Val()[0], state.Val()[1]; gen == nil || history != nil {
-			return nil, ErrStale
-		}
-	}
-	return shards, nil
-}
-
 // walk collects matching operations day by day.
 type walk struct {
-	store   *Store
-	query   operation.Query
-	sources []dayIndex
-	want    int
-	found   []operation.Operation
+	store *Store
+	query operation.Query
+	want  int
+	found []operation.Operation
+	// indexes are those of the day that is being read.
+	indexes []dayIndex
 }
 
-// dayIndex is the index of a day of a shard, the list or what came late, as far as it has been
-// read.
+// window is a part of a day: its number, and the first and the last seq.
+type window struct{ day, from, to int64 }
+
+// dayIndex is the index of a day of a shard: the list, and beside it what came late.
 type dayIndex struct {
-	shard int
-	late  bool
-	// next is the place of the entry that is read next, of those that came late counted
-	// from the window's start; done says that there are no more.
-	next int64
+	shard      int
+	list, late entries
+}
+
+// entries are those of a list, or of what came late, as far as they have been read.
+type entries struct {
+	// next says where to read on: a place in the list, or how many of what came late have
+	// been read; see lua/index.lua.
+	next string
 	done bool
 	// buffer holds what has been read and not been taken.
 	buffer []at
@@ -138,17 +107,19 @@ const (
 )
 
 // day reads one day's indexes until they are exhausted or enough is found.
-func (w *walk) day(ctx context.Context, d, from, to int64) error {
-	chunk := max(chunkLeast, chunkShare*w.want/operation.Shards)
-	if err := w.locate(ctx, d, from, to, chunk); err != nil {
-		return err
+func (w *walk) day(ctx context.Context, part window) error {
+	w.indexes = w.indexes[:0]
+	for shard := range operation.Shards {
+		if q := w.query.ConnectionID; q == uuid.Nil || operation.ShardOf(q) == shard {
+			w.indexes = append(w.indexes, dayIndex{shard: shard, late: entries{next: "0"}})
+		}
 	}
-	for ; ; chunk = min(2*chunk, chunkMost) {
-		if err := w.read(ctx, d, from, to, chunk); err != nil {
+	for chunk := max(chunkLeast, min(chunkShare*w.want/len(w.indexes), w.want)); ; chunk *= 2 {
+		if err := w.read(ctx, part, min(chunk, chunkMost)); err != nil {
 			return err
 		}
-		entries, all := w.merged()
-		if err := w.take(ctx, entries); err != nil {
+		next, all := w.merged()
+		if err := w.take(ctx, next); err != nil {
 			return err
 		}
 		if all || len(w.found) >= w.want {
@@ -160,36 +131,41 @@ func (w *walk) day(ctx context.Context, d, from, to int64) error {
 // merged takes what is known to come next, in walking order, out of the buffers: an index
 // that has more may have it behind the last entry of its buffer. all says that nothing is
 // left.
-func (w *walk) merged() (entries []at, all bool) {
+func (w *walk) merged() (next []at, all bool) {
 	horizon := operation.Position{}
 	all = true
-	for _, src := range w.sources {
-		if src.done {
-			continue
-		}
-		if last := src.buffer[len(src.buffer)-1].Position; all || w.before(last, horizon) {
-			horizon, all = last, false
-		}
-	}
-	for i := range w.sources {
-		src := &w.sources[i]
-		n := len(src.buffer)
-		if !all {
-			n = 0
-			for n < len(src.buffer) && !w.before(horizon, src.buffer[n].Position) {
-				n++
+	for i := range w.indexes {
+		for _, e := range w.indexes[i].both() {
+			if e.done {
+				continue
+			}
+			if last := e.buffer[len(e.buffer)-1].Position; all || w.before(last, horizon) {
+				horizon, all = last, false
 			}
 		}
-		entries, src.buffer = append(entries, src.buffer[:n]...), src.buffer[n:]
 	}
-	slices.SortFunc(entries, func(a, b at) int {
+	for i := range w.indexes {
+		for _, e := range w.indexes[i].both() {
+			n := len(e.buffer)
+			if !all {
+				n = 0
+				for n < len(e.buffer) && !w.before(horizon, e.buffer[n].Position) {
+					n++
+				}
+			}
+			next, e.buffer = append(next, e.buffer[:n]...), e.buffer[n:]
+		}
+	}
+	slices.SortFunc(next, func(a, b at) int {
 		if w.query.Backwards {
 			return b.Compare(a.Position)
 		}
 		return a.Compare(b.Position)
 	})
-	return entries, all
+	return next, all
 }
+
+func (x *dayIndex) both() [2]*entries { return [2]*entries{&x.list, &x.late} }
 
 // before says whether a comes before b in walking order.
 func (w *walk) before(a, b operation.Position) bool {
@@ -199,154 +175,79 @@ func (w *walk) before(a, b operation.Position) bool {
 	return a.Compare(b) < 0
 }
 
-// locate finds where the window begins in each list, and reads first of what came late.
-func (w *walk) locate(ctx context.Context, d, from, to int64, chunk int) error {
-	start := from
-	if w.query.Backwards {
-		start = to + 1
-	}
-	calls, late := make([]*call, 0, len(w.sources)), make([]*redis.ZSliceCmd, len(w.sources))
-	for i := range w.sources {
-		src := &w.sources[i]
-		*src = dayIndex{shard: src.shard, late: src.late}
-		if !src.late {
-			calls = append(calls, w.store.newCall(indexScript, src.shard, w.query.PartnerID.String(), d, start))
+// enough stands for the place of entries that need not be read on.
+const enough = "-"
+
+// read fills up the buffers that hold less than half a chunk.
+func (w *walk) read(ctx context.Context, part window, chunk int) error {
+	var calls []*call
+	var of []*dayIndex
+	partner := w.query.PartnerID.String()
+	for i := range w.indexes {
+		x := &w.indexes[i]
+		list, late := x.list.wanted(chunk), x.late.wanted(chunk)
+		if list == enough && late == enough {
+			continue
 		}
+		of = append(of, x)
+		calls = append(calls, w.store.newCall(indexScript, x.shard, partner, part.day, part.from, part.to,
+			flag(w.query.Backwards), chunk, list, late))
 	}
 	if err := w.store.performed(ctx, calls...); err != nil {
 		return err
 	}
-	_, err := w.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i := range w.sources {
-			if src := &w.sources[i]; src.late {
-				late[i] = w.readLate(ctx, pipe, src, d, from, to, chunk)
-			}
+	for i, c := range calls {
+		if c.answer.word() == "stale" {
+			return ErrStale
 		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for i := range w.sources {
-		src := &w.sources[i]
-		if src.late {
-			if err := src.tookLate(late[i].Val(), chunk); err != nil {
-				return err
-			}
-			continue
-		}
-		c := calls[0]
-		calls = calls[1:]
-		before, size := number(c.answer[0]), number(c.answer[1])
-		if src.next, src.done = before, before == size; w.query.Backwards {
-			src.next, src.done = before-1, before == 0
-		}
-	}
-	return nil
-}
-
-// read fills up the buffers that hold less than half a chunk, in one pipeline.
-func (w *walk) read(ctx context.Context, d, from, to int64, chunk int) error {
-	lists, late := make([]*redis.StringSliceCmd, len(w.sources)), make([]*redis.ZSliceCmd, len(w.sources))
-	_, err := w.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i := range w.sources {
-			switch src := &w.sources[i]; {
-			case src.done || len(src.buffer) > chunk/2:
-			case src.late:
-				late[i] = w.readLate(ctx, pipe, src, d, from, to, chunk)
-			default:
-				lists[i] = w.readList(ctx, pipe, src, d, chunk)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for i := range w.sources {
-		src := &w.sources[i]
-		if lists[i] != nil {
-			if err := w.tookList(src, lists[i].Val(), from, to, chunk); err != nil {
-				return err
-			}
-		}
-		if late[i] != nil {
-			if err := src.tookLate(late[i].Val(), chunk); err != nil {
-				return err
+		x := of[i]
+		for k, e := range x.both() {
+			if e.wanted(chunk) != enough {
+				w.took(e, x.shard, text(c.answer[1+2*k]), text(c.answer[2+2*k]), part, chunk)
 			}
 		}
 	}
 	return nil
 }
 
-func (w *walk) readList(ctx context.Context, pipe redis.Pipeliner, src *dayIndex, d int64, chunk int) *redis.StringSliceCmd {
-	first, last := src.next, src.next+int64(chunk)-1
-	if w.query.Backwards {
-		first, last = max(0, src.next-int64(chunk)+1), src.next
+// wanted says from where to read on.
+func (e *entries) wanted(chunk int) string {
+	if e.done || len(e.buffer) > chunk/2 {
+		return enough
 	}
-	return pipe.LRange(ctx, fmt.Sprintf("%sday:%s:%d", w.store.prefix(src.shard), w.query.PartnerID, d), first, last)
+	return e.next
 }
 
-// tookList takes entries of a list, which are in order of seq.
-func (w *walk) tookList(src *dayIndex, entries []string, from, to int64, chunk int) error {
-	step := int64(1)
-	if w.query.Backwards {
-		slices.Reverse(entries)
-		step = -1
-	}
-	for _, e := range entries {
-		p, err := position(e)
-		if err != nil {
-			return err
+// took takes what was read, a text of entries in order of seq, and where the next ones are.
+func (w *walk) took(e *entries, shard int, next, read string, part window, chunk int) {
+	count := len(read) / entryBytes
+	e.next, e.done = next, count < chunk
+	for i := range count {
+		if w.query.Backwards {
+			i = count - 1 - i
 		}
-		if p.Seq < from || p.Seq > to {
-			src.done = true // past the end of the window
-			return nil
+		p := position(read[i*entryBytes:][:entryBytes])
+		if p.Seq < part.from || p.Seq > part.to {
+			e.done = true // past the end of the window
+			return
 		}
-		src.buffer = append(src.buffer, at{p, src.shard})
-		src.next += step
+		e.buffer = append(e.buffer, at{p, shard})
 	}
-	src.done = src.next < 0 || len(entries) < chunk
-	return nil
 }
 
-func (w *walk) readLate(ctx context.Context, pipe redis.Pipeliner, src *dayIndex, d, from, to int64, chunk int) *redis.ZSliceCmd {
-	key := fmt.Sprintf("%slate:%s:%d", w.store.prefix(src.shard), w.query.PartnerID, d)
-	window := &redis.ZRangeBy{
-		Min: strconv.FormatInt(from, 10), Max: strconv.FormatInt(to, 10), Offset: src.next, Count: int64(chunk),
-	}
-	if w.query.Backwards {
-		return pipe.ZRevRangeByScoreWithScores(ctx, key, window)
-	}
-	return pipe.ZRangeByScoreWithScores(ctx, key, window)
-}
+// What an entry holds: the seq, and the bytes of the id.
+const (
+	seqBytes   = 7
+	entryBytes = seqBytes + len(uuid.UUID{})
+)
 
-func (src *dayIndex) tookLate(entries []redis.Z, chunk int) error {
-	src.done = len(entries) < chunk
-	for _, z := range entries {
-		id, err := uuid.FromBytes([]byte(text(z.Member)))
-		if err != nil {
-			return fmt.Errorf("redisstore: day index: %w", err)
-		}
-		src.buffer = append(src.buffer, at{operation.Position{Seq: int64(z.Score), ID: id}, src.shard})
-		src.next++
-	}
-	return nil
-}
-
-// seqBytes is how much of an index entry holds the seq; the id follows.
-const seqBytes = 7
-
-func position(entry string) (operation.Position, error) {
-	if len(entry) != seqBytes+len(uuid.UUID{}) {
-		return operation.Position{}, fmt.Errorf("redisstore: day index: an entry of %d bytes", len(entry))
-	}
+func position(entry string) operation.Position {
 	var p operation.Position
 	for _, b := range []byte(entry[:seqBytes]) {
 		p.Seq = p.Seq<<8 | int64(b)
 	}
 	copy(p.ID[:], entry[seqBytes:])
-	return p, nil
+	return p
 }
 
 // take reads the records of the entries and keeps those that the query selects.
@@ -354,8 +255,9 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 	entries = slices.DeleteFunc(entries, func(e at) bool {
 		return !w.query.Position.IsZero() && !w.before(w.query.Position, e.Position)
 	})
-	for part := range slices.Chunk(entries, 256) {
-		records, err := w.store.records(ctx, part)
+	for len(entries) > 0 {
+		n := min(len(entries), max(recordsLeast, min(w.want-len(w.found), recordsMost)))
+		records, err := w.store.records(ctx, entries[:n])
 		if err != nil {
 			return err
 		}
@@ -370,9 +272,17 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 				return nil
 			}
 		}
+		entries = entries[n:]
 	}
 	return nil
 }
+
+// How many records are read at a time: as many as are wanted still, if the query selects
+// all of them.
+const (
+	recordsLeast = 32
+	recordsMost  = 256
+)
 
 // records reads the records of index entries: from their pages, those that have not
 // ended by themselves, and those that ended in between from their pages again. Nil

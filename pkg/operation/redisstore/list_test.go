@@ -2,11 +2,13 @@ package redisstore_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
@@ -139,5 +141,138 @@ func TestList_FiltersAndTenants(t *testing.T) {
 		cut := all[5].CreatedAt()
 		require.Equal(t, 7, count(func(q *operation.Query) { q.From = cut }), "from is inclusive")
 		require.Equal(t, 5, count(func(q *operation.Query) { q.To = cut }), "to is exclusive")
+	})
+}
+
+// TestList_LikeOneSortedList: whatever the places of what is kept, how unevenly they lie and
+// in which order they came, pages show those of the window, each once and in order.
+func TestList_LikeOneSortedList(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		rapid.Check(t, func(rt *rapid.T) {
+			k := kept{f: f, partner: uuid.Must(uuid.NewV7())}
+			k.keep(rt)
+			for range 3 {
+				k.compare(rt)
+			}
+		})
+	})
+}
+
+// kept are operations of a partner that lie in the store.
+type kept struct {
+	f       *fixture
+	partner uuid.UUID
+	ops     []operation.Operation
+}
+
+func (k *kept) keep(t *rapid.T) {
+	lanes := make([]uuid.UUID, rapid.IntRange(1, 3).Draw(t, "connections"))
+	for i := range lanes {
+		lanes[i] = uuid.Must(uuid.NewV7())
+	}
+	tiny, long := rapid.Int64Range(0, 1000), rapid.Int64Range(0, int64(6*time.Hour/time.Microsecond))
+	gap := rapid.SampledFrom([]*rapid.Generator[int64]{rapid.Int64Range(0, 2), tiny, rapid.OneOf(tiny, tiny, long), long}).Draw(t, "gaps")
+	seq := time.Now().Add(-5 * 24 * time.Hour).UnixMicro()
+	late := rapid.SampledFrom([]int{0, 1, 9}).Draw(t, "late of ten")
+	for i := range rapid.IntRange(0, 80).Draw(t, "operations") {
+		seq += gap.Draw(t, "gap")
+		a := k.f.accepted(uuid.New())
+		a.PartnerID, a.ConnectionID = k.partner, rapid.SampledFrom(lanes).Draw(t, "connection")
+		op := operation.Operation{Accepted: a, Status: operation.Succeeded}
+		if op.Seq = seq; i > 0 && rapid.IntRange(0, 9).Draw(t, "late") < late {
+			op.Seq = k.ops[rapid.IntRange(0, i-1).Draw(t, "after")].Seq + gap.Draw(t, "by")
+		}
+		op.UpdatedAt, op.Deadline = op.CreatedAt(), op.CreatedAt()
+		require.NoError(t, k.f.store.Keep(k.f.t.Context(), op))
+		k.ops = append(k.ops, op)
+	}
+}
+
+// compare draws a query and reads all its pages.
+func (k *kept) compare(t *rapid.T) {
+	q := operation.Query{
+		PartnerID: k.partner, From: k.edge(t, "from"), To: k.edge(t, "to"), Limit: rapid.SampledFrom([]int{1, 2, 7, 30, 300}).Draw(t, "limit"),
+		Backwards: rapid.Bool().Draw(t, "backwards"),
+	}
+	if len(k.ops) > 0 && rapid.Bool().Draw(t, "one connection") {
+		q.ConnectionID = k.ops[0].ConnectionID
+	}
+	want := slices.DeleteFunc(slices.Clone(k.ops), func(op operation.Operation) bool {
+		return !q.Matches(op.Accepted) || op.CreatedAt().Before(q.From) || !op.CreatedAt().Before(q.To)
+	})
+	slices.SortFunc(want, func(a, b operation.Operation) int {
+		return operation.Position{Seq: a.Seq, ID: a.ID}.Compare(operation.Position{Seq: b.Seq, ID: b.ID})
+	})
+	got := []operation.Operation{}
+	for more := true; more; {
+		page, further, err := k.f.store.List(k.f.t.Context(), q)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(page), q.Limit)
+		require.True(t, !further || len(page) == q.Limit, "only the last page is not full")
+		if more = further; q.Backwards {
+			got = append(page, got...)
+		} else {
+			got = append(got, page...)
+		}
+		if len(page) > 0 {
+			edge := page[len(page)-1]
+			if q.Backwards {
+				edge = page[0]
+			}
+			q.Position = operation.Position{Seq: edge.Seq, ID: edge.ID}
+		}
+	}
+	require.Equal(t, idsOf(want), idsOf(got))
+}
+
+// edge is an end of a window: at one of the operations, beside it, or away from all.
+func (k *kept) edge(t *rapid.T, name string) time.Time {
+	if len(k.ops) == 0 || rapid.IntRange(0, 3).Draw(t, name+" away") == 0 {
+		return time.Now().Add(time.Duration(rapid.IntRange(-150, 1).Draw(t, name+" hours")) * time.Hour)
+	}
+	seq := rapid.SampledFrom(k.ops).Draw(t, name).Seq + rapid.Int64Range(-1, 1).Draw(t, name+" beside")
+	return time.UnixMicro(seq).UTC()
+}
+
+// TestList_RefusesWhatItCannotKnow: a shard without its data, or whose older history is on
+// its way back, would make a list with holes.
+func TestList_RefusesWhatItCannotKnow(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		f.accept(f.accepted(uuid.New()))
+		list := func() error {
+			_, _, err := f.store.List(t.Context(), f.query())
+			return err
+		}
+		require.NoError(t, list())
+		other := (operation.ShardOf(f.conn) + 1) % operation.Shards
+		for _, change := range []struct {
+			name string
+			do   func(key string) error
+			undo func(key string) error
+		}{
+			{
+				"history",
+				func(key string) error { return f.rdb.Set(t.Context(), key, "1", 0).Err() },
+				func(key string) error { return f.rdb.Del(t.Context(), key).Err() },
+			},
+			{
+				"gen",
+				func(key string) error { return f.rdb.Rename(t.Context(), key, key+"-away").Err() },
+				func(key string) error { return f.rdb.Rename(t.Context(), key+"-away", key).Err() },
+			},
+		} {
+			key := "wb:{" + twoDigits(other) + "}:" + change.name
+			require.NoError(t, change.do(key))
+			require.ErrorIs(t, list(), redisstore.ErrStale, change.name)
+			q := f.query()
+			q.ConnectionID = f.conn
+			ops, _, err := f.store.List(t.Context(), q)
+			require.NoError(t, err, "a connection of another shard is not concerned")
+			require.Len(t, ops, 1)
+			require.NoError(t, change.undo(key))
+			require.NoError(t, list())
+		}
 	})
 }
