@@ -71,7 +71,7 @@ bench: tools ## Measure beside asynq and write docs/performance.md, under 20 min
 	cd bench && $(GO) run . $(if $(BENCH),-only $(BENCH)) $(BENCH_FLAGS)
 
 .PHONY: bench-quick
-bench-quick: tools ## The same smaller, about 5 minutes; writes nothing
+bench-quick: tools ## The same smaller, under 4 minutes; writes nothing
 	cd bench && $(GO) run . -quick $(if $(BENCH),-only $(BENCH)) $(BENCH_FLAGS)
 
 .PHONY: bench-test

@@ -32,7 +32,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.BoolVar(&o.quick, "quick", false, "everything smaller, in about five minutes")
+	flag.BoolVar(&o.quick, "quick", false, "everything smaller, in less than four minutes")
 	flag.StringVar(&o.only, "only", "", "rows to measure, separated by commas, of "+strings.Join(measure.Rows, ","))
 	flag.IntVar(&o.rounds, "rounds", 0, "rounds of the comparison; 0: the usual number")
 	flag.IntVar(&o.retained, "retained", 0, "ended operations of the row retained; 0: the usual number")

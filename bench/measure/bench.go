@@ -42,9 +42,9 @@ type Bench struct {
 func New(r *rig.Rig, quick bool, log io.Writer) *Bench {
 	debug.SetGCPercent(400)
 	b := &Bench{Rig: r, Quick: quick, Log: log, Rounds: 3, peaks: map[string]int64{}}
-	b.Retained, b.FillTime = 1_000_000, 150*time.Second
+	b.Retained, b.FillTime = 1_000_000, time.Minute
 	if quick {
-		b.Rounds, b.Retained, b.FillTime = 1, 10_000, 15*time.Second
+		b.Rounds, b.Retained, b.FillTime = 1, 10_000, 10*time.Second
 	}
 	return b
 }
@@ -108,16 +108,16 @@ func own(perOperation map[string]float64) float64 {
 }
 
 // settle waits until the system is at rest: what Redis holds has not changed for
-// a second and a half, to a part in a thousand.
+// a second and a half, to a part in a thousand, or to what the buffers of clients make.
 func settle(ctx context.Context, s *rig.System) (int64, error) {
-	const calm, step = 15, 100 * time.Millisecond
+	const calm, step, buffers = 15, 100 * time.Millisecond, 64 << 10
 	last, same := int64(0), 0
 	for range 1800 {
 		now, err := s.RedisMemory(ctx)
 		if err != nil {
 			return 0, err
 		}
-		if diff := now - last; diff*1000 < now && -diff*1000 < now {
+		if diff := max(now-last, last-now); diff < max(now/1000, buffers) {
 			if same++; same == calm {
 				return now, nil
 			}
@@ -147,6 +147,5 @@ func (b *Bench) warm(ctx context.Context, s *rig.System, c *load.Client) error {
 	if _, err := t.ended(ctx, b.Rig, c); err != nil {
 		return err
 	}
-	_, err := settle(ctx, s)
-	return err
+	return pause(ctx, time.Second) // what follows an end is over then
 }

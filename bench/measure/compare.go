@@ -91,15 +91,24 @@ func (b *Bench) core(ctx context.Context, want Wanted, s *rig.System, c *load.Cl
 
 // burst measures accept to end, and what it costs.
 func (b *Bench) burst(ctx context.Context, s *rig.System, c *load.Client, core *Core) error {
+	before, err := b.used(s)
+	if err != nil {
+		return err
+	}
+	if err := b.push(ctx, s, c, core); err != nil {
+		return err
+	}
+	core.CPU, err = b.cost(ctx, s, before, len(core.Ends))
+	return err
+}
+
+// push sends many writes at once and waits until they have ended.
+func (b *Bench) push(ctx context.Context, s *rig.System, c *load.Client, core *Core) error {
 	n := b.pick(20_000, 5_000)
 	if b.ProfileDir != "" {
 		n = 20_000
 	}
 	if err := b.Rig.Provider.Set(provider.Settings{Room: n}); err != nil {
-		return err
-	}
-	before, err := b.used(s)
-	if err != nil {
 		return err
 	}
 	t := newTraffic(s, n)
@@ -116,9 +125,6 @@ func (b *Bench) burst(ctx context.Context, s *rig.System, c *load.Client, core *
 		return err
 	}
 	core.EndRate = float64(n) / end.Sub(r.Began).Seconds()
-	if core.CPU, err = b.cost(ctx, s, before, n); err != nil {
-		return err
-	}
 	calls, err := b.Rig.Provider.Calls(0, n)
 	for _, call := range calls {
 		core.Ends = append(core.Ends, call.Ended.Sub(r.Began))

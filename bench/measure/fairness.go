@@ -56,7 +56,7 @@ func (b *Bench) Fairness(ctx context.Context) ([]Fair, error) {
 		}
 		for _, step := range []struct{ from, to, fill int }{
 			// The lanes of an earlier step are still full in the next.
-			{0, 1, b.pick(100_000, 10_000)}, {1, ratio, b.pick(30_000, 7_000)}, {ratio, 10 * ratio, b.pick(50_000, 10_000)},
+			{0, 1, b.pick(100_000, 5_000)}, {1, ratio, b.pick(30_000, 7_000)}, {ratio, 10 * ratio, b.pick(50_000, 10_000)},
 		} {
 			if err := f.fill(ctx, f.hot[step.from:step.to], step.fill); err != nil {
 				return err
@@ -111,7 +111,7 @@ func (f *fairness) fill(ctx context.Context, connections []rig.Connection, n int
 // probe writes now and then to the quiet connection, and gives the sorted times to
 // the first call.
 func (f *fairness) probe(ctx context.Context) ([]time.Duration, error) {
-	t := f.traffic(f.quiet, f.b.pick(200, 30))
+	t := f.traffic(f.quiet, f.b.pick(200, 20))
 	r, err := t.open(ctx, f.client, probeRate)
 	if err != nil {
 		return nil, err

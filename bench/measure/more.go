@@ -72,7 +72,10 @@ func (b *Bench) OpenLoad(ctx context.Context) (map[string]*Open, error) {
 	out := map[string]*Open{}
 	err := b.both(ctx, 0, rig.Options{}, func(s *rig.System, c *load.Client) error {
 		core := &Core{}
-		if err := b.burst(ctx, s, c, core); err != nil {
+		if err := b.push(ctx, s, c, core); err != nil {
+			return err
+		}
+		if _, err := settle(ctx, s); err != nil {
 			return err
 		}
 		rate := share * core.EndRate

@@ -14,6 +14,7 @@ type Result struct {
 	Durable  []map[string]*Core `json:"durable,omitempty"`
 	Slow     []map[string]*Core `json:"slow_provider,omitempty"`
 	Open     map[string]*Open   `json:"open,omitempty"`
+	Rates    map[string][]Rate  `json:"rates,omitempty"`
 	Memory   *Footprint         `json:"memory,omitempty"`
 	Batch    *Batch             `json:"batch,omitempty"`
 	Fairness []Fair             `json:"fairness,omitempty"`
@@ -26,7 +27,7 @@ type Result struct {
 }
 
 // Rows are the names of what can be measured, in order.
-var Rows = []string{"accept", "e2e", "drain", "cpu", "latency", "durable", "slow", "open", "memory", "batch", "fairness", "waiting", "workers", "retained"}
+var Rows = []string{"accept", "e2e", "drain", "cpu", "latency", "durable", "slow", "open", "rates", "memory", "batch", "fairness", "waiting", "workers", "retained"}
 
 // Run measures what is wanted. A row that fails does not keep the others from being
 // measured; its error is given with what there is.
@@ -40,6 +41,7 @@ func (b *Bench) Run(ctx context.Context, want Wanted) (*Result, error) {
 		{[]string{"durable"}, func() (err error) { out.Durable, err = b.Durable(ctx); return }},
 		{[]string{"slow"}, func() (err error) { out.Slow, err = b.Slow(ctx); return }},
 		{[]string{"open"}, func() (err error) { out.Open, err = b.OpenLoad(ctx); return }},
+		{[]string{"rates"}, func() (err error) { out.Rates, err = b.Rates(ctx); return }},
 		{[]string{"memory"}, func() (err error) { out.Memory, err = b.Memory(ctx); return }},
 		{[]string{"batch"}, func() (err error) { out.Batch, err = b.Batches(ctx); return }},
 		{[]string{"fairness"}, func() (err error) { out.Fairness, err = b.Fairness(ctx); return }},
@@ -49,8 +51,8 @@ func (b *Bench) Run(ctx context.Context, want Wanted) (*Result, error) {
 	}
 	var errs []error
 	for _, step := range steps {
-		if !want.any(step.rows...) {
-			continue
+		if !want.any(step.rows...) || want == nil && b.Quick && step.rows[0] == "rates" {
+			continue // the quick run has a rate in the row latency
 		}
 		b.logf("%s ...", strings.Join(step.rows, ", "))
 		if err := step.do(); err != nil {

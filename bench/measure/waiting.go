@@ -48,8 +48,10 @@ func (b *Bench) Waits(ctx context.Context) (*Waiting, error) {
 	o := rig.Options{Fleet: fleet}
 	err := b.with(ctx, writeback, o, func(s *rig.System, c *load.Client) error {
 		// Idle is a process that has worked before, as much as it works later.
-		core := &Core{}
-		if err := b.burst(ctx, s, c, core); err != nil {
+		if err := b.push(ctx, s, c, &Core{}); err != nil {
+			return err
+		}
+		if _, err := settle(ctx, s); err != nil {
 			return err
 		}
 		var err error
