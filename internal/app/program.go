@@ -82,6 +82,7 @@ func (p Program[P]) run(cfg P, warnings []string, errout io.Writer) int {
 	for _, w := range warnings {
 		t.Logger.Warn("configuration", "warning", w)
 	}
+	limitMemory(nil, t.Logger)
 	t.Logger.Info("starting", "program", p.Name, "config", cfg)
 	err = p.Run(ctx, cfg, t)
 	if flushed := t.Shutdown(context.WithoutCancel(ctx)); flushed != nil {
