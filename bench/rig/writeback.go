@@ -12,6 +12,10 @@ import (
 	"writeback/bench/proc"
 )
 
+// memoryLimit is the collector's soft limit that our programs, and nats-server in the compose
+// file, have in a container of 140 MiB.
+const memoryLimit = "GOMEMLIMIT=126MiB"
+
 // Writeback starts an api, a worker, nats-server and redis-server.
 func (r *Rig) Writeback(ctx context.Context, o Options) (*System, error) {
 	o = o.withDefaults()
@@ -45,7 +49,7 @@ func (s *System) startWriteback(ctx context.Context) error {
 	}
 	common := func(admin string) []string {
 		return []string{
-			"WRITEBACK_NATS_URL=nats://" + nats, "WRITEBACK_REDIS_URL=redis://" + redis + "/0", "WRITEBACK_ADMIN_ADDR=" + admin,
+			memoryLimit, "WRITEBACK_NATS_URL=nats://" + nats, "WRITEBACK_REDIS_URL=redis://" + redis + "/0", "WRITEBACK_ADMIN_ADDR=" + admin,
 			"WRITEBACK_REGISTRY_FILE=" + registry, "WRITEBACK_PROVIDER_LOCAL=true", "WRITEBACK_SYNC_EVERY=0", "WRITEBACK_LOG_LEVEL=warn",
 			"WRITEBACK_SAMSARA_URL=" + s.rig.Provider.URL, "WRITEBACK_MOTIVE_URL=http://" + s.Dead,
 			"WRITEBACK_OPERATIONS_MAX_BYTES=8GiB", "WRITEBACK_EVENTS_MAX_BYTES=16GiB",
@@ -94,7 +98,7 @@ func (s *System) startNATS(ctx context.Context) (addr string, err error) {
 		return "", err
 	}
 	p, err := proc.Start(ctx, proc.Command{
-		Name: "nats", Binary: s.rig.binary("nats-server"), Args: []string{"-c", file}, Dir: s.dir,
+		Name: "nats", Binary: s.rig.binary("nats-server"), Args: []string{"-c", file}, Dir: s.dir, Environ: []string{memoryLimit},
 		Ready: func(context.Context) error {
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
