@@ -325,7 +325,8 @@ func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach) (
 		m.reached(l, d, reach)
 		op.amended = op.paged
 	}
-	if reach != redisstore.Uncalled {
+	// What lies in its page went before, and ended then what was older.
+	if reach != redisstore.Uncalled && !op.paged {
 		m.overtake(op)
 	}
 	switch {
