@@ -12,7 +12,7 @@ import (
 
 // workerSlots keeps four workers below what two cores can do: what is measured is
 // whether workers get in each other's way.
-const workerSlots = 4
+const workerSlots = 2
 
 // Workers gives the rate at which 1, 2 and 4 workers work off a backlog against a
 // provider that takes 20 ms.
@@ -20,7 +20,7 @@ func (b *Bench) Workers(ctx context.Context) (map[int]float64, error) {
 	out := map[int]float64{}
 	err := b.with(ctx, writeback, rig.Options{Slots: workerSlots}, func(s *rig.System, c *load.Client) error {
 		for _, workers := range []int{1, 2, 4} {
-			n := workers * b.pick(2_000, 600)
+			n := workers * b.pick(1_200, 300)
 			if err := b.Rig.Provider.Set(provider.Settings{Room: n, Latency: 20 * time.Millisecond}); err != nil {
 				return err
 			}

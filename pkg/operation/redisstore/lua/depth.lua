@@ -4,6 +4,11 @@
 local most = tonumber(args[2])
 local due_key = N.due
 
+-- allowed is how many calls the lane's rate allows at once, nil without a rate.
+local function allowed(l)
+  return l.interval > 0 and floor((us + l.interval * l.burst - max(l.tat, us)) / l.interval) or nil
+end
+
 -- callable counts the ready heads that could be called now.
 local function callable(c)
   local l = lane(c)
@@ -11,10 +16,7 @@ local function callable(c)
   local at = gate(l, inflight)
   if not at or at > now then return 0 end
   local room = (l.open > 0 and 1 or l.cap) - inflight
-  if l.interval > 0 then
-    room = min(room, floor((us + l.interval * l.burst - max(l.tat, us)) / l.interval))
-  end
-  return min(room, call('ZCOUNT', l.ready, '-inf', now))
+  return min(room, allowed(l) or room, call('ZCOUNT', l.ready, '-inf', now))
 end
 
 local function oldest(key)
@@ -30,7 +32,7 @@ for _, c in ipairs(due_read) do ready = ready + callable(c) end
 local function limits(l)
   local left, at = -1, max(l.blocked, l.open)
   if l.interval > 0 then
-    left = max(0, floor((us + l.interval * l.burst - max(l.tat, us)) / l.interval))
+    left = max(0, allowed(l))
     at = max(at, math.ceil((l.tat - l.interval * (l.burst - 1)) / 1000))
   end
   return left, max(0, at - now)
