@@ -82,7 +82,7 @@ func (b *Bench) Many(ctx context.Context) (*Retained, error) {
 // batches, and not too far ahead of those that have ended. It gives them with
 // their ids. The rest are copies.
 func (b *Bench) fill(ctx context.Context, s *rig.System, asked int, out *Retained) (*traffic, error) {
-	const part, ahead = 25_000, 50_000
+	const part, ahead = 25_000, 25_000
 	before, err := settle(ctx, s)
 	if err != nil {
 		return nil, err
@@ -129,6 +129,9 @@ func (b *Bench) fill(ctx context.Context, s *rig.System, asked int, out *Retaine
 	b.logf("retained: all is at rest")
 	if out.Copies = asked - out.Operations; out.Copies > 0 {
 		if err := s.Multiply(ctx, out.Copies); err != nil {
+			return nil, err
+		}
+		if err := s.AwaitRewrite(ctx); err != nil {
 			return nil, err
 		}
 		out.Operations = asked

@@ -169,6 +169,25 @@ func (s *System) RedisMemory(ctx context.Context) (int64, error) {
 	return 0, errors.New("rig: redis tells no used_memory")
 }
 
+// AwaitRewrite waits until Redis no longer writes its file anew, for which it needs a core
+// of its own.
+func (s *System) AwaitRewrite(ctx context.Context) error {
+	for {
+		text, err := s.rdb.Info(ctx, "persistence").Result()
+		if err != nil {
+			return fmt.Errorf("rig: redis: %w", err)
+		}
+		if strings.Contains(text, "aof_rewrite_in_progress:0") && strings.Contains(text, "aof_rewrite_scheduled:0") {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // Multiply puts n copies of what has ended into Redis.
 func (s *System) Multiply(ctx context.Context, n int) error {
 	cmd := exec.CommandContext(ctx, s.rig.binary("copies"),
