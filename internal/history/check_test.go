@@ -330,6 +330,35 @@ func TestCheck_OrderInTheDark(t *testing.T) {
 	require.NotZero(t, Check(h).Count(OutOfOrder))
 }
 
+// TestCheck_CompletedLate wants a newer write to be allowed after the success of a repeat, also
+// where the outcome of the call before it moved the time of the last change, and no event was
+// out by then.
+func TestCheck_CompletedLate(t *testing.T) {
+	t.Parallel()
+	h := good()
+	h.Requests = append(h.Requests, Request{Marker: "F", Connection: "c1", User: "u3", Sent: 5100 * ms, Answered: 5110 * ms, Status: 202, Operation: "opF"})
+	h.Calls = append(h.Calls, Call{ID: "7", Connection: "c1", User: "u3", Marker: "F", Start: 13_400 * ms, End: 13_410 * ms, Status: 200, Applied: true})
+	h.Operations = append(h.Operations, Operation{ID: "opF", Marker: "F", Connection: "c1", User: "u3", Status: Success, Updated: 13_412 * ms, Rows: []Row{
+		{ID: "f1", Status: Success, Code: 200, Start: 13_399 * ms, End: 13_411 * ms},
+	}})
+	h.Events = append(h.Events, Event{ID: "fF", Operation: "opF", Kind: "succeeded", At: 13_413 * ms, Rows: []EventRow{{ID: "f1", Status: Success}}})
+	require.Empty(t, Check(h).Violations)
+
+	h.op("opE").Updated = 14_000 * ms
+	h.op("opE").Rows[0] = Row{ID: "e1", Status: Success, Code: 200, Start: 6099 * ms, End: 6111 * ms}
+	for i := range h.Events {
+		if h.Events[i].ID == "fE" {
+			h.Events[i].At, h.Events[i].Rows = 14_303*ms, []EventRow{{ID: "e1", Status: Success}, {ID: "e2", Status: Success}}
+		}
+	}
+	r := Check(h)
+	require.Empty(t, r.Violations, r.String())
+	require.Len(t, r.Residue[RecordedLate], 1)
+
+	h.op("opE").Rows[1].Start, h.call("6").Start = 7000*ms, 7001*ms // within the lease of the call before it
+	require.NotZero(t, Check(h).Count(StartedEarly))
+}
+
 // TestCheck_Transit judges by the worker's own time where the way to the provider
 // may hold a call.
 func TestCheck_Transit(t *testing.T) {

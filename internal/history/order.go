@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // checkOrder is P3 in real time: of two writes of one user, the one that was
@@ -36,7 +37,7 @@ func (x *index) checkPair(older, newer *Operation) {
 		return
 	}
 	first := calls[0]
-	completed := false // by a late result, which moves the time of the last change
+	completed := x.completedLate(older, first.Start) // which moves the time of the last change
 	for _, c := range x.ofOp[older.ID] {
 		switch {
 		case c.Start <= first.Start || x.late(c):
@@ -56,6 +57,24 @@ func (x *index) checkPair(older, newer *Operation) {
 	default:
 		x.violate(StartedEarly, fmt.Sprintf("call %s came at %s, the older write changed at %s", first.ID, first.Start, older.Updated), older.ID, newer.ID)
 	}
+}
+
+// completedLate reports that the operation may have ended by then with the success of a repeat, and
+// that the outcome of the call before it, whose lease had run out, may have come after. The stream
+// does not say so if the events waited for both.
+func (x *index) completedLate(op *Operation, by time.Duration) bool {
+	calls := x.ofOp[op.ID]
+	for i, done := range calls {
+		if done.row == nil || done.row.Status != Success || done.row.End > by {
+			continue
+		}
+		for _, c := range calls[:i] {
+			if c.row != nil && x.expired(c, done.row.Start) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // checkOverlap is P3 at any moment: one user is called once at a time, unless the
