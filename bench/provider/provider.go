@@ -91,9 +91,9 @@ func (p *Provider) driver(ctx *fasthttp.RequestCtx, id []byte) {
 	}
 	ctx.Response.Header.Set("X-Request-Id", requestID(n, count))
 	ctx.Response.Header.Set("X-Ratelimit-Remaining", strconv.Itoa(100+n%50))
-	ctx.WriteString(`{"data":{"id":"`)
-	ctx.Write(id)
-	ctx.WriteString(`","name":"Dana Whitfield","username":"dana.whitfield","driverActivationStatus":"active","timezone":"America/Chicago"}}`)
+	ctx.Response.AppendBodyString(`{"data":{"id":"`)
+	ctx.Response.AppendBody(id)
+	ctx.Response.AppendBodyString(`","name":"Dana Whitfield","username":"dana.whitfield","driverActivationStatus":"active","timezone":"America/Chicago"}}`)
 }
 
 // failures says how often request n fails.
