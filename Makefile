@@ -100,8 +100,9 @@ fuzz: ## Every fuzz target for FUZZ_TIME (30s)
 lint: lint-go lint-chart ## golangci-lint and helm lint, both built from source at a pinned version
 
 .PHONY: lint-go
-lint-go: ## golangci-lint only
+lint-go: ## golangci-lint only, of both modules
 	$(GO) run $(GOLANGCI_LINT) run ./...
+	cd bench && $(GO) run $(GOLANGCI_LINT) run ./...
 
 .PHONY: lint-chart
 lint-chart: ## The Helm chart: lint, every profile rendered, deploy/k8s up to date

@@ -98,7 +98,7 @@ func serve(ctx context.Context, addr string, h http.Handler) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		return server.Shutdown(end)
 	}
