@@ -189,7 +189,7 @@ func (b *Bench) backlog(ctx context.Context, s *rig.System, c *load.Client, core
 		return err
 	}
 	core.AcceptRate = r.Rate()
-	core.AcceptP50, core.AcceptP99 = float64(r.Latency.ValueAtQuantile(50))/1000, float64(r.Latency.ValueAtQuantile(99))/1000
+	core.AcceptP50, core.AcceptP99 = quantile(r, 50), quantile(r, 99)
 	if err := s.StartWorkers(ctx, 1); err != nil {
 		return err
 	}

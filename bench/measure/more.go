@@ -50,7 +50,8 @@ func (b *Bench) bursts(ctx context.Context, o rig.Options, latency time.Duration
 	return rounds, nil
 }
 
-// Open is an open load at 70 % of what the system can do, for each system.
+// Open is what an open load saw: the answers, and the first calls of the provider, from when
+// a request was due.
 type Open struct {
 	Rate      float64 `json:"rate"`
 	AnswerP50 float64 `json:"answer_p50_ms"`
@@ -58,9 +59,14 @@ type Open struct {
 	CallP50   float64 `json:"provider_p50_ms"`
 	CallP99   float64 `json:"provider_p99_ms"`
 
-	// Answers and Calls are the distributions, for the plot.
-	Answers []time.Duration `json:"-"`
-	Calls   []time.Duration `json:"-"`
+	// Calls is the distribution, for the plot.
+	Calls []time.Duration `json:"-"`
+}
+
+func opened(rate float64, answers load.Result, calls []time.Duration) Open {
+	return Open{
+		Rate: rate, Calls: calls, AnswerP50: quantile(answers, 50), AnswerP99: quantile(answers, 99), CallP50: at(calls, 0.5), CallP99: at(calls, 0.99),
+	}
 }
 
 // share of the maximum that an open load has.
@@ -83,12 +89,9 @@ func (b *Bench) OpenLoad(ctx context.Context) (map[string]*Open, error) {
 		if err != nil {
 			return err
 		}
-		out[s.Name] = &Open{
-			Rate: rate, Calls: calls, CallP50: at(calls, 0.5), CallP99: at(calls, 0.99),
-			AnswerP50: float64(r.Latency.ValueAtQuantile(50)) / 1000, AnswerP99: float64(r.Latency.ValueAtQuantile(99)) / 1000,
-		}
-		b.logf("%-9s open %.0f/s: answer p50 %.2f p99 %.2f ms, provider p50 %.2f p99 %.2f ms",
-			s.Name, rate, out[s.Name].AnswerP50, out[s.Name].AnswerP99, at(calls, 0.5), at(calls, 0.99))
+		o := opened(rate, r, calls)
+		out[s.Name] = &o
+		b.logf("%-9s open %.0f/s: answer p50 %.2f p99 %.2f ms, provider p50 %.2f p99 %.2f ms", s.Name, rate, o.AnswerP50, o.AnswerP99, o.CallP50, o.CallP99)
 		return nil
 	})
 	return out, err
@@ -135,7 +138,7 @@ func (b *Bench) Batches(ctx context.Context) (*Batch, error) {
 			return err
 		}
 		out.SingleRate, out.UpdateRate = single.Rate(), float64(n)/r.Took().Seconds()
-		out.RequestP99 = float64(r.Latency.ValueAtQuantile(99)) / 1000
+		out.RequestP99 = quantile(r, 99)
 		return nil
 	})
 	b.logf("batch: %+v", *out)

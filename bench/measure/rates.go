@@ -10,16 +10,11 @@ import (
 
 // Rate is what operations cost that come at a steady rate, and how long they take.
 type Rate struct {
-	Rate float64 `json:"rate"`
+	Open
 	// CPU is the system's own microseconds per operation, and Cores how many cores all
 	// together used, load and provider included.
 	CPU   float64 `json:"cpu_us"`
 	Cores float64 `json:"cores"`
-	// The answers, and the first calls of the provider, from when a request was due.
-	AnswerP50 float64 `json:"answer_p50_ms"`
-	AnswerP99 float64 `json:"answer_p99_ms"`
-	CallP50   float64 `json:"provider_p50_ms"`
-	CallP99   float64 `json:"provider_p99_ms"`
 }
 
 // Rates measures each system under open loads that leave cores idle between operations.
@@ -50,11 +45,10 @@ func (b *Bench) Rates(ctx context.Context) (map[string][]Rate, error) {
 			for _, us := range per {
 				all += us
 			}
-			out[s.Name] = append(out[s.Name], Rate{
-				Rate: rate, CPU: own(per), Cores: all * float64(n) / float64(took.Microseconds()),
-				AnswerP50: quantile(answers, 50), AnswerP99: quantile(answers, 99), CallP50: at(calls, 0.5), CallP99: at(calls, 0.99),
-			})
-			b.logf("%-9s %+v", s.Name, out[s.Name][len(out[s.Name])-1])
+			r := Rate{Open: opened(rate, answers, calls), CPU: own(per), Cores: all * float64(n) / float64(took.Microseconds())}
+			out[s.Name] = append(out[s.Name], r)
+			b.logf("%-9s at %.0f/s: cpu %.0f us/op, %.2f cores, answer p50 %.2f p99 %.2f ms, provider p50 %.2f p99 %.2f ms",
+				s.Name, rate, r.CPU, r.Cores, r.AnswerP50, r.AnswerP99, r.CallP50, r.CallP99)
 		}
 		return nil
 	})

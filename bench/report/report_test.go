@@ -27,7 +27,7 @@ func whole() *measure.Result {
 	round := map[string]*measure.Core{"writeback": core(6000), "asynq": core(2000)}
 	return &measure.Result{
 		Rounds: []map[string]*measure.Core{round, round}, Durable: []map[string]*measure.Core{round}, Slow: []map[string]*measure.Core{round},
-		Open: map[string]*measure.Open{"writeback": {Rate: 100}}, Rates: map[string][]measure.Rate{"asynq": {{Rate: 250, CPU: 2792, Cores: 0.88}}}, Batch: &measure.Batch{Missing: "not available"},
+		Open: map[string]*measure.Open{"writeback": {Rate: 100}}, Rates: map[string][]measure.Rate{"asynq": {{Open: measure.Open{Rate: 250}, CPU: 2792, Cores: 0.88}}}, Batch: &measure.Batch{Missing: "not available"},
 		Fairness: []measure.Fair{{Hot: 1, Factor: 0.1}, {Hot: 8, Factor: 0.4}, {Hot: 80, Factor: 0.2}},
 		Waiting: &measure.Waiting{
 			Operations: 100_000, Idle: map[string]float64{"api resident": 1 << 25, "api goroutines": 94},

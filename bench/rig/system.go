@@ -172,7 +172,7 @@ func (s *System) RedisMemory(ctx context.Context) (int64, error) {
 // AwaitRewrite waits until Redis no longer writes its file anew, for which it needs a core
 // of its own.
 func (s *System) AwaitRewrite(ctx context.Context) error {
-	for {
+	for range 1800 {
 		text, err := s.rdb.Info(ctx, "persistence").Result()
 		if err != nil {
 			return fmt.Errorf("rig: redis: %w", err)
@@ -186,6 +186,7 @@ func (s *System) AwaitRewrite(ctx context.Context) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+	return errors.New("rig: redis does not come to the end of its file")
 }
 
 // Multiply puts n copies of what has ended into Redis.

@@ -12,9 +12,6 @@ import (
 // reached, where the kernel would kill the program: nine tenths of the limit are the
 // runtime's soft one, unless GOMEMLIMIT says another. Without a container there is none.
 func limitMemory(limit memlimit.Provider, log *slog.Logger) {
-	if limit == nil {
-		limit = memlimit.FromCgroup
-	}
 	bytes, err := memlimit.Set(memlimit.WithProvider(func() (uint64, error) {
 		n, err := limit()
 		if errors.Is(err, memlimit.ErrCgroupsNotSupported) || errors.Is(err, memlimit.ErrNoCgroup) {

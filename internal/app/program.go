@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/redis/go-redis/v9"
 
 	"writeback/internal/config"
@@ -82,7 +83,7 @@ func (p Program[P]) run(cfg P, warnings []string, errout io.Writer) int {
 	for _, w := range warnings {
 		t.Logger.Warn("configuration", "warning", w)
 	}
-	limitMemory(nil, t.Logger)
+	limitMemory(memlimit.FromCgroup, t.Logger)
 	t.Logger.Info("starting", "program", p.Name, "config", cfg)
 	err = p.Run(ctx, cfg, t)
 	if flushed := t.Shutdown(context.WithoutCancel(ctx)); flushed != nil {
