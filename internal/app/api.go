@@ -120,11 +120,12 @@ func (b *Base) WatchShards(ctx context.Context) error {
 }
 
 func (b *Base) startShards(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	found, err := b.Store.Poll(ctx, 0) // it also notices a shard that went back in time
+	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+	found, err := b.Store.Poll(asking, 0) // it also notices a shard that went back in time
+	cancel()
 	if err != nil || len(found.Missing) == 0 {
 		return err
 	}
+	// It takes as long as the streams are long; cut off, it would keep others from it.
 	return b.Restorer.Restore(ctx, found.Missing)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/natsq"
+	"writeback/internal/work"
 	"writeback/pkg/operation"
 )
 
@@ -21,6 +23,16 @@ func TestOpen_ClosesAShardThatIsNotWhole(t *testing.T) {
 		all[i] = i
 	}
 	require.NoError(t, b.Store.Begin(t.Context(), all))
+	a := published(t, b)
+
+	missing, err := openBase(t, cfg, io.Discard).Store.Missing(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []int{operation.ShardOf(a.ConnectionID)}, missing)
+}
+
+// published puts an accepted operation into the stream that Redis does not have.
+func published(t *testing.T, b *Base) operation.Accepted {
+	t.Helper()
 	a := operation.Accepted{
 		Version: operation.Version, ID: uuid.Must(uuid.NewV7()), ConnectionID: uuid.Must(uuid.NewV7()),
 		PartnerID: uuid.New(), Provider: "samsara", SourceID: "1", Resource: operation.ResourceUser, ResourceID: uuid.New(),
@@ -28,8 +40,20 @@ func TestOpen_ClosesAShardThatIsNotWhole(t *testing.T) {
 	}
 	place := operation.Place{Seq: time.Now().UnixMicro(), Deadline: time.Now().Add(time.Hour)}
 	require.NoError(t, b.publisher.Accepted(t.Context(), operation.Message{Accepted: a, Place: place}, false))
+	return a
+}
 
-	missing, err := openBase(t, cfg, io.Discard).Store.Missing(t.Context())
+// An api that fills the shards of a lost Redis stays with it, however long the streams are: a
+// rebuild that is cut off leaves its token behind, and nobody else gets the shards until that ends.
+func TestStartShards_TakesItsTime(t *testing.T) {
+	t.Parallel()
+	b := openBase(t, workerSettings(t), io.Discard)
+	a := published(t, b)
+	b.Restorer = work.NewRestorer(b.Store, natsq.NewHistory(b.JetStream), work.RestoreConfig{Settle: 6 * time.Second}, b.Log)
+	require.NoError(t, b.startShards(t.Context()))
+	missing, err := b.Store.Missing(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []int{operation.ShardOf(a.ConnectionID)}, missing)
+	require.Empty(t, missing)
+	_, err = b.Store.Get(t.Context(), a.ConnectionID, a.ID)
+	require.NoError(t, err)
 }
