@@ -24,19 +24,21 @@ const collectEvery = 500 * time.Millisecond
 // the time is over, and gives the whole history of the requests.
 func (s *Stack) Collect(ctx context.Context, requests []history.Request, within time.Duration) (history.History, error) {
 	h := history.History{Requests: requests, Limits: s.Limits}
-	deadline := time.Now().Add(within)
-	for {
-		settled, err := s.look(ctx, &h)
-		if err == nil && settled || time.Now().After(deadline) {
-			if err != nil {
-				return h, err
+	// An api that has just noticed a loss answers 503 for a while.
+	until := func(deadline time.Time, enough func(settled bool) bool) error {
+		for {
+			settled, err := s.look(ctx, &h)
+			if err == nil && enough(settled) || ctx.Err() != nil || time.Now().After(deadline) {
+				return err
 			}
-			break
+			pause(ctx, collectEvery)
 		}
-		pause(ctx, collectEvery)
+	}
+	if err := until(time.Now().Add(within), func(settled bool) bool { return settled }); err != nil {
+		return h, err
 	}
 	// Once more, so that an end that does not last is seen.
-	if _, err := s.look(ctx, &h); err != nil {
+	if err := until(time.Now().Add(within), func(bool) bool { return true }); err != nil {
 		return h, err
 	}
 	var err error
