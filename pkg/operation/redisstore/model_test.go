@@ -48,7 +48,8 @@ type mop struct {
 	lease            *mcall
 	mark             string
 	nb               int64
-	renew, repeat    bool
+	repeat           bool
+	refused          string
 	put              int // step at which it came
 	granted          int // step of the first hand-out
 	// what the streams have confirmed
@@ -250,7 +251,7 @@ func (op *mop) write(id string, status operation.AttemptStatus, unknown bool) (w
 func (op *mop) explain() { op.write("", operation.AttemptFailed, false) }
 
 func (op *mop) finish(s operation.Status) {
-	op.status, op.mark, op.renew, op.nb = s, "", false, 0
+	op.status, op.mark, op.refused, op.nb = s, "", "", 0
 }
 
 func (op *mop) settle() bool {
@@ -310,7 +311,7 @@ func (m *model) expire(l *mlane) (expired, ended int) {
 }
 
 // record is the outcome of a call; it says whether the lease was still there.
-func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach) (held bool) {
+func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach, refused string) (held bool) {
 	op, l := c.op, c.op.lane
 	status := operation.AttemptFailed
 	if d.Verdict == operation.Succeed {
@@ -318,7 +319,7 @@ func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach) (
 	}
 	fresh := op.write(c.lease.AttemptID.String(), status, false)
 	if held = op.heldBy(c); held {
-		op.lease, op.repeat, op.renew = nil, false, false
+		op.lease, op.repeat, op.refused = nil, false, ""
 		op.attempted++
 	}
 	if fresh {
@@ -336,7 +337,7 @@ func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach) (
 	case held && d.Verdict == operation.Fail:
 		op.finish(operation.Failed)
 	case held:
-		op.renew = d.Verdict == operation.Renew
+		op.refused = refused
 		op.nb = m.ms() + d.Delay.Milliseconds()
 	case d.Verdict == operation.Succeed && op.status == operation.Pending && op.lease != nil:
 		op.mark = "success"
