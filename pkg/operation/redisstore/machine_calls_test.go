@@ -56,7 +56,7 @@ func (m *machine) look(t *rapid.T, q asked, msg *operation.Message) {
 	l := q.lane
 	h, err := m.store.Next(m.ctx, l.id, l.want, q.ids, msg)
 	require.NoError(t, err)
-	l.has = l.want
+	m.limit(l)
 	healed := 0
 	if msg != nil && m.find(msg.ID) == nil {
 		op := m.insert(l, msg.Accepted, msg.Place)

@@ -104,6 +104,13 @@ func (l *mlane) interval() int64 {
 	return int64(1e6 / l.has.PerSecond)
 }
 
+// limit gives the lane the limits that the directory has now. What was spent of the old ones
+// holds no longer than the new ones let it.
+func (m *model) limit(l *mlane) {
+	l.has = l.want
+	l.tat = min(l.tat, m.now+l.interval()*int64(l.has.Burst))
+}
+
 // of gives the lane's operations that satisfy the condition, by place.
 func (m *model) of(l *mlane, is func(*mop) bool) []*mop {
 	var out []*mop
@@ -233,7 +240,10 @@ func (op *mop) heldBy(c *mcall) bool {
 
 // write is a log row: a new one, or one completed. False: it was there.
 func (op *mop) write(id string, status operation.AttemptStatus, unknown bool) (written bool) {
-	defer func() { op.whole = op.whole && (!written || op.paged) }()
+	defer func() {
+		op.whole = op.whole && (!written || op.paged)
+		op.final = op.final && (!written || op.paged) // a final event tells the whole log
+	}()
 	i := slices.IndexFunc(op.rows, func(r mrow) bool { return r.id == id })
 	switch {
 	case i < 0 || id == "":
@@ -406,7 +416,7 @@ func (m *model) ack(a redisstore.Ack, version int) {
 	if version == op.version {
 		op.acked = max(op.acked, a.Rows)
 	}
-	op.final = op.final || a.Final
+	op.final = op.final || a.Final && version == op.version && a.Rows == len(op.rows)
 	if op.paged {
 		op.amended = op.amended && (a.Ended == nil || !sameRows(a.Ended, op))
 		return
