@@ -255,11 +255,20 @@ func TestUpdate_Combinations(t *testing.T) {
 		},
 		"office user by setting": {
 			settings: everySwitch, changes: changes{operation.FieldIsDriver: flag(false)},
-			calls: []tsptest.Exchange{put(`{"role":"fleet_user"}`)},
+			calls: []tsptest.Exchange{get(t, "testdata/user.json"), put(`{"role":"fleet_user"}`)},
+		},
+		"an admin stays one": {
+			settings: everySwitch, changes: changes{operation.FieldIsDriver: flag(false)},
+			calls: []tsptest.Exchange{getUser(`{"user":{"id":800001,"role":"admin"}}`)},
+		},
+		"an admin stays one beside a change": {
+			settings: everySwitch, changes: changes{operation.FieldIsDriver: flag(false), operation.FieldFirstName: text("Ann")},
+			calls: []tsptest.Exchange{getUser(`{"user":{"id":800001,"role":"admin"}}`), put(`{"first_name":"Ann"}`)},
 		},
 		"office user with a driver's field": {
 			settings: everySwitch, refused: "employee_number: ",
 			changes: changes{operation.FieldIsDriver: flag(false), operation.FieldEmployeeNumber: text("7")},
+			calls:   []tsptest.Exchange{get(t, "testdata/user.json")},
 		},
 		"new driver needs no read": {
 			changes: changes{operation.FieldIsDriver: flag(true), operation.FieldEmployeeNumber: text("7")},

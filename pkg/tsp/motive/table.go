@@ -16,7 +16,7 @@ func (p *Provider) table(settings map[string]string) tsp.Table {
 		{Field: operation.FieldIsActive, Target: keyStatus, Convert: activeStatus},
 		{Field: operation.FieldStatus, Target: keyStatus, Convert: activeStatus},
 		{Field: operation.FieldIsDriver, Target: keyRole, Convert: roleBy(settings),
-			Note: "False needs the connection's setting non_driver_role."},
+			Note: "False needs the connection's setting non_driver_role; who is no driver keeps the role."},
 		{Field: operation.FieldUserDesignation},
 		{Field: operation.FieldUserEmail, Target: keyEmail, Clear: tsp.ClearNull, Joint: true, Convert: folded},
 		{Field: operation.FieldFirstName, Target: "first_name"},
