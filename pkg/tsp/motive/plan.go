@@ -98,6 +98,7 @@ var driverOnly = map[operation.Field]bool{
 	operation.FieldAllowYardMove:           true,
 	operation.FieldAllowPersonalConveyance: true,
 	operation.FieldAllowAdverseDriving:     true,
+	operation.FieldDOTID:                   true,
 	operation.FieldHOSComplianceType:       true,
 	operation.FieldHOSTrackingMethod:       true,
 }

@@ -39,7 +39,7 @@ func (p *Provider) table(settings map[string]string) tsp.Table {
 		{Field: operation.FieldAllowPersonalConveyance, Target: "personal_conveyance_enabled", Clear: tsp.ClearFalse, Note: "Drivers only."},
 		{Field: operation.FieldAllowAdverseDriving, Target: "exception_adverse_driving", Clear: tsp.ClearFalse, Note: "Drivers only."},
 		{Field: operation.FieldDefaultTimeZone, Target: keyTimeZone, Convert: timeZoneBy(settings)},
-		{Field: operation.FieldDOTID, Target: "dot_id", Clear: tsp.ClearNull},
+		{Field: operation.FieldDOTID, Target: "dot_id", Clear: tsp.ClearNull, Note: "Drivers only."},
 		{Field: operation.FieldPhoneCountryCode, Target: keyPhoneCountry, Clear: tsp.ClearNull, Convert: dialCode},
 		{Field: operation.FieldHOSComplianceType, Target: keyELDMode, Joint: true, Note: "Drivers only. Written with time_tracking_mode."},
 		{Field: operation.FieldHOSTrackingMethod, Target: keyELDMode, Joint: true, Note: "Drivers only. Written with time_tracking_mode."},
