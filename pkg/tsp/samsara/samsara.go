@@ -105,12 +105,14 @@ func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, user tsp
 	}
 	refused := tsp.NewRefusals(Name)
 	w := p.write(conn, user.Changes, refused)
+	w.sourceID = user.SourceID
 	w.beforeRead()
 	if f := refused.Failure(); f != nil {
 		return tsp.Result{}, f
 	}
+	id := user.SourceID
 	if w.needsRead() {
-		d, result, err := s.get(ctx, user.SourceID)
+		d, result, err := s.get(ctx, id)
 		if err != nil {
 			return tsp.Result{}, err
 		}
@@ -121,8 +123,9 @@ func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, user tsp
 		if !w.writes() {
 			return result, nil
 		}
+		id = d.ID // its own id stays, whatever becomes of an external one
 	}
-	return s.patch(ctx, user.SourceID, w.patch)
+	return s.patch(ctx, id, w.patch)
 }
 
 func (p *Provider) write(conn tsp.Connection, changes operation.Changes, refused *tsp.Refusals) *write {

@@ -259,6 +259,41 @@ func TestUpdateUser_SourceID(t *testing.T) {
 	}
 }
 
+// badge names the driver of the fixture by an external id that is not its employee number.
+const badge = "badge:B-7"
+
+// updateBy is an update of the driver that a source id names, with employee numbers.
+func updateBy(t *testing.T, sourceID string, number operation.Value, exchanges ...tsptest.Exchange) error {
+	t.Helper()
+	server := tsptest.NewServer(t, exchanges...)
+	p := samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{BaseURL: server.URL})
+	_, err := p.UpdateUser(t.Context(), connection(settings{"employee_external_id": "payrollId"}), tsp.UserUpdate{
+		SourceID: sourceID, Changes: changes{operation.FieldEmployeeNumber: number},
+	})
+	return err
+}
+
+func TestUpdateUser_ExternalIDThatChanges(t *testing.T) {
+	t.Parallel()
+	for _, number := range []operation.Value{text("E1"), text(""), null()} {
+		f := tsptest.Failure(t, updateBy(t, "payrollId:ABFS18600", number))
+		require.Equal(t, operation.ErrorValidation, f.Type)
+		require.False(t, f.Retryable)
+		require.Contains(t, f.Detail, "employee_number: the user is named by this external id")
+	}
+	read, write := get(t), patch(t, `{"externalIds":{"payrollId":"ABFS18600","badge":"B-7"}}`)
+	read.Path = "/fleet/drivers/payrollId:ABFS18600"
+	require.NoError(t, updateBy(t, "payrollId:ABFS18600", text("ABFS18600"), read, write), "the number that it has")
+}
+
+func TestUpdateUser_WritesTheDriverThatWasRead(t *testing.T) {
+	t.Parallel()
+	read, write := get(t), patch(t, `{"externalIds":{"payrollId":"E1","badge":"B-7"}}`)
+	read.Path = "/fleet/drivers/" + badge
+	write.Answer = `{"data":{"id":"494123"}}`
+	require.NoError(t, updateBy(t, badge, text("E1"), read, write))
+}
+
 func TestUpdateUser_NoTokenIsAnAuthFailure(t *testing.T) {
 	t.Parallel()
 	server := tsptest.NewServer(t)
