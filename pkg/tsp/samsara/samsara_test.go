@@ -1,6 +1,7 @@
 package samsara_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -68,8 +69,9 @@ func TestUpdateUser_Body(t *testing.T) {
 		changes  changes
 		body     string
 		read     bool
+		answer   string // empty: the fixture
 	}{
-		{name: "plain fields", changes: changes{
+		{name: "plain fields", answer: `{"data":{"id":"494123","email":"d@example.com"}}`, changes: changes{
 			operation.FieldUsername: text("dana"), operation.FieldUserEmail: text("d@example.com"),
 			operation.FieldLicenseNumber: text("X1"), operation.FieldLicenseRegion: text("us-pa"),
 			operation.FieldNotes: text("n"), operation.FieldDefaultTimeZone: text("America/Chicago"),
@@ -119,9 +121,11 @@ func TestUpdateUser_Body(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			exchanges := []tsptest.Exchange{patch(t, tt.body)}
+			write := patch(t, tt.body)
+			write.Answer = cmp.Or(tt.answer, write.Answer)
+			exchanges := []tsptest.Exchange{write}
 			if tt.read {
-				exchanges = []tsptest.Exchange{get(t), patch(t, tt.body)}
+				exchanges = []tsptest.Exchange{get(t), write}
 			}
 			result, err := update(t, tt.settings, tt.changes, exchanges...)
 			require.NoError(t, err)
@@ -226,6 +230,29 @@ func TestUpdateUser_ErrorTextIsShownButNotWhatItRepeats(t *testing.T) {
 	both.Status, both.Answer = http.StatusConflict, `{"message":"dana@example.com is taken"}`
 	_, err = update(t, nil, changes{operation.FieldUsername: text("dana"), operation.FieldUserEmail: text("dana@example.com")}, both)
 	require.Equal(t, "samsara: patch driver: the provider answered 409: [hidden] is taken", tsptest.Failure(t, err).Detail)
+}
+
+func TestUpdateUser_EmailThatIsNotTaken(t *testing.T) {
+	t.Parallel()
+	for answer, taken := range map[string]bool{
+		`"email":"Ann@Example.com"`: true, `"email":"ann@example.com"`: true,
+		`"email":"dana@example.com"`: false, `"email":""`: false, `"name":"Dana"`: false,
+	} {
+		write := patch(t, `{"email":"Ann@Example.com"}`)
+		write.Answer = `{"data":{"id":"494123",` + answer + `}}`
+		_, err := update(t, nil, changes{operation.FieldUserEmail: text("Ann@Example.com")}, write)
+		if taken {
+			require.NoError(t, err, answer)
+			continue
+		}
+		f := tsptest.Failure(t, err)
+		require.Equal(t, operation.ErrorValidation, f.Type, answer)
+		require.False(t, f.Retryable)
+		require.Equal(t, http.StatusOK, f.StatusCode)
+		require.Equal(t, "samsara: patch driver: the provider did not apply user_email", f.Detail)
+	}
+	_, err := update(t, nil, changes{operation.FieldUserEmail: null()}, patch(t, `{"email":""}`))
+	require.NoError(t, err, "what is cleared may be absent")
 }
 
 func TestUpdateUser_SourceID(t *testing.T) {
