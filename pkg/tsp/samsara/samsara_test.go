@@ -155,6 +155,8 @@ func TestUpdateUser_Refused(t *testing.T) {
 	noPhone.Answer = `{"data":{"id":"494123"}}`
 	gluedPhone := get(t)
 	gluedPhone.Answer = `{"data":{"id":"494123","phone":"+15550100199"}}`
+	exempt := get(t)
+	exempt.Answer = `{"data":{"id":"494123","eldExempt":true}}`
 	tests := []struct {
 		name     string
 		settings settings
@@ -180,6 +182,11 @@ func TestUpdateUser_Refused(t *testing.T) {
 			names: []operation.Field{operation.FieldHOSRulesetCode}},
 		{name: "exempt but automatic", changes: changes{operation.FieldHOSComplianceType: text("exempt"), operation.FieldHOSTrackingMethod: text("automatic")},
 			names: []operation.Field{operation.FieldHOSTrackingMethod}},
+		{name: "automatic for an exempt driver", changes: changes{operation.FieldHOSTrackingMethod: text("automatic")},
+			names: []operation.Field{operation.FieldHOSTrackingMethod}, reads: []tsptest.Exchange{exempt}},
+		{name: "automatic for an exempt driver, beside a change", changes: changes{
+			operation.FieldHOSTrackingMethod: text("automatic"), operation.FieldAllowYardMove: flag(true),
+		}, names: []operation.Field{operation.FieldHOSTrackingMethod}, reads: []tsptest.Exchange{exempt}},
 		{name: "names empty", changes: changes{operation.FieldFirstName: text(" "), operation.FieldLastName: text("")},
 			names: []operation.Field{operation.FieldFirstName, operation.FieldLastName}},
 		{name: "one name null", changes: changes{operation.FieldFirstName: null(), operation.FieldLastName: text("Lee")}, names: []operation.Field{operation.FieldFirstName}},

@@ -49,6 +49,7 @@ func (w *write) needsRead() bool {
 	return c.Has(operation.FieldFirstName) != c.Has(operation.FieldLastName) ||
 		c.Has(operation.FieldPhoneCountryCode) && !c.Has(operation.FieldPhoneNumber) ||
 		c.Has(operation.FieldLicenseCountry) && !c.Has(operation.FieldLicenseRegion) ||
+		c.Has(operation.FieldHOSTrackingMethod) && !c.Has(operation.FieldHOSComplianceType) ||
 		c.Has(operation.FieldDOTID) ||
 		c.Has(operation.FieldEmployeeNumber) ||
 		on(w.settings, "tag_scoped") ||
@@ -77,6 +78,7 @@ func (w *write) afterRead(d driver) {
 	if !w.changes.Has(operation.FieldLicenseRegion) {
 		w.licenseCountry(d.LicenseState)
 	}
+	w.tracking(d)
 	w.carrier(d)
 	w.externalIDs(d)
 	if on(w.settings, "tag_scoped") {
@@ -141,6 +143,14 @@ func (w *write) compliance() {
 	}
 	if method, ok := given(w.changes, operation.FieldHOSTrackingMethod); ok && method == operation.Automatic {
 		w.refused.Add(operation.FieldHOSTrackingMethod, "an exempt driver is not tracked automatically")
+	}
+}
+
+// tracking takes the only method there is for a driver that has it.
+func (w *write) tracking(d driver) {
+	if w.changes.Has(operation.FieldHOSTrackingMethod) && !w.changes.Has(operation.FieldHOSComplianceType) && d.Exempt != nil && *d.Exempt {
+		w.refused.Add(operation.FieldHOSTrackingMethod,
+			"the driver is exempt now and not tracked automatically; give hos_compliance_type non_exempt with it")
 	}
 }
 
