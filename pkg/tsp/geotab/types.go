@@ -88,9 +88,11 @@ func (c client) classify(what string, answer httpcall.Answer, r reply) *operatio
 	case "ArgumentException", "ArgumentNullException", "JsonSerializerException", "DuplicateException",
 		"RelationViolatedException", "MissingMethodException":
 		f.Type = operation.ErrorValidation
+	case "DbUnavailableException":
+		// It is being moved or started. If it stays away, a login says where it is now.
+		f.Retryable, f.RetryAfter, f.Refresh = true, answer.RetryAfter, c.again
 	default:
-		// OverLimitException, DbUnavailableException, GenericException and whatever
-		// is not known: it may pass.
+		// OverLimitException, GenericException and whatever is not known: it may pass.
 		f.Retryable, f.RetryAfter = true, answer.RetryAfter
 	}
 	return f
