@@ -146,11 +146,11 @@ func TestUpdate_Errors(t *testing.T) {
 }
 
 // TestDatabaseThatStaysAway: a database that has moved is away for ever at the host
-// that the session came with, and only a login says where it is.
+// that the session came with, and only a login says where it is, or that there is none.
 func TestDatabaseThatStaysAway(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, failing(t, "DbUnavailableException", "Initializing"))
+		_, _ = io.WriteString(w, failing(t, "DbUnavailableException", "UnknownDatabase: not here"))
 	}))
 	t.Cleanup(server.Close)
 	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: server.URL, Now: clock})
@@ -249,6 +249,7 @@ func TestRefresh_Failures(t *testing.T) {
 	}{
 		"bad login":   {answer: failing(t, "InvalidUserException", "no "+password), kind: operation.ErrorAuth},
 		"limit":       {answer: failing(t, "OverLimitException", "slow down"), kind: operation.ErrorTSP, retryable: true},
+		"no database": {answer: failing(t, "DbUnavailableException", "UnknownDatabase: acme"), kind: operation.ErrorAuth},
 		"moving":      {answer: failing(t, "DbUnavailableException", "Initializing"), kind: operation.ErrorTSP, retryable: true},
 		"no session":  {answer: `{"result":{"path":"ThisServer"}}`, kind: operation.ErrorTSP, retryable: true},
 		"garbage":     {answer: `<html>`, kind: operation.ErrorTSP, retryable: true},
