@@ -1,6 +1,7 @@
 package httpcall
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -61,20 +62,31 @@ func RetryAfter(v string, now time.Time) time.Duration {
 	if v == "" {
 		return 0
 	}
-	if seconds, err := strconv.ParseFloat(v, 64); err == nil {
-		switch {
-		case !(seconds > 0): // NaN too
-			return 0
-		case seconds >= MaxRetryAfter.Seconds():
-			return MaxRetryAfter
-		}
-		return time.Duration(seconds * float64(time.Second))
+	if seconds, ok := number(v); ok {
+		return capped(seconds)
 	}
 	at, err := http.ParseTime(v)
 	if err != nil || !at.After(now) {
 		return 0
 	}
 	return min(at.Sub(now), MaxRetryAfter)
+}
+
+// number reads a number; one that no float64 holds is infinite.
+func number(v string) (float64, bool) {
+	n, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
+	return n, err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+// capped is a wait of so many seconds.
+func capped(seconds float64) time.Duration {
+	switch {
+	case !(seconds > 0): // NaN too
+		return 0
+	case seconds >= MaxRetryAfter.Seconds():
+		return MaxRetryAfter
+	}
+	return time.Duration(seconds * float64(time.Second))
 }
 
 // budgets are the common rate headers: what remains of a budget, and when it is refilled.
@@ -91,26 +103,27 @@ func spent(h http.Header, now time.Time) time.Duration {
 		if len(h[budget.remaining]) == 0 {
 			continue // an error for each that is absent would cost more than the look
 		}
-		left, err := strconv.ParseFloat(strings.TrimSpace(h.Get(budget.remaining)), 64)
-		if err != nil || left > 0 {
+		left, ok := number(h.Get(budget.remaining))
+		if !ok || left > 0 {
 			continue
 		}
-		reset, err := strconv.ParseFloat(strings.TrimSpace(h.Get(budget.reset)), 64)
-		if err != nil || !(reset > 0) {
-			continue
+		if wait := resetIn(h.Get(budget.reset), now); wait > 0 {
+			return wait
 		}
-		if reset > unixAfter {
-			reset -= float64(now.UnixMilli()) / 1000
-		}
-		switch {
-		case reset <= 0:
-			return 0
-		case reset >= MaxRetryAfter.Seconds():
-			return MaxRetryAfter
-		}
-		return time.Duration(reset * float64(time.Second))
 	}
 	return 0
+}
+
+// resetIn is the time until a budget is refilled.
+func resetIn(v string, now time.Time) time.Duration {
+	reset, ok := number(v)
+	switch {
+	case !ok:
+		return 0
+	case reset > unixAfter:
+		reset -= float64(now.UnixMilli()) / 1000
+	}
+	return capped(reset)
 }
 
 // unixAfter tells a Unix time from a number of seconds.

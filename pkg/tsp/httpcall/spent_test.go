@@ -45,6 +45,7 @@ func TestAnswer_Spent(t *testing.T) {
 		"time before now":              {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "-5"}},
 		"not a number":                 {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "NaN"}},
 		"longer than the cap":          {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "999999"}, want: httpcall.MaxRetryAfter},
+		"longer than any number":       {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1e400"}, want: httpcall.MaxRetryAfter},
 		"for ever":                     {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "Inf"}, want: httpcall.MaxRetryAfter},
 		"unix time in the past":        {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1500000000"}},
 		"one spent, another is not":    {header: h{"RateLimit-Remaining": "5", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "3"}, want: 3 * time.Second},
