@@ -66,10 +66,10 @@ func RetryAfter(v string, now time.Time) time.Duration {
 		return capped(seconds)
 	}
 	at, err := http.ParseTime(v)
-	if err != nil || !at.After(now) {
+	if err != nil {
 		return 0
 	}
-	return min(at.Sub(now), MaxRetryAfter)
+	return capped(at.Sub(now).Seconds())
 }
 
 // number reads a number; one that no float64 holds is infinite.
@@ -97,7 +97,8 @@ var budgets = []struct{ remaining, reset string }{
 }
 
 // spent reads the common rate headers: a remaining budget of zero with a time at
-// which it is refilled, given in seconds or as a Unix time.
+// which it is refilled, given in seconds, as a Unix time, or as a date of RFC 3339 or
+// HTTP.
 func spent(h http.Header, now time.Time) time.Duration {
 	for _, budget := range budgets {
 		if len(h[budget.remaining]) == 0 {
@@ -116,14 +117,21 @@ func spent(h http.Header, now time.Time) time.Duration {
 
 // resetIn is the time until a budget is refilled.
 func resetIn(v string, now time.Time) time.Duration {
-	reset, ok := number(v)
-	switch {
-	case !ok:
-		return 0
-	case reset > unixAfter:
-		reset -= float64(now.UnixMilli()) / 1000
+	if reset, ok := number(v); ok {
+		if reset > unixAfter {
+			reset -= float64(now.UnixMilli()) / 1000
+		}
+		return capped(reset)
 	}
-	return capped(reset)
+	v = strings.TrimSpace(v)
+	at, err := time.Parse(time.RFC3339, v)
+	if err != nil {
+		at, err = http.ParseTime(v)
+	}
+	if err != nil {
+		return 0
+	}
+	return capped(at.Sub(now).Seconds())
 }
 
 // unixAfter tells a Unix time from a number of seconds.
