@@ -48,6 +48,7 @@ func TestConformance(t *testing.T) {
 		ErrorBody: func(m string) string { return failing(t, "ArgumentException", m) },
 		Answer:    func(o tsptest.Outcome) (tsptest.Reply, bool) { return ownAnswer(t, o) },
 		Values: map[operation.Field][]operation.Value{
+			operation.FieldLicenseRegion:   {text("PA"), text("US-PA"), text("Baja California")},
 			operation.FieldStatus:          {text(operation.StatusInactive)},
 			operation.FieldIsDriver:        {flag(true), flag(false)},
 			operation.FieldDefaultTimeZone: {text("America/Chicago"), text("UTC")},

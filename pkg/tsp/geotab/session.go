@@ -31,9 +31,9 @@ const thisServer = "ThisServer"
 func (p *Provider) Fresh(c tsp.Credentials, _ time.Time) bool { return c[credSession] != "" }
 
 // Refresh logs in at the configured server and returns the credentials with the
-// session and the host that serves the database. A refused login is an auth
-// failure that is not retried; a database that is being moved or started is
-// retried like any other fault.
+// session and the host that serves the database. A refused login, and a database that
+// there is not, is an auth failure that is not retried; a database that is being moved
+// or started is retried like any other fault.
 func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Credentials, error) {
 	for _, name := range []string{credUsername, credPassword, credDatabase} {
 		if conn.Credentials[name] == "" {
