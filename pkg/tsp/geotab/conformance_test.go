@@ -184,7 +184,7 @@ func renewal(t *testing.T) *tsptest.Refresh {
 				return tsptest.Reply{Body: tsptest.File(t, "testdata/authenticate.json")}
 			}
 		},
-		Changed:  []string{"session_id", "host"},
+		Changed:  []string{"session_id", "host", "session_since"},
 		Refusals: []tsptest.Reply{{Body: failing(t, "InvalidUserException", "no "+password)}},
 		Garbled:  []string{`{"result":{"path":"ThisServer"}}`, `{"result":{"path":"ThisServer","credentials":{"sessionId":""}}}`},
 		Secrets:  []string{password, login, "planted-new-session"},

@@ -105,7 +105,7 @@ func (c client) classify(what string, answer httpcall.Answer, r reply) *operatio
 		f.Type = operation.ErrorValidation
 	case excUnavailable:
 		// If it stays away, a login says where it is now.
-		f.Retryable, f.RetryAfter, f.Refresh = true, answer.RetryAfter, c.again
+		f.Retryable, f.RetryAfter, f.Refresh = true, answer.RetryAfter, c.moved
 	default:
 		// OverLimitException, GenericException and whatever is not known: it may pass.
 		f.Retryable, f.RetryAfter = true, answer.RetryAfter

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -168,6 +169,10 @@ func TestDatabaseThatStaysAway(t *testing.T) {
 		return err
 	}
 	_, listed := p.ListUsers(t.Context(), conn, "")
+	conn.Credentials["session_since"] = clock().Add(-time.Minute).Format(time.RFC3339)
+	soon := update(true)
+	conn.Credentials["session_since"] = clock().Add(-time.Hour).Format(time.RFC3339)
+	later := update(true)
 	for name, c := range map[string]struct {
 		err     error
 		refresh bool
@@ -175,6 +180,7 @@ func TestDatabaseThatStaysAway(t *testing.T) {
 		"update": {update(false), false}, "update again": {update(true), true},
 		"create": {create(false), false}, "create again": {create(true), true},
 		"list, which is not told of earlier tries": {listed, true},
+		"again, soon after a login":                {soon, false}, "again, long after one": {later, true},
 	} {
 		f := tsptest.Failure(t, c.err)
 		require.Equal(t, operation.ErrorTSP, f.Type, name)
@@ -188,7 +194,7 @@ const loginBody = `{"method":"Authenticate","params":{"database":"acme","userNam
 func refresh(t *testing.T, creds tsp.Credentials, exchanges ...tsptest.Exchange) (string, tsp.Credentials, error) {
 	t.Helper()
 	server := tsptest.NewServer(t, exchanges...)
-	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: server.URL})
+	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: server.URL, Now: clock})
 	fresh, err := p.Refresh(t.Context(), tsp.Connection{Credentials: creds})
 	return strings.TrimPrefix(server.URL, "http://"), fresh, err
 }
@@ -207,7 +213,7 @@ func TestRefresh(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, tsp.Credentials{
 		"username": login, "password": password, "database": "acme",
-		"session_id": "planted-new-session", "host": "my3.geotab.com",
+		"session_id": "planted-new-session", "host": "my3.geotab.com", "session_since": "2026-07-20T12:00:00Z",
 	}, fresh)
 
 	old := credentials()
