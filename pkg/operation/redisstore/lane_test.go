@@ -209,6 +209,23 @@ func TestAccept_IdempotencyKey(t *testing.T) {
 	})
 }
 
+func TestKeyed_GivesWhatAKeyStandsFor(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		key := operation.Key{Scope: "s", Fingerprint: "f"}
+		_, err := f.store.Keyed(t.Context(), f.conn, key)
+		require.ErrorIs(t, err, redisstore.ErrMissing)
+		a := f.accepted(uuid.New())
+		a.Key = &key
+		f.accept(a)
+		got, err := f.store.Keyed(t.Context(), f.conn, key)
+		require.NoError(t, err)
+		require.Equal(t, a.ID, got)
+		_, err = f.store.Keyed(t.Context(), f.conn, operation.Key{Scope: "s", Fingerprint: "other"})
+		require.ErrorIs(t, err, redisstore.ErrMismatch)
+	})
+}
+
 // A failover to a host whose clock is a little behind, just after a period of keys has begun.
 func TestAccept_IdempotencyKeyAndAClockThatStepsBack(t *testing.T) {
 	t.Parallel()
