@@ -52,7 +52,7 @@ func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
 		}
 		checks := api.Checks()
 		checks["token keys"] = verifier.Check
-		admin.Started(base.Readiness(checks))
+		admin.Started(base.ServingReadiness(checks))
 		lasting, end := context.WithCancel(context.WithoutCancel(ctx))
 		g, serving := errgroup.WithContext(ctx)
 		g.Go(func() error { return base.Run(lasting) })

@@ -34,7 +34,7 @@ func run(ctx context.Context, cfg config.Worker, t *telemetry.Telemetry) error {
 			return err
 		}
 		defer base.Close()
-		admin.Started(base.Readiness(nil))
+		admin.Started(base.Readiness())
 		lasting, end := context.WithCancel(context.WithoutCancel(ctx))
 		g, working := errgroup.WithContext(ctx)
 		g.Go(func() error { return base.Run(lasting) })

@@ -183,8 +183,9 @@ func (b *Base) Close() {
 	_ = b.Redis.Close()
 }
 
-// Checks are the dependencies that readiness asks for. NATS is not among them: an
-// api without it still accepts, and a worker without it still works.
+// Checks are the dependencies that a program cannot do all of its work without. NATS
+// is not among them: an api without it still accepts, and a worker without it still
+// works.
 func (b *Base) Checks() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"redis":     b.Store.Ping,
@@ -192,19 +193,29 @@ func (b *Base) Checks() map[string]func(context.Context) error {
 	}
 }
 
-// Readiness is what /readyz asks once the program runs. more are checks of its own.
-func (b *Base) Readiness(more map[string]func(context.Context) error) telemetry.AdminConfig {
-	checks := b.Checks()
-	maps.Copy(checks, more)
-	return telemetry.AdminConfig{
-		Checks: checks,
-		Tolerated: map[string]func(context.Context) error{"nats": func(context.Context) error {
-			if !b.publisher.Connected() {
-				return natsq.ErrAway
-			}
-			return nil
-		}},
+// Readiness is what /readyz of a worker asks once it runs. Without Redis it is not ready:
+// nothing is routed to a worker, and a rolling update waits before it replaces the next
+// one by one that could do nothing.
+func (b *Base) Readiness() telemetry.AdminConfig {
+	return telemetry.AdminConfig{Checks: b.Checks(), Tolerated: map[string]func(context.Context) error{"nats": b.publishes}}
+}
+
+// ServingReadiness is what /readyz of an api asks once it serves. more are checks of its
+// own. Redis is tolerated: an api without it answers 503 with Retry-After, and if all of
+// them left the load balancer, callers would get the balancer's own error instead.
+func (b *Base) ServingReadiness(more map[string]func(context.Context) error) telemetry.AdminConfig {
+	cfg := b.Readiness()
+	maps.Copy(cfg.Checks, more)
+	cfg.Tolerated["redis"] = cfg.Checks["redis"]
+	delete(cfg.Checks, "redis")
+	return cfg
+}
+
+func (b *Base) publishes(context.Context) error {
+	if !b.publisher.Connected() {
+		return natsq.ErrAway
 	}
+	return nil
 }
 
 func (b *Base) parts() work.Parts {
