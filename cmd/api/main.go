@@ -40,7 +40,7 @@ func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
 		defer verifier.Close()
 		base, err := app.Open(ctx, app.Settings{
 			Name: "writeback-api", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers,
-			KeysetFile: cfg.KeysetFile, EgressProxy: cfg.EgressProxy, Log: t.Logger,
+			KeysetFile: cfg.KeysetFile, EgressProxy: cfg.EgressProxy, Log: t.Logger, Waiting: admin.Waiting,
 		})
 		if err != nil {
 			return err

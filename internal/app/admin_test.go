@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -34,14 +35,17 @@ func TestPrograms_AnswerWhileTheyWait(t *testing.T) {
 			binary := build(t, name)
 			redis, nats := testenv.Redis(t), testenv.StartNATS(t)
 			nats.Kill()
-			p := start(t, binary, "WRITEBACK_NATS_URL="+nats.URL(), "WRITEBACK_REDIS_URL="+redis)
+			p := start(t, binary, "WRITEBACK_NATS_URL=nats://us:hunter2@"+nats.Addr(), "WRITEBACK_REDIS_URL="+redis)
 
 			status, _ := p.get("/healthz")
 			require.Equal(t, http.StatusOK, status)
 			status, body := p.get("/readyz")
 			require.Equal(t, http.StatusServiceUnavailable, status)
 			require.Equal(t, "starting", body.Status)
-			require.Empty(t, body.Checks)
+			want := "natsq: NATS is not connected (" + nats.URL() + ")"
+			require.Eventually(t, func() bool { _, body = p.get("/readyz"); return strings.HasPrefix(body.Checks["streams"], want) },
+				30*time.Second, 20*time.Millisecond)
+			require.NotContains(t, body.Checks["streams"], "hunter2")
 
 			require.NoError(t, nats.Restart())
 			require.Eventually(t, func() bool { status, body = p.get("/readyz"); return body.Status != "starting" },

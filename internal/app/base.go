@@ -42,7 +42,10 @@ type Settings struct {
 	Slots int
 	// EgressProxy is the proxy for calls to providers. Empty: none.
 	EgressProxy string
-	Log         *slog.Logger
+	// Waiting is told what the start waits for and why, and, with nil, that it has come.
+	// Nil: nobody is.
+	Waiting func(what string, why error)
+	Log     *slog.Logger
 }
 
 // Base is what api and worker share: connections, the store, the directory.
@@ -57,6 +60,7 @@ type Base struct {
 	Acker     *work.Acker
 	Restorer  *work.Restorer
 	publisher *natsq.Publisher
+	waiting   func(what string, why error)
 }
 
 // Open connects, brings streams and directory to the configuration and loads the
@@ -76,7 +80,10 @@ func Open(ctx context.Context, s Settings) (*Base, error) {
 		_ = rdb.Close()
 		return nil, fmt.Errorf("app: %w", err)
 	}
-	b := &Base{Log: s.Log, Redis: rdb, NATS: nc, Providers: providers}
+	b := &Base{Log: s.Log, Redis: rdb, NATS: nc, Providers: providers, waiting: s.Waiting}
+	if b.waiting == nil {
+		b.waiting = func(string, error) {}
+	}
 	if err := b.open(ctx, s); err != nil {
 		b.Close()
 		return nil, err
@@ -144,12 +151,16 @@ func (b *Base) register(ctx context.Context, file string) error {
 	return nil
 }
 
+var errNoAnswer = errors.New("no answer yet")
+
 // await tries until it works or ctx ends, and says why it waits.
 func (b *Base) await(ctx context.Context, what string, try func(context.Context) error) error {
+	b.waiting(what, errNoAnswer)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		once, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := try(once)
+		err := natsq.Explain(b.NATS, try(once))
 		cancel()
+		b.waiting(what, err)
 		switch {
 		case err == nil:
 			return nil
