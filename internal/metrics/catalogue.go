@@ -12,6 +12,7 @@ const (
 	MessagingProcess  Name = "messaging.process.duration"
 
 	Accepted       Name = "writeback.operations.accepted"
+	BatchUpdates   Name = "writeback.batch.updates"
 	Replays        Name = "writeback.idempotent.replays"
 	TokensRejected Name = "writeback.tokens.rejected"
 
@@ -96,6 +97,10 @@ var table = []Metric{
 
 	{Name: Accepted, Kind: Count, Unit: "{operation}", In: API, Labels: []Label{provider, kindOfOp, mode},
 		About: "Operations that were accepted.", Answers: "How much work comes in, for whom?"},
+	{Name: BatchUpdates, Kind: Count, Unit: "{update}", In: API, Labels: []Label{updateCode},
+		About: "Updates that came in batches, by what each was answered with; the request itself is answered 200. Those of a batch that is refused as a whole " +
+			"have its status, and count as one where they were not read.",
+		Answers: "How are the updates of batches answered?"},
 	{Name: Replays, Kind: Count, Unit: "{request}", In: API,
 		About: "Requests that repeated an idempotency key and got the earlier operation.", Answers: "Do partners repeat themselves?"},
 	{Name: TokensRejected, Kind: Count, Unit: "{request}", In: API, Labels: []Label{rejection},

@@ -70,8 +70,12 @@ var (
 	method = Label{Key: "http.request.method", Values: []string{
 		"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 	}}
-	route  = Label{Key: "http.route", Set: "the documented routes, and `unmatched`"}
-	code   = Label{Key: "http.response.status_code", Set: "HTTP status codes; absent without an answer"}
+	route = Label{Key: "http.route", Set: "the documented routes, and `unmatched`"}
+	code  = Label{Key: "http.response.status_code", Set: "HTTP status codes; absent without an answer"}
+	// updateCode is closed, so that each is shown as 0 before it comes.
+	updateCode = Label{Key: code.Key, Values: []string{
+		"202", "400", "401", "403", "404", "406", "409", "413", "415", "422", "429", "500", "501", "503", "504",
+	}}
 	scheme = Label{Key: "url.scheme", Values: []string{"http", "https"}}
 	fault  = Label{Key: "error.type", Set: "the status code, for 5xx; absent otherwise"}
 
