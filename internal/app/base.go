@@ -182,6 +182,11 @@ func (b *Base) Run(ctx context.Context) error {
 		b.Log.WarnContext(ctx, "gauges", "error", err)
 	}
 	defer stop()
+	stopConnections, err := watchConnections(b)
+	if err != nil {
+		b.Log.WarnContext(ctx, "gauges", "error", err)
+	}
+	defer stopConnections()
 	acking := make(chan error, 1)
 	go func() { acking <- b.Acker.Run(ctx) }()
 	err = b.Directory.Run(ctx)

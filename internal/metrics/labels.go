@@ -47,15 +47,16 @@ const (
 
 // The labels.
 var (
-	provider   = Label{Key: "provider", Values: all.Names(), Elsewhere: "the names of the adapters, in [providers.md](providers.md)"}
-	errorTypes = []string{"auth", "network", "tsp", "validation"}
-	outcome    = Label{Key: "outcome", Values: append([]string{"success"}, errorTypes...)}
-	errorType  = Label{Key: "error_type", Values: errorTypes, Set: "absent for a success, and for an end without a call"}
-	status     = Label{Key: "status", Values: []string{"failed", "success"}}
-	kindOfOp   = Label{Key: "operation_type", Values: []string{"create", "update"}}
-	mode       = Label{Key: "mode", Values: []string{ModeAsync, ModeSync}}
-	queue      = Label{Key: "queue", Values: []string{QueueOperations, QueueWebhooks}}
-	state      = Label{Key: "state", Values: []string{
+	provider         = Label{Key: "provider", Values: all.Names(), Elsewhere: "the names of the adapters, in [providers.md](providers.md)"}
+	errorTypes       = []string{"auth", "network", "tsp", "validation"}
+	outcome          = Label{Key: "outcome", Values: append([]string{"success"}, errorTypes...)}
+	errorType        = Label{Key: "error_type", Values: errorTypes, Set: "absent for a success, and for an end without a call"}
+	status           = Label{Key: "status", Values: []string{"failed", "success"}}
+	connectionStatus = Label{Key: "status", Values: []string{"active", "cancelled", "failed", "locked", "paused", "stale"}}
+	kindOfOp         = Label{Key: "operation_type", Values: []string{"create", "update"}}
+	mode             = Label{Key: "mode", Values: []string{ModeAsync, ModeSync}}
+	queue            = Label{Key: "queue", Values: []string{QueueOperations, QueueWebhooks}}
+	state            = Label{Key: "state", Values: []string{
 		StateReady, StateDelayed, StateRateLimited, StateBlocked, StateBehind, StateInFlight,
 	}}
 	repair     = Label{Key: "kind", Values: []string{RepairExpired, RepairHealed, RepairRepublished}}
