@@ -115,6 +115,16 @@ func TestChart_ManifestsAreOfThisChart(t *testing.T) {
 	}
 }
 
+// TestChart_LetsWebhooksOut: a webhook may be at the ports that docs/webhooks.md names.
+func TestChart_LetsWebhooksOut(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/webhooks.md")
+	require.NoError(t, err)
+	require.Contains(t, string(page), "on port 443 or 8443")
+	policy, _ := readYAML(t, chart+"/values.yaml")["networkPolicy"].(map[string]any)
+	require.Equal(t, []any{443, 8443}, policy["internetPorts"])
+}
+
 // TestChart_ValuesFitTheirSchema, and what is wrong does not.
 func TestChart_ValuesFitTheirSchema(t *testing.T) {
 	t.Parallel()
