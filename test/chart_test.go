@@ -146,6 +146,9 @@ func TestChart_ValuesFitTheirSchema(t *testing.T) {
 		return schema.Validate(v)
 	}
 	require.NoError(t, check(nil))
+	for _, path := range [][]string{{"image", "repository"}, {"oidc", "issuer"}} {
+		require.Empty(t, object(readYAML(t, chart+"/values.yaml")).text(path...), "%v: a placeholder is installed", path)
+	}
 	for _, profile := range profiles {
 		require.NoError(t, check(readYAML(t, chart+"/values-"+profile+".yaml")), profile)
 	}
