@@ -60,7 +60,8 @@ type Base struct {
 	Acker     *work.Acker
 	Restorer  *work.Restorer
 	publisher *natsq.Publisher
-	waiting   func(what string, why error)
+	// waiting is Settings.Waiting.
+	waiting func(what string, why error)
 }
 
 // Open connects, brings streams and directory to the configuration and loads the
@@ -81,9 +82,6 @@ func Open(ctx context.Context, s Settings) (*Base, error) {
 		return nil, fmt.Errorf("app: %w", err)
 	}
 	b := &Base{Log: s.Log, Redis: rdb, NATS: nc, Providers: providers, waiting: s.Waiting}
-	if b.waiting == nil {
-		b.waiting = func(string, error) {}
-	}
 	if err := b.open(ctx, s); err != nil {
 		b.Close()
 		return nil, err
@@ -155,12 +153,16 @@ var errNoAnswer = errors.New("no answer yet")
 
 // await tries until it works or ctx ends, and says why it waits.
 func (b *Base) await(ctx context.Context, what string, try func(context.Context) error) error {
-	b.waiting(what, errNoAnswer)
+	tell := b.waiting
+	if tell == nil {
+		tell = func(string, error) {}
+	}
+	tell(what, errNoAnswer)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		once, cancel := context.WithTimeout(ctx, 10*time.Second)
 		err := natsq.Explain(b.NATS, try(once))
 		cancel()
-		b.waiting(what, err)
+		tell(what, err)
 		switch {
 		case err == nil:
 			return nil
