@@ -42,7 +42,10 @@ type Settings struct {
 	Slots int
 	// EgressProxy is the proxy for calls to providers. Empty: none.
 	EgressProxy string
-	Log         *slog.Logger
+	// Waiting is told what the start waits for and why, and, with nil, that it has come.
+	// Nil: nobody is.
+	Waiting func(what string, why error)
+	Log     *slog.Logger
 }
 
 // Base is what api and worker share: connections, the store, the directory.
@@ -57,6 +60,8 @@ type Base struct {
 	Acker     *work.Acker
 	Restorer  *work.Restorer
 	publisher *natsq.Publisher
+	// waiting is Settings.Waiting.
+	waiting func(what string, why error)
 }
 
 // Open connects, brings streams and directory to the configuration and loads the
@@ -76,7 +81,7 @@ func Open(ctx context.Context, s Settings) (*Base, error) {
 		_ = rdb.Close()
 		return nil, fmt.Errorf("app: %w", err)
 	}
-	b := &Base{Log: s.Log, Redis: rdb, NATS: nc, Providers: providers}
+	b := &Base{Log: s.Log, Redis: rdb, NATS: nc, Providers: providers, waiting: s.Waiting}
 	if err := b.open(ctx, s); err != nil {
 		b.Close()
 		return nil, err
@@ -144,12 +149,20 @@ func (b *Base) register(ctx context.Context, file string) error {
 	return nil
 }
 
+var errNoAnswer = errors.New("no answer yet")
+
 // await tries until it works or ctx ends, and says why it waits.
 func (b *Base) await(ctx context.Context, what string, try func(context.Context) error) error {
+	tell := b.waiting
+	if tell == nil {
+		tell = func(string, error) {}
+	}
+	tell(what, errNoAnswer)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		once, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := try(once)
+		err := natsq.Explain(b.NATS, try(once))
 		cancel()
+		tell(what, err)
 		switch {
 		case err == nil:
 			return nil
@@ -171,6 +184,11 @@ func (b *Base) Run(ctx context.Context) error {
 		b.Log.WarnContext(ctx, "gauges", "error", err)
 	}
 	defer stop()
+	stopConnections, err := watchConnections(b)
+	if err != nil {
+		b.Log.WarnContext(ctx, "gauges", "error", err)
+	}
+	defer stopConnections()
 	acking := make(chan error, 1)
 	go func() { acking <- b.Acker.Run(ctx) }()
 	err = b.Directory.Run(ctx)
@@ -183,8 +201,9 @@ func (b *Base) Close() {
 	_ = b.Redis.Close()
 }
 
-// Checks are the dependencies that readiness asks for. NATS is not among them: an
-// api without it still accepts, and a worker without it still works.
+// Checks are the dependencies that a program cannot do all of its work without. NATS
+// is not among them: an api without it still accepts, and a worker without it still
+// works.
 func (b *Base) Checks() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"redis":     b.Store.Ping,
@@ -192,19 +211,29 @@ func (b *Base) Checks() map[string]func(context.Context) error {
 	}
 }
 
-// Readiness is what /readyz asks once the program runs. more are checks of its own.
-func (b *Base) Readiness(more map[string]func(context.Context) error) telemetry.AdminConfig {
-	checks := b.Checks()
-	maps.Copy(checks, more)
-	return telemetry.AdminConfig{
-		Checks: checks,
-		Tolerated: map[string]func(context.Context) error{"nats": func(context.Context) error {
-			if !b.publisher.Connected() {
-				return natsq.ErrAway
-			}
-			return nil
-		}},
+// Readiness is what /readyz of a worker asks once it runs. Without Redis it is not ready:
+// nothing is routed to a worker, and a rolling update waits before it replaces the next
+// one by one that could do nothing.
+func (b *Base) Readiness() telemetry.AdminConfig {
+	return telemetry.AdminConfig{Checks: b.Checks(), Tolerated: map[string]func(context.Context) error{"nats": b.publishes}}
+}
+
+// ServingReadiness is what /readyz of an api asks once it serves. more are checks of its
+// own. Redis is tolerated: an api without it answers 503 with Retry-After, and if all of
+// them left the load balancer, callers would get the balancer's own error instead.
+func (b *Base) ServingReadiness(more map[string]func(context.Context) error) telemetry.AdminConfig {
+	cfg := b.Readiness()
+	maps.Copy(cfg.Checks, more)
+	cfg.Tolerated["redis"] = cfg.Checks["redis"]
+	delete(cfg.Checks, "redis")
+	return cfg
+}
+
+func (b *Base) publishes(context.Context) error {
+	if !b.publisher.Connected() {
+		return natsq.ErrAway
 	}
+	return nil
 }
 
 func (b *Base) parts() work.Parts {

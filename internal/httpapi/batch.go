@@ -18,7 +18,11 @@ import (
 const batchPath = "/v2/telematics/users/batch"
 
 // counts are those of the elements of a batch.
-type counts struct{ elements, accepted, replayed, refused int }
+type counts struct {
+	elements, accepted, replayed, refused int
+	// statuses counts the answers by their status.
+	statuses map[int]int
+}
 
 // updateUsers accepts many writes to users, each answered on its own. What concerns the
 // request as a whole is checked first, and then nothing of it is accepted.
@@ -96,6 +100,7 @@ func (s *server) newBatch(r *http.Request, elements [][]byte) (*batch, error) {
 	}
 	parent, state := carried(r.Context())
 	b := &batch{results: make([]wire.BatchResult, len(elements)), limits: map[uuid.UUID]tsp.Limits{}}
+	b.counts.statuses = map[int]int{}
 	for i, raw := range elements {
 		in, a, limits, err := s.element(r, raw)
 		if err == nil {
@@ -146,6 +151,7 @@ func (s *server) refuseElement(ctx context.Context, b *batch, place int, err err
 	status, shown := s.classify(ctx, err)
 	b.results[place] = wire.BatchRefused(place, status, shown)
 	b.counts.refused++
+	b.counts.statuses[status]++
 }
 
 // acceptBatch accepts what is to be accepted, and fills in the other answers.
@@ -172,6 +178,7 @@ func (s *server) acceptBatch(ctx context.Context, partner uuid.UUID, b *batch) e
 		replay := ops[n].ID != b.all[n].ID
 		s.meters.taken(ctx, b.all[n], replay)
 		b.counts.accepted++
+		b.counts.statuses[http.StatusAccepted]++
 		if replay {
 			b.counts.replayed++
 		}

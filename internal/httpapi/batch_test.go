@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -316,4 +318,37 @@ func TestBatch_IsOneTrace(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string]int64{"elements": 3, "accepted": 2, "replayed": 0, "refused": 1}, attributes)
+}
+
+// TestBatch_CountsItsUpdatesByStatus: the request is answered 200 whatever becomes of its
+// elements, so they are what is counted.
+func TestBatch_CountsItsUpdatesByStatus(t *testing.T) {
+	t.Parallel()
+	reader := sdkmetric.NewManualReader()
+	api := newLimitedAPI(t, Config{Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))}, roomy)
+	counted := func() map[string]int64 {
+		var data metricdata.ResourceMetrics
+		require.NoError(t, reader.Collect(t.Context(), &data))
+		out := map[string]int64{}
+		for _, scope := range data.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				if m.Name != "writeback.batch.updates" {
+					continue
+				}
+				for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+					code, _ := p.Attributes.Value("http.response.status_code")
+					out[code.Emit()] += p.Value
+				}
+			}
+		}
+		return out
+	}
+	require.Contains(t, counted(), "503", "shown before it happens")
+	api.batch(false, nil, element(userOne, connOne, `"notes":"a"`), element(userOne, connOne, `"notes":"b"`),
+		element(uuid.New(), connOne, `"notes":"c"`), `{"user_id":1}`)
+	require.Eventually(t, func() bool { return counted()["202"] == 2 }, 5*time.Second, time.Millisecond)
+	require.EqualValues(t, 1, counted()["404"])
+	require.EqualValues(t, 1, counted()["422"])
+	api.batch(false, nil, "not JSON")
+	require.Eventually(t, func() bool { return counted()["400"]+counted()["422"] == 2 }, 5*time.Second, time.Millisecond, "refused as a whole")
 }
