@@ -22,6 +22,9 @@ const (
 	MaxWebhookURL = 2083
 )
 
+// MaskedSecret stands for every secret that is not shown.
+const MaskedSecret = "*****"
+
 // WebhookCreate is the body of a new webhook. Empty texts were not given.
 type WebhookCreate struct {
 	URL, EventName   string
@@ -166,7 +169,11 @@ func (d *body) enum(name, s string, values []string) {
 
 func (d *body) secret() *string {
 	s := d.text("secret", false)
-	if s != nil && len(*s) < MinWebhookSecret {
+	switch {
+	case s == nil:
+	case *s == MaskedSecret:
+		d.fault("secret", "", "is the masked form that reads show; send a new secret, or leave it out", "value_error")
+	case len(*s) < MinWebhookSecret:
 		d.fault("secret", "", fmt.Sprintf("must have at least %d characters", MinWebhookSecret), "string_too_short")
 	}
 	return s

@@ -109,6 +109,17 @@ func TestDecodeWebhookUpdate(t *testing.T) {
 	require.Equal(t, []string{"body.url", "body.filters", "body.secret", "body.schedule"}, sortedAs(pathsOf(t, err), "url", "filters", "secret", "schedule"))
 }
 
+// TestDecodeWebhook_TheMaskIsNoSecret: a read that is sent back says what it did.
+func TestDecodeWebhook_TheMaskIsNoSecret(t *testing.T) {
+	t.Parallel()
+	_, onCreate := wire.DecodeWebhookCreate([]byte(`{"url":"https://a.example/x","event_name":"vehicle.*","secret":"*****"}`), wire.DecodeOptions{})
+	_, onUpdate := wire.DecodeWebhookUpdate([]byte(`{"secret":"*****"}`), wire.DecodeOptions{})
+	for _, err := range []error{onCreate, onUpdate} {
+		require.Equal(t, []string{"body.secret"}, pathsOf(t, err))
+		require.Equal(t, "is the masked form that reads show; send a new secret, or leave it out", asError(t, err).Faults[0].Message)
+	}
+}
+
 // sortedAs puts paths into the order of these names.
 func sortedAs(paths []string, names ...string) (out []string) {
 	for _, name := range names {

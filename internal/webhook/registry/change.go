@@ -306,7 +306,10 @@ func conflict(err error) bool {
 			api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
-const mostURL = 2083
+const (
+	mostURL   = 2083
+	maskedURL = "is the masked form that reads show; send the whole URL, or leave it out"
+)
 
 func (r *Registry) faults(address *string, schedule *webhook.Schedule, secret string) []operation.Fault {
 	var out []operation.Fault
@@ -333,6 +336,9 @@ func (r *Registry) badURL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		return "must be a URL"
+	}
+	if webhook.IsMasked(u) {
+		return maskedURL
 	}
 	if err := r.checkURL(u); err != nil {
 		var reasoned interface{ URLReason() string }
