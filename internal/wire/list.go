@@ -147,11 +147,12 @@ func (p *params) page() (size int, cursor string) {
 	return p.size(), p.text("cursor")
 }
 
-// window reads the time bounds and their defaults.
+// window reads the time bounds and their defaults. With a cursor the window is the
+// cursor's: the bounds are part of its filters only, and the defaults have moved since.
 func (p *params) window(now time.Time) (from, to time.Time) {
 	before := len(p.faults)
 	from, to = p.time("from_datetime"), p.time("to_datetime")
-	if len(p.faults) > before {
+	if len(p.faults) > before || len(p.q["cursor"]) > 0 {
 		return from, to
 	}
 	if from.IsZero() {
