@@ -188,7 +188,8 @@ func (d *body) schedule() *string {
 }
 
 // filters gives the filters; null is those that select everything, nil that there
-// are none in the body.
+// are none in the body. An unknown one is always a fault: left out, it would tell of more
+// fleets than were meant.
 func (d *body) filters() *WebhookFilters {
 	v, ok := d.get("filters", false)
 	if !ok {
@@ -202,6 +203,7 @@ func (d *body) filters() *WebhookFilters {
 		d.fault("filters", inputOf(v), "must be an object or null", "object_type")
 		return nil
 	}
+	d.unknown("filters.", inner, map[string]bool{"fleet_ids": true, "fleet_refs": true})
 	out := &WebhookFilters{}
 	for i, item := range d.list(inner, "fleet_ids") {
 		path := "body.filters.fleet_ids." + strconv.Itoa(i)
@@ -246,16 +248,20 @@ func (d *body) list(inner map[string]jsontext.Value, name string) []jsontext.Val
 
 // rest makes faults of unknown keys, if the options want that.
 func (d *body) rest(opt DecodeOptions) {
-	if !opt.Strict {
-		return
+	if opt.Strict {
+		d.unknown("", d.fields, d.known)
 	}
-	unknown := 0
-	for _, name := range slices.Sorted(maps.Keys(d.fields)) {
-		if d.known[name] {
+}
+
+// unknown makes faults of the keys that are not known.
+func (d *body) unknown(prefix string, fields map[string]jsontext.Value, known map[string]bool) {
+	found := 0
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if known[name] {
 			continue
 		}
-		if unknown++; unknown <= maxUnknown {
-			d.fault(clip(name), "", "no such field", "extra_forbidden")
+		if found++; found <= maxUnknown {
+			d.fault(prefix+clip(name), "", "no such field", "extra_forbidden")
 		}
 	}
 }

@@ -40,6 +40,8 @@ var webhookBodies = []struct {
 	{name: "short secret", body: `{"url":"https://a.example/x","event_name":"vehicle.*","secret":"12345678901"}`, faults: []string{"body.secret"}, looser: true},
 	{name: "empty reference", body: `{"url":"https://a.example/x","event_name":"vehicle.*","filters":{"fleet_refs":[""]}}`,
 		faults: []string{"body.filters.fleet_refs.0"}, looser: true},
+	{name: "unknown filter", body: `{"url":"https://a.example/x","event_name":"vehicle.*","filters":{"fleet_refs":["a"],"fleet_id":["x"],"extra":1}}`,
+		faults: []string{"body.filters.extra", "body.filters.fleet_id"}, looser: true},
 	{name: "list", body: `[]`, refused: "not a JSON object"},
 	{name: "cut", body: `{"url":`, refused: "not valid JSON"},
 	{name: "no JSON", body: `x`, refused: "not valid JSON"},
@@ -105,6 +107,8 @@ func TestDecodeWebhookUpdate(t *testing.T) {
 		_, err = decode(nothing)
 		require.ErrorContains(t, err, "activate and pause", nothing)
 	}
+	_, err = decode(`{"filters":{"fleet_id":["00000000-0000-7000-8000-0000000000c1"]}}`)
+	require.Equal(t, []string{"body.filters.fleet_id"}, pathsOf(t, err), "a misspelt filter would select all fleets")
 	_, err = decode(`{"url":3,"filters":[],"secret":"short","schedule":"no"}`)
 	require.Equal(t, []string{"body.url", "body.filters", "body.secret", "body.schedule"}, sortedAs(pathsOf(t, err), "url", "filters", "secret", "schedule"))
 }
