@@ -191,7 +191,7 @@ var refusalTexts = map[int]string{
 	http.StatusTooManyRequests:     "Too many requests; the body and the Retry-After header say when to come back.",
 	http.StatusInternalServerError: "An error on our side.",
 	http.StatusNotImplemented:      "The provider cannot do this, or we cannot do it there yet.",
-	http.StatusServiceUnavailable:  "We cannot do this just now; nothing was accepted unless the body names an operation.",
+	http.StatusServiceUnavailable:  "We cannot do this just now; nothing was accepted unless the body names an operation, which then says what became of it.",
 	http.StatusGatewayTimeout:      "A part of ours did not answer in time.",
 }
 
@@ -214,7 +214,7 @@ func errorResponses() object {
 var refusalHeaders = map[int][]string{
 	http.StatusUnauthorized:       {"WWW-Authenticate"},
 	http.StatusTooManyRequests:    {"Retry-After", "RateLimit", "RateLimit-Policy"},
-	http.StatusServiceUnavailable: {"Retry-After"},
+	http.StatusServiceUnavailable: {"Retry-After", "Location"},
 }
 
 // HeaderTraceID is on every answer: the trace of the request.
@@ -224,7 +224,7 @@ func headers() object {
 	header := func(text string) object { return object{{"description", text}, {"schema", textSchema}} }
 	return object{
 		{"Idempotency-Replayed", header("`true` when the answer is that of an earlier request under the same Idempotency-Key.")},
-		{"Location", header("Where the operation is read.")},
+		{"Location", header("Where the operation is read. On a 503: only if the write may have been taken all the same.")},
 		{"RateLimit", header("On writes: what your rate leaves: `r` more now, all of it again in `t` seconds.")},
 		{"RateLimit-Policy", header("On writes: your rate: `q` at once, refilled within `w` seconds.")},
 		{"Retry-After", object{{"description", "Seconds until it is worth trying again."}, {"schema", intSchema}}},
