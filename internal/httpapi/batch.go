@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -139,7 +141,16 @@ func elementKey(r *http.Request, partner uuid.UUID, in wire.BatchUpdate, raw []b
 	default:
 		return nil
 	}
-	return &operation.Key{Scope: digest(scope...), Fingerprint: digest(r.URL.Query().Encode(), string(raw))}
+	return &operation.Key{Scope: digest(scope...), Fingerprint: fingerprint(false, compact(raw))}
+}
+
+// compact is an element as a line could have it: in an array it may be spread over many.
+func compact(element []byte) []byte {
+	var out bytes.Buffer
+	if json.Compact(&out, element) != nil {
+		return element // one that was decoded is JSON
+	}
+	return out.Bytes()
 }
 
 func (s *server) refuseElement(ctx context.Context, b *batch, place int, err error) {

@@ -254,6 +254,26 @@ func TestBatch_Replay(t *testing.T) {
 	require.False(t, theirs[0].Replayed)
 }
 
+// TestBatch_ReplayInAnotherForm: an array that is indented and the lines of the same
+// elements are the same batch.
+func TestBatch_ReplayInAnotherForm(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	key := http.Header{"Idempotency-Key": {"k"}}
+	elements := []string{element(userOne, connOne, `"notes":"a b <c>"`), element(userTwo, connTwo, `"notes":"d","idempotency_key":"mine"`)}
+	spaced := strings.NewReplacer(`{`, "{\n    ", `,"`, ",\r\n\t\"", `":`, `" : `)
+	_, one := api.batch(false, key, spaced.Replace(elements[0]), spaced.Replace(elements[1]))
+	require.Len(t, one, 2)
+	got, two := api.batch(true, key, elements...)
+	require.Equal(t, "true", got.header.Get("Idempotency-Replayed"), got.text)
+	for i := range one {
+		require.Equal(t, one[i].Operation.ID, two[i].Operation.ID)
+	}
+	_, other := api.batch(true, key, strings.Replace(elements[0], "a b", "ab", 1))
+	require.Equal(t, 422, other[0].Status, "space inside of a text counts")
+	require.Len(t, api.memory.all(), 2)
+}
+
 func TestBatch_Admission(t *testing.T) {
 	t.Parallel()
 	api := newLimitedAPI(t, Config{}, admission.Config{PerSecond: 2, Burst: 6, Outstanding: 9, Now: still})

@@ -58,7 +58,7 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 		return err
 	}
 	if key != "" {
-		a.Key = hashedKey(r, key, a.PartnerID, kind.path(in), body)
+		a.Key = hashedKey(r, key, a.PartnerID, kind.path(in), in.mode.Sync, body)
 	}
 	op, err := s.submit(w, r, a, limits)
 	if err != nil {

@@ -31,7 +31,7 @@ func keyParam() object {
 		{"in", "header"},
 		{"required", false},
 		{"description", fmt.Sprintf("A name of your own for this request: 1 to %d visible ASCII characters, bare or as a quoted string. Sent again within 24 hours, with the same "+
-			"query and body, it is answered with the operation that it made, in its present state. With another query or body it is "+
+			"`is_sync` and body, it is answered with the operation that it made, in its present state. With another it is "+
 			"refused with 422. A refused request keeps no key. An extension of the contract.", MaxIdempotencyKey)},
 		{"schema", textSchema},
 	}
