@@ -177,6 +177,8 @@ func TestBatch_RefusedAsAWhole(t *testing.T) {
 		{"compressed", request{body: array, header: http.Header{"Content-Encoding": {"gzip"}}}, 415, "encoded"},
 		{"sync", request{body: array, path: "?is_sync=true"}, 422, "query.is_sync"},
 		{"dry run", request{body: array, path: "?dry_run=true"}, 422, "query.dry_run"},
+		{"both", request{body: array, path: "?is_sync=true&dry_run=true"}, 422, `{"path":"query.is_sync","input":"true","message":"is not possible in a batch","error_type":"extra_forbidden"},` +
+			`{"path":"query.dry_run","input":"true","message":"is not possible in a batch","error_type":"extra_forbidden"}`},
 		{"bad query", request{body: array, path: "?is_sync=maybe"}, 422, "query.is_sync"},
 		{"bad key", request{body: array, header: http.Header{"Idempotency-Key": {"a b"}}}, 400, "visible ASCII"},
 		{"two keys", request{body: array, header: http.Header{"Idempotency-Key": {"a", "b"}}}, 400, "once"},
@@ -239,8 +241,11 @@ func TestBatch_Replay(t *testing.T) {
 	require.Len(t, api.memory.all(), 4)
 
 	_, other := api.batch(false, key, element(userOne, connOne, `"notes":"another"`), element(userTwo, connTwo, `"notes":"e","idempotency_key":"mine"`))
-	require.Equal(t, 422, other[0].Status)
-	require.Equal(t, 422, other[1].Status)
+	for i, want := range [][2]string{{"header.Idempotency-Key", "k"}, {"body.idempotency_key", "mine"}} {
+		require.Equal(t, 422, other[i].Status)
+		fault := other[i].Error["detail"].([]any)[0].(map[string]any)
+		require.Equal(t, want, [2]string{fault["path"].(string), fault["input"].(string)})
+	}
 	require.Len(t, api.memory.all(), 4)
 
 	// A key is good for its user: the same text for another is another key.

@@ -63,7 +63,7 @@ func (s *server) retryOperation(w http.ResponseWriter, r *http.Request) error {
 	}
 	op, err := s.submit(w, r, a, limits)
 	if err != nil {
-		return err
+		return givenKey{headerKey, key}.blamed(err)
 	}
 	s.answerWrite(w, r, op, false)
 	return nil

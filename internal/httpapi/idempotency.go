@@ -3,6 +3,7 @@ package httpapi
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,7 +14,26 @@ import (
 	"writeback/pkg/operation"
 )
 
-const idempotencyHeader = "Idempotency-Key"
+const (
+	idempotencyHeader = "Idempotency-Key"
+	headerKey         = "header." + idempotencyHeader
+)
+
+// givenKey is a caller's key in clear, and where it was given.
+type givenKey struct{ path, key string }
+
+// blamed shows the key in a refusal that is about it: whoever made that knows neither the
+// key nor its place.
+func (k givenKey) blamed(err error) error {
+	var known *operation.Error
+	if !errors.As(err, &known) || len(known.Faults) != 1 || known.Faults[0].Path != headerKey {
+		return err
+	}
+	out, fault := *known, known.Faults[0]
+	fault.Path, fault.Input = k.path, k.key
+	out.Faults = []operation.Fault{fault}
+	return &out
+}
 
 // hashedKey is a caller's key with the partner, method and path it is good for, and the
 // request it stands for. The path is the canonical one, so that an id in capitals is the

@@ -82,7 +82,11 @@ func TestReplay_IsTheSameMode(t *testing.T) {
 			require.Equal(t, first.body["id"], again.body["id"], query)
 		}
 	}
-	require.Equal(t, 422, api.keyed("?is_sync=true", "queued").status)
+	refused := api.keyed("?is_sync=true", `"queued"`)
+	require.Equal(t, 422, refused.status)
+	require.Equal(t, []any{map[string]any{
+		"path": "header.Idempotency-Key", "input": "queued", "message": "was used with another body or query", "error_type": "idempotency_key_reused",
+	}}, refused.body["detail"])
 	require.Equal(t, 422, api.keyed("", "sync").status)
 	require.Len(t, api.memory.all(), 2)
 }

@@ -62,7 +62,7 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 	}
 	op, err := s.submit(w, r, a, limits)
 	if err != nil {
-		return err
+		return givenKey{headerKey, key}.blamed(err)
 	}
 	s.answerWrite(w, r, op, in.mode.Sync)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,6 +20,9 @@ const MaxNesting = 32
 // maxUnknown bounds the faults for unknown keys, so that a small hostile body
 // does not buy a large answer.
 const maxUnknown = 100
+
+// maxIgnored is how many ignored keys are told of a body that has no others.
+const maxIgnored = 3
 
 // UserWrite is the decoded and checked body of an update or a create.
 type UserWrite struct {
@@ -46,22 +50,36 @@ func DecodeUserUpdate(body []byte, opt DecodeOptions) (UserWrite, error) {
 }
 
 func decodeUpdate(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWrite, error) {
-	in, err := decodeUser(body, opt, element)
+	in, ignored, err := decodeUser(body, opt, element)
 	if err == nil && len(in.Changes) == 0 {
-		return UserWrite{}, badRequest("no fields to update")
+		return UserWrite{}, nothingToUpdate(ignored)
 	}
 	return in, err
+}
+
+// nothingToUpdate names the keys that were sent in vain, so that a misspelt one is seen.
+func nothingToUpdate(ignored []string) error {
+	message := "no fields to update"
+	if len(ignored) > 0 {
+		message += "; unknown, and ignored: " + strings.Join(ignored[:min(len(ignored), maxIgnored)], ", ")
+	}
+	if len(ignored) > maxIgnored {
+		message += " and others"
+	}
+	return badRequest(message)
 }
 
 // DecodeUserCreate reads the body of a create request: the same fields under the
 // same rules as DecodeUserUpdate, but for none at all, which is no fault here.
 func DecodeUserCreate(body []byte, opt DecodeOptions) (UserWrite, error) {
-	return decodeUser(body, opt, nil)
+	in, _, err := decodeUser(body, opt, nil)
+	return in, err
 }
 
-func decodeUser(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWrite, error) {
+// decodeUser gives, too, some of the keys that it ignored.
+func decodeUser(body []byte, opt DecodeOptions, element *BatchUpdate) (in UserWrite, ignored []string, err error) {
 	if err := precheck(body); err != nil {
-		return UserWrite{}, err
+		return UserWrite{}, nil, err
 	}
 	dec, free := decoderOf(body)
 	defer free()
@@ -73,17 +91,18 @@ func decodeUser(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWrite
 	if d.dec.PeekKind() != jsontext.KindBeginObject {
 		// Not an object, or not JSON at all: reading tells which.
 		if _, err := d.dec.ReadValue(); err != nil {
-			return UserWrite{}, syntaxError(err)
+			return UserWrite{}, nil, syntaxError(err)
 		}
-		return UserWrite{}, badRequest("the body is not a JSON object")
+		return UserWrite{}, nil, badRequest("the body is not a JSON object")
 	}
 	if err := d.object(); err != nil {
-		return UserWrite{}, syntaxError(err)
+		return UserWrite{}, nil, syntaxError(err)
 	}
 	if _, err := d.dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return UserWrite{}, badRequest("there is something after the JSON object")
+		return UserWrite{}, nil, badRequest("there is something after the JSON object")
 	}
-	return d.finish()
+	in, err = d.finish()
+	return in, d.ignored, err
 }
 
 // decoders are parsers at rest: the names of an object that a parser has room for cost
@@ -115,6 +134,8 @@ type userDecoder struct {
 	// flat and nested are the two spellings of the HOS settings.
 	flat, nested operation.Changes
 	unknown      int
+	// ignored are the first of the unknown keys, one more than are told.
+	ignored []string
 }
 
 // object reads the top-level object. Its errors are syntax errors only.
@@ -230,6 +251,9 @@ func (d *userDecoder) field(r *rule, path string, value jsontext.Value, into ope
 
 func (d *userDecoder) unknownKey(prefix string, name []byte, value jsontext.Value) {
 	if !d.strict {
+		if len(d.ignored) <= maxIgnored {
+			d.ignored = append(d.ignored, strings.TrimPrefix(prefix, "body.")+clip(string(name)))
+		}
 		return
 	}
 	if d.unknown++; d.unknown <= maxUnknown {

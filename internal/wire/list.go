@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"net/url"
 	"time"
 
@@ -62,6 +63,18 @@ func ParseMode(q url.Values) (Mode, error) {
 		p.fault("dry_run", q.Get("dry_run"), "cannot be joined with is_sync: a dry run writes nothing", typeConflict)
 	}
 	return m, p.err()
+}
+
+// ParseBatchMode refuses what a write can be asked for and a batch of them cannot. The
+// error is an *operation.Error with every fault.
+func ParseBatchMode(q url.Values) error {
+	p := params{q: q}
+	for _, name := range []string{"is_sync", "dry_run"} {
+		if p.flag(name) {
+			p.fault(name, q.Get(name), "is not possible in a batch", "extra_forbidden")
+		}
+	}
+	return p.err()
 }
 
 // ParseGetUser reads the parameters of one user's read: whether the provider's
@@ -163,10 +176,19 @@ func (p *params) window(now time.Time) (from, to time.Time) {
 	}
 	switch {
 	case from.After(to):
-		p.fault("from_datetime", p.q.Get("from_datetime"),
-			"must not be after to_datetime; they default to a day ago and to now", "datetime_order")
+		p.badWindow("from_datetime", "to_datetime", from, to, "must not end before it starts", "datetime_order")
 	case to.Sub(from) > MaxWindow:
-		p.fault("to_datetime", p.q.Get("to_datetime"), "must be at most 45 days after from_datetime", "window_too_long")
+		p.badWindow("to_datetime", "from_datetime", from, to, "must be at most 45 days long", "window_too_long")
 	}
 	return from, to
+}
+
+// badWindow blames a bound that was sent: the one, or if that is a default the other.
+func (p *params) badWindow(one, other string, from, to time.Time, rule, slug string) {
+	name := one
+	if len(p.q[one]) == 0 {
+		name = other
+	}
+	p.fault(name, p.q.Get(name), fmt.Sprintf("the window %s; it is from %s to %s, where a bound that is not given is a day ago, or now",
+		rule, from.UTC().Format(time.RFC3339Nano), to.UTC().Format(time.RFC3339Nano)), slug)
 }

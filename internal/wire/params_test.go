@@ -107,7 +107,9 @@ func TestParseListOperations_Faults(t *testing.T) {
 		"backwards": {
 			"from_datetime=2026-03-02T00:00:01Z&to_datetime=2026-03-02T00:00:00Z", []string{"query.from_datetime|datetime_order"},
 		},
-		"from the future": {"from_datetime=2026-04-01T00:00:00Z", []string{"query.from_datetime|datetime_order"}},
+		"from the future":    {"from_datetime=2026-04-01T00:00:00Z", []string{"query.from_datetime|datetime_order"}},
+		"to before the rest": {"to_datetime=2025-04-01T00:00:00Z", []string{"query.to_datetime|datetime_order"}},
+		"45 days up to now":  {"from_datetime=2025-01-01T00:00:00Z", []string{"query.from_datetime|window_too_long"}},
 		"45 days and a bit": {
 			"from_datetime=2026-01-01T00:00:00Z&to_datetime=2026-02-15T00:00:00.000001Z", []string{"query.to_datetime|window_too_long"},
 		},
@@ -124,6 +126,11 @@ func TestParseListOperations_Faults(t *testing.T) {
 			t.Parallel()
 			_, _, err := wire.ParseListOperations(query(t, c.query), now)
 			require.Equal(t, c.want, faultsOf(t, err))
+			for _, f := range asError(t, err).Faults {
+				if strings.HasSuffix(f.Path, "_datetime") {
+					require.NotEmpty(t, f.Input, "what is blamed was sent")
+				}
+			}
 		})
 	}
 }
