@@ -138,6 +138,17 @@ func TestListUsers_Walks(t *testing.T) {
 	}
 }
 
+// TestListUsers_LongNames: names are ordered by their first 256 bytes, which need not end
+// where a character does, and users who share those are told apart by their ids.
+func TestListUsers_LongNames(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	for i := range api.world.users {
+		api.world.users[i].Fields = operation.Changes{operation.FieldFirstName: operation.Text("x" + strings.Repeat("é", 200))}
+	}
+	testWalks(t, api, "/v2/telematics/users", "sort_by=first_name", 2, texts(mine...))
+}
+
 func TestGetUser(t *testing.T) {
 	t.Parallel()
 	api := newAPI(t, Config{})

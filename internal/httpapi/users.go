@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -119,7 +120,8 @@ func userPlace(sortBy string) func(directory.User) place {
 			v, _ := u.Fields.Get(operation.Field(sortBy))
 			p.name = v.Text()
 		}
-		p.name = p.name[:min(len(p.name), maxSortKey)]
+		// A cursor is JSON, which would not give half a character back as it was.
+		p.name = strings.ToValidUTF8(p.name[:min(len(p.name), maxSortKey)], "")
 		return p
 	}
 }
