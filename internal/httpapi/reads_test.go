@@ -160,6 +160,8 @@ func TestGetUser(t *testing.T) {
 	require.Equal(t, "fleet-one", got.body["fleet_ref"])
 	require.Equal(t, "samsara", got.body["source_name"])
 	require.Equal(t, sourceOf(userOne), got.body["source_id"])
+	require.Equal(t, api.get(tspsPath + "/" + got.body["tsp_id"].(string)).body["slug"], got.body["tsp_slug"])
+	require.Equal(t, "samsara", got.body["tsp_slug"])
 	require.Equal(t, "Ada", got.body["first_name"])
 	require.Equal(t, true, got.body["is_driver"])
 	require.Nil(t, got.body["last_name"])

@@ -148,7 +148,7 @@ func userView(u directory.User, c directory.Connection, includeSourceData bool) 
 	view := wire.UserRead{
 		FleetID: unlessZero(c.FleetID), FleetRef: unlessZero(c.FleetRef),
 		ID: u.ID, CreatedAt: wire.Stamp(u.CreatedAt), UpdatedAt: wire.Stamp(u.UpdatedAt), DeletedAt: u.DeletedAt,
-		ConnectionID: u.ConnectionID, TSPID: unlessZero(c.TSPID), SourceName: c.Provider,
+		ConnectionID: u.ConnectionID, TSPID: unlessZero(c.TSPID), TSPSlug: unlessZero(directory.TSPSlug(c.Provider)), SourceName: c.Provider,
 		SourceID: u.SourceID, SourceDataHash: hex.EncodeToString(hash[:]),
 		Username: text(operation.FieldUsername), IsActive: flag(operation.FieldIsActive),
 		Status: text(operation.FieldStatus), IsDriver: flag(operation.FieldIsDriver),
