@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	gojson "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -16,8 +17,9 @@ import (
 
 // Bounds of a webhook.
 const (
-	// MinWebhookSecret is the least length of a secret, in bytes.
+	// MinWebhookSecret and MaxWebhookSecret bound the length of a secret, in characters.
 	MinWebhookSecret = 12
+	MaxWebhookSecret = 256
 	// MaxWebhookURL is the most characters of a URL.
 	MaxWebhookURL = 2083
 )
@@ -169,12 +171,16 @@ func (d *body) enum(name, s string, values []string) {
 
 func (d *body) secret() *string {
 	s := d.text("secret", false)
-	switch {
-	case s == nil:
+	if s == nil {
+		return nil
+	}
+	switch n := utf8.RuneCountInString(*s); {
 	case *s == MaskedSecret:
 		d.fault("secret", "", "is the masked form that reads show; send a new secret, or leave it out", "value_error")
-	case len(*s) < MinWebhookSecret:
+	case n < MinWebhookSecret:
 		d.fault("secret", "", fmt.Sprintf("must have at least %d characters", MinWebhookSecret), "string_too_short")
+	case n > MaxWebhookSecret:
+		d.fault("secret", "", fmt.Sprintf("must have at most %d characters", MaxWebhookSecret), "string_too_long")
 	}
 	return s
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -321,9 +322,9 @@ func (r *Registry) faults(address *string, schedule *webhook.Schedule, secret st
 	if schedule != nil && !schedule.Valid() {
 		out = append(out, operation.Fault{Path: "body.schedule", Input: string(*schedule), Message: "must be short or long", Type: "enum"})
 	}
-	if secret != "" && len(secret) < webhook.MinSecret {
+	if n := utf8.RuneCountInString(secret); secret != "" && (n < webhook.MinSecret || n > webhook.MaxSecret) {
 		out = append(out, operation.Fault{
-			Path: "body.secret", Message: fmt.Sprintf("must have at least %d characters", webhook.MinSecret), Type: "string_too_short",
+			Path: "body.secret", Message: fmt.Sprintf("must have %d to %d characters", webhook.MinSecret, webhook.MaxSecret), Type: "string_length",
 		})
 	}
 	return out

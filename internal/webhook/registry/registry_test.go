@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -288,7 +289,7 @@ func TestUpdate_MovesTheClaimAndRotatesTheSecret(t *testing.T) {
 		require.NoError(t, err)
 		return out
 	}
-	for _, bad := range []string{"", "short"} {
+	for _, bad := range []string{"", "short", "éééééé", strings.Repeat("é", 257)} {
 		_, err = r.Update(t.Context(), partner, a.ID, webhook.Change{Secret: &bad})
 		require.Equal(t, operation.CodeInvalid, code(t, err))
 	}
