@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -149,17 +150,35 @@ func (c *Cursors) Decode(s string) (Cursor, error) {
 	}, nil
 }
 
-// FilterHash is a short hash of a list's filters as they were sent: everything
-// that decides what is in the list and in which order, so not the cursor and not
-// the size. The order of repeated values does not matter.
+// FilterHash is a short hash of a list's filters, which have no faults: everything that
+// decides what is in the list and in which order, so not the cursor and not the size.
+// Neither the order of repeated values matters, nor in which form one was written.
 func FilterHash(kind string, q url.Values) string {
 	h := sha256.New()
 	for _, name := range filterNames[kind] {
-		values := slices.Sorted(slices.Values(q[name]))
+		values := make([]string, 0, len(q[name]))
+		for _, v := range q[name] {
+			values = append(values, canonical(name, v))
+		}
+		slices.Sort(values)
 		line, _ := json.Marshal(append([]string{name}, values...))
 		h.Write(line)
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
+}
+
+// canonical gives the one form of a value that may be written in several.
+func canonical(name, value string) string {
+	p := params{q: url.Values{name: {value}}}
+	switch name {
+	case "connection_id", "fleet_ids", "user_ids", "tsp_id", "webhook_id":
+		return p.uuid(name).String()
+	case "is_driver":
+		return strconv.FormatBool(p.flag(name))
+	case "from_datetime", "to_datetime", "start_date", "end_date":
+		return p.time(name).Format(time.RFC3339Nano)
+	}
+	return value
 }
 
 // filterNames are the parameters that belong to a list's filters.

@@ -118,6 +118,15 @@ func TestFilterHash(t *testing.T) {
 	} {
 		require.NotEqual(t, base, hash(wire.KindOperations, other), other)
 	}
+	const upper, lower = "00000000-0000-7000-8000-0000000000C1", "00000000-0000-7000-8000-0000000000c1"
+	for kind, same := range map[string][2]string{
+		wire.KindOperations:  {"connection_id=" + upper + "&from_datetime=2026-01-01T01:00:00%2B01:00", "connection_id=" + lower + "&from_datetime=2026-01-01T00:00:00.000Z"},
+		wire.KindUsers:       {"user_ids=" + upper + "&fleet_ids=" + lower + "&is_driver=1", "user_ids=" + lower + "&fleet_ids=" + upper + "&is_driver=TRUE"},
+		wire.KindConnections: {"tsp_id=" + upper, "tsp_id=" + lower},
+	} {
+		require.Equal(t, hash(kind, same[0]), hash(kind, same[1]), "what selects the same is the same")
+	}
+	require.NotEqual(t, hash(wire.KindOperations, "source_id=A"), hash(wire.KindOperations, "source_id=a"))
 	require.NotEqual(t, hash(wire.KindUsers, "sort_order=desc"), hash(wire.KindUsers, "sort_order=asc"))
 }
 
