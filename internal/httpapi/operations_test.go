@@ -210,6 +210,15 @@ func TestListOperations_AWalkOutlastsTheDefaults(t *testing.T) {
 	}
 }
 
+// TestListOperations_ClockBehind: accept times are of the store's clock, and an operation
+// that was answered is in the list also if that is a little ahead of ours.
+func TestListOperations_ClockBehind(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{Now: func() time.Time { return worldTime.Add(-10 * time.Second) }})
+	op := api.seed(partnerOne, connOne)
+	require.Equal(t, []string{op.String()}, api.get(operationsPath).ids(t))
+}
+
 func TestLists_CursorsThatDoNotBelong(t *testing.T) {
 	t.Parallel()
 	api := newAPI(t, Config{Now: fixed})

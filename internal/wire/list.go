@@ -13,8 +13,13 @@ import (
 // MaxWindow is the longest time window of a list of operations.
 const MaxWindow = 45 * 24 * time.Hour
 
-// defaultWindow is how far back a list goes that names no start.
-const defaultWindow = 24 * time.Hour
+const (
+	// defaultWindow is how far back a list goes that names no start.
+	defaultWindow = 24 * time.Hour
+	// clockRoom is how far beyond now one goes that names no end: accept times are of the
+	// store's clock, and what was answered must be in the list.
+	clockRoom = time.Minute
+)
 
 // ListUsers are the parameters of the list of users. Zero values select all.
 type ListUsers struct {
@@ -171,16 +176,18 @@ func (p *params) window(now time.Time) (from, to time.Time) {
 	if from.IsZero() {
 		from = ceilMicro(now.Add(-defaultWindow))
 	}
+	end := to
 	if to.IsZero() {
 		to = ceilMicro(now)
+		end = to.Add(clockRoom)
 	}
 	switch {
-	case from.After(to):
+	case from.After(end):
 		p.badWindow("from_datetime", "to_datetime", from, to, "must not end before it starts", "datetime_order")
 	case to.Sub(from) > MaxWindow:
 		p.badWindow("to_datetime", "from_datetime", from, to, "must be at most 45 days long", "window_too_long")
 	}
-	return from, to
+	return from, end
 }
 
 // badWindow blames a bound that was sent: the one, or if that is a default the other.

@@ -89,5 +89,5 @@ var operationFilters = []parameter{
 	{"operation", false, nullable(ref("ResourceOperationTypeEnum")), "Only operations of this type."},
 	{"source_id", false, nullable(textSchema), "Only operations on the resource with this id at its provider. Needs resource."},
 	{"from_datetime", false, timeSchema, "Start of the window by accept time, inclusive. Default: 24 hours ago."},
-	{"to_datetime", false, timeSchema, "End of the window by accept time, exclusive. Default: now."},
+	{"to_datetime", false, timeSchema, "End of the window by accept time, exclusive. Default: now, and a minute more for clocks that differ."},
 }
