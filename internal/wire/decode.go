@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -20,9 +19,6 @@ const MaxNesting = 32
 // maxUnknown bounds the faults for unknown keys, so that a small hostile body
 // does not buy a large answer.
 const maxUnknown = 100
-
-// maxIgnored is how many ignored keys are told of a body that has no others.
-const maxIgnored = 3
 
 // UserWrite is the decoded and checked body of an update or a create.
 type UserWrite struct {
@@ -55,18 +51,6 @@ func decodeUpdate(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWri
 		return UserWrite{}, nothingToUpdate(ignored)
 	}
 	return in, err
-}
-
-// nothingToUpdate names the keys that were sent in vain, so that a misspelt one is seen.
-func nothingToUpdate(ignored []string) error {
-	message := "no fields to update"
-	if len(ignored) > 0 {
-		message += "; unknown, and ignored: " + strings.Join(ignored[:min(len(ignored), maxIgnored)], ", ")
-	}
-	if len(ignored) > maxIgnored {
-		message += " and others"
-	}
-	return badRequest(message)
 }
 
 // DecodeUserCreate reads the body of a create request: the same fields under the
@@ -263,59 +247,6 @@ func (d *userDecoder) unknownKey(prefix string, name []byte, value jsontext.Valu
 
 func (d *userDecoder) fault(path string, value jsontext.Value, message, kind string) {
 	d.faults = append(d.faults, operation.Fault{Path: path, Input: inputOf(value), Message: message, Type: kind})
-}
-
-// finish joins the two spellings, checks what only shows over several fields,
-// and gives the result.
-func (d *userDecoder) finish() (UserWrite, error) {
-	if !d.connection {
-		d.faults = append(d.faults, operation.Fault{Path: "body.connection_id", Message: "is required", Type: typeMissing})
-	}
-	if d.element != nil && !d.named {
-		d.faults = append(d.faults, operation.Fault{Path: "body.user_id", Message: "is required", Type: typeMissing})
-	}
-	d.joinSpellings()
-	d.checkActive()
-	if len(d.faults) > 0 {
-		return UserWrite{}, invalid(d.faults)
-	}
-	return d.out, nil
-}
-
-func (d *userDecoder) joinSpellings() {
-	for f, v := range d.nested {
-		d.out.Changes[f] = v
-	}
-	for _, spec := range operation.UserFields {
-		v, ok := d.flat[spec.Name]
-		if !ok {
-			continue
-		}
-		if n, both := d.nested[spec.Name]; both && n != v {
-			d.faults = append(d.faults, operation.Fault{
-				Path: "body." + string(spec.Name), Input: inputOfValue(v), Type: typeConflict,
-				Message: "differs from the same setting inside hos_tracking",
-			})
-			continue
-		}
-		d.out.Changes[spec.Name] = v
-	}
-}
-
-// checkActive refuses a status that contradicts is_active. A null on either
-// side contradicts nothing.
-func (d *userDecoder) checkActive() {
-	active, a := d.out.Changes[operation.FieldIsActive]
-	status, s := d.out.Changes[operation.FieldStatus]
-	if !a || !s || active.IsNull() || status.IsNull() {
-		return
-	}
-	if active.Flag() != (status.Text() == operation.StatusActive) {
-		d.faults = append(d.faults, operation.Fault{
-			Path: "body.status", Input: status.Text(), Type: typeConflict,
-			Message: fmt.Sprintf("contradicts is_active, which is %t", active.Flag()),
-		})
-	}
 }
 
 func lazy(c *operation.Changes) operation.Changes {
