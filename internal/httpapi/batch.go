@@ -1,8 +1,9 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -65,29 +66,17 @@ func wantPlain(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	mode, err := wire.ParseMode(values)
-	if err != nil {
-		return err
-	}
-	var faults []*operation.Fault
-	for name, set := range map[string]bool{"is_sync": mode.Sync, "dry_run": mode.Dry} {
-		if set {
-			faults = append(faults, &operation.Fault{
-				Path: "query." + name, Input: values.Get(name), Message: "is not possible in a batch", Type: "extra_forbidden",
-			})
-		}
-	}
-	return wire.Invalid(faults...)
+	return wire.ParseBatchMode(values)
 }
 
 // batch is a request on its way: the answers so far, and what is to be accepted.
 type batch struct {
 	results []wire.BatchResult
-	// all are the operations to accept, places those of their elements; own says that
-	// the element has a key of its own.
+	// all are the operations to accept, places those of their elements, keys what those
+	// were given.
 	all    []operation.Accepted
 	places []int
-	own    []bool
+	keys   []givenKey
 	limits map[uuid.UUID]tsp.Limits
 	counts counts
 }
@@ -112,7 +101,11 @@ func (s *server) newBatch(r *http.Request, elements [][]byte) (*batch, error) {
 		}
 		a.Key = elementKey(r, a.PartnerID, in, raw, key, i)
 		a.TraceParent, a.TraceState = parent, state
-		b.all, b.places, b.own = append(b.all, a), append(b.places, i), append(b.own, in.Key != "")
+		given := givenKey{headerKey, key}
+		if in.Key != "" {
+			given = givenKey{"body.idempotency_key", in.Key}
+		}
+		b.all, b.places, b.keys = append(b.all, a), append(b.places, i), append(b.keys, given)
 		b.limits[a.ConnectionID] = limits
 	}
 	return b, nil
@@ -144,7 +137,16 @@ func elementKey(r *http.Request, partner uuid.UUID, in wire.BatchUpdate, raw []b
 	default:
 		return nil
 	}
-	return &operation.Key{Scope: digest(scope...), Fingerprint: digest(r.URL.Query().Encode(), string(raw))}
+	return &operation.Key{Scope: digest(scope...), Fingerprint: fingerprint(false, compact(raw))}
+}
+
+// compact is an element as a line could have it: in an array it may be spread over many.
+func compact(element []byte) []byte {
+	var out bytes.Buffer
+	if json.Compact(&out, element) != nil {
+		return element // one that was decoded is JSON
+	}
+	return out.Bytes()
 }
 
 func (s *server) refuseElement(ctx context.Context, b *batch, place int, err error) {
@@ -172,7 +174,7 @@ func (s *server) acceptBatch(ctx context.Context, partner uuid.UUID, b *batch) e
 	}
 	for n, place := range b.places {
 		if errs[n] != nil {
-			s.refuseElement(ctx, b, place, aboutElement(errs[n], b.own[n]))
+			s.refuseElement(ctx, b, place, b.keys[n].blamed(errs[n]))
 			continue
 		}
 		replay := ops[n].ID != b.all[n].ID
@@ -185,18 +187,6 @@ func (s *server) acceptBatch(ctx context.Context, partner uuid.UUID, b *batch) e
 		b.results[place] = wire.BatchAccepted(place, ops[n], replay)
 	}
 	return nil
-}
-
-// aboutElement says of a key that was used before that it is the element's own.
-func aboutElement(err error, own bool) error {
-	var known *operation.Error
-	if !own || !errors.As(err, &known) || len(known.Faults) != 1 || known.Faults[0].Path != "header."+idempotencyHeader {
-		return err
-	}
-	out, fault := *known, known.Faults[0]
-	fault.Path = "body.idempotency_key"
-	out.Faults = []operation.Fault{fault}
-	return &out
 }
 
 // answerBatch writes the answers in the form of the request. They are replays as a whole

@@ -59,11 +59,11 @@ func (s *server) retryOperation(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if key != "" {
-		a.Key = hashedKey(r, key, a.PartnerID, placeURL(failed)+"/retry", nil)
+		a.Key = hashedKey(r, key, a.PartnerID, placeURL(failed)+"/retry", false, nil)
 	}
 	op, err := s.submit(w, r, a, limits)
 	if err != nil {
-		return err
+		return givenKey{headerKey, key}.blamed(err)
 	}
 	s.answerWrite(w, r, op, false)
 	return nil

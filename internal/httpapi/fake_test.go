@@ -45,7 +45,9 @@ func (m *memory) Accept(ctx context.Context, a operation.Accepted, limits tsp.Li
 			switch {
 			case op.Key == nil || op.Key.Scope != a.Key.Scope:
 			case op.Key.Fingerprint != a.Key.Fingerprint:
-				return operation.Operation{}, &operation.Error{Code: operation.CodeInvalid, Message: "the key was used for another request"}
+				return operation.Operation{}, &operation.Error{Code: operation.CodeInvalid, Message: "the key was used for another request", Faults: []operation.Fault{
+					{Path: "header.Idempotency-Key", Message: "was used with another body or query", Type: "idempotency_key_reused"},
+				}}
 			default:
 				return op, nil
 			}

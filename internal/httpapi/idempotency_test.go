@@ -66,6 +66,41 @@ func TestReplay_ShowsThePresentState(t *testing.T) {
 	}
 }
 
+// TestReplay_IsTheSameMode: what a key stands for is the mode, however the query asks
+// for it, and parameters that mean nothing do not count.
+func TestReplay_IsTheSameMode(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	for key, queries := range map[string][]string{
+		"queued": {"", "?is_sync=false", "?is_sync=0", "?dry_run=false", "?is_sync=False&other=1"},
+		"sync":   {"?is_sync=true", "?is_sync=1", "?is_sync=TRUE&dry_run=0"},
+	} {
+		first := api.keyed(queries[0], key)
+		for _, query := range queries[1:] {
+			again := api.keyed(query, key)
+			require.Equal(t, "true", again.header.Get("Idempotency-Replayed"), "%s: %s", query, again.text)
+			require.Equal(t, first.body["id"], again.body["id"], query)
+		}
+	}
+	refused := api.keyed("?is_sync=true", `"queued"`)
+	require.Equal(t, 422, refused.status)
+	require.Equal(t, []any{map[string]any{
+		"path": "header.Idempotency-Key", "input": "queued", "message": "was used with another body or query", "error_type": "idempotency_key_reused",
+	}}, refused.body["detail"])
+	require.Equal(t, 422, api.keyed("", "sync").status)
+	require.Len(t, api.memory.all(), 2)
+}
+
+// TestFingerprint_IsThatOfKeysInRedis: a key is kept for a day, and outlives an upgrade.
+// These are the digests of the versions that took the query as it was.
+func TestFingerprint_IsThatOfKeysInRedis(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{"a":1}`)
+	require.Equal(t, digest("", string(body)), fingerprint(false, body))
+	require.Equal(t, digest("is_sync=true", string(body)), fingerprint(true, body))
+	require.Equal(t, "7ee388bdc4620e732b32417d65bd6b96f9dc7c44b2f0eb552714447d84645ac6", fingerprint(false, body))
+}
+
 func TestUnquoted(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -57,11 +58,11 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 		return err
 	}
 	if key != "" {
-		a.Key = hashedKey(r, key, a.PartnerID, kind.path(in), body)
+		a.Key = hashedKey(r, key, a.PartnerID, kind.path(in), in.mode.Sync, body)
 	}
 	op, err := s.submit(w, r, a, limits)
 	if err != nil {
-		return err
+		return givenKey{headerKey, key}.blamed(err)
 	}
 	s.answerWrite(w, r, op, in.mode.Sync)
 	return nil
@@ -81,7 +82,7 @@ func (s *server) submit(
 		return op, err
 	}
 	if op, err = s.accept(r.Context(), a, limits); err != nil {
-		return op, err
+		return op, located(w, a.ConnectionID, err)
 	}
 	t.operation = op.ID
 	s.meters.taken(r.Context(), a, op.ID != a.ID)
@@ -89,6 +90,15 @@ func (s *server) submit(
 		return op, replayed(w, op)
 	}
 	return op, nil
+}
+
+// located says where to read what a refused write may have become after all.
+func located(w http.ResponseWriter, connection uuid.UUID, err error) error {
+	var known *operation.Error
+	if errors.As(err, &known) && known.Operation != uuid.Nil {
+		w.Header().Set("Location", placeURL(operation.Operation{Accepted: operation.Accepted{ID: known.Operation, ConnectionID: connection}}))
+	}
+	return err
 }
 
 // accept takes the write in. A sync write is not broken off when the caller goes
