@@ -362,7 +362,7 @@ func TestBatch_CountsItsUpdatesByStatus(t *testing.T) {
 				}
 				for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
 					code, _ := p.Attributes.Value("http.response.status_code")
-					out[code.Emit()] += p.Value
+					out[code.String()] += p.Value
 				}
 			}
 		}

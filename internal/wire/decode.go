@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -118,7 +119,7 @@ type userDecoder struct {
 	// flat and nested are the two spellings of the HOS settings.
 	flat, nested operation.Changes
 	unknown      int
-	// ignored are the first of the unknown keys, one more than are told.
+	// ignored are the first of the unknown keys, quoted, one more than are told.
 	ignored []string
 }
 
@@ -236,7 +237,7 @@ func (d *userDecoder) field(r *rule, path string, value jsontext.Value, into ope
 func (d *userDecoder) unknownKey(prefix string, name []byte, value jsontext.Value) {
 	if !d.strict {
 		if len(d.ignored) <= maxIgnored {
-			d.ignored = append(d.ignored, strings.TrimPrefix(prefix, "body.")+clip(string(name)))
+			d.ignored = append(d.ignored, strconv.Quote(strings.TrimPrefix(prefix, "body.")+clip(string(name))))
 		}
 		return
 	}

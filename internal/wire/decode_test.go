@@ -172,8 +172,8 @@ func TestDecodeUserUpdate_BadRequests(t *testing.T) {
 		"invalid UTF-8":       {withConnection("\"notes\":\"\xff\""), "the body is not valid UTF-8"},
 		"half a surrogate":    {withConnection(`"notes":"\ud800"`), `the body is not valid JSON: half of a surrogate pair stands alone in a text at byte`},
 		"no field":            {`{"connection_id":"` + connection + `"}`, "no fields to update"},
-		"unknown field only":  {withConnection(`"x":1`), "no fields to update; unknown, and ignored: x"},
-		"more unknown ones":   {withConnection(`"a":1,"hos_tracking":{"b":1},"c":1,"d":1,"e":1`), "no fields to update; unknown, and ignored: a, hos_tracking.b, c and others"},
+		"unknown field only":  {withConnection(`"x":1`), `no fields to update; unknown, and ignored: "x"`},
+		"more unknown ones":   {withConnection(`"a":1,"hos_tracking":{"b":1},"c":1,"d":1,"e":1`), `no fields to update; unknown, and ignored: "a", "hos_tracking.b", "c" and others`},
 		"empty nested only":   {withConnection(`"hos_tracking":{}`), "no fields to update"},
 	}
 	for name, c := range cases {

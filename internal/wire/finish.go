@@ -13,8 +13,8 @@ const maxIgnored = 3
 // nothingToUpdate names the keys that were sent in vain, so that a misspelt one is seen.
 func nothingToUpdate(ignored []string) error {
 	message := "no fields to update"
-	if len(ignored) > 0 {
-		message += "; unknown, and ignored: " + strings.Join(ignored[:min(len(ignored), maxIgnored)], ", ")
+	if told := ignored[:min(len(ignored), maxIgnored)]; len(told) > 0 {
+		message += "; unknown, and ignored: " + strings.Join(told, ", ")
 	}
 	if len(ignored) > maxIgnored {
 		message += " and others"
