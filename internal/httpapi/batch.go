@@ -88,18 +88,26 @@ func (s *server) newBatch(r *http.Request, elements [][]byte) (*batch, error) {
 		return nil, err
 	}
 	parent, state := carried(r.Context())
+	partner := principalOf(r.Context()).PartnerID
 	b := &batch{results: make([]wire.BatchResult, len(elements)), limits: map[uuid.UUID]tsp.Limits{}}
 	b.counts.statuses = map[int]int{}
 	for i, raw := range elements {
-		in, a, limits, err := s.element(r, raw)
-		if err == nil {
-			a.ID, err = s.ids.New(a.ConnectionID)
-		}
+		in, err := s.element(raw)
 		if err != nil {
 			s.refuseElement(r.Context(), b, i, err)
 			continue
 		}
-		a.Key = elementKey(r, a.PartnerID, in, raw, key, i)
+		stands := elementKey(r, partner, in, raw, key, i)
+		a, limits, err := s.resolveUpdate(partner, write{user: in.UserID, UserWrite: in.UserWrite})
+		if err != nil {
+			s.refusedElement(r.Context(), b, i, in.ConnectionID, stands, err)
+			continue
+		}
+		if a.ID, err = s.ids.New(a.ConnectionID); err != nil {
+			s.refuseElement(r.Context(), b, i, err)
+			continue
+		}
+		a.Key = stands
 		a.TraceParent, a.TraceState = parent, state
 		given := givenKey{headerKey, key}
 		if in.Key != "" {
@@ -112,17 +120,32 @@ func (s *server) newBatch(r *http.Request, elements [][]byte) (*batch, error) {
 }
 
 // element reads one element, by the rules of a request for it alone.
-func (s *server) element(r *http.Request, raw []byte) (wire.BatchUpdate, operation.Accepted, tsp.Limits, error) {
+func (s *server) element(raw []byte) (wire.BatchUpdate, error) {
 	if int64(len(raw)) > s.cfg.MaxBody {
-		return wire.BatchUpdate{}, operation.Accepted{}, tsp.Limits{},
-			refuse(http.StatusRequestEntityTooLarge, "the element is larger than %d bytes", s.cfg.MaxBody)
+		return wire.BatchUpdate{}, refuse(http.StatusRequestEntityTooLarge, "the element is larger than %d bytes", s.cfg.MaxBody)
 	}
-	in, err := wire.DecodeBatchUpdate(raw, s.cfg.Decode)
+	return wire.DecodeBatchUpdate(raw, s.cfg.Decode)
+}
+
+// refusedElement answers for an element that may not be written by now: with what its key
+// has stood for, or with the refusal.
+func (s *server) refusedElement(ctx context.Context, b *batch, place int, connection uuid.UUID, key *operation.Key, refusal error) {
+	op, err := s.repeated(ctx, connection, key, refusal)
 	if err != nil {
-		return in, operation.Accepted{}, tsp.Limits{}, err
+		s.refuseElement(ctx, b, place, err)
+		return
 	}
-	a, limits, err := s.resolveUpdate(principalOf(r.Context()).PartnerID, write{user: in.UserID, UserWrite: in.UserWrite})
-	return in, a, limits, err
+	b.takenElement(place, op, true)
+}
+
+// takenElement answers for an element that was accepted, now or before.
+func (b *batch) takenElement(place int, op operation.Operation, replay bool) {
+	b.counts.accepted++
+	b.counts.statuses[http.StatusAccepted]++
+	if replay {
+		b.counts.replayed++
+	}
+	b.results[place] = wire.BatchAccepted(place, op, replay)
 }
 
 // elementKey is the idempotency key of an element: its own, or what the request's key
@@ -179,12 +202,7 @@ func (s *server) acceptBatch(ctx context.Context, partner uuid.UUID, b *batch) e
 		}
 		replay := ops[n].ID != b.all[n].ID
 		s.meters.taken(ctx, b.all[n], replay)
-		b.counts.accepted++
-		b.counts.statuses[http.StatusAccepted]++
-		if replay {
-			b.counts.replayed++
-		}
-		b.results[place] = wire.BatchAccepted(place, ops[n], replay)
+		b.takenElement(place, ops[n], replay)
 	}
 	return nil
 }

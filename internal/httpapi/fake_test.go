@@ -65,6 +65,16 @@ func (m *memory) Accept(ctx context.Context, a operation.Accepted, limits tsp.Li
 	return op, nil
 }
 
+// Repeated finds an operation by its key.
+func (m *memory) Repeated(_ context.Context, connection uuid.UUID, key operation.Key) (operation.Operation, error) {
+	for _, op := range m.all() {
+		if op.Key != nil && *op.Key == key && op.ConnectionID == connection {
+			return op, nil
+		}
+	}
+	return operation.Operation{}, &operation.Error{Code: operation.CodeNotFound, Message: "no such operation"}
+}
+
 // AcceptMany accepts one after the other.
 func (m *memory) AcceptMany(
 	ctx context.Context, all []operation.Accepted, limits func(operation.Accepted) tsp.Limits,

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -51,6 +52,25 @@ func fingerprint(sync bool, body []byte) string {
 		mode = "is_sync=true"
 	}
 	return digest(mode, string(body))
+}
+
+// repeated gives what was accepted under the key of a request that would be refused by
+// now: its connection may be paused, its user gone. A key stands for what it stood for. If
+// that cannot be found, the refusal holds.
+func (s *server) repeated(ctx context.Context, connection uuid.UUID, key *operation.Key, refusal error) (operation.Operation, error) {
+	if key == nil {
+		return operation.Operation{}, refusal
+	}
+	ctx, cancel := s.deadline(ctx, s.cfg.Timeout)
+	defer cancel()
+	op, err := s.deps.Accepter.Repeated(ctx, connection, *key)
+	if err != nil {
+		return op, refusal
+	}
+	t := trailOf(ctx)
+	t.operation, t.connection = op.ID, connection
+	s.meters.taken(ctx, op.Accepted, true)
+	return op, nil
 }
 
 // requestKey reads the header. Empty: it is not there.

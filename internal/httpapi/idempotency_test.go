@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"writeback/pkg/operation"
@@ -64,6 +65,48 @@ func TestReplay_ShowsThePresentState(t *testing.T) {
 			require.Equal(t, row.now == operation.Pending, again.header.Get("Retry-After") != "")
 		})
 	}
+}
+
+// TestReplay_OfWhatWouldBeRefused: a request that was accepted and comes again when its
+// connection is paused is answered by what it was accepted as; without its key, or with
+// another body, by the refusal.
+func TestReplay_OfWhatWouldBeRefused(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	path := usersPath + userPaused.String()
+	body := `{"connection_id":"` + connPaused.String() + `","first_name":"Ada"}`
+	single := `{"user_id":"` + userPaused.String() + `",` + body[1:]
+	accepted := func(key *operation.Key) operation.Operation {
+		op := operation.Operation{Status: operation.Pending, Accepted: operation.Accepted{
+			ID: uuid.Must(uuid.NewV7()), PartnerID: partnerOne, ConnectionID: connPaused, ResourceID: userPaused, Provider: "samsara", Key: key,
+		}}
+		api.memory.mu.Lock()
+		defer api.memory.mu.Unlock()
+		api.memory.ops = append(api.memory.ops, op)
+		return op
+	}
+	one := accepted(&operation.Key{Scope: digest(partnerOne.String(), http.MethodPatch, path, "k"), Fingerprint: fingerprint(false, []byte(body))})
+	many := accepted(&operation.Key{
+		Scope: digest(partnerOne.String(), http.MethodPost, batchPath, userPaused.String(), "request", "k", "0"), Fingerprint: fingerprint(false, []byte(single)),
+	})
+	send := func(key, body string) response {
+		return api.send(request{method: http.MethodPatch, path: path, body: body, header: http.Header{"Idempotency-Key": {key}}})
+	}
+	got := send("k", body)
+	require.Equal(t, 202, got.status, got.text)
+	require.Equal(t, one.ID.String(), got.body["id"])
+	require.Equal(t, "true", got.header.Get("Idempotency-Replayed"))
+	require.Equal(t, 409, send("other", body).status)
+	require.Equal(t, 409, send("k", strings.Replace(body, "Ada", "Eve", 1)).status)
+
+	answer, all := api.batch(true, http.Header{"Idempotency-Key": {"k"}}, single)
+	require.Equal(t, 200, answer.status, answer.text)
+	require.Equal(t, 202, all[0].Status, answer.text)
+	require.Equal(t, many.ID.String(), all[0].Operation.ID)
+	require.Equal(t, "true", answer.header.Get("Idempotency-Replayed"))
+	answer, all = api.batch(true, http.Header{"Idempotency-Key": {"other"}}, single)
+	require.Equal(t, 409, all[0].Status, answer.text)
+	require.Len(t, api.memory.all(), 2)
 }
 
 // TestReplay_IsTheSameMode: what a key stands for is the mode, however the query asks

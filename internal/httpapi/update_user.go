@@ -46,11 +46,12 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 	if err != nil {
 		return err
 	}
-	a, limits, err := kind.resolve(s, principalOf(r.Context()).PartnerID, in)
-	if err != nil {
-		return err
-	}
+	partner := principalOf(r.Context()).PartnerID
+	a, limits, refused := kind.resolve(s, partner, in)
 	if in.mode.Dry {
+		if refused != nil {
+			return refused
+		}
 		return s.dryRun(w, r, a, limits)
 	}
 	key, err := requestKey(r)
@@ -58,14 +59,29 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 		return err
 	}
 	if key != "" {
-		a.Key = hashedKey(r, key, a.PartnerID, kind.path(in), in.mode.Sync, body)
+		a.Key = hashedKey(r, key, partner, kind.path(in), in.mode.Sync, body)
 	}
-	op, err := s.submit(w, r, a, limits)
+	op, err := s.submitted(w, r, in.ConnectionID, a, limits, refused)
 	if err != nil {
 		return givenKey{headerKey, key}.blamed(err)
 	}
 	s.answerWrite(w, r, op, in.mode.Sync)
 	return nil
+}
+
+// submitted is submit, unless the write was refused before: then it is what its key has
+// stood for, or the refusal.
+func (s *server) submitted(
+	w http.ResponseWriter, r *http.Request, connection uuid.UUID, a operation.Accepted, limits tsp.Limits, refused error,
+) (operation.Operation, error) {
+	if refused == nil {
+		return s.submit(w, r, a, limits)
+	}
+	op, err := s.repeated(r.Context(), connection, a.Key, refused)
+	if err != nil {
+		return op, err
+	}
+	return op, replayed(w, op)
 }
 
 // submit gives a write its id and its trace, and hands it over.

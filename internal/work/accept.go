@@ -46,6 +46,17 @@ func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limi
 	return op, nil
 }
 
+// Repeated gives the operation of the connection that was accepted under a key, for a
+// request that would be refused by now. The error is an *operation.Error: not_found if
+// there is none.
+func (a *Accepter) Repeated(ctx context.Context, connection uuid.UUID, key operation.Key) (operation.Operation, error) {
+	id, err := a.parts.Store.Keyed(ctx, connection, key)
+	if err != nil {
+		return operation.Operation{}, refusal(err)
+	}
+	return a.replay(ctx, connection, id)
+}
+
 func pending(in operation.Accepted, place operation.Place) operation.Operation {
 	return operation.Operation{
 		Accepted: in, Place: place, Status: operation.Pending, UpdatedAt: place.CreatedAt(),

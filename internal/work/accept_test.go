@@ -75,6 +75,14 @@ func TestAccept_OneKeyAThousandTimesAtOnce(t *testing.T) {
 	require.Equal(t, answers[0], late.ID)
 	require.Equal(t, operation.Succeeded, late.Status, "a replay shows the present state")
 	require.Len(t, late.Attempts, 1)
+
+	again, err := r.accepter.Repeated(t.Context(), r.conn, operation.Key{Scope: "scope", Fingerprint: "body"})
+	require.NoError(t, err)
+	require.Equal(t, late, again, "also without the request")
+	var refused *operation.Error
+	_, err = r.accepter.Repeated(t.Context(), r.conn, operation.Key{Scope: "another", Fingerprint: "body"})
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, operation.CodeNotFound, refused.Code)
 }
 
 func TestAccept_KeyOfAnotherRequest(t *testing.T) {
