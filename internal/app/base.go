@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"writeback/internal/config"
 	"writeback/internal/directory"
@@ -144,7 +145,10 @@ func (b *Base) register(ctx context.Context, file string) error {
 	return nil
 }
 
-// await tries until it works or ctx ends, and says why it waits.
+// errNATSClosed says that the client has given its connection up: only a new process has another.
+var errNATSClosed = errors.New("app: the connection to NATS is closed for good")
+
+// await tries until it works, ctx ends or it can never work, and says why it waits.
 func (b *Base) await(ctx context.Context, what string, try func(context.Context) error) error {
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		once, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -155,6 +159,8 @@ func (b *Base) await(ctx context.Context, what string, try func(context.Context)
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("app: waiting for %s: %w", what, ctx.Err())
+		case b.NATS.IsClosed():
+			return errors.Join(errNATSClosed, err)
 		}
 		b.Log.WarnContext(ctx, "waiting at start", "for", what, "error", err)
 		select {
@@ -164,17 +170,33 @@ func (b *Base) await(ctx context.Context, what string, try func(context.Context)
 	}
 }
 
-// Run follows the directory and notes what the streams confirm, until ctx ends.
+// Run follows the directory and notes what the streams confirm, until ctx ends. It is an
+// error when the connection to NATS is closed before.
 func (b *Base) Run(ctx context.Context) error {
 	stop, err := b.Acker.Observe(b.publisher.Connected)
 	if err != nil {
 		b.Log.WarnContext(ctx, "gauges", "error", err)
 	}
 	defer stop()
-	acking := make(chan error, 1)
-	go func() { acking <- b.Acker.Run(ctx) }()
-	err = b.Directory.Run(ctx)
-	return errors.Join(err, <-acking)
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.Acker.Run(running) })
+	g.Go(func() error { return b.Directory.Run(running) })
+	g.Go(func() error { return b.watchNATS(running) })
+	return g.Wait()
+}
+
+// watchNATS ends with ctx, or with an error when NATS can never be reached again.
+func (b *Base) watchNATS(ctx context.Context) error {
+	closed := b.NATS.StatusChanged(nats.CLOSED)
+	defer b.NATS.RemoveStatusListener(closed)
+	if !b.NATS.IsClosed() {
+		select {
+		case <-closed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return errors.Join(errNATSClosed, b.NATS.LastError())
 }
 
 // Close ends the connections; nothing may use the parts any more.
