@@ -133,9 +133,7 @@ func (w *Webhooks) deliver(ctx context.Context, cfg config.Worker, client *http.
 	attempt.Prepare()
 	worker := work.NewLaneWorker(
 		work.Parts{Store: w.queue, Publisher: w.ends, Log: b.Log},
-		work.Config{
-			Concurrency: cfg.Concurrency, Grace: max(cfg.ShutdownGrace-recordTime, time.Second), Poll: 200 * time.Millisecond,
-		},
+		work.Config{Concurrency: cfg.Concurrency, Grace: callGrace(cfg), Poll: 200 * time.Millisecond},
 		w.acker, w.restorer(), work.Lanes{
 			Queue: metrics.QueueWebhooks, Limits: w.fanout.Limits,
 			Attempt: attempt,
