@@ -109,7 +109,7 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 	if err != nil {
 		return err
 	}
-	err = b.await(ctx, "directory", func(ctx context.Context) error {
+	err = b.persist(ctx, "directory", func(ctx context.Context) error {
 		d, err := directory.Open(ctx, b.JetStream, directory.Config{
 			Replicas: s.Streams.Replicas, Logger: s.Log, Providers: b.Providers.Names(), Sealer: sealer,
 		})
@@ -130,7 +130,7 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 			return work.LongestCalls(b.Providers, b.Directory.All())
 		},
 	}, b.Log)
-	return b.await(ctx, "comparing Redis with the streams", b.Restorer.Verify)
+	return b.persist(ctx, "comparing Redis with the streams", b.Restorer.Verify)
 }
 
 func (b *Base) register(ctx context.Context, file string) error {
@@ -148,12 +148,20 @@ func (b *Base) register(ctx context.Context, file string) error {
 // errNATSClosed says that the client has given its connection up: only a new process has another.
 var errNATSClosed = errors.New("app: the connection to NATS is closed for good")
 
-// await tries until it works, ctx ends or it can never work, and says why it waits.
+// await persists with what is done in seconds, or not at all.
 func (b *Base) await(ctx context.Context, what string, try func(context.Context) error) error {
+	return b.persist(ctx, what, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		return try(ctx)
+	})
+}
+
+// persist tries until it works, ctx ends or it can never work, and says why it waits. A
+// try takes its time, since what is read may be long: it must end by itself when nothing comes.
+func (b *Base) persist(ctx context.Context, what string, try func(context.Context) error) error {
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		once, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := try(once)
-		cancel()
+		err := try(ctx)
 		switch {
 		case err == nil:
 			return nil

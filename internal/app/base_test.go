@@ -25,3 +25,25 @@ func TestBase_EndsWithItsConnectionToNATS(t *testing.T) {
 	require.ErrorIs(t, err, errNATSClosed)
 	require.ErrorIs(t, err, cause)
 }
+
+// What reads a whole bucket or stream has no bound on all of it: a try that is cut off would
+// start from zero, for ever.
+func TestBase_PersistsWithWhatTakesLong(t *testing.T) {
+	t.Parallel()
+	b := openBase(t, workerSettings(t), io.Discard)
+	tries := 0
+	require.NoError(t, b.persist(t.Context(), "something long", func(ctx context.Context) error {
+		_, bounded := ctx.Deadline()
+		require.False(t, bounded)
+		if tries++; tries == 1 {
+			return errors.New("not yet")
+		}
+		return nil
+	}))
+	require.Equal(t, 2, tries)
+	require.NoError(t, b.await(t.Context(), "something short", func(ctx context.Context) error {
+		_, bounded := ctx.Deadline()
+		require.True(t, bounded)
+		return nil
+	}))
+}

@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,7 +38,24 @@ func (r *Restorer) Verify(ctx context.Context) error {
 	for _, f := range fillings {
 		c.filled[f.Shard] = f
 	}
-	err = r.history.Operations(ctx, since, operations, func(batch []operation.Message) error {
+	if err := r.compareAll(ctx, c, since, operations, events); err != nil && !errors.Is(err, errAllLack) {
+		return err
+	}
+	for shard, op := range c.lacking {
+		r.log.WarnContext(ctx, "Redis lacks what a stream has; the shard is closed and rebuilt", "shard", shard, "operation_id", op.ID)
+		if err := r.store.CloseFilling(ctx, c.filled[shard]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errAllLack says that nothing more can be found: no filled shard is whole.
+var errAllLack = errors.New("all shards lack something")
+
+// compareAll reads both streams from then on, up to where they ended, for as long as it takes.
+func (r *Restorer) compareAll(ctx context.Context, c comparison, since time.Time, operations, events uint64) error {
+	err := r.history.Operations(ctx, since, operations, func(batch []operation.Message) error {
 		return compare(ctx, c, batch, acceptedFact)
 	})
 	if err != nil {
@@ -48,12 +66,6 @@ func (r *Restorer) Verify(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("work: verify: events: %w", err)
-	}
-	for shard, op := range c.lacking {
-		r.log.WarnContext(ctx, "Redis lacks what a stream has; the shard is closed and rebuilt", "shard", shard, "operation_id", op.ID)
-		if err := r.store.CloseFilling(ctx, c.filled[shard]); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -82,6 +94,9 @@ func compare[T any](ctx context.Context, c comparison, batch []T, fact func(T) r
 	lacking, err := c.store.Lacks(ctx, facts)
 	for _, op := range lacking {
 		c.lacking[operation.ShardOf(op.ConnectionID)] = op
+	}
+	if err == nil && len(c.lacking) == len(c.filled) {
+		return errAllLack
 	}
 	return err
 }
