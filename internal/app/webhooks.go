@@ -197,9 +197,9 @@ func (b *Base) sealer(ctx context.Context, file string, replicas int) (*seal.Sea
 		"That protects nothing; it is for development only", "bucket", keyBucket)
 	var sealer *seal.Sealer
 	err := b.await(ctx, "development keyset", func(ctx context.Context) error {
-		kv, err := b.JetStream.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		kv, err := natsq.OpenBucket(ctx, b.JetStream, jetstream.KeyValueConfig{
 			Bucket: keyBucket, Description: "generated key for development", Replicas: max(replicas, 1),
-		})
+		}, b.Log)
 		if err != nil {
 			return err
 		}

@@ -25,6 +25,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/singleflight"
+
+	"writeback/internal/natsq"
 )
 
 // Bucket is the name of the key-value bucket.
@@ -117,7 +119,7 @@ func (d *Directory) open(ctx context.Context, asItIs bool) (jetstream.KeyValue, 
 			return kv, err
 		}
 	}
-	return d.js.CreateOrUpdateKeyValue(ctx, d.bucket())
+	return natsq.OpenBucket(ctx, d.js, d.bucket(), d.log)
 }
 
 func (d *Directory) bucket() jetstream.KeyValueConfig {

@@ -9,6 +9,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"writeback/internal/natsq"
 )
 
 const (
@@ -128,7 +130,7 @@ func (d *Directory) follow(ctx context.Context) error {
 func (d *Directory) watch(ctx context.Context) (jetstream.KeyWatcher, error) {
 	info, err := d.stream(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
-		if _, err := d.js.CreateOrUpdateKeyValue(ctx, d.bucket()); err != nil {
+		if _, err := natsq.OpenBucket(ctx, d.js, d.bucket(), d.log); err != nil {
 			return nil, fmt.Errorf("directory: bucket %s: %w", Bucket, err)
 		}
 		info, err = d.stream(ctx)
