@@ -114,6 +114,9 @@ func (w *Webhooks) Run(ctx context.Context, changed func(webhook.Subscription)) 
 // finish within the grace.
 func RunWebhooks(ctx context.Context, b *Base, cfg config.Worker) error {
 	w, err := OpenWebhooks(ctx, b, cfg.Webhooks, cfg.Replicas)
+	if err == nil {
+		err = b.persist(ctx, "comparing deliveries with the streams", w.restorer().Verify)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil

@@ -101,8 +101,8 @@ func TestVerify_ANewInstallationNeedsNone(t *testing.T) {
 // told is a history of accepted operations, in batches, that counts those that were asked for.
 type told struct {
 	batches [][]operation.Message
+	ends    []operation.Event
 	passed  int
-	events  int
 }
 
 func (h *told) Ends(context.Context) (operations, events uint64, err error) { return 1, 1, nil }
@@ -117,9 +117,8 @@ func (h *told) Operations(_ context.Context, _ time.Time, _ uint64, pass func([]
 	return nil
 }
 
-func (h *told) Events(context.Context, time.Time, uint64, func([]operation.Event) error) error {
-	h.events++
-	return nil
+func (h *told) Events(_ context.Context, _ time.Time, _ uint64, pass func([]operation.Event) error) error {
+	return pass(h.ends)
 }
 
 // TestVerify_EndsWhenNothingMoreCanBeFound: after a wipe a start does not read streams whose
@@ -141,5 +140,35 @@ func TestVerify_EndsWhenNothingMoreCanBeFound(t *testing.T) {
 	require.NoError(t, work.NewRestorer(r.store, h, work.RestoreConfig{}, r.parts.Log).Verify(t.Context()))
 	require.Len(t, r.missing(), operation.Shards)
 	require.Equal(t, 2, h.passed, "the second batch has what the last shard lacks")
-	require.Zero(t, h.events)
+}
+
+// TestVerify_KnowsWhatTheStoreHasForgotten: a record that has an end has a time to live, and is
+// not missed after it; what has no end is.
+func TestVerify_KnowsWhatTheStoreHasForgotten(t *testing.T) {
+	t.Parallel()
+	const ttl = 2 * time.Hour
+	for name, tc := range map[string]struct {
+		endedBefore time.Duration // zero: it has not ended
+		missed      bool
+	}{
+		"ended long ago": {ttl + time.Minute, false},
+		"just ended":     {time.Minute, true},
+		"not ended":      {0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := rigOn(t, &provider{})
+			a := r.change(uuid.New(), "x")
+			place := operation.Place{Seq: 1, Deadline: time.Now().Add(time.Hour)}
+			h := &told{batches: [][]operation.Message{{{Accepted: a, Place: place}}}}
+			if tc.endedBefore > 0 {
+				h.ends = []operation.Event{{Version: operation.Version, Kind: operation.EventSucceeded, Operation: operation.Operation{
+					Accepted: a, Place: place, Status: operation.Succeeded, UpdatedAt: time.Now().Add(-tc.endedBefore),
+				}}}
+			}
+			store := redisstore.New(r.rdb, redisstore.Config{RecordTTL: ttl})
+			require.NoError(t, work.NewRestorer(store, h, work.RestoreConfig{}, r.parts.Log).Verify(t.Context()))
+			require.Equal(t, tc.missed, len(r.missing()) > 0)
+		})
+	}
 }
