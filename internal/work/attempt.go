@@ -312,7 +312,7 @@ func (a *Attempter) log(ctx context.Context, l redisstore.Lease, o redisstore.Ou
 	if f != nil {
 		args = append(args, "error_type", f.Type, "error_details", f.Detail, "retry", o.Decision.Verdict == operation.Again || o.Decision.Verdict == operation.Renew)
 		if f.Err != nil {
-			args = append(args, "cause", f.Err.Error())
+			args = append(args, "cause", causeOf(f))
 		}
 	}
 	a.parts.Log.InfoContext(ctx, "attempt", args...)
