@@ -13,6 +13,9 @@ import (
 	"writeback/pkg/tsp"
 )
 
+// SyncRecordTime is how long after its call deadline a sync write may take to be recorded.
+const SyncRecordTime = 10 * time.Second
+
 // Sync accepts the operation and makes its one attempt at once. It gives the ended
 // operation. When the client goes away the call and its record are finished all
 // the same. The error is an *operation.Error: a conflict when an earlier operation
@@ -27,7 +30,7 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 	if receipt.Replay != uuid.Nil {
 		return a.replay(ctx, in.ConnectionID, receipt.Replay)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.Call+10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.Call+SyncRecordTime)
 	defer cancel()
 	lease := redisstore.Lease{Accepted: in, Place: receipt.Place, AttemptID: attempt, Number: 1, Left: l.Deadline}
 	ctx, span := startAttempt(ctx, a.attempt.metrics.spanName(), lease)
