@@ -90,7 +90,7 @@ func (c *ctl) syncing(ctx context.Context) (syncing, error) {
 	if err != nil {
 		return syncing{}, err
 	}
-	book, err := dirsync.OpenBook(ctx, js, c.settings.Replicas)
+	book, err := dirsync.OpenBook(ctx, js, c.settings.Replicas, nil)
 	return syncing{d, providers, book}, err
 }
 

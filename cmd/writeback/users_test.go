@@ -55,7 +55,7 @@ func TestSync_StartAndShow(t *testing.T) {
 		require.Equal(t, "waiting", v.State)
 		require.WithinRange(t, *v.WantedAt, before, time.Now())
 	}
-	book, err := dirsync.OpenBook(t.Context(), d.js, 1)
+	book, err := dirsync.OpenBook(t.Context(), d.js, 1, nil)
 	require.NoError(t, err)
 	p, err := book.Get(t.Context(), listable)
 	require.NoError(t, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"writeback/internal/config"
 	"writeback/internal/directory"
@@ -113,7 +114,7 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 	if err != nil {
 		return err
 	}
-	err = b.await(ctx, "directory", func(ctx context.Context) error {
+	err = b.persist(ctx, "directory", func(ctx context.Context) error {
 		d, err := directory.Open(ctx, b.JetStream, directory.Config{
 			Replicas: s.Streams.Replicas, Logger: s.Log, Providers: b.Providers.Names(), Sealer: sealer,
 		})
@@ -134,7 +135,7 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 			return work.LongestCalls(b.Providers, b.Directory.All())
 		},
 	}, b.Log)
-	return b.await(ctx, "comparing Redis with the streams", b.Restorer.Verify)
+	return b.persist(ctx, "comparing Redis with the streams", b.Restorer.Verify)
 }
 
 func (b *Base) register(ctx context.Context, file string) error {
@@ -149,25 +150,38 @@ func (b *Base) register(ctx context.Context, file string) error {
 	return nil
 }
 
+// errNATSClosed says that the client has given its connection up: only a new process has another.
+var errNATSClosed = errors.New("app: the connection to NATS is closed for good")
+
 var errNoAnswer = errors.New("no answer yet")
 
-// await tries until it works or ctx ends, and says why it waits.
+// await persists with what is done in seconds, or not at all.
 func (b *Base) await(ctx context.Context, what string, try func(context.Context) error) error {
+	return b.persist(ctx, what, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		return try(ctx)
+	})
+}
+
+// persist tries until it works, ctx ends or it can never work, and says why it waits. A
+// try takes its time, since what is read may be long: it must end by itself when nothing comes.
+func (b *Base) persist(ctx context.Context, what string, try func(context.Context) error) error {
 	tell := b.waiting
 	if tell == nil {
 		tell = func(string, error) {}
 	}
 	tell(what, errNoAnswer)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		once, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := natsq.Explain(b.NATS, try(once))
-		cancel()
+		err := natsq.Explain(b.NATS, try(ctx))
 		tell(what, err)
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("app: waiting for %s: %w", what, ctx.Err())
+		case b.NATS.IsClosed():
+			return errors.Join(errNATSClosed, err)
 		}
 		b.Log.WarnContext(ctx, "waiting at start", "for", what, "error", err)
 		select {
@@ -177,7 +191,8 @@ func (b *Base) await(ctx context.Context, what string, try func(context.Context)
 	}
 }
 
-// Run follows the directory and notes what the streams confirm, until ctx ends.
+// Run follows the directory and notes what the streams confirm, until ctx ends. It is an
+// error when the connection to NATS is closed before.
 func (b *Base) Run(ctx context.Context) error {
 	stop, err := b.Acker.Observe(b.publisher.Connected)
 	if err != nil {
@@ -189,10 +204,25 @@ func (b *Base) Run(ctx context.Context) error {
 		b.Log.WarnContext(ctx, "gauges", "error", err)
 	}
 	defer stopConnections()
-	acking := make(chan error, 1)
-	go func() { acking <- b.Acker.Run(ctx) }()
-	err = b.Directory.Run(ctx)
-	return errors.Join(err, <-acking)
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.Acker.Run(running) })
+	g.Go(func() error { return b.Directory.Run(running) })
+	g.Go(func() error { return b.watchNATS(running) })
+	return g.Wait()
+}
+
+// watchNATS ends with ctx, or with an error when NATS can never be reached again.
+func (b *Base) watchNATS(ctx context.Context) error {
+	closed := b.NATS.StatusChanged(nats.CLOSED)
+	defer b.NATS.RemoveStatusListener(closed)
+	if !b.NATS.IsClosed() {
+		select {
+		case <-closed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return errors.Join(errNATSClosed, b.NATS.LastError())
 }
 
 // Close ends the connections; nothing may use the parts any more.

@@ -6,6 +6,8 @@ import (
 	"errors"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"writeback/internal/natsq"
 )
 
 const (
@@ -23,9 +25,9 @@ func (b *Base) cursorKey(ctx context.Context, configured []byte, replicas int) (
 	}
 	var key []byte
 	err := b.await(ctx, "cursor key", func(ctx context.Context) error {
-		kv, err := b.JetStream.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		kv, err := natsq.OpenBucket(ctx, b.JetStream, jetstream.KeyValueConfig{
 			Bucket: sharedBucket, Description: "what api processes agree on", Replicas: max(replicas, 1),
-		})
+		}, b.Log)
 		if err != nil {
 			return err
 		}

@@ -27,7 +27,8 @@ type Program[P config.Program] struct {
 }
 
 // Main reads flags, environment and file, runs the program until SIGTERM or SIGINT,
-// and gives the exit code: 0 for a clean stop, 1 for a failure, 2 for bad usage.
+// and gives the exit code: 0 for a clean stop, 1 for a failure, 2 for bad usage. A
+// second signal ends the process at once.
 func (p Program[P]) Main(args []string, environ []string, out, errout io.Writer) int {
 	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	flags.SetOutput(errout)
@@ -72,6 +73,7 @@ func (p Program[P]) usage(w io.Writer) {
 func (p Program[P]) run(cfg P, warnings []string, errout io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	t, err := telemetry.Setup(ctx, telemetry.Config{
 		Service: "writeback-" + p.Name, Version: config.Version(), Level: p.Level(cfg).LogLevel, Output: errout,
 	})

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"writeback/internal/work"
+	"writeback/pkg/tsp"
 )
 
 // short patience makes the tests of it quick; what they wait for is the event.
@@ -27,6 +30,13 @@ func served(t *testing.T, h http.Handler) (addr string, stop func()) {
 		cancel()
 		require.NoError(t, <-done)
 	}
+}
+
+// TestServe_OutlastsASyncWrite: the answer of the longest one still goes out.
+func TestServe_OutlastsASyncWrite(t *testing.T) {
+	t.Parallel()
+	longest := tsp.Limits{Call: time.Hour}.WithDefaults().Call
+	require.Greater(t, ordinary.write, longest+work.SyncRecordTime+5*time.Second)
 }
 
 // cutOff reads until the server has closed the connection, and fails when it has not.

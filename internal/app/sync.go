@@ -14,7 +14,7 @@ import (
 func RunSync(ctx context.Context, b *Base, cfg config.Worker) error {
 	var book *dirsync.Book
 	err := b.await(ctx, "directory sync", func(ctx context.Context) (err error) {
-		book, err = dirsync.OpenBook(ctx, b.JetStream, cfg.Replicas)
+		book, err = dirsync.OpenBook(ctx, b.JetStream, cfg.Replicas, b.Log)
 		return err
 	})
 	if err != nil {

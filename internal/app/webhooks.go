@@ -114,6 +114,9 @@ func (w *Webhooks) Run(ctx context.Context, changed func(webhook.Subscription)) 
 // finish within the grace.
 func RunWebhooks(ctx context.Context, b *Base, cfg config.Worker) error {
 	w, err := OpenWebhooks(ctx, b, cfg.Webhooks, cfg.Replicas)
+	if err == nil {
+		err = b.persist(ctx, "comparing deliveries with the streams", w.restorer().Verify)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -133,9 +136,7 @@ func (w *Webhooks) deliver(ctx context.Context, cfg config.Worker, client *http.
 	attempt.Prepare()
 	worker := work.NewLaneWorker(
 		work.Parts{Store: w.queue, Publisher: w.ends, Log: b.Log},
-		work.Config{
-			Concurrency: cfg.Concurrency, Grace: max(cfg.ShutdownGrace-recordTime, time.Second), Poll: 200 * time.Millisecond,
-		},
+		work.Config{Concurrency: cfg.Concurrency, Grace: callGrace(cfg), Poll: 200 * time.Millisecond},
 		w.acker, w.restorer(), work.Lanes{
 			Queue: metrics.QueueWebhooks, Limits: w.fanout.Limits,
 			Attempt: attempt,
@@ -199,9 +200,9 @@ func (b *Base) sealer(ctx context.Context, file string, replicas int) (*seal.Sea
 		"That protects nothing; it is for development only", "bucket", keyBucket)
 	var sealer *seal.Sealer
 	err := b.await(ctx, "development keyset", func(ctx context.Context) error {
-		kv, err := b.JetStream.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		kv, err := natsq.OpenBucket(ctx, b.JetStream, jetstream.KeyValueConfig{
 			Bucket: keyBucket, Description: "generated key for development", Replicas: max(replicas, 1),
-		})
+		}, b.Log)
 		if err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/config"
+	"writeback/internal/natsq"
 	"writeback/internal/testenv"
 	"writeback/internal/webhook"
 	"writeback/pkg/operation"
@@ -96,6 +97,40 @@ func TestRunWebhooks_DeliversWhatAnotherProcessSubscribed(t *testing.T) {
 		m, err := api.Records.Metrics(t.Context(), partner, made[0].ID)
 		return err == nil && m.Hours6.Delivered > 0
 	}, 30*time.Second, 10*time.Millisecond)
+}
+
+// TestRunWebhooks_NoticesADeliveryThatRedisLost: all who knew of it are dead, so a worker that
+// starts compares Redis with the streams before it delivers.
+func TestRunWebhooks_NoticesADeliveryThatRedisLost(t *testing.T) {
+	t.Parallel()
+	cfg := workerSettings(t, "WRITEBACK_WEBHOOK_LOCAL=true", "WRITEBACK_ROLES=webhooks")
+	b := openBase(t, cfg, io.Discard)
+	w, err := OpenWebhooks(t.Context(), b, cfg.Webhooks, 1)
+	require.NoError(t, err)
+	all := make([]int, operation.Shards)
+	for i := range all {
+		all[i] = i
+	}
+	require.NoError(t, w.queue.Begin(t.Context(), all))
+	lost := operation.Message{
+		Accepted: operation.Accepted{
+			Version: operation.Version, ID: uuid.Must(uuid.NewV7()), ConnectionID: uuid.Must(uuid.NewV7()), PartnerID: uuid.New(),
+			Resource: operation.ResourceUser, ResourceID: uuid.New(), Type: operation.Update,
+		},
+		Place: operation.Place{Seq: time.Now().UnixMicro(), Deadline: time.Now().Add(time.Hour)},
+	}
+	require.NoError(t, natsq.NewDeliveries(b.publisher).Accepted(t.Context(), lost, false))
+
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	worker := openBase(t, cfg, io.Discard)
+	go func() { ended <- RunWebhooks(ctx, worker, cfg) }()
+	require.Eventually(t, func() bool {
+		_, err := w.queue.Get(t.Context(), lost.ConnectionID, lost.ID)
+		return err == nil
+	}, 30*time.Second, 10*time.Millisecond)
+	cancel()
+	require.NoError(t, <-ended)
 }
 
 func TestOpenWebhooks_BadKeysetIsAnErrorAtOnce(t *testing.T) {

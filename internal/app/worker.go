@@ -32,10 +32,12 @@ func RunWorker(ctx context.Context, b *Base, cfg config.Worker) error {
 func runOperations(ctx context.Context, b *Base, cfg config.Worker) error {
 	worker := work.NewWorker(b.parts(), work.Config{
 		Concurrency: cfg.Concurrency,
-		Grace:       max(cfg.ShutdownGrace-recordTime, time.Second),
+		Grace:       callGrace(cfg),
 	}, b.Acker, b.Restorer)
 	return worker.Run(ctx, natsq.NewWakes(b.JetStream, b.publisher, worker.Free, worker.DeadLetter, b.Log))
 }
 
-// recordTime is kept back of the grace to record what was broken off.
-const recordTime = 3 * time.Second
+// callGrace is the grace without what is kept back of it to record what was broken off.
+func callGrace(cfg config.Worker) time.Duration {
+	return max(cfg.ShutdownGrace-work.RecordTime, time.Second)
+}

@@ -44,7 +44,7 @@ var rules = map[string][]string{
 	"internal/wire":      {"internal/appendjson", "pkg/operation"},
 	"internal/convoy":    {},
 	"internal/natsq":     {"internal/convoy", "internal/metrics", "internal/telemetry", "pkg/operation"},
-	"internal/directory": {"pkg/operation", "pkg/tsp"},
+	"internal/directory": {"internal/natsq", "pkg/operation", "pkg/tsp"},
 	"internal/auth":      {"pkg/operation"},
 	// httpapi names the values that auth and directory give: who calls, and whose
 	// connection it is. It does not know how they find them.
@@ -56,7 +56,7 @@ var rules = map[string][]string{
 	"internal/work": {"internal/metrics", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "pkg/tsp/httpcall", "internal/directory"},
 	// A delivery goes over the scripts of the store, as an operation does.
 	"internal/webhook":          {"internal/metrics", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/webhook", "internal/wire"},
-	"internal/webhook/registry": {"pkg/operation", "internal/webhook"},
+	"internal/webhook/registry": {"internal/natsq", "pkg/operation", "internal/webhook"},
 	"internal/webhook/journal":  {"internal/webhook"},
 	"internal/egress":           {},
 	"internal/seal":             {},
@@ -86,7 +86,7 @@ var rules = map[string][]string{
 	"test/copies":        {"pkg/...", "internal/redisurl"},
 	"internal/history":   {},
 	"internal/admission": {"pkg/operation"},
-	"internal/dirsync":   {"internal/metrics", "pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "internal/directory"},
+	"internal/dirsync":   {"internal/metrics", "pkg/operation", "internal/natsq", "pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "internal/directory"},
 }
 
 // onlyIn lists rooms that only some may know, on top of rules; tests may know

@@ -25,13 +25,16 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/singleflight"
+
+	"writeback/internal/natsq"
 )
 
 // Bucket is the name of the key-value bucket.
 const Bucket = "writeback-directory"
 
-// openTimeout bounds Open when its context has no deadline.
-const openTimeout = 30 * time.Second
+// silence is how long Open waits for anything to come. A bound on all of it would be too
+// short for some bucket.
+const silence = 10 * time.Second
 
 // Config are the settings that have defaults.
 type Config struct {
@@ -77,14 +80,11 @@ type Directory struct {
 	renewals renewals
 }
 
-// Open makes the bucket if there is none and reads all of it. It waits until the
-// context ends, or 30 s if that has no deadline. Nothing is followed until Run.
+// Open makes the bucket if there is none and reads all of it, however long that takes: it
+// gives up when the context ends, or nothing has come for 10 s. Nothing is followed until Run.
 func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, openTimeout)
-		defer cancel()
-	}
+	ctx, heard, stop := listening(ctx)
+	defer stop()
 	d := &Directory{
 		js: js, replicas: max(1, cfg.Replicas), tsps: listTSPs(cfg.Providers), box: box{cfg.Sealer}, log: cfg.Logger,
 		now: time.Now, owner: uuid.New(),
@@ -99,10 +99,18 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, 
 		return nil, fmt.Errorf("directory: bucket %s: %w", Bucket, err)
 	}
 	d.kv = kv
-	if err := d.read(ctx); err != nil {
+	heard()
+	if err := d.read(ctx, heard); err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+// listening gives a context that is over when heard was not called for as long as silence.
+func listening(ctx context.Context) (_ context.Context, heard, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(silence, func() { cancel(errSilent) })
+	return ctx, func() { timer.Reset(silence) }, func() { timer.Stop(); cancel(nil) }
 }
 
 func (d *Directory) open(ctx context.Context, asItIs bool) (jetstream.KeyValue, error) {
@@ -111,7 +119,7 @@ func (d *Directory) open(ctx context.Context, asItIs bool) (jetstream.KeyValue, 
 			return kv, err
 		}
 	}
-	return d.js.CreateOrUpdateKeyValue(ctx, d.bucket())
+	return natsq.OpenBucket(ctx, d.js, d.bucket(), d.log)
 }
 
 func (d *Directory) bucket() jetstream.KeyValueConfig {

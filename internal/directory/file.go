@@ -169,10 +169,19 @@ func (f *fileReader) limits(n *yaml.Node) LimitsOverride {
 		InFlight:    f.count(m["in_flight"], "limits.in_flight"),
 		PerSecond:   f.rate(m["per_second"], "limits.per_second"),
 		Burst:       f.count(m["burst"], "limits.burst"),
-		Call:        f.duration(m["call"], "limits.call"),
+		Call:        f.call(m["call"]),
 		Deadline:    f.duration(m["deadline"], "limits.deadline"),
 		MaxAttempts: f.count(m["max_attempts"], "limits.max_attempts"),
 	}
+}
+
+// call reads the deadline of a call, which a sync write waits for.
+func (f *fileReader) call(n *yaml.Node) time.Duration {
+	d := f.duration(n, "limits.call")
+	if d > tsp.MaxCall {
+		f.fault(n, "limits.call: must be %s at most: the caller of a sync write waits for it", tsp.MaxCall)
+	}
+	return d
 }
 
 // user reads one user. Two users with one source id would be written in no

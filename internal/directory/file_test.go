@@ -29,6 +29,7 @@ partners:
         credentials: {access_token: "${NOT_SET}"}
         limits: {in_flight: 0, per_second: fast, call: 20, burst: 1, burst: 2}
       - provider: samsara
+        limits: {call: 91s}
         credentials: secret
         settings: [a]
         users:
@@ -68,17 +69,18 @@ partners:
 		{16, "limits.per_second: must be a number"},
 		{16, "limits.call: must be a duration"},
 		{17, "connection: id is required"},
-		{18, "connection.credentials: must be a mapping"},
-		{19, "connection.settings: must be a mapping"},
-		{21, "user.source_id: must not be empty"},
-		{25, `user.fields: unknown field "nick"`},
-		{26, "user.fields.is_driver: must be true or false"},
-		{27, "user.fields.license_expiration: must be a date"},
-		{28, "user.fields.country_code: must have three letters"},
-		{29, "user.fields.status: must be one of the contract's 2 values"},
-		{30, "user.fields.notes: must be a single value"},
-		{31, "user.source_id: the connection has another user"},
-		{32, "user: must be a mapping"},
+		{18, "limits.call: must be 1m30s at most"},
+		{19, "connection.credentials: must be a mapping"},
+		{20, "connection.settings: must be a mapping"},
+		{22, "user.source_id: must not be empty"},
+		{26, `user.fields: unknown field "nick"`},
+		{27, "user.fields.is_driver: must be true or false"},
+		{28, "user.fields.license_expiration: must be a date"},
+		{29, "user.fields.country_code: must have three letters"},
+		{30, "user.fields.status: must be one of the contract's 2 values"},
+		{31, "user.fields.notes: must be a single value"},
+		{32, "user.source_id: the connection has another user"},
+		{33, "user: must be a mapping"},
 	}
 	for i, f := range faults.Faults {
 		require.Less(t, i, len(want), "%+v", f)

@@ -9,6 +9,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"writeback/internal/natsq"
 )
 
 const (
@@ -22,6 +24,7 @@ var (
 	errReconnected = errors.New("directory: connected anew")
 	errWatchEnded  = errors.New("directory: watch ended")
 	errBehind      = errors.New("directory: watch fell silent")
+	errSilent      = errors.New("directory: nothing came for " + silence.String())
 )
 
 // Run keeps the copy up to date until the context ends, and then returns nil.
@@ -52,25 +55,29 @@ func (d *Directory) Run(ctx context.Context) error {
 }
 
 // read takes in all that the bucket holds.
-func (d *Directory) read(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func (d *Directory) read(ctx context.Context, heard func()) error {
 	w, err := d.watch(ctx)
 	if err != nil {
 		return err
 	}
 	defer stop(w)
+	return d.takeAll(ctx, w.Updates(), heard)
+}
+
+// takeAll takes updates in up to the mark that all have come, and says for each that it was heard.
+func (d *Directory) takeAll(ctx context.Context, updates <-chan jetstream.KeyValueEntry, heard func()) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("directory: read the bucket: %w", context.Cause(ctx))
-		case e, open := <-w.Updates():
+		case e, open := <-updates:
 			switch {
 			case !open:
 				return errWatchEnded
 			case e == nil:
 				return nil
 			}
+			heard()
 			d.take(e)
 		}
 	}
@@ -123,7 +130,7 @@ func (d *Directory) follow(ctx context.Context) error {
 func (d *Directory) watch(ctx context.Context) (jetstream.KeyWatcher, error) {
 	info, err := d.stream(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
-		if _, err := d.js.CreateOrUpdateKeyValue(ctx, d.bucket()); err != nil {
+		if _, err := natsq.OpenBucket(ctx, d.js, d.bucket(), d.log); err != nil {
 			return nil, fmt.Errorf("directory: bucket %s: %w", Bucket, err)
 		}
 		info, err = d.stream(ctx)

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"writeback/internal/natsq"
 )
 
 // Bucket is the name of the key-value bucket with the progress of each connection.
@@ -103,12 +106,12 @@ type Book struct {
 	readAt time.Time
 }
 
-// OpenBook makes the bucket if there is none.
-func OpenBook(ctx context.Context, js jetstream.JetStream, replicas int) (*Book, error) {
-	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+// OpenBook makes the bucket if there is none. log is told when it cannot be widened; nil: nobody is.
+func OpenBook(ctx context.Context, js jetstream.JetStream, replicas int, log *slog.Logger) (*Book, error) {
+	kv, err := natsq.OpenBucket(ctx, js, jetstream.KeyValueConfig{
 		Bucket: Bucket, Description: "progress of the directory sync by connection",
 		History: 1, Storage: jetstream.FileStorage, Replicas: max(1, replicas),
-	})
+	}, log)
 	if err != nil {
 		return nil, fmt.Errorf("dirsync: bucket %s: %w", Bucket, err)
 	}

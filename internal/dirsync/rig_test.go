@@ -133,7 +133,7 @@ func newRig(t *testing.T, provider string, p tsp.Provider, users string) *rig {
 	r.d, err = directory.Open(t.Context(), js, directory.Config{Providers: []string{"fake"}})
 	require.NoError(t, err)
 	r.load(provider, users)
-	book, err := OpenBook(t.Context(), js, 1)
+	book, err := OpenBook(t.Context(), js, 1, nil)
 	require.NoError(t, err)
 	r.parts = Parts{
 		Directory: r.d, Providers: registry{provider: p}, Rates: store, Redis: r.rdb, Book: book,

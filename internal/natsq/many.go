@@ -45,9 +45,16 @@ type part[T any] struct {
 	what T
 }
 
-// split reads a message of one thing or of many. Of many, those that cannot be
-// understood are left out; if that is all of them the error is ErrNotUnderstood.
-func split[T any](f form, data []byte, decode func([]byte) (T, error)) ([]part[T], error) {
+// odd is one of many things that cannot be understood, its place among them, and why.
+type odd struct {
+	at   int
+	data []byte
+	err  error
+}
+
+// split reads a message of one thing or of many. Of many, those that cannot be understood
+// are given apart; if that is all of them the error is ErrNotUnderstood.
+func split[T any](f form, data []byte, decode func([]byte) (T, error)) ([]part[T], []odd, error) {
 	// The key is in every message of many. Where it is in a single one, that is by chance.
 	if bytes.Contains(data, []byte(`"`+f+`":`)) {
 		if version, all, ok := f.elements(data); ok {
@@ -56,25 +63,28 @@ func split[T any](f form, data []byte, decode func([]byte) (T, error)) ([]part[T
 	}
 	one, err := decode(data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return []part[T]{{0, one}}, nil
+	return []part[T]{{0, one}}, nil, nil
 }
 
-func splitMany[T any](f form, version int, all []jsontext.Value, decode func([]byte) (T, error)) ([]part[T], error) {
+func splitMany[T any](f form, version int, all []jsontext.Value, decode func([]byte) (T, error)) ([]part[T], []odd, error) {
 	if version < operation.Version-1 || version > operation.Version {
-		return nil, fmt.Errorf("%w: version %d", ErrNotUnderstood, version)
+		return nil, nil, fmt.Errorf("%w: version %d", ErrNotUnderstood, version)
 	}
 	parts := make([]part[T], 0, len(all))
+	var odds []odd
 	for i, data := range all {
 		if one, err := decode(data); err == nil {
 			parts = append(parts, part[T]{i, one})
+		} else {
+			odds = append(odds, odd{i, data, err})
 		}
 	}
 	if len(parts) == 0 {
-		return nil, fmt.Errorf("%w: no %s in it", ErrNotUnderstood, f)
+		return nil, nil, fmt.Errorf("%w: no %s in it", ErrNotUnderstood, f)
 	}
-	return parts, nil
+	return parts, odds, nil
 }
 
 // elements gives the version and what a message of many holds; ok says that it is one.

@@ -49,20 +49,20 @@ func DecodeEvent(data []byte) (operation.Event, error) {
 // or of many that they were accepted. Of many, those that cannot be understood are
 // left out; if that is all of them the error is ErrNotUnderstood.
 func DecodeMessages(data []byte) ([]operation.Message, error) {
-	parts, err := splitMessages(data)
+	parts, _, err := splitMessages(data)
 	return whats(parts), err
 }
 
 // DecodeEvents reads a message of the event stream, by the same rules.
 func DecodeEvents(data []byte) ([]operation.Event, error) {
-	parts, err := splitEvents(data)
+	parts, _, err := splitEvents(data)
 	return whats(parts), err
 }
 
-func splitMessages(data []byte) ([]part[operation.Message], error) {
+func splitMessages(data []byte) ([]part[operation.Message], []odd, error) {
 	return split(operationsForm, data, DecodeMessage)
 }
 
-func splitEvents(data []byte) ([]part[operation.Event], error) {
+func splitEvents(data []byte) ([]part[operation.Event], []odd, error) {
 	return split(eventsForm, data, DecodeEvent)
 }

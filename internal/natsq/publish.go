@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -80,13 +81,24 @@ func (p *Publisher) Event(ctx context.Context, e operation.Event) error {
 
 // Dead keeps a message that could not be understood, with the reason.
 func (p *Publisher) Dead(ctx context.Context, original jetstream.Msg, reason string) error {
+	return p.dead(ctx, original, "", original.Data(), original.Subject(), reason)
+}
+
+// deadOne keeps one thing of a message of many, in the form and with the subject of a
+// single one.
+func (p *Publisher) deadOne(ctx context.Context, original jetstream.Msg, o odd) error {
+	subject := strings.TrimSuffix(original.Subject(), manySuffix)
+	return p.dead(ctx, original, fmt.Sprintf("-%d", o.at), o.data, subject, o.err.Error())
+}
+
+func (p *Publisher) dead(ctx context.Context, original jetstream.Msg, place string, data []byte, subject, reason string) error {
 	msg := nats.NewMsg(SubjectDead)
-	msg.Data = original.Data()
+	msg.Data = data
 	msg.Header.Set(HeaderReason, reason)
-	msg.Header.Set(HeaderSubject, original.Subject())
+	msg.Header.Set(HeaderSubject, subject)
 	if meta, err := original.Metadata(); err == nil {
 		// The same dead message twice is stored once.
-		msg.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s-%d", meta.Stream, meta.Sequence.Stream))
+		msg.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s-%d%s", meta.Stream, meta.Sequence.Stream, place))
 	}
 	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)
 	defer cancel()

@@ -86,7 +86,8 @@ func (c Config) withDefaults() Config {
 
 // Connect opens a connection that reconnects for ever and buffers nothing while it
 // is away: a publish that cannot go out now fails now, and the outbox repeats it.
-// A server that is not there yet is no error.
+// A server that is not there yet, or refuses our credentials for now, is no error.
+// What the client ends for good all the same is logged, and shows as nats.CLOSED.
 // more are options of the caller's own, for example credentials.
 func Connect(url, name string, log *slog.Logger, more ...nats.Option) (*nats.Conn, error) {
 	nc, err := nats.Connect(url, append([]nats.Option{
@@ -96,14 +97,13 @@ func Connect(url, name string, log *slog.Logger, more ...nats.Option) (*nats.Con
 		nats.ReconnectJitter(250*time.Millisecond, 500*time.Millisecond),
 		nats.ReconnectBufSize(-1),
 		nats.RetryOnFailedConnect(true),
+		nats.IgnoreAuthErrorAbort(), // credentials come and go while they are rotated
 		nats.Timeout(3 * time.Second),
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // nil: we closed it
-				log.Warn("nats disconnected", "error", err)
-			}
-		}),
+		nats.NoCallbacksAfterClientClose(),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("nats disconnected", "error", err) }),
+		nats.ClosedHandler(func(nc *nats.Conn) { log.Error("nats connection closed for good", "error", nc.LastError()) }),
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("nats reconnected") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats", "error", err) }),
 	}, more...)...)

@@ -53,13 +53,16 @@ func (p provision) stream(ctx context.Context, want jetstream.StreamConfig) erro
 	if err := fit(have, want); err != nil {
 		return wrap("stream", want.Name, err)
 	}
-	wide := widened(have, want)
+	return wrap("stream", want.Name, p.widen(ctx, have, widened(have, want)))
+}
+
+func (p provision) widen(ctx context.Context, have, wide jetstream.StreamConfig) error {
 	if versionOf(have.Metadata) > ProvisionVersion || reflect.DeepEqual(have, wide) {
 		return nil
 	}
-	_, err = p.js.UpdateStream(ctx, wide)
+	_, err := p.js.UpdateStream(ctx, wide)
 	if noRoom(err) {
-		p.log.WarnContext(ctx, "a stream is narrower than the configuration and cannot be widened", "stream", want.Name,
+		p.log.WarnContext(ctx, "a stream is narrower than the configuration and cannot be widened", "stream", have.Name,
 			"error", err, "replicas", have.Replicas, "want_replicas", wide.Replicas,
 			"max_bytes", have.MaxBytes, "want_max_bytes", wide.MaxBytes)
 		// The rest of it needs no room.
@@ -68,7 +71,7 @@ func (p provision) stream(ctx context.Context, want jetstream.StreamConfig) erro
 			_, err = p.js.UpdateStream(ctx, wide)
 		}
 	}
-	return wrap("stream", want.Name, err)
+	return err
 }
 
 func wrap(what, name string, err error) error {

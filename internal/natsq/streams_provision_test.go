@@ -139,6 +139,53 @@ func TestEnsure_NoRoomToWiden(t *testing.T) {
 	require.Equal(t, 1, c.stream(t, natsq.StreamOperations).Replicas)
 }
 
+// TestOpenBucket_NeverNarrows: what an operator has raised, or bounded altogether, stays; what
+// is narrower, or would lose entries, is widened.
+func TestOpenBucket_NeverNarrows(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testenv.NATS(t))
+	want := jetstream.KeyValueConfig{Bucket: "some", Description: "entries", History: 2, Storage: jetstream.FileStorage, Replicas: 1}
+	const stream = "KV_some"
+	open := func() {
+		kv, err := natsq.OpenBucket(t.Context(), c.js, want, nil)
+		require.NoError(t, err)
+		_, err = kv.PutString(t.Context(), "key", "value")
+		require.NoError(t, err)
+	}
+	open()
+	require.EqualValues(t, 2, c.stream(t, stream).MaxMsgsPerSubject)
+	c.alter(t, stream, func(s *jetstream.StreamConfig) { s.MaxMsgsPerSubject, s.MaxBytes = 5, 8<<20 })
+	open()
+	require.EqualValues(t, 5, c.stream(t, stream).MaxMsgsPerSubject)
+	require.EqualValues(t, 8<<20, c.stream(t, stream).MaxBytes)
+	before := c.stream(t, stream)
+	open()
+	require.Equal(t, before, c.stream(t, stream))
+
+	c.alter(t, stream, func(s *jetstream.StreamConfig) { s.MaxMsgsPerSubject, s.MaxAge, s.MaxMsgs = 1, time.Hour, 10 })
+	open()
+	got := c.stream(t, stream)
+	require.EqualValues(t, 2, got.MaxMsgsPerSubject)
+	require.Zero(t, got.MaxAge)
+	require.EqualValues(t, -1, got.MaxMsgs)
+}
+
+// TestOpenBucket_NoRoomToWiden: one server cannot hold three replicas, and the bucket works as it is.
+func TestOpenBucket_NoRoomToWiden(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testenv.NATS(t))
+	want := jetstream.KeyValueConfig{Bucket: "some", Storage: jetstream.FileStorage, Replicas: 1}
+	_, err := natsq.OpenBucket(t.Context(), c.js, want, nil)
+	require.NoError(t, err)
+	var log bytes.Buffer
+	want.Replicas = 3
+	kv, err := natsq.OpenBucket(t.Context(), c.js, want, slog.New(slog.NewTextHandler(&log, nil)))
+	require.NoError(t, err)
+	_, err = kv.PutString(t.Context(), "key", "value")
+	require.NoError(t, err)
+	require.Contains(t, log.String(), "cannot be widened")
+}
+
 // TestEnsure_RefusesWhatLosesMessages: neither can be changed in place.
 func TestEnsure_RefusesWhatLosesMessages(t *testing.T) {
 	t.Parallel()

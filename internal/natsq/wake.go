@@ -93,7 +93,7 @@ func (w *Wakes) pullOnce(ctx context.Context, consumer jetstream.Consumer, each 
 
 // pass passes on the operations of a message, and gives how many.
 func (w *Wakes) pass(ctx context.Context, msg jetstream.Msg, pass Pass) int {
-	all, err := splitMessages(msg.Data())
+	all, odds, err := splitMessages(msg.Data())
 	if err != nil {
 		w.bury(ctx, msg, err)
 		return 1
@@ -101,6 +101,10 @@ func (w *Wakes) pass(ctx context.Context, msg jetstream.Msg, pass Pass) int {
 	w.traffic.received(ctx, msg, ConsumerQuiet, len(all))
 	looks := &looks{msg: msg, acks: &w.acks}
 	looks.left.Store(int32(len(all)))
+	if !w.buryAll(ctx, msg, odds) {
+		looks.pause = buryPause
+		looks.nak.Store(true)
+	}
 	for _, one := range all {
 		// Its span lasts until the lane was looked at: it shows the wait for a slot.
 		_, span := processing(ctx, msg, one.at, ConsumerQuiet)
@@ -115,6 +119,8 @@ type looks struct {
 	acks *acks
 	left atomic.Int32
 	nak  atomic.Bool
+	// pause is how long the message is not given out again, if it is given back.
+	pause time.Duration
 }
 
 // done ends one of them. With the last the message is acked, or given back if one was:
@@ -127,7 +133,7 @@ func (l *looks) done(looked bool) {
 		return
 	}
 	if l.nak.Load() {
-		_ = l.msg.Nak()
+		_ = l.msg.NakWithDelay(l.pause)
 		return
 	}
 	l.acks.add(l.msg)
@@ -138,9 +144,25 @@ func (l *looks) done(looked bool) {
 func (w *Wakes) bury(ctx context.Context, msg jetstream.Msg, reason error) {
 	w.log.ErrorContext(ctx, "wake-up not understood; moved to the dead-letter stream", "error", reason)
 	if err := w.pub.Dead(ctx, msg, reason.Error()); err != nil {
-		_ = msg.NakWithDelay(5 * time.Second)
+		_ = msg.NakWithDelay(buryPause)
 		return
 	}
 	_ = msg.Term()
 	w.dead()
+}
+
+// buryPause is before the next try to bury a message.
+const buryPause = 5 * time.Second
+
+// buryAll moves those of many that cannot be understood to the dead-letter stream, and
+// says whether all are there.
+func (w *Wakes) buryAll(ctx context.Context, msg jetstream.Msg, odds []odd) bool {
+	for _, o := range odds {
+		w.log.ErrorContext(ctx, "wake-up not understood; moved to the dead-letter stream", "error", o.err)
+		if err := w.pub.deadOne(ctx, msg, o); err != nil {
+			return false
+		}
+		w.dead()
+	}
+	return true
 }

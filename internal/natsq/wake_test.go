@@ -220,6 +220,50 @@ func TestWakes_PoisonStaysUntilItIsKept(t *testing.T) {
 	require.EqualValues(t, 1, c.messages(t, natsq.StreamDead))
 }
 
+// TestWakes_PutsAwayOneOfMany: what the others of its message say is passed on, and what is
+// kept can be published again alone.
+func TestWakes_PutsAwayOneOfMany(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	newer := message(2)
+	newer.Version = operation.Version + 1
+	c.many(t, natsq.SubjectQuietBatch, "operations", message(1), newer, "odd", message(3))
+	got := make(chan operation.Message, 10)
+	w := work(t, c, 4, acking(got))
+	require.Equal(t, message(1), receive(t, got))
+	require.Equal(t, message(3), receive(t, got))
+	c.settled(t)
+	w.stop()
+	require.EqualValues(t, 2, w.dead.Load())
+	require.Empty(t, got)
+
+	s, err := c.js.Stream(t.Context(), natsq.StreamDead)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, s.CachedInfo().State.Msgs)
+	for seq, want := range []string{string(encode(t, newer)), `"odd"`} {
+		raw, err := s.GetMsg(t.Context(), uint64(seq+1))
+		require.NoError(t, err)
+		require.JSONEq(t, want, string(raw.Data))
+		require.Equal(t, natsq.SubjectQuiet, raw.Header.Get("Writeback-Subject"))
+		require.Contains(t, raw.Header.Get("Writeback-Reason"), natsq.ErrNotUnderstood.Error())
+	}
+}
+
+// TestWakes_OneOfManyStaysUntilItIsKept: with no dead-letter stream its message comes again.
+func TestWakes_OneOfManyStaysUntilItIsKept(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	require.NoError(t, c.js.DeleteStream(t.Context(), natsq.StreamDead))
+	c.many(t, natsq.SubjectQuietBatch, "operations", message(1), "odd")
+	got := make(chan operation.Message, 100)
+	w := work(t, c, 4, acking(got))
+	require.Equal(t, message(1), receive(t, got))
+	require.NoError(t, natsq.Ensure(t.Context(), c.js, small))
+	require.Eventually(t, func() bool { return w.dead.Load() == 1 }, within, every)
+	c.settled(t)
+	require.EqualValues(t, 1, c.messages(t, natsq.StreamDead))
+}
+
 // TestWakes_GoesOnAfterAServerRestart: the worker is left alone while its server
 // is killed and comes back; it misses nothing.
 func TestWakes_GoesOnAfterAServerRestart(t *testing.T) {

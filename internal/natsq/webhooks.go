@@ -221,7 +221,7 @@ func hold(msg jetstream.Msg) (letGo func()) {
 	}
 }
 
-func feed[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) ([]part[T], error), take func(context.Context, T) error) error {
+func feed[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) ([]part[T], []odd, error), take func(context.Context, T) error) error {
 	for ctx.Err() == nil {
 		if err := feedOnce(ctx, f, stream, name, decode, take); err != nil && ctx.Err() == nil {
 			f.log.WarnContext(ctx, "feeding webhooks", "consumer", name, "error", err)
@@ -235,7 +235,7 @@ func feed[T any](ctx context.Context, f *Feed, stream, name string, decode func(
 }
 
 // feedOnce pulls until something fails.
-func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) ([]part[T], error), take func(context.Context, T) error) error {
+func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) ([]part[T], []odd, error), take func(context.Context, T) error) error {
 	setup, cancel := context.WithTimeout(ctx, 5*time.Second)
 	consumer, err := f.js.Consumer(setup, stream, name)
 	cancel()
@@ -276,10 +276,15 @@ func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode f
 	return nil
 }
 
-func feedOne[T any](ctx context.Context, f *Feed, msg jetstream.Msg, name string, decode func([]byte) ([]part[T], error), take func(context.Context, T) error) error {
-	all, err := decode(msg.Data())
+func feedOne[T any](ctx context.Context, f *Feed, msg jetstream.Msg, name string, decode func([]byte) ([]part[T], []odd, error), take func(context.Context, T) error) error {
+	all, odds, err := decode(msg.Data())
 	if err != nil {
-		f.log.ErrorContext(ctx, "event not understood; no webhook is told of it", "subject", msg.Subject(), "error", err)
+		odds = []odd{{err: err}}
+	}
+	for _, o := range odds {
+		f.log.ErrorContext(ctx, "event not understood; no webhook is told of it", "subject", msg.Subject(), "error", o.err)
+	}
+	if err != nil {
 		return msg.Term()
 	}
 	f.traffic.received(ctx, msg, name, len(all))

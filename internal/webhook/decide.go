@@ -87,8 +87,8 @@ func failureOf(a answer) *operation.Failure {
 		f.Type, f.Retryable, f.Detail = operation.ErrorNetwork, true, a.problem
 	case a.code >= 500:
 		f.Type, f.Retryable, f.Detail = operation.ErrorTSP, true, fmt.Sprintf("the endpoint answered %d", a.code)
-	case a.code == 429 && a.retryAfter > 0:
-		// It said when to come back, which is no refusal.
+	case a.code == 429 && a.asked:
+		// It asked to be called again, whatever it said of when: that is no refusal.
 		f.Type, f.Retryable, f.Detail = operation.ErrorTSP, true, "the endpoint answered 429"
 	case a.code >= 300 && a.code < 400:
 		f.Detail = fmt.Sprintf("the endpoint answered %d; redirects are not followed", a.code)

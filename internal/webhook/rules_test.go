@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -74,7 +75,9 @@ func TestDecide(t *testing.T) {
 		{name: "404 long", a: answer{code: 404}, n: 1, s: Long, left: day, verdict: operation.Fail, counted: true},
 		{name: "410", a: answer{code: 410}, n: 1, s: Short, left: day, verdict: operation.Fail, counted: true},
 		{name: "429 alone", a: answer{code: 429}, n: 1, s: Short, left: day, verdict: operation.Fail, counted: true},
-		{name: "429 with time", a: answer{code: 429, retryAfter: 9 * time.Second}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: 9 * time.Second, to: 9 * time.Second},
+		{name: "429 with time", a: answer{code: 429, asked: true, retryAfter: 9 * time.Second}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: 9 * time.Second, to: 9 * time.Second},
+		{name: "429 with an odd time", a: answer{code: 429, asked: true}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: 560 * time.Millisecond, to: 840 * time.Millisecond},
+		{name: "429 to the end", a: answer{code: 429, asked: true}, n: 4, s: Short, left: day, verdict: operation.Fail, counted: true, dead: true},
 		{name: "500 first", a: answer{code: 500}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: 560 * time.Millisecond, to: 840 * time.Millisecond},
 		{name: "500 second", a: answer{code: 500}, n: 2, s: Short, left: day, verdict: operation.Again, dead: true, from: 1120 * time.Millisecond, to: 1680 * time.Millisecond},
 		{name: "503 third", a: answer{code: 503}, n: 3, s: Short, left: day, verdict: operation.Again, dead: true, from: 2240 * time.Millisecond, to: 3360 * time.Millisecond},
@@ -117,8 +120,8 @@ func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 3, 10, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
-		"": 0, "x": 0, "-1": 0, "0": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "999999": time.Hour,
-		"99999999999999999999":          0,
+		"": 0, "x": 0, "-1": 0, "0": 0, "NaN": 0, "0.5": 500 * time.Millisecond, "99999999999": time.Hour, "Inf": time.Hour, "7": 7 * time.Second, " 7 ": 7 * time.Second, "999999": time.Hour,
+		"99999999999999999999": time.Hour, "1e400": time.Hour,
 		"Sun, 03 May 2026 10:00:30 GMT": 30 * time.Second, "Sun, 03 May 2026 09:00:00 GMT": 0,
 		"Mon, 04 May 2026 10:00:00 GMT": time.Hour,
 	} {
@@ -237,4 +240,23 @@ func TestLetter_Headers(t *testing.T) {
 	}
 	require.Len(t, r.Header.Get("X-Catena-Signature"), 44)
 	require.Regexp(t, `^v1,\S{44} v1,\S{44}$`, r.Header.Get("webhook-signature"))
+}
+
+// TestPost_KnowsAnAskFromNone: that the header is there decides, not what it says.
+func TestPost_KnowsAnAskFromNone(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"0", "0.5", "soon", "Mon, 20 Jul 2015 12:00:00 GMT", "-1", ""} {
+		for _, asked := range []bool{true, false} {
+			e := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if asked {
+					w.Header().Set("Retry-After", value)
+				}
+				w.WriteHeader(http.StatusTooManyRequests)
+			}))
+			a := post(t.Context(), e.Client(), letter{subscription: Subscription{URL: e.URL}, secrets: []string{"s"}, body: []byte("{}")}, time.Now)
+			e.Close()
+			require.Equal(t, http.StatusTooManyRequests, a.code)
+			require.Equal(t, asked, a.asked, value)
+		}
+	}
 }

@@ -41,8 +41,10 @@ type letter struct {
 type answer struct {
 	// code is the HTTP status. Zero: there was none.
 	code int
-	// retryAfter is how long the endpoint asked to be left alone. Zero: it did not.
+	// retryAfter is how long the endpoint asked to be left alone. Zero: it did not, or
+	// not in a way that can be read. asked says that it did.
 	retryAfter time.Duration
+	asked      bool
 	// problem is a sentence for the partner, if there was no answer.
 	problem string
 	took    time.Duration
@@ -118,19 +120,27 @@ func post(ctx context.Context, client httpClient, l letter, now func() time.Time
 	called(span, resp.StatusCode)
 	_, _ = io.CopyN(io.Discard, resp.Body, drained)
 	_ = resp.Body.Close()
-	return answer{code: resp.StatusCode, retryAfter: retryAfter(resp.Header.Get("Retry-After"), began), took: took}
+	return answer{
+		code: resp.StatusCode, took: took,
+		retryAfter: retryAfter(resp.Header.Get("Retry-After"), began), asked: len(resp.Header.Values("Retry-After")) > 0,
+	}
 }
 
 // longestRetryAfter bounds how long an endpoint may ask to be left alone.
 const longestRetryAfter = time.Hour
 
+// retryAfter reads whole or fractional seconds, or an HTTP date. What is past, negative or
+// cannot be read is zero.
 func retryAfter(text string, now time.Time) time.Duration {
 	text = strings.TrimSpace(text)
-	if text == "" {
-		return 0
-	}
-	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
-		return min(time.Duration(n)*time.Second, longestRetryAfter)
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		switch {
+		case !(seconds > 0): // NaN too
+			return 0
+		case seconds >= longestRetryAfter.Seconds():
+			return longestRetryAfter
+		}
+		return time.Duration(seconds * float64(time.Second))
 	}
 	if at, err := http.ParseTime(text); err == nil {
 		return min(max(at.Sub(now), 0), longestRetryAfter)

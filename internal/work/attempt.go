@@ -80,7 +80,7 @@ func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, 
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, t.limits.Call, errCallOver)
 	defer cancel()
-	if failure := a.freshen(ctx, t.provider, &t.conn, lease.Refused); failure != nil {
+	if failure := a.prepare(ctx, &t, lease.Refused); failure != nil {
 		return written{}, redisstore.Uncalled, failure
 	}
 	if failure := a.late(lease); failure != nil {
@@ -138,6 +138,22 @@ type written struct {
 	unapplied []operation.Field
 }
 
+// prepare sees to the credential. A panic in the adapter fails this attempt only.
+func (a *Attempter) prepare(ctx context.Context, t *target, lastRefused string) (failure *operation.Failure) {
+	defer failPanic(&failure)
+	return a.freshen(ctx, t.provider, &t.conn, lastRefused)
+}
+
+// failPanic is deferred where an adapter is asked: its panic is the failure.
+func failPanic(failure **operation.Failure) {
+	if r := recover(); r != nil {
+		*failure = &operation.Failure{
+			Type: operation.ErrorTSP, Detail: "the adapter failed on this write",
+			Err: fmt.Errorf("panic: %v\n%s", r, debug.Stack()),
+		}
+	}
+}
+
 // freshen renews a short-lived credential before the call: when it is known to be
 // over, and when the last attempt was refused for it. If that was for another set than
 // we hold now, somebody has renewed it since.
@@ -192,14 +208,7 @@ var errNotMade = errors.New("work: the call was not made")
 
 // write calls the adapter. A panic in one fails this attempt only.
 func write(ctx context.Context, t target, op operation.Accepted, repeat bool) (w written, failure *operation.Failure) {
-	defer func() {
-		if r := recover(); r != nil {
-			failure = &operation.Failure{
-				Type: operation.ErrorTSP, Detail: "the adapter failed on this write",
-				Err: fmt.Errorf("panic: %v\n%s", r, debug.Stack()),
-			}
-		}
-	}()
+	defer failPanic(&failure)
 	if op.Type == operation.Create {
 		creator, ok := t.provider.(tsp.Creator)
 		if !ok {
@@ -221,12 +230,19 @@ func write(ctx context.Context, t target, op operation.Accepted, repeat bool) (w
 const settingReadBack = "read_back"
 
 // readBack compares what the provider holds now with what was sent. What cannot
-// be read back is not judged, and a failing read does not undo the write.
-func (a *Attempter) readBack(ctx context.Context, t target, lease redisstore.Lease, w written) []operation.Field {
+// be read back is not judged, and a failing read, or a panic in it, does not undo the write.
+func (a *Attempter) readBack(ctx context.Context, t target, lease redisstore.Lease, w written) (missed []operation.Field) {
 	reader, ok := t.provider.(tsp.Reader)
 	if !ok || t.conn.Settings[settingReadBack] != "true" {
 		return nil
 	}
+	defer func() {
+		if r := recover(); r != nil {
+			missed = nil
+			a.parts.Log.ErrorContext(ctx, "adapter panicked while reading back", "operation_id", lease.ID, "provider", lease.Provider,
+				"stack", string(debug.Stack()))
+		}
+	}()
 	id := lease.SourceID
 	if w.sourceID != "" {
 		id = w.sourceID
@@ -237,7 +253,6 @@ func (a *Attempter) readBack(ctx context.Context, t target, lease redisstore.Lea
 		return nil
 	}
 	rules := t.provider.Describe().Users
-	var missed []operation.Field
 	for _, f := range lease.Changes.Fields() {
 		sent, _ := lease.Changes.Get(f)
 		if has, known := held.Get(f); known && !rules.Rule(f).Same(sent, has) {
@@ -305,7 +320,7 @@ func (a *Attempter) log(ctx context.Context, l redisstore.Lease, o redisstore.Ou
 	if f != nil {
 		args = append(args, "error_type", f.Type, "error_details", f.Detail, "retry", o.Decision.Verdict == operation.Again || o.Decision.Verdict == operation.Renew)
 		if f.Err != nil {
-			args = append(args, "cause", f.Err.Error())
+			args = append(args, "cause", causeOf(f))
 		}
 	}
 	a.parts.Log.InfoContext(ctx, "attempt", args...)

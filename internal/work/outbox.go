@@ -18,36 +18,48 @@ const (
 	outboxHold  = 4 * time.Second
 	// outboxAtOnce is how many are published at once: they share messages.
 	outboxAtOnce = 16
+	// outboxShortest and outboxLongest bound the wait for streams that take nothing.
+	outboxShortest, outboxLongest = time.Second, 30 * time.Second
 )
 
 // outboxLoop publishes what is overdue, until ctx ends. It stands still while NATS
 // is away: entries then wait in Redis, before no lane.
 func (w *Worker) outboxLoop(ctx context.Context) error {
-	tick := time.NewTicker(outboxEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
+	for wait := outboxEvery; ; wait = w.drainOutbox(ctx, wait) {
+		if pause(ctx, wait); ctx.Err() != nil {
 			return nil
-		case <-tick.C:
-		}
-		for w.parts.Publisher.Connected() && ctx.Err() == nil {
-			if w.outboxOnce(ctx) == 0 {
-				break
-			}
 		}
 	}
 }
 
-// outboxOnce publishes some of what is overdue and gives how many. When a publish ran
-// out of time the next ones would too, each for as long: they are left until their hold
-// is over. A message that is refused for itself stops no other.
-func (w *Worker) outboxOnce(ctx context.Context) int {
+// drainOutbox publishes until nothing is overdue, or until most of it is refused, and
+// gives when to look again: ever later while a stream that is full, or not there, takes
+// nothing. last is what it gave before.
+func (w *Worker) drainOutbox(ctx context.Context, last time.Duration) time.Duration {
+	for w.parts.Publisher.Connected() && ctx.Err() == nil {
+		r := w.outboxOnce(ctx)
+		switch {
+		case r.refused > 0 && r.published == 0:
+			return min(max(2*last, outboxShortest), outboxLongest)
+		case r.late > 0 || r.refused >= r.published:
+			return outboxEvery
+		}
+	}
+	return outboxEvery
+}
+
+// round says what came of the publishes that a look into the outbox led to.
+type round struct{ published, refused, late int }
+
+// outboxOnce publishes some of what is overdue. When a publish ran out of time the next
+// ones would too, each for as long: they are left until their hold is over. A message
+// that is refused stops no other.
+func (w *Worker) outboxOnce(ctx context.Context) round {
 	claim, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	shards, err := w.parts.Store.Overdue(claim)
 	if err != nil || len(shards) == 0 {
-		return 0 // a poll tells what is wrong
+		return round{} // a poll tells what is wrong
 	}
 	records, err := w.parts.Store.Claim(claim, shards, outboxMost, outboxHold)
 	if err != nil && ctx.Err() == nil {
@@ -56,7 +68,7 @@ func (w *Worker) outboxOnce(ctx context.Context) int {
 	// In any order, so that what waits for a stream that is away does not stand before
 	// what waits for the other, each time.
 	rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
-	var done, late atomic.Int32
+	var published, refused, late atomic.Int32
 	var g errgroup.Group
 	g.SetLimit(outboxAtOnce)
 	for _, rec := range records {
@@ -64,19 +76,18 @@ func (w *Worker) outboxOnce(ctx context.Context) int {
 			break
 		}
 		g.Go(func() error {
-			err := w.recorder.publish(ctx, rec, false)
-			if err != nil && (errors.Is(err, context.DeadlineExceeded) || !w.parts.Publisher.Connected() || ctx.Err() != nil) {
+			switch err := w.recorder.publish(ctx, rec, false); {
+			case err == nil:
+				published.Add(1)
+			case errors.Is(err, context.DeadlineExceeded) || !w.parts.Publisher.Connected() || ctx.Err() != nil:
 				late.Add(1)
-				return nil
+			default:
+				refused.Add(1)
 			}
-			done.Add(1)
 			return nil
 		})
 	}
 	_ = g.Wait()
-	w.metrics.repaired(ctx, metrics.RepairRepublished, int(done.Load()))
-	if late.Load() > 0 {
-		return 0
-	}
-	return len(records)
+	w.metrics.repaired(ctx, metrics.RepairRepublished, int(published.Load()))
+	return round{int(published.Load()), int(refused.Load()), int(late.Load())}
 }

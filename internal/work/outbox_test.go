@@ -79,7 +79,7 @@ func TestOutbox_StopsAtThePublishThatRanOutOfTime(t *testing.T) {
 		}
 		return nil
 	}
-	require.Zero(t, w.outboxOnce(t.Context()), "the loop must not go on at once")
+	require.Equal(t, outboxEvery, w.drainOutbox(t.Context(), outboxEvery), "the loop must not go on at once")
 	tried := len(pub.tried)
 	require.GreaterOrEqual(t, tried, 4)
 	require.LessOrEqual(t, tried, 4+outboxAtOnce, "only those that were under way")
@@ -98,6 +98,38 @@ func TestOutbox_AMessageThatIsRefusedStopsNoOther(t *testing.T) {
 		}
 		return nil
 	}
-	require.Equal(t, 10, w.outboxOnce(t.Context()))
+	require.Equal(t, round{published: 9, refused: 1}, w.outboxOnce(t.Context()))
 	require.ElementsMatch(t, ids, pub.tried)
+}
+
+// TestOutbox_WaitsForAStreamThatTakesNothing: a full stream refuses each entry at once, so
+// that only a pause keeps the outbox from asking as fast as it can.
+func TestOutbox_WaitsForAStreamThatTakesNothing(t *testing.T) {
+	t.Parallel()
+	w, pub, _ := overdue(t, 4*outboxMost)
+	full := errors.New("maximum bytes exceeded")
+	pub.answer = func(int, operation.Message) error { return full }
+	wait := outboxEvery
+	for _, want := range []time.Duration{time.Second, 2 * time.Second} {
+		wait = w.drainOutbox(t.Context(), wait)
+		require.Equal(t, want, wait)
+	}
+	require.Equal(t, outboxLongest, w.drainOutbox(t.Context(), 20*time.Second))
+	require.Len(t, pub.tried, 3*outboxMost, "each look tries some only")
+	full = nil
+	require.Equal(t, outboxEvery, w.drainOutbox(t.Context(), outboxLongest), "what is taken again is published at once")
+	require.Greater(t, len(pub.tried), 3*outboxMost)
+}
+
+// TestOutbox_CountsOnlyWhatWasPublished: most of it is refused, so the outbox waits, but not longer.
+func TestOutbox_CountsOnlyWhatWasPublished(t *testing.T) {
+	t.Parallel()
+	w, pub, ids := overdue(t, 4)
+	pub.answer = func(_ int, m operation.Message) error {
+		if m.ID != ids[0] {
+			return errors.New("maximum bytes exceeded")
+		}
+		return nil
+	}
+	require.Equal(t, round{published: 1, refused: 3}, w.outboxOnce(t.Context()))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/directory"
 	"writeback/internal/natsq"
 	"writeback/internal/testenv"
 	"writeback/internal/work"
@@ -324,4 +325,41 @@ func TestSync_EndIsToldAlthoughTheRecordIsGone(t *testing.T) {
 	require.NoError(t, err, "no rebuild comes, and it is readable all the same")
 	require.Equal(t, op.Attempts[0].ID, got.Attempts[0].ID)
 	require.Equal(t, operation.Succeeded, got.Status)
+}
+
+// forgetful is a provider in whose call the record of a create is lost.
+type forgetful struct {
+	*provider
+	lose func(operation uuid.UUID) error
+}
+
+func (f forgetful) CreateUser(_ context.Context, _ tsp.Connection, u tsp.UserCreate) (tsp.Created, error) {
+	return tsp.Created{Result: tsp.Result{StatusCode: 201}, SourceID: "new-1"}, f.lose(u.OperationID)
+}
+
+func TestSync_NewUserIsToldAlthoughTheRecordIsGone(t *testing.T) {
+	t.Parallel()
+	p := forgetful{provider: &provider{}}
+	r := rigOn(t, p.provider)
+	p.lose = func(id uuid.UUID) error {
+		return r.rdb.Del(t.Context(), fmt.Sprintf("wb:{%02d}:op:%s", operation.ShardOf(r.conn), id)).Err()
+	}
+	registry, err := tsp.NewRegistry(p)
+	require.NoError(t, err)
+	dir := settings{learned: make(chan tsp.ListedUser, 1)}
+	r.parts.Providers, r.parts.Directory = registry, dir
+	r.accepter = work.NewAccepter(r.parts, r.cfg, r.acker)
+	a := r.change(uuid.Nil, "new")
+	a.Type, a.SourceID = operation.Create, ""
+	op, err := r.accepter.Sync(t.Context(), a, r.limits())
+	require.NoError(t, err)
+	user := directory.UserID(r.conn, "new-1")
+	require.Equal(t, user, op.ResourceID)
+	require.Equal(t, "new-1", op.SourceID)
+	require.Equal(t, user, r.events()[0].Operation.ResourceID)
+	kept, err := r.store.Get(t.Context(), r.conn, op.ID)
+	require.NoError(t, err)
+	require.Equal(t, user, kept.ResourceID)
+	require.Len(t, dir.learned, 1, "the directory knows the user")
+	require.Equal(t, "new-1", (<-dir.learned).SourceID)
 }

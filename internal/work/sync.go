@@ -13,6 +13,9 @@ import (
 	"writeback/pkg/tsp"
 )
 
+// SyncRecordTime is how long after its call deadline a sync write may take to be recorded.
+const SyncRecordTime = 10 * time.Second
+
 // Sync accepts the operation and makes its one attempt at once. It gives the ended
 // operation. When the client goes away the call and its record are finished all
 // the same. The error is an *operation.Error: a conflict when an earlier operation
@@ -27,7 +30,7 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 	if receipt.Replay != uuid.Nil {
 		return a.replay(ctx, in.ConnectionID, receipt.Replay)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.Call+10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.Call+SyncRecordTime)
 	defer cancel()
 	lease := redisstore.Lease{Accepted: in, Place: receipt.Place, AttemptID: attempt, Number: 1, Left: l.Deadline}
 	ctx, span := startAttempt(ctx, a.attempt.metrics.spanName(), lease)
@@ -36,7 +39,7 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 	r := recorder{parts: a.parts, acks: a.acks, metrics: a.attempt.metrics}
 	rec, err := r.record(ctx, outcome)
 	if errors.Is(err, redisstore.ErrMissing) {
-		return a.tellAnew(ctx, in, receipt.Place, outcome)
+		return a.tellAnew(ctx, r, pending(in, receipt.Place), outcome)
 	}
 	if err != nil {
 		return operation.Operation{}, unrecorded(in.ID, err)
@@ -47,11 +50,13 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 // tellAnew publishes the end of a sync operation whose record Redis lost: no message has
 // it, so the event is what a rebuild finds. One that is over has not found it, so the
 // record is put back too.
-func (a *Accepter) tellAnew(ctx context.Context, in operation.Accepted, place operation.Place, o redisstore.Outcome) (operation.Operation, error) {
-	op := pending(in, place)
+func (a *Accepter) tellAnew(ctx context.Context, r recorder, op operation.Operation, o redisstore.Outcome) (operation.Operation, error) {
 	op.Status, op.UpdatedAt = operation.Failed, o.Attempt.EndedAt
 	if o.Decision.Verdict == operation.Succeed {
 		op.Status = operation.Succeeded
+	}
+	if o.SourceID != "" { // of a user that was created
+		op.SourceID, op.ResourceID = o.SourceID, o.ResourceID
 	}
 	op.Attempts, op.Attempted = []operation.Attempt{o.Attempt}, 1
 	kind := operation.FinalKind(op.Status)
@@ -59,11 +64,12 @@ func (a *Accepter) tellAnew(ctx context.Context, in operation.Accepted, place op
 		Version: operation.Version, ID: operation.EventID(op.ID, kind), Kind: kind, Operation: op,
 	})
 	if err != nil {
-		return operation.Operation{}, unrecorded(in.ID, err)
+		return operation.Operation{}, unrecorded(op.ID, err)
 	}
+	r.learn(ctx, op)
 	err = backoff.Retry(func() error { return a.parts.Store.Keep(ctx, op) }, backoff.WithContext(keepPolicy(), ctx))
 	if err != nil {
-		return operation.Operation{}, unrecorded(in.ID, err)
+		return operation.Operation{}, unrecorded(op.ID, err)
 	}
 	return op, nil
 }

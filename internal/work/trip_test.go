@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,6 +151,54 @@ func TestTrip_PanicFailsItsAttemptOnly(t *testing.T) {
 		return nil
 	}}
 	r := rigOn(t, p)
+	r.worker()
+	op := r.ended(r.accept(r.change(uuid.New(), "x")).ID)
+	require.Equal(t, operation.Failed, op.Status)
+	require.NotContains(t, op.Attempts[0].Detail, "adapter bug", "no internal detail leaks")
+	require.Equal(t, operation.Succeeded, r.ended(r.accept(r.change(uuid.New(), "x")).ID).Status)
+}
+
+// panicking is a provider that panics where it is asked for more than a write.
+type panicking struct{ *provider }
+
+func (panicking) ReadUser(context.Context, tsp.Connection, string) (operation.Changes, error) {
+	panic("adapter bug")
+}
+
+// TestTrip_PanicInAReadBackIsNoFailure: the write before it is known to be done.
+func TestTrip_PanicInAReadBackIsNoFailure(t *testing.T) {
+	t.Parallel()
+	p := panicking{&provider{}}
+	r := rigOn(t, p.provider)
+	registry, err := tsp.NewRegistry(p)
+	require.NoError(t, err)
+	r.parts.Providers, r.parts.Directory = registry, settings{}
+	r.worker()
+	op := r.ended(r.accept(r.change(uuid.New(), "x")).ID)
+	require.Equal(t, operation.Succeeded, op.Status)
+	require.Empty(t, op.Attempts[0].Unapplied)
+}
+
+// moody is a provider whose look at a credential panics the first time.
+type moody struct {
+	login
+	asked *atomic.Int32
+}
+
+func (m moody) Fresh(tsp.Credentials, time.Time) bool {
+	if m.asked.Add(1) == 1 {
+		panic("adapter bug")
+	}
+	return true
+}
+
+func TestTrip_PanicOverACredentialFailsItsAttemptOnly(t *testing.T) {
+	t.Parallel()
+	p := moody{login{&provider{}}, &atomic.Int32{}}
+	r := rigOn(t, p.provider)
+	registry, err := tsp.NewRegistry(p)
+	require.NoError(t, err)
+	r.parts.Providers = registry
 	r.worker()
 	op := r.ended(r.accept(r.change(uuid.New(), "x")).ID)
 	require.Equal(t, operation.Failed, op.Status)

@@ -2,8 +2,12 @@ package work
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/google/uuid"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
@@ -33,21 +37,14 @@ func (r *Restorer) Verify(ctx context.Context) error {
 		}
 	}
 	since = since.Add(-verifyMargin)
-	c := comparison{store: r.store, filled: map[int]redisstore.Filling{}, lacking: map[int]operation.Operation{}}
+	c := comparison{
+		store: r.store, filled: map[int]redisstore.Filling{}, lacking: map[int]operation.Operation{}, forgotten: map[uuid.UUID]bool{},
+	}
 	for _, f := range fillings {
 		c.filled[f.Shard] = f
 	}
-	err = r.history.Operations(ctx, since, operations, func(batch []operation.Message) error {
-		return compare(ctx, c, batch, acceptedFact)
-	})
-	if err != nil {
-		return fmt.Errorf("work: verify: operations: %w", err)
-	}
-	err = r.history.Events(ctx, since, events, func(batch []operation.Event) error {
-		return compare(ctx, c, batch, eventFact)
-	})
-	if err != nil {
-		return fmt.Errorf("work: verify: events: %w", err)
+	if err := r.compareAll(ctx, c, since, operations, events); err != nil && !errors.Is(err, errAllLack) {
+		return err
 	}
 	for shard, op := range c.lacking {
 		r.log.WarnContext(ctx, "Redis lacks what a stream has; the shard is closed and rebuilt", "shard", shard, "operation_id", op.ID)
@@ -58,12 +55,49 @@ func (r *Restorer) Verify(ctx context.Context) error {
 	return nil
 }
 
+// errAllLack says that nothing more can be found: no filled shard is whole.
+var errAllLack = errors.New("all shards lack something")
+
+// compareAll reads both streams from then on, up to where they ended, for as long as it
+// takes. Ends come first: they say what need not be there any more.
+func (r *Restorer) compareAll(ctx context.Context, c comparison, since time.Time, operations, events uint64) error {
+	err := r.history.Events(ctx, since, events, func(batch []operation.Event) error {
+		return compare(ctx, c, slices.DeleteFunc(batch, c.forget), eventFact)
+	})
+	if err != nil {
+		return fmt.Errorf("work: verify: events: %w", err)
+	}
+	err = r.history.Operations(ctx, since, operations, func(batch []operation.Message) error {
+		known := func(m operation.Message) bool { return c.forgotten[m.ID] }
+		return compare(ctx, c, slices.DeleteFunc(batch, known), acceptedFact)
+	})
+	if err != nil {
+		return fmt.Errorf("work: verify: operations: %w", err)
+	}
+	return nil
+}
+
 // comparison is one reading of the streams beside Redis.
 type comparison struct {
 	store  *redisstore.Store
 	filled map[int]redisstore.Filling
 	// lacking names one operation for each shard that is not whole.
 	lacking map[int]operation.Operation
+	// forgotten are those that ended so long ago that the store may have dropped them.
+	forgotten map[uuid.UUID]bool
+}
+
+// forgetMargin is before the end of a record's life: the comparison takes its time.
+const forgetMargin = 10 * time.Minute
+
+// forget notes what ended long ago, and says whether this did.
+func (c comparison) forget(e operation.Event) bool {
+	kept := c.store.Config().RecordTTL - forgetMargin
+	if e.Kind == operation.EventAttempted || time.Since(e.Operation.UpdatedAt) < kept {
+		return false
+	}
+	c.forgotten[e.Operation.ID] = true
+	return true
 }
 
 func compare[T any](ctx context.Context, c comparison, batch []T, fact func(T) redisstore.Fact) error {
@@ -82,6 +116,9 @@ func compare[T any](ctx context.Context, c comparison, batch []T, fact func(T) r
 	lacking, err := c.store.Lacks(ctx, facts)
 	for _, op := range lacking {
 		c.lacking[operation.ShardOf(op.ConnectionID)] = op
+	}
+	if err == nil && len(c.lacking) == len(c.filled) {
+		return errAllLack
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package work_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -95,4 +96,79 @@ func TestVerify_ANewInstallationNeedsNone(t *testing.T) {
 	require.NoError(t, r.reborn().Verify(t.Context()))
 	require.NoError(t, r.rdb.FlushAll(t.Context()).Err())
 	require.NoError(t, r.reborn().Verify(t.Context()), "a wiped one is found by the first poll")
+}
+
+// told is a history of accepted operations, in batches, that counts those that were asked for.
+type told struct {
+	batches [][]operation.Message
+	ends    []operation.Event
+	passed  int
+}
+
+func (h *told) Ends(context.Context) (operations, events uint64, err error) { return 1, 1, nil }
+
+func (h *told) Operations(_ context.Context, _ time.Time, _ uint64, pass func([]operation.Message) error) error {
+	for _, batch := range h.batches {
+		h.passed++
+		if err := pass(batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *told) Events(_ context.Context, _ time.Time, _ uint64, pass func([]operation.Event) error) error {
+	return pass(h.ends)
+}
+
+// TestVerify_EndsWhenNothingMoreCanBeFound: after a wipe a start does not read streams whose
+// shards are all to be rebuilt anyway.
+func TestVerify_EndsWhenNothingMoreCanBeFound(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	lost := make([]operation.Message, 0, operation.Shards)
+	for shards := map[int]bool{}; len(shards) < operation.Shards; {
+		r.conn = uuid.Must(uuid.NewV7())
+		if shard := operation.ShardOf(r.conn); !shards[shard] {
+			shards[shard] = true
+			lost = append(lost, operation.Message{
+				Accepted: r.change(uuid.New(), "x"), Place: operation.Place{Seq: 1, Deadline: time.Now().Add(time.Hour)},
+			})
+		}
+	}
+	h := &told{batches: [][]operation.Message{lost[1:], lost[:1], lost, lost}}
+	require.NoError(t, work.NewRestorer(r.store, h, work.RestoreConfig{}, r.parts.Log).Verify(t.Context()))
+	require.Len(t, r.missing(), operation.Shards)
+	require.Equal(t, 2, h.passed, "the second batch has what the last shard lacks")
+}
+
+// TestVerify_KnowsWhatTheStoreHasForgotten: a record that has an end has a time to live, and is
+// not missed after it; what has no end is.
+func TestVerify_KnowsWhatTheStoreHasForgotten(t *testing.T) {
+	t.Parallel()
+	const ttl = 2 * time.Hour
+	for name, tc := range map[string]struct {
+		endedBefore time.Duration // zero: it has not ended
+		missed      bool
+	}{
+		"ended long ago": {ttl + time.Minute, false},
+		"just ended":     {time.Minute, true},
+		"not ended":      {0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := rigOn(t, &provider{})
+			a := r.change(uuid.New(), "x")
+			place := operation.Place{Seq: 1, Deadline: time.Now().Add(time.Hour)}
+			h := &told{batches: [][]operation.Message{{{Accepted: a, Place: place}}}}
+			if tc.endedBefore > 0 {
+				h.ends = []operation.Event{{Version: operation.Version, Kind: operation.EventSucceeded, Operation: operation.Operation{
+					Accepted: a, Place: place, Status: operation.Succeeded, UpdatedAt: time.Now().Add(-tc.endedBefore),
+				}}}
+			}
+			store := redisstore.New(r.rdb, redisstore.Config{RecordTTL: ttl})
+			require.NoError(t, work.NewRestorer(store, h, work.RestoreConfig{}, r.parts.Log).Verify(t.Context()))
+			require.Equal(t, tc.missed, len(r.missing()) > 0)
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"writeback/internal/metrics"
@@ -129,11 +130,20 @@ func (w *Worker) Look(lane uuid.UUID) { w.lanes.more(lane) }
 // DeadLetter counts a message that was put away.
 func (w *Worker) DeadLetter() { w.metrics.dead.Add(context.Background(), 1, w.metrics.queue) }
 
+// RecordTime is how long after the grace outcomes may still be recorded: there is time to
+// say of calls that were broken off what is known, and none to wait for a store that is away.
+const RecordTime = 3 * time.Second
+
+// terms say how long the steps of a trip go on: each ends later than the one before.
+type terms struct{ fetching, calls, recording context.Context }
+
 // Run works until ctx ends. Then it stops fetching, lets calls under way finish
-// within the grace, records them and returns. source feeds it with messages.
+// within the grace, records them within RecordTime and returns. source feeds it with
+// messages.
 func (w *Worker) Run(ctx context.Context, source wakes) error {
-	// Calls outlive ctx by the grace, and are then broken off.
-	calls, breakOff := context.WithCancelCause(context.WithoutCancel(ctx))
+	recording, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	calls, breakOff := context.WithCancelCause(recording)
 	defer breakOff(nil)
 	g, fetching := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.pollLoop(fetching) })
@@ -142,7 +152,7 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	g.Go(func() error { return w.gaugeLoop(fetching) })
 	serving := newCrew(2 * w.cfg.Concurrency) // a slot calls while what it did before is told
 	serve := func(msg *wake, lane uuid.UUID, n int) {
-		serving.Go(func() { w.serve(calls, fetching, msg, lane, n, serving) })
+		serving.Go(func() { w.serve(terms{fetching, calls, recording}, msg, lane, n, serving) })
 	}
 	g.Go(func() error { return w.dispatch(fetching, serve) })
 	g.Go(func() error {
@@ -154,8 +164,10 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	w.glancing.Wait()
 
 	grace := time.AfterFunc(w.cfg.Grace, func() { breakOff(errStopping) })
+	last := time.AfterFunc(w.cfg.Grace+RecordTime, giveUp)
 	serving.Wait()
 	grace.Stop()
+	last.Stop()
 	return err
 }
 
@@ -272,10 +284,10 @@ func (w *Worker) giveBack(n int) {
 }
 
 // serve looks at a lane with n slots and runs what it is handed.
-func (w *Worker) serve(calls, fetching context.Context, msg *wake, lane uuid.UUID, n int, serving *crew) {
+func (w *Worker) serve(until terms, msg *wake, lane uuid.UUID, n int, serving *crew) {
 	handed := time.Now()
 	w.lanes.looking(lane, handed)
-	out, err := w.look(calls, fetching, msg, lane, n)
+	out, err := w.look(until.calls, until.fetching, msg, lane, n)
 	if err != nil {
 		w.giveBack(n)
 		return
@@ -288,7 +300,7 @@ func (w *Worker) serve(calls, fetching context.Context, msg *wake, lane uuid.UUI
 		w.pollSoon()
 	}
 	for i, lease := range out.Leases {
-		run := func() { w.run(calls, fetching, lease, handed, serving) }
+		run := func() { w.run(until, lease, handed, serving) }
 		if i == len(out.Leases)-1 {
 			run()
 			return
@@ -342,10 +354,10 @@ func (w *Worker) connectionLimits(lane uuid.UUID) redisstore.Limits {
 // run makes the call of a lease and records it, and goes on with what the lane hands
 // over then, until there is nothing or others wait for the slot. It gives the slot back; the
 // slot does not wait for the streams to be told.
-func (w *Worker) run(calls, fetching context.Context, lease redisstore.Lease, handed time.Time, serving *crew) {
+func (w *Worker) run(until terms, lease redisstore.Lease, handed time.Time, serving *crew) {
 	began := time.Now()
 	for {
-		next, tell := w.runOne(calls, fetching, lease, handed, began)
+		next, tell := w.runOne(until, lease, handed, began)
 		if next == nil {
 			w.giveBack(1)
 			if tell != nil {
@@ -368,16 +380,14 @@ type handover struct {
 
 // runOne makes the call of a lease, if it can still start in time, and records it. tell is
 // what is left to do of it. Nil: nothing.
-func (w *Worker) runOne(
-	calls, fetching context.Context, lease redisstore.Lease, handed, began time.Time,
-) (next *handover, tell func()) {
+func (w *Worker) runOne(until terms, lease redisstore.Lease, handed, began time.Time) (next *handover, tell func()) {
 	// Between here and the socket nothing waits: a late start would break order.
-	if fetching.Err() != nil || time.Since(handed) > w.parts.Store.Config().StartWindow {
-		w.release(calls, lease, 0)
+	if until.fetching.Err() != nil || time.Since(handed) > w.parts.Store.Config().StartWindow {
+		w.release(until.calls, lease, 0)
 		return nil, nil
 	}
 	lease.Handed = handed
-	calls, span := startAttempt(calls, w.metrics.spanName(), lease)
+	calls, span := startAttempt(until.calls, w.metrics.spanName(), lease)
 	if lease.Number == 1 {
 		w.metrics.first(calls, lease.Provider, time.Since(lease.CreatedAt()))
 	}
@@ -388,15 +398,16 @@ func (w *Worker) runOne(
 		return nil, nil
 	}
 	// After a broken-off call there is still time to say what is known.
-	record := context.WithoutCancel(calls)
+	record := trace.ContextWithSpan(until.recording, span)
 	handed = time.Now()
-	rec, err := w.recorder.store(record, w.keeping(fetching, outcome, began))
+	rec, err := w.recorder.store(record, w.keeping(until.fetching, outcome, began))
 	if errors.Is(err, redisstore.ErrMissing) {
 		rec, err = w.storeAnew(record, lease, outcome)
 	}
 	if err != nil {
 		w.parts.Log.ErrorContext(calls, "outcome not recorded; its lease will end as unknown",
-			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID, "error", err)
+			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID,
+			"outcome", outcome.Attempt.Status, "status_code", outcome.Attempt.StatusCode, "error", err)
 		span.End()
 		return nil, nil
 	}

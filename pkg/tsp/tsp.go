@@ -67,7 +67,7 @@ type Limits struct {
 	PerSecond float64
 	// Burst is how many calls may come at once within the rate. Default 1.
 	Burst int
-	// Call is the deadline of one attempt. Default 20 s.
+	// Call is the deadline of one attempt. Default 20 s; at most MaxCall.
 	Call time.Duration
 	// MaxAttempts bounds the attempts. Default operation.DefaultMaxAttempts.
 	MaxAttempts int
@@ -76,7 +76,11 @@ type Limits struct {
 	Deadline time.Duration
 }
 
-// WithDefaults fills the zero fields.
+// MaxCall bounds Limits.Call: the caller of a sync write waits for the attempt, and the
+// API's server cuts off what has no answer after two minutes.
+const MaxCall = 90 * time.Second
+
+// WithDefaults fills the zero fields, and keeps the others to what is possible.
 func (l Limits) WithDefaults() Limits {
 	if l.InFlight <= 0 {
 		l.InFlight = 8
@@ -87,6 +91,7 @@ func (l Limits) WithDefaults() Limits {
 	if l.Call <= 0 {
 		l.Call = 20 * time.Second
 	}
+	l.Call = min(l.Call, MaxCall)
 	if l.MaxAttempts <= 0 {
 		l.MaxAttempts = operation.DefaultMaxAttempts
 	}

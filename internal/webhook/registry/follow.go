@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"writeback/internal/natsq"
 	"writeback/internal/webhook"
 )
 
@@ -140,7 +141,7 @@ func (r *Registry) follow(ctx context.Context, changed func(webhook.Subscription
 func (r *Registry) reopen(ctx context.Context) (last uint64, err error) {
 	last, err = r.last(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = r.js.CreateOrUpdateKeyValue(ctx, r.bucket())
+		_, err = natsq.OpenBucket(ctx, r.js, r.bucket(), r.log)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("registry: bucket %s: %w", Bucket, err)

@@ -24,6 +24,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"writeback/internal/natsq"
 	"writeback/internal/webhook"
 	"writeback/pkg/operation"
 )
@@ -96,7 +97,7 @@ func Open(ctx context.Context, js jetstream.JetStream, s sealer, checkURL func(*
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	kv, err := js.CreateOrUpdateKeyValue(ctx, r.bucket())
+	kv, err := natsq.OpenBucket(ctx, js, r.bucket(), r.log)
 	if err != nil {
 		return nil, fmt.Errorf("registry: bucket %s: %w", Bucket, err)
 	}

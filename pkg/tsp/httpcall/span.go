@@ -19,8 +19,8 @@ var unrecorded = trace.SpanFromContext(context.Background())
 
 // calling begins the client span of a call, and tells the provider its trace. Within a
 // trace that nobody records there is none, and the provider gets the caller's. The span
-// has the address without its query: some providers want a key, a session or a person's
-// data there.
+// has the host and nothing else of the address: some providers want a key, a session or
+// a person's data in its path or query.
 func (c *Client) calling(ctx context.Context, r *http.Request) trace.Span {
 	span, provider := unrecorded, otel.GetTracerProvider()
 	within := trace.SpanFromContext(ctx)
@@ -34,12 +34,10 @@ func (c *Client) calling(ctx context.Context, r *http.Request) trace.Span {
 	if !span.IsRecording() {
 		return span
 	}
-	shown := *r.URL
-	shown.User, shown.RawQuery, shown.Fragment = nil, "", ""
 	span.SetAttributes(
-		semconv.HTTPRequestMethodKey.String(r.Method), semconv.URLFull(shown.String()), semconv.ServerAddress(shown.Hostname()),
+		semconv.HTTPRequestMethodKey.String(r.Method), semconv.URLScheme(r.URL.Scheme), semconv.ServerAddress(r.URL.Hostname()),
 	)
-	if port, err := strconv.Atoi(shown.Port()); err == nil {
+	if port, err := strconv.Atoi(r.URL.Port()); err == nil {
 		span.SetAttributes(semconv.ServerPort(port))
 	}
 	return span
@@ -50,7 +48,7 @@ func answered(span trace.Span, resp *http.Response, err error) {
 	switch {
 	case !span.IsRecording():
 	case err != nil:
-		span.SetStatus(codes.Error, err.Error())
+		span.SetStatus(codes.Error, "no answer") // the error may repeat what came in place of one
 		span.SetAttributes(semconv.ErrorType(err))
 	default:
 		span.SetAttributes(semconv.HTTPResponseStatusCode(resp.StatusCode))

@@ -20,7 +20,7 @@ import (
 	"writeback/pkg/tsp/httpcall"
 )
 
-func TestSpan_HasNoQuery(t *testing.T) {
+func TestSpan_HasNothingOfTheAddressButItsHost(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 2)
 	base := serve(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -35,29 +35,50 @@ func TestSpan_HasNoQuery(t *testing.T) {
 	ctx, parent := tracers.Tracer("test").Start(t.Context(), "attempt")
 	c := httpcall.New(httpcall.Config{})
 
-	_, err := c.Do(ctx, httpcall.Request{Method: http.MethodGet, URL: base + "/extern?apikey=planted-key&a=b"})
+	_, err := c.Do(ctx, httpcall.Request{Method: http.MethodGet, URL: base + "/planted-number?apikey=planted-key&a=b"})
 	require.NoError(t, err)
-	require.Equal(t, "/extern?apikey=planted-key&a=b ", <-got, "the provider gets the whole address")
+	require.Equal(t, "/planted-number?apikey=planted-key&a=b ", <-got, "the provider gets the whole address")
 	_, err = c.Do(ctx, httpcall.Request{Method: http.MethodPost, URL: base + "/extern?sid=planted-key", Body: []byte("b")})
 	require.NoError(t, err)
 	require.Equal(t, "/extern?sid=planted-key b", <-got)
 	_, err = c.Do(ctx, httpcall.Request{Method: http.MethodGet, URL: "http://127.0.0.1:1/extern?apikey=planted-key"})
 	require.Error(t, err)
+	_, err = c.Do(ctx, httpcall.Request{Method: http.MethodGet, URL: "http://" + garbling(t)})
+	require.Error(t, err)
 	parent.End()
 
 	ended := spans.Ended()
-	require.Len(t, ended, 4, "one span of each call, and the parent")
+	require.Len(t, ended, 5, "one span of each call, and the parent")
 	addresses := 0
 	for _, span := range ended {
 		require.NotContains(t, fmt.Sprintf("%v %v %v %v", span.Name(), span.Attributes(), span.Events(), span.Status()), "planted")
 		for _, attribute := range span.Attributes() {
-			if attribute.Key == "url.full" {
+			if attribute.Key == "server.address" {
 				addresses++
-				require.Contains(t, attribute.Value.AsString(), "/extern")
+				require.Equal(t, "127.0.0.1", attribute.Value.AsString())
 			}
 		}
 	}
-	require.Equal(t, 3, addresses, "a span says where the call went")
+	require.Equal(t, 4, addresses, "a span says where the call went")
+}
+
+// garbling is a server whose answers are no HTTP.
+func garbling(t *testing.T) (address string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "planted@example.com\r\n\r\n")
+			_ = conn.Close()
+		}
+	}()
+	return ln.Addr().String()
 }
 
 // Within a trace that nobody records there is no span, and the provider gets the trace of

@@ -1,0 +1,84 @@
+package work_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/work"
+	"writeback/pkg/tsp"
+)
+
+// away is a Redis that does not answer while it is set.
+type away struct{ atomic.Bool }
+
+var errRedisAway = errors.New("redis is away")
+
+// DialHook changes nothing.
+func (a *away) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook refuses commands.
+func (a *away) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if a.Load() {
+			cmd.SetErr(errRedisAway)
+			return errRedisAway
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// ProcessPipelineHook refuses pipelines.
+func (a *away) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if !a.Load() {
+			return next(ctx, cmds)
+		}
+		for _, cmd := range cmds {
+			cmd.SetErr(errRedisAway)
+		}
+		return errRedisAway
+	}
+}
+
+// A worker that is told to stop while Redis is away, with a call just ended, does not wait
+// for Redis: the outcome that it cannot record is in its log.
+func TestStop_DoesNotWaitForAStoreThatIsAway(t *testing.T) {
+	t.Parallel()
+	started, answer := make(chan struct{}), make(chan struct{})
+	r := rigOn(t, &provider{answer: func(context.Context, int, tsp.UserUpdate) error {
+		close(started)
+		<-answer
+		return nil
+	}})
+	var log bytes.Buffer
+	r.parts.Log = slog.New(slog.NewTextHandler(&log, nil))
+	r.cfg.Grace = time.Millisecond
+	var gone away
+	r.rdb.AddHook(&gone)
+	stop := r.worker()
+	op := r.accept(r.change(uuid.New(), "x"))
+	<-started
+	gone.Store(true)
+	close(answer)
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	select {
+	case <-stopped:
+	case <-time.After(20 * work.RecordTime):
+		gone.Store(false) // or it would not end
+		<-stopped
+		require.Fail(t, "the worker waited for Redis")
+	}
+	require.Contains(t, log.String(), "outcome not recorded")
+	require.Contains(t, log.String(), "operation_id="+op.ID.String())
+	require.Contains(t, log.String(), "outcome=success status_code=200")
+}
