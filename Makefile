@@ -1,6 +1,7 @@
 # Writeback. `make` alone lists what there is.
-# demo, dev, build and short need Go and make only; test, race, cover and fuzz
-# install a redis-server, promtool and a C compiler where they are missing (as root, by apt).
+# demo, dev, build, short and fuzz need Go and make only; test, race, cover, chaos,
+# profile, bench, bench-quick and bench-micro install a redis-server, promtool and a C
+# compiler where they are missing (as root, by apt).
 
 GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0

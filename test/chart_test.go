@@ -115,6 +115,16 @@ func TestChart_ManifestsAreOfThisChart(t *testing.T) {
 	}
 }
 
+// TestChart_LetsWebhooksOut: a webhook may be at the ports that docs/webhooks.md names.
+func TestChart_LetsWebhooksOut(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/webhooks.md")
+	require.NoError(t, err)
+	require.Contains(t, string(page), "on port 443 or 8443")
+	policy, _ := readYAML(t, chart+"/values.yaml")["networkPolicy"].(map[string]any)
+	require.Equal(t, []any{443, 8443}, policy["internetPorts"])
+}
+
 // TestChart_ValuesFitTheirSchema, and what is wrong does not.
 func TestChart_ValuesFitTheirSchema(t *testing.T) {
 	t.Parallel()
@@ -136,6 +146,9 @@ func TestChart_ValuesFitTheirSchema(t *testing.T) {
 		return schema.Validate(v)
 	}
 	require.NoError(t, check(nil))
+	for _, path := range [][]string{{"image", "repository"}, {"oidc", "issuer"}} {
+		require.Empty(t, object(readYAML(t, chart+"/values.yaml")).text(path...), "%v: a placeholder is installed", path)
+	}
 	for _, profile := range profiles {
 		require.NoError(t, check(readYAML(t, chart+"/values-"+profile+".yaml")), profile)
 	}

@@ -19,9 +19,9 @@ import (
 // pinned is a tag that starts with a full version: not "latest", not "7".
 var pinned = regexp.MustCompile(`:v?\d+\.\d+\.\d+(-[a-z0-9.]+)?$`)
 
-func loadCompose(t *testing.T) *types.Project {
+func loadCompose(t *testing.T, more ...cli.ProjectOptionsFn) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{"../docker-compose.yml"}, cli.WithName("writeback"))
+	options, err := cli.NewProjectOptions([]string{"../docker-compose.yml"}, append(more, cli.WithName("writeback"))...)
 	require.NoError(t, err)
 	project, err := options.LoadProject(t.Context())
 	require.NoError(t, err)
@@ -48,6 +48,27 @@ func TestCompose_SetsOnlyKnownVariables(t *testing.T) {
 			if strings.HasPrefix(name, "WRITEBACK_") && !slices.Contains(known[program], name) {
 				t.Errorf("service %s sets %s, which the program does not know", program, name)
 			}
+		}
+	}
+}
+
+// TestCompose_HasTheCommand: it reaches what api and worker reach, and is no part of the
+// stack that `up` starts.
+func TestCompose_HasTheCommand(t *testing.T) {
+	t.Parallel()
+	_, started := loadCompose(t).Services["writeback"]
+	require.False(t, started)
+	project := loadCompose(t, cli.WithProfiles([]string{"tools"}))
+	tool, err := project.GetService("writeback")
+	require.NoError(t, err)
+	require.Equal(t, "cli", tool.Build.Target)
+	require.True(t, tool.ReadOnly)
+	checkMounts(t, "writeback", tool.Volumes, project)
+	worker, err := project.GetService("worker")
+	require.NoError(t, err)
+	for name, value := range worker.Environment {
+		if slices.Contains(config.Names[config.Operator](), name) {
+			require.Equal(t, value, tool.Environment[name], name)
 		}
 	}
 }

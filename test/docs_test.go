@@ -96,3 +96,25 @@ func TestMakefile_TargetsInDocumentsExist(t *testing.T) {
 		}
 	}
 }
+
+// TestOperations_BackUpEveryBucket: a bucket that the code makes and the backup leaves out is
+// missed only when it is needed.
+func TestOperations_BackUpEveryBucket(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/operations.md")
+	require.NoError(t, err)
+	name := regexp.MustCompile(`(?i)bucket\s*=\s*"(writeback-[a-z-]+)"`)
+	found := map[string]bool{}
+	require.NoError(t, filepath.WalkDir("../internal", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range name.FindAllStringSubmatch(string(text), -1) {
+			found[m[1]] = true
+			require.Contains(t, string(page), "KV_"+m[1]+" ", "%s: docs/operations.md does not back it up", path)
+		}
+		return err
+	}))
+	require.GreaterOrEqual(t, len(found), 5, "%v", found)
+}

@@ -40,7 +40,7 @@ func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
 		defer verifier.Close()
 		base, err := app.Open(ctx, app.Settings{
 			Name: "writeback-api", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers,
-			KeysetFile: cfg.KeysetFile, EgressProxy: cfg.EgressProxy, Log: t.Logger,
+			KeysetFile: cfg.KeysetFile, EgressProxy: cfg.EgressProxy, Log: t.Logger, Waiting: admin.Waiting,
 		})
 		if err != nil {
 			return err
@@ -52,7 +52,7 @@ func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
 		}
 		checks := api.Checks()
 		checks["token keys"] = verifier.Check
-		admin.Started(base.Readiness(checks))
+		admin.Started(base.ServingReadiness(checks))
 		lasting, end := context.WithCancel(context.WithoutCancel(ctx))
 		g, serving := errgroup.WithContext(ctx)
 		g.Go(func() error { return base.Run(lasting) })

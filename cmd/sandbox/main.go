@@ -18,35 +18,34 @@ import (
 	"syscall"
 	"time"
 
+	"writeback/internal/config"
 	"writeback/internal/sandbox"
 	"writeback/pkg/tsp/all/boxes"
 	geotab "writeback/pkg/tsp/geotab/box"
 )
 
-const (
-	defaultAddr = "127.0.0.1:8090"
-	drain       = 5 * time.Second
-)
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
 // run gives the exit code: 0 after a graceful stop or -help, 1 for a failure, 2
 // for wrong usage. Logs go to out, usage to errOut.
-func run(ctx context.Context, args []string, env func(string) string, out, errOut io.Writer) int {
-	addr, cfg, err := parse(args, env, errOut)
+func run(ctx context.Context, args, environ []string, out, errOut io.Writer) int {
+	settings, warnings, cfg, err := parse(args, environ, errOut)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
 		return 2
 	}
-	log := slog.New(slog.NewJSONHandler(out, nil))
-	if err := serve(ctx, addr, cfg, log); err != nil {
+	log := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: settings.LogLevel}))
+	for _, w := range warnings {
+		_, _ = fmt.Fprintln(errOut, "sandbox:", w) // the first log line is the address
+	}
+	if err := serve(ctx, settings, cfg, log); err != nil {
 		log.Error("sandbox failed", "error", err.Error())
 		return 1
 	}
@@ -54,38 +53,50 @@ func run(ctx context.Context, args []string, env func(string) string, out, errOu
 	return 0
 }
 
-func parse(args []string, env func(string) string, errOut io.Writer) (string, sandbox.Config, error) {
-	addr := env("WRITEBACK_SANDBOX_ADDR")
-	if addr == "" {
-		addr = defaultAddr
-	}
-	var cfg sandbox.Config
+// parse reads the variables, as every program does, and what only the sandbox has as
+// flags. What is wrong has been said.
+func parse(args, environ []string, errOut io.Writer) (settings config.Sandbox, warnings []string, cfg sandbox.Config, err error) {
 	var parts boxes.Config
+	sources := config.Sources{Environ: environ, Flags: map[string]string{}}
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	flags.StringVar(&addr, "addr", addr, "address to listen on; port 0 takes a free one (env WRITEBACK_SANDBOX_ADDR)")
+	set := func(name, variable, help string) {
+		flags.Func(name, help, func(value string) error {
+			sources.Flags[variable] = value
+			return nil
+		})
+	}
+	for _, f := range config.Flags[config.Sandbox]() {
+		set(f.Name, f.Variable, f.Help+" ("+f.Variable+")")
+	}
+	set("addr", "WRITEBACK_SANDBOX_ADDR", "the same as --sandbox-addr; port 0 takes a free one")
+	flags.StringVar(&sources.File, "config", "", "YAML file of variables; flags and environment win over it")
 	flags.IntVar(&cfg.UsersPerConnection, "users", sandbox.DefaultUsers, "users of each connection")
 	flags.IntVar(&parts.Geotab.AuthPerMinute, "geotab-logins", geotab.DefaultAuthPerMinute, "Geotab logins per minute, user and database")
 	flags.DurationVar(&parts.Geotab.SessionLife, "geotab-session", geotab.DefaultSessionLife, "life of a Geotab session")
 	if err := flags.Parse(args); err != nil {
-		return "", cfg, err
+		return settings, nil, cfg, err
 	}
 	if flags.NArg() > 0 {
 		err := fmt.Errorf("unexpected argument %q", flags.Arg(0))
 		_, _ = fmt.Fprintln(errOut, err)
 		flags.Usage()
-		return "", cfg, err
+		return settings, nil, cfg, err
+	}
+	if settings, warnings, err = config.Read[config.Sandbox](sources); err != nil {
+		_, _ = fmt.Fprintf(errOut, "sandbox: configuration:\n%s\n", err)
+		return settings, warnings, cfg, err
 	}
 	cfg.Parts = boxes.Parts(parts)
-	return addr, cfg, nil
+	return settings, warnings, cfg, nil
 }
 
-// serve runs until ctx ends, then lets calls under way finish.
-func serve(ctx context.Context, addr string, cfg sandbox.Config, log *slog.Logger) error {
+// serve runs until ctx ends, then lets calls under way finish within the grace.
+func serve(ctx context.Context, settings config.Sandbox, cfg sandbox.Config, log *slog.Logger) error {
 	box := sandbox.New(cfg)
 	defer box.Close()
 	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, "tcp", addr)
+	listener, err := lc.Listen(ctx, "tcp", settings.Addr)
 	if err != nil {
 		return fmt.Errorf("sandbox: listen: %w", err)
 	}
@@ -99,7 +110,7 @@ func serve(ctx context.Context, addr string, cfg sandbox.Config, log *slog.Logge
 	case <-ctx.Done():
 	}
 	box.Close()
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), settings.ShutdownGrace)
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
 		return fmt.Errorf("sandbox: stop: %w", err)

@@ -28,13 +28,13 @@ func run(ctx context.Context, cfg config.Worker, t *telemetry.Telemetry) error {
 	return app.WithAdmin(ctx, t, cfg.AdminAddr, cfg.ShutdownGrace, func(ctx context.Context, admin *telemetry.Admin) error {
 		base, err := app.Open(ctx, app.Settings{
 			Name: "writeback-worker", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers,
-			KeysetFile: cfg.KeysetFile, EgressProxy: cfg.EgressProxy, Slots: cfg.Concurrency, Log: t.Logger,
+			KeysetFile: cfg.KeysetFile, EgressProxy: cfg.EgressProxy, Slots: cfg.Concurrency, Log: t.Logger, Waiting: admin.Waiting,
 		})
 		if err != nil {
 			return err
 		}
 		defer base.Close()
-		admin.Started(base.Readiness(nil))
+		admin.Started(base.Readiness())
 		lasting, end := context.WithCancel(context.WithoutCancel(ctx))
 		g, working := errgroup.WithContext(ctx)
 		g.Go(func() error { return base.Run(lasting) })

@@ -30,6 +30,12 @@ func (c *ctl) keysetCommands() *cobra.Command {
 			use: "promote <file>", short: "Seal with the newest key from now on: the second half", first: file,
 			example: "writeback keyset promote keyset.json", run: c.keysetPromote,
 		}),
+		c.command(spec{
+			use: "remove <file>", short: "Take out every key but the one that seals: the end of a change of keys", first: file,
+			long: "What was sealed with the others cannot be opened any more: only after `writeback connection rotate-key`, a day after the promoted file went to all\n" +
+				"processes, and with a copy of the file kept for as long as older backups may be restored. It refuses if the newest key is not promoted.",
+			example: "writeback keyset remove keyset.json", run: c.keysetRemove,
+		}),
 	)
 }
 
@@ -56,6 +62,10 @@ func (c *ctl) keysetAdd(_ context.Context, args []string) error {
 
 func (c *ctl) keysetPromote(_ context.Context, args []string) error {
 	return c.rewrite("newest key is primary", args[0], seal.Promote)
+}
+
+func (c *ctl) keysetRemove(_ context.Context, args []string) error {
+	return c.rewrite("old keys removed", args[0], seal.RemoveOld)
 }
 
 // rewrite replaces a keyset file in one step: half a file would lock everything.

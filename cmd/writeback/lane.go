@@ -62,7 +62,8 @@ func (c *ctl) laneCommands() *cobra.Command {
 	return c.group("lane", "Connections' lanes: what waits, what runs, and why",
 		c.command(spec{
 			use: "list", short: "The lanes that have work, wait or are paused",
-			long:    "Every connection of the directory is looked at. Without NATS, only those in Redis' due index.",
+			long: "Every connection of the directory is looked at. Without NATS, only those in Redis' due index. With --all also those that nothing was ever accepted\n" +
+				"for; those of shards that are closed are in no list (`writeback shards`).",
 			example: "writeback lane list\nwriteback lane list --all --json",
 			timeout: 2 * time.Minute,
 			flags:   func(f *pflag.FlagSet) { f.BoolVar(&everything, "all", false, "idle lanes too") },

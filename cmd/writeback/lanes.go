@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"writeback/internal/directory"
+	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
 
@@ -87,8 +88,10 @@ func readLanes(ctx context.Context, store *redisstore.Store, known map[uuid.UUID
 		g.Go(func() error {
 			l, err := store.Lane(ctx, connection)
 			switch {
+			case errors.Is(err, redisstore.ErrMissing) && everything:
+				l = redisstore.Lane{Connection: connection, Shard: operation.ShardOf(connection)} // nothing was ever accepted
 			case errors.Is(err, redisstore.ErrMissing), errors.Is(err, redisstore.ErrStale):
-				return nil // nothing was ever accepted, or `writeback shards` says why
+				return nil // or `writeback shards` says why
 			case err != nil:
 				return err
 			case !everything && idle(l):

@@ -81,10 +81,13 @@ func TestCredentials_RotateAndActivate(t *testing.T) {
 	require.NotContains(t, string(entry.Value()), plantedToken)
 
 	d.ctl(0, "keyset", "add", keyset)
+	_, e = d.ctl(1, "keyset", "remove", keyset)
+	require.Contains(t, e, "promote it first")
 	require.Equal(t, map[string]sealedView{"credentials": {0, 3}, "webhooks": {}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
 	d.ctl(0, "keyset", "promote", keyset)
 	require.Equal(t, map[string]sealedView{"credentials": {3, 0}, "webhooks": {}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
 
+	d.ctl(0, "keyset", "remove", keyset)
 	v := asJSON[map[string]any](d, "connection", "show", listable.String())
 	require.Equal(t, false, v["locked"])
 	_, e = d.ctl(1, "connection", "activate", listable.String())

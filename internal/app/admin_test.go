@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"writeback/internal/devissuer"
 	"writeback/internal/testenv"
 )
 
@@ -32,14 +35,17 @@ func TestPrograms_AnswerWhileTheyWait(t *testing.T) {
 			binary := build(t, name)
 			redis, nats := testenv.Redis(t), testenv.StartNATS(t)
 			nats.Kill()
-			p := start(t, binary, "WRITEBACK_NATS_URL="+nats.URL(), "WRITEBACK_REDIS_URL="+redis)
+			p := start(t, binary, "WRITEBACK_NATS_URL=nats://us:hunter2@"+nats.Addr(), "WRITEBACK_REDIS_URL="+redis)
 
 			status, _ := p.get("/healthz")
 			require.Equal(t, http.StatusOK, status)
 			status, body := p.get("/readyz")
 			require.Equal(t, http.StatusServiceUnavailable, status)
 			require.Equal(t, "starting", body.Status)
-			require.Empty(t, body.Checks)
+			want := "natsq: NATS is not connected (" + nats.URL() + ")"
+			require.Eventually(t, func() bool { _, body = p.get("/readyz"); return strings.HasPrefix(body.Checks["streams"], want) },
+				30*time.Second, 20*time.Millisecond)
+			require.NotContains(t, body.Checks["streams"], "hunter2")
 
 			require.NoError(t, nats.Restart())
 			require.Eventually(t, func() bool { status, body = p.get("/readyz"); return body.Status != "starting" },
@@ -59,6 +65,47 @@ func TestPrograms_AnswerWhileTheyWait(t *testing.T) {
 			require.Contains(t, body.Checks["nats"], "degraded")
 		})
 	}
+}
+
+// TestPrograms_WithoutRedis takes Redis away from running programs: an api stays ready,
+// since it is the one that tells callers when to come back; a worker is not ready.
+func TestPrograms_WithoutRedis(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]struct {
+		code         int
+		status, text string
+	}{
+		"api":    {http.StatusOK, "degraded", "degraded: "},
+		"worker": {http.StatusServiceUnavailable, "unavailable", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redis := testenv.StartRedis(t)
+			p := start(t, build(t, name), "WRITEBACK_NATS_URL="+testenv.NATS(t), "WRITEBACK_REDIS_URL="+redis.URL(),
+				"WRITEBACK_OIDC_ISSUER="+issuer(t))
+			require.Eventually(t, func() bool { _, body := p.get("/readyz"); return body.Status == "ok" }, 30*time.Second, 20*time.Millisecond)
+			redis.Kill()
+			code, body := 0, readiness{}
+			require.Eventually(t, func() bool { code, body = p.get("/readyz"); return body.Status != "ok" }, 30*time.Second, 20*time.Millisecond)
+			require.Equal(t, want.code, code)
+			require.Equal(t, want.status, body.Status)
+			require.Contains(t, body.Checks["redis"], want.text)
+			require.NotEqual(t, "ok", body.Checks["redis"])
+		})
+	}
+}
+
+// issuer is a token issuer for the test.
+func issuer(t *testing.T) string {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(nil)
+	url := "http://" + srv.Listener.Addr().String() + devissuer.Realm
+	i, err := devissuer.New(devissuer.Config{IssuerURL: url})
+	require.NoError(t, err)
+	srv.Config.Handler = i
+	srv.Start()
+	t.Cleanup(srv.Close)
+	return url
 }
 
 // TestPrograms_StopWhileTheyWait ends a program that has never been ready.
@@ -90,8 +137,8 @@ func start(t *testing.T, binary string, environ ...string) *program {
 	// Killed, with its pipe, at the end at the latest.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	p := &program{t: t, cmd: exec.CommandContext(ctx, binary), ended: make(chan error, 1)}
-	p.cmd.Env = append(os.Environ(), append(environ, "WRITEBACK_ADMIN_ADDR=127.0.0.1:0",
-		"WRITEBACK_API_ADDR=127.0.0.1:0", "WRITEBACK_OIDC_ISSUER=http://127.0.0.1:1/realm")...)
+	p.cmd.Env = append(os.Environ(), append([]string{"WRITEBACK_ADMIN_ADDR=127.0.0.1:0",
+		"WRITEBACK_API_ADDR=127.0.0.1:0", "WRITEBACK_OIDC_ISSUER=http://127.0.0.1:1/realm"}, environ...)...)
 	logs, err := p.cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())

@@ -43,7 +43,10 @@ type Settings struct {
 	Slots int
 	// EgressProxy is the proxy for calls to providers. Empty: none.
 	EgressProxy string
-	Log         *slog.Logger
+	// Waiting is told what the start waits for and why, and, with nil, that it has come.
+	// Nil: nobody is.
+	Waiting func(what string, why error)
+	Log     *slog.Logger
 }
 
 // Base is what api and worker share: connections, the store, the directory.
@@ -58,6 +61,8 @@ type Base struct {
 	Acker     *work.Acker
 	Restorer  *work.Restorer
 	publisher *natsq.Publisher
+	// waiting is Settings.Waiting.
+	waiting func(what string, why error)
 }
 
 // Open connects, brings streams and directory to the configuration and loads the
@@ -77,7 +82,7 @@ func Open(ctx context.Context, s Settings) (*Base, error) {
 		_ = rdb.Close()
 		return nil, fmt.Errorf("app: %w", err)
 	}
-	b := &Base{Log: s.Log, Redis: rdb, NATS: nc, Providers: providers}
+	b := &Base{Log: s.Log, Redis: rdb, NATS: nc, Providers: providers, waiting: s.Waiting}
 	if err := b.open(ctx, s); err != nil {
 		b.Close()
 		return nil, err
@@ -148,6 +153,8 @@ func (b *Base) register(ctx context.Context, file string) error {
 // errNATSClosed says that the client has given its connection up: only a new process has another.
 var errNATSClosed = errors.New("app: the connection to NATS is closed for good")
 
+var errNoAnswer = errors.New("no answer yet")
+
 // await persists with what is done in seconds, or not at all.
 func (b *Base) await(ctx context.Context, what string, try func(context.Context) error) error {
 	return b.persist(ctx, what, func(ctx context.Context) error {
@@ -160,8 +167,14 @@ func (b *Base) await(ctx context.Context, what string, try func(context.Context)
 // persist tries until it works, ctx ends or it can never work, and says why it waits. A
 // try takes its time, since what is read may be long: it must end by itself when nothing comes.
 func (b *Base) persist(ctx context.Context, what string, try func(context.Context) error) error {
+	tell := b.waiting
+	if tell == nil {
+		tell = func(string, error) {}
+	}
+	tell(what, errNoAnswer)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := try(ctx)
+		err := natsq.Explain(b.NATS, try(ctx))
+		tell(what, err)
 		switch {
 		case err == nil:
 			return nil
@@ -186,6 +199,11 @@ func (b *Base) Run(ctx context.Context) error {
 		b.Log.WarnContext(ctx, "gauges", "error", err)
 	}
 	defer stop()
+	stopConnections, err := watchConnections(b)
+	if err != nil {
+		b.Log.WarnContext(ctx, "gauges", "error", err)
+	}
+	defer stopConnections()
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Acker.Run(running) })
 	g.Go(func() error { return b.Directory.Run(running) })
@@ -213,8 +231,9 @@ func (b *Base) Close() {
 	_ = b.Redis.Close()
 }
 
-// Checks are the dependencies that readiness asks for. NATS is not among them: an
-// api without it still accepts, and a worker without it still works.
+// Checks are the dependencies that a program cannot do all of its work without. NATS
+// is not among them: an api without it still accepts, and a worker without it still
+// works.
 func (b *Base) Checks() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"redis":     b.Store.Ping,
@@ -222,19 +241,29 @@ func (b *Base) Checks() map[string]func(context.Context) error {
 	}
 }
 
-// Readiness is what /readyz asks once the program runs. more are checks of its own.
-func (b *Base) Readiness(more map[string]func(context.Context) error) telemetry.AdminConfig {
-	checks := b.Checks()
-	maps.Copy(checks, more)
-	return telemetry.AdminConfig{
-		Checks: checks,
-		Tolerated: map[string]func(context.Context) error{"nats": func(context.Context) error {
-			if !b.publisher.Connected() {
-				return natsq.ErrAway
-			}
-			return nil
-		}},
+// Readiness is what /readyz of a worker asks once it runs. Without Redis it is not ready:
+// nothing is routed to a worker, and a rolling update waits before it replaces the next
+// one by one that could do nothing.
+func (b *Base) Readiness() telemetry.AdminConfig {
+	return telemetry.AdminConfig{Checks: b.Checks(), Tolerated: map[string]func(context.Context) error{"nats": b.publishes}}
+}
+
+// ServingReadiness is what /readyz of an api asks once it serves. more are checks of its
+// own. Redis is tolerated: an api without it answers 503 with Retry-After, and if all of
+// them left the load balancer, callers would get the balancer's own error instead.
+func (b *Base) ServingReadiness(more map[string]func(context.Context) error) telemetry.AdminConfig {
+	cfg := b.Readiness()
+	maps.Copy(cfg.Checks, more)
+	cfg.Tolerated["redis"] = cfg.Checks["redis"]
+	delete(cfg.Checks, "redis")
+	return cfg
+}
+
+func (b *Base) publishes(context.Context) error {
+	if !b.publisher.Connected() {
+		return natsq.ErrAway
 	}
+	return nil
 }
 
 func (b *Base) parts() work.Parts {

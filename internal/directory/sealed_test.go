@@ -165,3 +165,24 @@ func TestReseal_GoesWithOtherWrites(t *testing.T) {
 	_, err = sealed(t, url, nil).kv.Get(context.WithoutCancel(t.Context()), connectionKey(id("c1")))
 	require.NotErrorIs(t, err, jetstream.ErrKeyNotFound)
 }
+
+// TestTally_TellsLockedFromFailed: what we have to mend is told from what a partner has.
+func TestTally_TellsLockedFromFailed(t *testing.T) {
+	t.Parallel()
+	url := testenv.NATS(t)
+	with := sealed(t, url, sealer(t, keyset(t)))
+	require.Empty(t, with.Tally())
+	load(t, with, one(planted))
+	provider := with.All()[0].Provider
+	want := map[string]int{"active": 1, "failed": 0, "cancelled": 0, "paused": 0, "stale": 0, "locked": 0}
+	require.Equal(t, map[string]map[string]int{provider: want}, with.Tally())
+	want["active"], want["locked"] = 0, 1
+	require.Equal(t, map[string]map[string]int{provider: want}, sealed(t, url, nil).Tally())
+	_, err := with.change(t.Context(), id("c1"), func(c *held) (bool, error) {
+		c.Status = ConnectionFailed
+		return true, nil
+	})
+	require.NoError(t, err)
+	want["locked"], want["failed"] = 0, 1
+	require.Equal(t, map[string]map[string]int{provider: want}, with.Tally())
+}

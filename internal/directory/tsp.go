@@ -22,6 +22,9 @@ type TSP struct {
 // TSPID is the stable id of the provider with the source name.
 func TSPID(sourceName string) uuid.UUID { return uuid.NewSHA1(tspSpace, []byte(sourceName)) }
 
+// TSPSlug is the slug of the provider with the source name.
+func TSPSlug(sourceName string) string { return strings.ReplaceAll(sourceName, "_", "-") }
+
 // TSPs lists the providers, by id ascending: the contract's and those of
 // Config.Providers.
 func (d *Directory) TSPs() []TSP { return slices.Clone(d.tsps) }
@@ -32,7 +35,7 @@ func listTSPs(more []string) []TSP {
 	names = slices.Compact(names)
 	out := make([]TSP, len(names))
 	for i, name := range names {
-		out[i] = TSP{ID: TSPID(name), Slug: strings.ReplaceAll(name, "_", "-"), SourceName: name}
+		out[i] = TSP{ID: TSPID(name), Slug: TSPSlug(name), SourceName: name}
 	}
 	slices.SortFunc(out, func(a, b TSP) int { return compareIDs(a.ID, b.ID) })
 	return out

@@ -35,6 +35,8 @@ type Progress struct {
 	Pages int   `json:"pages"`
 	Users int   `json:"users"`
 	Seen  int64 `json:"seen"`
+	// Total is the most users that the provider said it has. Zero: it does not say.
+	Total int `json:"total,omitempty"`
 	// What was written to the directory.
 	Created int `json:"created"`
 	Updated int `json:"updated"`

@@ -43,6 +43,7 @@ type fleet struct {
 	asked  []string
 	before func(call int) error // runs before each page
 	token  atomic.Int64         // of refreshes
+	total  int                  // that it says it has
 }
 
 func newFleet(n int) *fleet {
@@ -67,7 +68,7 @@ func (f *fleet) ListUsers(_ context.Context, c tsp.Connection, cursor string) (t
 	f.mu.Lock()
 	f.asked = append(f.asked, cursor)
 	n, before := len(f.asked), f.before
-	users := f.users
+	users, page := f.users, tsp.UserPage{Total: f.total}
 	f.mu.Unlock()
 	if before != nil {
 		if err := before(n); err != nil {
@@ -75,7 +76,6 @@ func (f *fleet) ListUsers(_ context.Context, c tsp.Connection, cursor string) (t
 		}
 	}
 	at, _ := strconv.Atoi(cursor)
-	var page tsp.UserPage
 	for _, id := range users[min(at, len(users)):min(at+2, len(users))] {
 		page.Users = append(page.Users, tsp.ListedUser{SourceID: id, Fields: operation.Changes{
 			operation.FieldFirstName: operation.Text("Name of " + id),

@@ -35,6 +35,12 @@ func (a *aside) Error() string { return "dirsync: put down for " + a.wait.String
 // errInactive says that the connection may not be called any more.
 var errInactive = errors.New("dirsync: the connection is not active")
 
+// errShort says that the walk saw fewer users than there are.
+var errShort = errors.New("dirsync: the provider listed fewer users than it says it has")
+
+// maxAnew is how often a walk that was short is begun anew.
+const maxAnew = 2
+
 // walk does what there is to do for a connection, as far as it goes now.
 func (s *Syncer) walk(ctx context.Context, c directory.Connection) {
 	provider, _ := s.parts.Providers.Get(c.Provider)
@@ -117,7 +123,7 @@ func (w *walk) page(ctx context.Context) error {
 		return err
 	}
 	w.p.Cursor, w.p.Listed = page.Next, page.Next == ""
-	w.p.Seen = seen
+	w.p.Seen, w.p.Total = seen, max(w.p.Total, page.Total)
 	w.p.Pages++
 	w.p.Users += len(users)
 	w.p.Created += learned.Created
@@ -159,28 +165,39 @@ func distinct(page []tsp.ListedUser) ([]tsp.ListedUser, []string) {
 	return users, ids
 }
 
-// finish marks who is gone and ends the walk. An empty list marks nobody: it is
-// more often a lost permission than an empty fleet.
+// finish marks who is gone and ends the walk. A list that is short marks nobody:
+// somebody was missed while it moved. Neither does an empty one: it is more often a
+// lost permission than an empty fleet.
 func (w *walk) finish(ctx context.Context) error {
 	note := ""
-	if w.p.Seen == 0 {
+	switch short := w.p.Seen < int64(w.p.Total); {
+	case short && w.p.GivenUp < maxAnew:
+		return errShort
+	case short:
+		note = "the provider listed fewer users than it says it has, so nobody was marked as gone"
+	case w.p.Seen == 0:
 		note = "the provider listed nobody, so nobody was marked as gone"
-	} else {
-		gone, err := w.parts.Directory.Retire(ctx, w.conn.ID, w.p.StartedAt.Add(-w.cfg.Settle),
-			func(ctx context.Context, ids []string) ([]bool, error) {
-				if err := w.keep(ctx); err != nil {
-					return nil, err
-				}
-				return w.seen.has(ctx, w.conn.ID, w.p.Run, ids, w.p.Seen)
-			})
-		w.p.Gone += gone
-		count(ctx, w.metrics.users, w.conn.Provider, "gone", gone)
-		if err != nil {
+	default:
+		if err := w.retire(ctx); err != nil {
 			return err
 		}
 	}
 	w.p.FinishedAt, w.p.LastError, w.p.Failures, w.p.GivenUp = w.cfg.Now().UTC(), note, 0, 0
 	return nil
+}
+
+// retire marks who was not seen.
+func (w *walk) retire(ctx context.Context) error {
+	gone, err := w.parts.Directory.Retire(ctx, w.conn.ID, w.p.StartedAt.Add(-w.cfg.Settle),
+		func(ctx context.Context, ids []string) ([]bool, error) {
+			if err := w.keep(ctx); err != nil {
+				return nil, err
+			}
+			return w.seen.has(ctx, w.conn.ID, w.p.Run, ids, w.p.Seen)
+		})
+	w.p.Gone += gone
+	count(ctx, w.metrics.users, w.conn.Provider, "gone", gone)
+	return err
 }
 
 // leave writes down how the walk ended, or why it is put down, and lets it go.
@@ -249,9 +266,9 @@ func (w *walk) explain(err error) {
 	}
 	w.p.Failures++
 	tries := w.p.Failures
-	// A cursor that is refused is none any more, and without the pages that were seen
-	// nobody can be said to be gone.
-	if errors.Is(err, errForgotten) || f != nil && f.Type == operation.ErrorValidation && w.p.Cursor != "" {
+	// A cursor that is refused is none any more, and without all who are there nobody
+	// can be said to be gone.
+	if errors.Is(err, errForgotten) || errors.Is(err, errShort) || f != nil && f.Type == operation.ErrorValidation && w.p.Cursor != "" {
 		w.p.Restart = true
 		w.p.GivenUp++
 		tries = max(tries, 2*w.p.GivenUp)

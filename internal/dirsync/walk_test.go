@@ -88,6 +88,63 @@ func TestWalk_EmptyListMarksNobody(t *testing.T) {
 	require.Len(t, r.lines(), 3)
 }
 
+func TestWalk_WhoIsMissedIsNotGone(t *testing.T) {
+	t.Parallel()
+	f := newFleet(5)
+	f.total = 5
+	r := newRig(t, "fake", f, "")
+	r.walked()
+	f.set(func(call int) error {
+		if call == 4 { // behind the first page
+			f.set(nil, "u02", "u00", "u01", "u03", "u04")
+		}
+		return nil
+	})
+	r.advance(6 * time.Hour)
+	stop := r.run(r.syncer())
+	r.until(func() bool { return r.progress().Restart })
+	p := r.progress()
+	require.Equal(t, [2]int64{4, 5}, [2]int64{p.Seen, int64(p.Total)})
+	require.Contains(t, p.LastError, "fewer users than it says")
+	require.Len(t, r.lines(), 5)
+	r.advance(3 * time.Hour)
+	r.until(func() bool { return r.finished(p.Run) })
+	stop()
+	require.Empty(t, r.progress().LastError)
+	require.Len(t, r.lines(), 5)
+
+	f.mu.Lock()
+	f.users, f.total = f.users[1:], 4
+	f.mu.Unlock()
+	r.advance(6 * time.Hour)
+	require.Equal(t, 1, r.walked().Gone, "who has left is gone")
+}
+
+func TestWalk_ListThatStaysShortMarksNobody(t *testing.T) {
+	t.Parallel()
+	f := newFleet(3)
+	r := newRig(t, "fake", f, "")
+	r.walked()
+	f.mu.Lock()
+	f.users, f.total, f.asked = f.users[1:], 3, nil
+	f.mu.Unlock()
+	r.advance(6 * time.Hour)
+	before := r.progress().Run
+	stop := r.run(r.syncer())
+	for walks := 1; walks <= maxAnew; walks++ {
+		r.until(func() bool { p := r.progress(); return p.Restart && p.GivenUp == walks })
+		r.advance(3 * time.Hour)
+	}
+	r.until(func() bool { return r.finished(before) })
+	stop()
+	p := r.progress()
+	require.Zero(t, p.Gone)
+	require.Zero(t, p.Failures)
+	require.Contains(t, p.LastError, "nobody was marked as gone")
+	require.Len(t, f.pages(), 1+maxAnew)
+	require.Len(t, r.lines(), 3)
+}
+
 func TestWalk_ForgottenPagesMarkNobody(t *testing.T) {
 	t.Parallel()
 	f := newFleet(6)

@@ -120,16 +120,17 @@ func (g *Guard) CheckURL(u *url.URL) error {
 		return refuse("must not hold a user or password")
 	case u.Fragment != "":
 		return refuse("must not have a fragment")
-	case g.cfg.Open:
-		return nil
 	}
 	port := 443
 	if text := u.Port(); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return refuse("must have a numeric port")
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || n == 0 {
+			return refuse("port must be from 1 to 65535")
 		}
-		port = n
+		port = int(n)
+	}
+	if g.cfg.Open {
+		return nil
 	}
 	if !slices.Contains(g.cfg.Ports, port) {
 		return refuse(fmt.Sprintf("port must be one of %v", g.cfg.Ports))

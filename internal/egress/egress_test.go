@@ -82,6 +82,13 @@ func TestCheckURL(t *testing.T) {
 	open := New(Config{Open: true})
 	u, _ := url.Parse("http://127.0.0.1:9/")
 	require.NoError(t, open.CheckURL(u))
+	for _, port := range []string{"0", "65536", "99999", "99999999999999999999"} {
+		u, err := url.Parse("http://127.0.0.1:" + port + "/")
+		require.NoError(t, err)
+		var refused *URLError
+		require.ErrorAs(t, open.CheckURL(u), &refused, "open or not, there is no port %s", port)
+		require.Contains(t, refused.Reason, "port")
+	}
 }
 
 // names is a DNS server whose answer changes with each question.

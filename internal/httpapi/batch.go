@@ -1,8 +1,9 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -18,7 +19,11 @@ import (
 const batchPath = "/v2/telematics/users/batch"
 
 // counts are those of the elements of a batch.
-type counts struct{ elements, accepted, replayed, refused int }
+type counts struct {
+	elements, accepted, replayed, refused int
+	// statuses counts the answers by their status.
+	statuses map[int]int
+}
 
 // updateUsers accepts many writes to users, each answered on its own. What concerns the
 // request as a whole is checked first, and then nothing of it is accepted.
@@ -61,29 +66,17 @@ func wantPlain(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	mode, err := wire.ParseMode(values)
-	if err != nil {
-		return err
-	}
-	var faults []*operation.Fault
-	for name, set := range map[string]bool{"is_sync": mode.Sync, "dry_run": mode.Dry} {
-		if set {
-			faults = append(faults, &operation.Fault{
-				Path: "query." + name, Input: values.Get(name), Message: "is not possible in a batch", Type: "extra_forbidden",
-			})
-		}
-	}
-	return wire.Invalid(faults...)
+	return wire.ParseBatchMode(values)
 }
 
 // batch is a request on its way: the answers so far, and what is to be accepted.
 type batch struct {
 	results []wire.BatchResult
-	// all are the operations to accept, places those of their elements; own says that
-	// the element has a key of its own.
+	// all are the operations to accept, places those of their elements, keys what those
+	// were given.
 	all    []operation.Accepted
 	places []int
-	own    []bool
+	keys   []givenKey
 	limits map[uuid.UUID]tsp.Limits
 	counts counts
 }
@@ -95,36 +88,64 @@ func (s *server) newBatch(r *http.Request, elements [][]byte) (*batch, error) {
 		return nil, err
 	}
 	parent, state := carried(r.Context())
+	partner := principalOf(r.Context()).PartnerID
 	b := &batch{results: make([]wire.BatchResult, len(elements)), limits: map[uuid.UUID]tsp.Limits{}}
+	b.counts.statuses = map[int]int{}
 	for i, raw := range elements {
-		in, a, limits, err := s.element(r, raw)
-		if err == nil {
-			a.ID, err = s.ids.New(a.ConnectionID)
-		}
+		in, err := s.element(raw)
 		if err != nil {
 			s.refuseElement(r.Context(), b, i, err)
 			continue
 		}
-		a.Key = elementKey(r, a.PartnerID, in, raw, key, i)
+		stands := elementKey(r, partner, in, raw, key, i)
+		a, limits, err := s.resolveUpdate(partner, write{user: in.UserID, UserWrite: in.UserWrite})
+		if err != nil {
+			s.refusedElement(r.Context(), b, i, in.ConnectionID, stands, err)
+			continue
+		}
+		if a.ID, err = s.ids.New(a.ConnectionID); err != nil {
+			s.refuseElement(r.Context(), b, i, err)
+			continue
+		}
+		a.Key = stands
 		a.TraceParent, a.TraceState = parent, state
-		b.all, b.places, b.own = append(b.all, a), append(b.places, i), append(b.own, in.Key != "")
+		given := givenKey{headerKey, key}
+		if in.Key != "" {
+			given = givenKey{"body.idempotency_key", in.Key}
+		}
+		b.all, b.places, b.keys = append(b.all, a), append(b.places, i), append(b.keys, given)
 		b.limits[a.ConnectionID] = limits
 	}
 	return b, nil
 }
 
 // element reads one element, by the rules of a request for it alone.
-func (s *server) element(r *http.Request, raw []byte) (wire.BatchUpdate, operation.Accepted, tsp.Limits, error) {
+func (s *server) element(raw []byte) (wire.BatchUpdate, error) {
 	if int64(len(raw)) > s.cfg.MaxBody {
-		return wire.BatchUpdate{}, operation.Accepted{}, tsp.Limits{},
-			refuse(http.StatusRequestEntityTooLarge, "the element is larger than %d bytes", s.cfg.MaxBody)
+		return wire.BatchUpdate{}, refuse(http.StatusRequestEntityTooLarge, "the element is larger than %d bytes", s.cfg.MaxBody)
 	}
-	in, err := wire.DecodeBatchUpdate(raw, s.cfg.Decode)
+	return wire.DecodeBatchUpdate(raw, s.cfg.Decode)
+}
+
+// refusedElement answers for an element that may not be written by now: with what its key
+// has stood for, or with the refusal.
+func (s *server) refusedElement(ctx context.Context, b *batch, place int, connection uuid.UUID, key *operation.Key, refusal error) {
+	op, err := s.repeated(ctx, connection, key, refusal)
 	if err != nil {
-		return in, operation.Accepted{}, tsp.Limits{}, err
+		s.refuseElement(ctx, b, place, err)
+		return
 	}
-	a, limits, err := s.resolveUpdate(principalOf(r.Context()).PartnerID, write{user: in.UserID, UserWrite: in.UserWrite})
-	return in, a, limits, err
+	b.takenElement(place, op, true)
+}
+
+// takenElement answers for an element that was accepted, now or before.
+func (b *batch) takenElement(place int, op operation.Operation, replay bool) {
+	b.counts.accepted++
+	b.counts.statuses[http.StatusAccepted]++
+	if replay {
+		b.counts.replayed++
+	}
+	b.results[place] = wire.BatchAccepted(place, op, replay)
 }
 
 // elementKey is the idempotency key of an element: its own, or what the request's key
@@ -139,13 +160,23 @@ func elementKey(r *http.Request, partner uuid.UUID, in wire.BatchUpdate, raw []b
 	default:
 		return nil
 	}
-	return &operation.Key{Scope: digest(scope...), Fingerprint: digest(r.URL.Query().Encode(), string(raw))}
+	return &operation.Key{Scope: digest(scope...), Fingerprint: fingerprint(false, compact(raw))}
+}
+
+// compact is an element as a line could have it: in an array it may be spread over many.
+func compact(element []byte) []byte {
+	var out bytes.Buffer
+	if json.Compact(&out, element) != nil {
+		return element // one that was decoded is JSON
+	}
+	return out.Bytes()
 }
 
 func (s *server) refuseElement(ctx context.Context, b *batch, place int, err error) {
 	status, shown := s.classify(ctx, err)
 	b.results[place] = wire.BatchRefused(place, status, shown)
 	b.counts.refused++
+	b.counts.statuses[status]++
 }
 
 // acceptBatch accepts what is to be accepted, and fills in the other answers.
@@ -166,30 +197,14 @@ func (s *server) acceptBatch(ctx context.Context, partner uuid.UUID, b *batch) e
 	}
 	for n, place := range b.places {
 		if errs[n] != nil {
-			s.refuseElement(ctx, b, place, aboutElement(errs[n], b.own[n]))
+			s.refuseElement(ctx, b, place, b.keys[n].blamed(errs[n]))
 			continue
 		}
 		replay := ops[n].ID != b.all[n].ID
 		s.meters.taken(ctx, b.all[n], replay)
-		b.counts.accepted++
-		if replay {
-			b.counts.replayed++
-		}
-		b.results[place] = wire.BatchAccepted(place, ops[n], replay)
+		b.takenElement(place, ops[n], replay)
 	}
 	return nil
-}
-
-// aboutElement says of a key that was used before that it is the element's own.
-func aboutElement(err error, own bool) error {
-	var known *operation.Error
-	if !own || !errors.As(err, &known) || len(known.Faults) != 1 || known.Faults[0].Path != "header."+idempotencyHeader {
-		return err
-	}
-	out, fault := *known, known.Faults[0]
-	fault.Path = "body.idempotency_key"
-	out.Faults = []operation.Fault{fault}
-	return &out
 }
 
 // answerBatch writes the answers in the form of the request. They are replays as a whole

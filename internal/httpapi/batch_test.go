@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -177,6 +179,8 @@ func TestBatch_RefusedAsAWhole(t *testing.T) {
 		{"compressed", request{body: array, header: http.Header{"Content-Encoding": {"gzip"}}}, 415, "encoded"},
 		{"sync", request{body: array, path: "?is_sync=true"}, 422, "query.is_sync"},
 		{"dry run", request{body: array, path: "?dry_run=true"}, 422, "query.dry_run"},
+		{"both", request{body: array, path: "?is_sync=true&dry_run=true"}, 422, `{"path":"query.is_sync","input":"true","message":"is not possible in a batch","error_type":"extra_forbidden"},` +
+			`{"path":"query.dry_run","input":"true","message":"is not possible in a batch","error_type":"extra_forbidden"}`},
 		{"bad query", request{body: array, path: "?is_sync=maybe"}, 422, "query.is_sync"},
 		{"bad key", request{body: array, header: http.Header{"Idempotency-Key": {"a b"}}}, 400, "visible ASCII"},
 		{"two keys", request{body: array, header: http.Header{"Idempotency-Key": {"a", "b"}}}, 400, "once"},
@@ -239,8 +243,11 @@ func TestBatch_Replay(t *testing.T) {
 	require.Len(t, api.memory.all(), 4)
 
 	_, other := api.batch(false, key, element(userOne, connOne, `"notes":"another"`), element(userTwo, connTwo, `"notes":"e","idempotency_key":"mine"`))
-	require.Equal(t, 422, other[0].Status)
-	require.Equal(t, 422, other[1].Status)
+	for i, want := range [][2]string{{"header.Idempotency-Key", "k"}, {"body.idempotency_key", "mine"}} {
+		require.Equal(t, 422, other[i].Status)
+		fault := other[i].Error["detail"].([]any)[0].(map[string]any)
+		require.Equal(t, want, [2]string{fault["path"].(string), fault["input"].(string)})
+	}
 	require.Len(t, api.memory.all(), 4)
 
 	// A key is good for its user: the same text for another is another key.
@@ -252,6 +259,26 @@ func TestBatch_Replay(t *testing.T) {
 	_, theirs := api.batch(false, http.Header{"Idempotency-Key": {"k"}, "Authorization": {"Bearer " + token(partnerTwo)}}, element(userOther, connOther, `"notes":"b"`))
 	require.Equal(t, 202, theirs[0].Status)
 	require.False(t, theirs[0].Replayed)
+}
+
+// TestBatch_ReplayInAnotherForm: an array that is indented and the lines of the same
+// elements are the same batch.
+func TestBatch_ReplayInAnotherForm(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	key := http.Header{"Idempotency-Key": {"k"}}
+	elements := []string{element(userOne, connOne, `"notes":"a b <c>"`), element(userTwo, connTwo, `"notes":"d","idempotency_key":"mine"`)}
+	spaced := strings.NewReplacer(`{`, "{\n    ", `,"`, ",\r\n\t\"", `":`, `" : `)
+	_, one := api.batch(false, key, spaced.Replace(elements[0]), spaced.Replace(elements[1]))
+	require.Len(t, one, 2)
+	got, two := api.batch(true, key, elements...)
+	require.Equal(t, "true", got.header.Get("Idempotency-Replayed"), got.text)
+	for i := range one {
+		require.Equal(t, one[i].Operation.ID, two[i].Operation.ID)
+	}
+	_, other := api.batch(true, key, strings.Replace(elements[0], "a b", "ab", 1))
+	require.Equal(t, 422, other[0].Status, "space inside of a text counts")
+	require.Len(t, api.memory.all(), 2)
 }
 
 func TestBatch_Admission(t *testing.T) {
@@ -316,4 +343,37 @@ func TestBatch_IsOneTrace(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string]int64{"elements": 3, "accepted": 2, "replayed": 0, "refused": 1}, attributes)
+}
+
+// TestBatch_CountsItsUpdatesByStatus: the request is answered 200 whatever becomes of its
+// elements, so they are what is counted.
+func TestBatch_CountsItsUpdatesByStatus(t *testing.T) {
+	t.Parallel()
+	reader := sdkmetric.NewManualReader()
+	api := newLimitedAPI(t, Config{Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))}, roomy)
+	counted := func() map[string]int64 {
+		var data metricdata.ResourceMetrics
+		require.NoError(t, reader.Collect(t.Context(), &data))
+		out := map[string]int64{}
+		for _, scope := range data.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				if m.Name != "writeback.batch.updates" {
+					continue
+				}
+				for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+					code, _ := p.Attributes.Value("http.response.status_code")
+					out[code.String()] += p.Value
+				}
+			}
+		}
+		return out
+	}
+	require.Contains(t, counted(), "503", "shown before it happens")
+	api.batch(false, nil, element(userOne, connOne, `"notes":"a"`), element(userOne, connOne, `"notes":"b"`),
+		element(uuid.New(), connOne, `"notes":"c"`), `{"user_id":1}`)
+	require.Eventually(t, func() bool { return counted()["202"] == 2 }, 5*time.Second, time.Millisecond)
+	require.EqualValues(t, 1, counted()["404"])
+	require.EqualValues(t, 1, counted()["422"])
+	api.batch(false, nil, "not JSON")
+	require.Eventually(t, func() bool { return counted()["400"]+counted()["422"] == 2 }, 5*time.Second, time.Millisecond, "refused as a whole")
 }

@@ -50,20 +50,17 @@ func (s *server) retryOperation(w http.ResponseWriter, r *http.Request) error {
 	case failed.Resource != operation.ResourceUser:
 		return &operation.Error{Code: operation.CodeNotImplemented, Message: "only writes of users can be retried"}
 	}
-	a, limits, err := s.resolveRetry(failed)
-	if err != nil {
-		return err
-	}
+	a, limits, refused := s.resolveRetry(failed)
 	key, err := requestKey(r)
 	if err != nil {
 		return err
 	}
 	if key != "" {
-		a.Key = hashedKey(r, key, a.PartnerID, placeURL(failed)+"/retry", nil)
+		a.Key = hashedKey(r, key, failed.PartnerID, placeURL(failed)+"/retry", false, nil)
 	}
-	op, err := s.submit(w, r, a, limits)
+	op, err := s.submitted(w, r, failed.ConnectionID, a, limits, refused)
 	if err != nil {
-		return err
+		return givenKey{headerKey, key}.blamed(err)
 	}
 	s.answerWrite(w, r, op, false)
 	return nil

@@ -104,15 +104,27 @@ func wantMedia(h http.Header, wanted ...string) (string, error) {
 		}
 	}
 	kinds := h.Values("Content-Type")
-	if len(kinds) == 1 {
-		kind, params, err := mime.ParseMediaType(kinds[0])
-		charset, given := params["charset"]
-		extra := len(params) > 1 || len(params) == 1 && !given
-		if err == nil && slices.Contains(wanted, kind) && !extra && (!given || strings.EqualFold(charset, "utf-8")) {
-			return kind, nil
-		}
+	switch len(kinds) {
+	case 0:
+		return "", refuse(http.StatusUnsupportedMediaType, "the Content-Type must be %s; there is none", strings.Join(wanted, " or "))
+	case 1:
+		return plainMedia(kinds[0], wanted)
 	}
-	return "", refuse(http.StatusUnsupportedMediaType, "the Content-Type must be %s", strings.Join(wanted, " or "))
+	return "", refuse(http.StatusUnsupportedMediaType, "the Content-Type must be given once")
+}
+
+// plainMedia refuses a type that is not wanted, or that has a parameter besides the one
+// that changes nothing.
+func plainMedia(given string, wanted []string) (string, error) {
+	kind, params, err := mime.ParseMediaType(given)
+	if err != nil || !slices.Contains(wanted, kind) {
+		return "", refuse(http.StatusUnsupportedMediaType, "the Content-Type must be %s, not %.100q", strings.Join(wanted, " or "), given)
+	}
+	charset, has := params["charset"]
+	if len(params) > 1 || len(params) == 1 && !has || has && !strings.EqualFold(charset, "utf-8") {
+		return "", refuse(http.StatusUnsupportedMediaType, "the Content-Type is %.100q: the only parameter may be charset=utf-8", given)
+	}
+	return kind, nil
 }
 
 // maxDrain is how much of a body that is too large is read and dropped, so that

@@ -45,7 +45,9 @@ func (m *memory) Accept(ctx context.Context, a operation.Accepted, limits tsp.Li
 			switch {
 			case op.Key == nil || op.Key.Scope != a.Key.Scope:
 			case op.Key.Fingerprint != a.Key.Fingerprint:
-				return operation.Operation{}, &operation.Error{Code: operation.CodeInvalid, Message: "the key was used for another request"}
+				return operation.Operation{}, &operation.Error{Code: operation.CodeInvalid, Message: "the key was used for another request", Faults: []operation.Fault{
+					{Path: "header.Idempotency-Key", Message: "was used with another body or query", Type: "idempotency_key_reused"},
+				}}
 			default:
 				return op, nil
 			}
@@ -61,6 +63,16 @@ func (m *memory) Accept(ctx context.Context, a operation.Accepted, limits tsp.Li
 	op.UpdatedAt = op.CreatedAt()
 	m.ops = append(m.ops, op)
 	return op, nil
+}
+
+// Repeated finds an operation by its key.
+func (m *memory) Repeated(_ context.Context, connection uuid.UUID, key operation.Key) (operation.Operation, error) {
+	for _, op := range m.all() {
+		if op.Key != nil && *op.Key == key && op.ConnectionID == connection {
+			return op, nil
+		}
+	}
+	return operation.Operation{}, &operation.Error{Code: operation.CodeNotFound, Message: "no such operation"}
 }
 
 // AcceptMany accepts one after the other.

@@ -119,3 +119,27 @@ func TestRoutes_HostilePaths(t *testing.T) {
 		require.Empty(t, got.header.Get("Location"), path)
 	}
 }
+
+// TestContentType_RefusalNamesValueAndRule: what was sent, and what is wanted.
+func TestContentType_RefusalNamesValueAndRule(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	for _, row := range []struct {
+		sent []string
+		says string
+	}{
+		{[]string{"text/plain"}, `the Content-Type must be application/json, not "text/plain"`},
+		{[]string{"application/json; charset=iso-8859-1"}, `the Content-Type is "application/json; charset=iso-8859-1": the only parameter may be charset=utf-8`},
+		{[]string{"application/json; version=2"}, `the Content-Type is "application/json; version=2": the only parameter may be charset=utf-8`},
+		{[]string{"application/json; charset"}, `the Content-Type must be application/json, not "application/json; charset"`},
+		{nil, "the Content-Type must be application/json; there is none"},
+		{[]string{"application/json", "text/plain"}, "the Content-Type must be given once"},
+		{[]string{strings.Repeat("x", 300)}, `the Content-Type must be application/json, not "` + strings.Repeat("x", 100) + `"`},
+	} {
+		got := api.send(request{
+			method: http.MethodPatch, path: usersPath + userOne.String(), body: "{}", header: http.Header{"Content-Type": row.sent},
+		})
+		require.Equal(t, 415, got.status)
+		require.Equal(t, row.says, got.body["detail"])
+	}
+}

@@ -43,6 +43,8 @@ type accepter interface {
 	Accept(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, error)
 	// AcceptMany answers for each, in order.
 	AcceptMany(ctx context.Context, all []operation.Accepted, limits func(operation.Accepted) tsp.Limits) ([]operation.Operation, []error)
+	// Repeated gives what was accepted under a key.
+	Repeated(ctx context.Context, connection uuid.UUID, key operation.Key) (operation.Operation, error)
 }
 
 // syncer takes an operation in, attempts it once and gives it back ended. An

@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,16 +15,62 @@ import (
 	"writeback/pkg/operation"
 )
 
-const idempotencyHeader = "Idempotency-Key"
+const (
+	idempotencyHeader = "Idempotency-Key"
+	headerKey         = "header." + idempotencyHeader
+)
+
+// givenKey is a caller's key in clear, and where it was given.
+type givenKey struct{ path, key string }
+
+// blamed shows the key in a refusal that is about it: whoever made that knows neither the
+// key nor its place.
+func (k givenKey) blamed(err error) error {
+	var known *operation.Error
+	if !errors.As(err, &known) || len(known.Faults) != 1 || known.Faults[0].Path != headerKey {
+		return err
+	}
+	out, fault := *known, known.Faults[0]
+	fault.Path, fault.Input = k.path, k.key
+	out.Faults = []operation.Fault{fault}
+	return &out
+}
 
 // hashedKey is a caller's key with the partner, method and path it is good for, and the
-// query and body it stands for. The path is the canonical one, so that an id in capitals
-// is the same path. The clear key goes no further than here.
-func hashedKey(r *http.Request, key string, partner uuid.UUID, path string, body []byte) *operation.Key {
-	return &operation.Key{
-		Scope:       digest(partner.String(), r.Method, path, key),
-		Fingerprint: digest(r.URL.Query().Encode(), string(body)),
+// request it stands for. The path is the canonical one, so that an id in capitals is the
+// same path. The clear key goes no further than here.
+func hashedKey(r *http.Request, key string, partner uuid.UUID, path string, sync bool, body []byte) *operation.Key {
+	return &operation.Key{Scope: digest(partner.String(), r.Method, path, key), Fingerprint: fingerprint(sync, body)}
+}
+
+// fingerprint is what a key stands for: the mode, in whichever words the query asks for
+// it, and the body. The words here are those of keys that took the query as it was, and
+// are still in Redis.
+func fingerprint(sync bool, body []byte) string {
+	mode := ""
+	if sync {
+		mode = "is_sync=true"
 	}
+	return digest(mode, string(body))
+}
+
+// repeated gives what was accepted under the key of a request that would be refused by
+// now: its connection may be paused, its user gone. A key stands for what it stood for. If
+// that cannot be found, the refusal holds.
+func (s *server) repeated(ctx context.Context, connection uuid.UUID, key *operation.Key, refusal error) (operation.Operation, error) {
+	if key == nil {
+		return operation.Operation{}, refusal
+	}
+	ctx, cancel := s.deadline(ctx, s.cfg.Timeout)
+	defer cancel()
+	op, err := s.deps.Accepter.Repeated(ctx, connection, *key)
+	if err != nil {
+		return op, refusal
+	}
+	t := trailOf(ctx)
+	t.operation, t.connection = op.ID, connection
+	s.meters.taken(ctx, op.Accepted, true)
+	return op, nil
 }
 
 // requestKey reads the header. Empty: it is not there.

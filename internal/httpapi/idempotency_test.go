@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"writeback/pkg/operation"
@@ -64,6 +65,83 @@ func TestReplay_ShowsThePresentState(t *testing.T) {
 			require.Equal(t, row.now == operation.Pending, again.header.Get("Retry-After") != "")
 		})
 	}
+}
+
+// TestReplay_OfWhatWouldBeRefused: a request that was accepted and comes again when its
+// connection is paused is answered by what it was accepted as; without its key, or with
+// another body, by the refusal.
+func TestReplay_OfWhatWouldBeRefused(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	path := usersPath + userPaused.String()
+	body := `{"connection_id":"` + connPaused.String() + `","first_name":"Ada"}`
+	single := `{"user_id":"` + userPaused.String() + `",` + body[1:]
+	accepted := func(key *operation.Key) operation.Operation {
+		op := operation.Operation{Status: operation.Pending, Accepted: operation.Accepted{
+			ID: uuid.Must(uuid.NewV7()), PartnerID: partnerOne, ConnectionID: connPaused, ResourceID: userPaused, Provider: "samsara", Key: key,
+		}}
+		api.memory.mu.Lock()
+		defer api.memory.mu.Unlock()
+		api.memory.ops = append(api.memory.ops, op)
+		return op
+	}
+	one := accepted(&operation.Key{Scope: digest(partnerOne.String(), http.MethodPatch, path, "k"), Fingerprint: fingerprint(false, []byte(body))})
+	many := accepted(&operation.Key{
+		Scope: digest(partnerOne.String(), http.MethodPost, batchPath, userPaused.String(), "request", "k", "0"), Fingerprint: fingerprint(false, []byte(single)),
+	})
+	send := func(key, body string) response {
+		return api.send(request{method: http.MethodPatch, path: path, body: body, header: http.Header{"Idempotency-Key": {key}}})
+	}
+	got := send("k", body)
+	require.Equal(t, 202, got.status, got.text)
+	require.Equal(t, one.ID.String(), got.body["id"])
+	require.Equal(t, "true", got.header.Get("Idempotency-Replayed"))
+	require.Equal(t, 409, send("other", body).status)
+	require.Equal(t, 409, send("k", strings.Replace(body, "Ada", "Eve", 1)).status)
+
+	answer, all := api.batch(true, http.Header{"Idempotency-Key": {"k"}}, single)
+	require.Equal(t, 200, answer.status, answer.text)
+	require.Equal(t, 202, all[0].Status, answer.text)
+	require.Equal(t, many.ID.String(), all[0].Operation.ID)
+	require.Equal(t, "true", answer.header.Get("Idempotency-Replayed"))
+	answer, all = api.batch(true, http.Header{"Idempotency-Key": {"other"}}, single)
+	require.Equal(t, 409, all[0].Status, answer.text)
+	require.Len(t, api.memory.all(), 2)
+}
+
+// TestReplay_IsTheSameMode: what a key stands for is the mode, however the query asks
+// for it, and parameters that mean nothing do not count.
+func TestReplay_IsTheSameMode(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	for key, queries := range map[string][]string{
+		"queued": {"", "?is_sync=false", "?is_sync=0", "?dry_run=false", "?is_sync=False&other=1"},
+		"sync":   {"?is_sync=true", "?is_sync=1", "?is_sync=TRUE&dry_run=0"},
+	} {
+		first := api.keyed(queries[0], key)
+		for _, query := range queries[1:] {
+			again := api.keyed(query, key)
+			require.Equal(t, "true", again.header.Get("Idempotency-Replayed"), "%s: %s", query, again.text)
+			require.Equal(t, first.body["id"], again.body["id"], query)
+		}
+	}
+	refused := api.keyed("?is_sync=true", `"queued"`)
+	require.Equal(t, 422, refused.status)
+	require.Equal(t, []any{map[string]any{
+		"path": "header.Idempotency-Key", "input": "queued", "message": "was used with another body or query", "error_type": "idempotency_key_reused",
+	}}, refused.body["detail"])
+	require.Equal(t, 422, api.keyed("", "sync").status)
+	require.Len(t, api.memory.all(), 2)
+}
+
+// TestFingerprint_IsThatOfKeysInRedis: a key is kept for a day, and outlives an upgrade.
+// These are the digests of the versions that took the query as it was.
+func TestFingerprint_IsThatOfKeysInRedis(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{"a":1}`)
+	require.Equal(t, digest("", string(body)), fingerprint(false, body))
+	require.Equal(t, digest("is_sync=true", string(body)), fingerprint(true, body))
+	require.Equal(t, "7ee388bdc4620e732b32417d65bd6b96f9dc7c44b2f0eb552714447d84645ac6", fingerprint(false, body))
 }
 
 func TestUnquoted(t *testing.T) {

@@ -189,41 +189,65 @@ func TestRoutes_TenantMatrix(t *testing.T) {
 			// The worst case: their operation under my connection's id.
 			smuggled := api.seedAs(partnerTwo, connOne, state)
 			untouched := api.memory.all()
-			for _, row := range []struct {
-				what                 string
-				connection, user, op uuid.UUID
-			}{
-				{"theirs", connOther, userOther, theirs},
-				{"nobody's", uuid.New(), uuid.New(), uuid.New()},
-				{"smuggled", connOther, userOther, smuggled},
-			} {
-				got := api.ask(route, call(t, route, row.connection, row.user, row.op, ""))
-				require.Equal(t, 404, got.status, "%s: %s", row.what, got.text)
-				require.EqualValues(t, 404, got.body["code"])
-				require.NotContains(t, got.text, partnerTwo.String())
+			nobodys := api.ask(route, call(t, route, uuid.New(), uuid.New(), uuid.New(), ""))
+			require.Equal(t, 404, nobodys.status, nobodys.text)
+			require.EqualValues(t, 404, nobodys.body["code"])
+			// hidden: the answer is the one to ids that nobody has.
+			hidden := func(what string, in request) {
+				got := api.ask(route, in)
+				require.Equal(t, nobodys.status, got.status, "%s: %s", what, got.text)
+				require.Equal(t, nobodys.text, got.text, what)
+				require.Equal(t, nobodys.headers(), got.headers(), what)
+			}
+			for what, op := range map[string]uuid.UUID{"theirs": theirs, "smuggled": smuggled} {
+				hidden(what, call(t, route, connOther, userOther, op, ""))
 			}
 			if strings.Contains(route.Path, "{resource_operation_id}") {
 				for what, ids := range map[string][2]uuid.UUID{
 					"mine, their connection": {connOther, mine}, "mine, my other connection": {connTwo, mine},
 					"theirs, my connection": {connOne, theirs}, "smuggled": {connOne, smuggled},
+					"nobody's, my connection": {connOne, uuid.New()}, "nobody's, their connection": {connOther, uuid.New()},
 				} {
-					got := api.send(call(t, route, ids[0], userOne, ids[1], ""))
-					require.Equal(t, 404, got.status, "%s: %s", what, got.text)
+					hidden(what, call(t, route, ids[0], userOne, ids[1], ""))
 				}
 			}
 			if (strings.Contains(route.Path, "{user_id}") || route.OperationID == "update_users_batch") && hasBody(t, route) {
 				for what, ids := range map[string][2]uuid.UUID{
 					"my user, their connection": {connOther, userOne}, "their user, my connection": {connOne, userOther},
 				} {
-					got := api.ask(route, call(t, route, ids[0], ids[1], mine, ""))
-					require.Equal(t, 404, got.status, "%s: %s", what, got.text)
+					hidden(what, call(t, route, ids[0], ids[1], mine, ""))
 				}
 			}
 			require.Equal(t, untouched, api.memory.all(), "nothing may have been accepted or changed")
+			if strings.Contains(route.Path, "{resource_operation_id}") {
+				api.memory.fault = &operation.Error{Code: operation.CodeUnavailable, Message: "the store is away"}
+				hidden("theirs, while the store is away", call(t, route, connOther, userOther, theirs, ""))
+				hidden("nobody's, while the store is away", call(t, route, uuid.New(), userOther, theirs, ""))
+				api.memory.fault = nil
+			}
 			require.Less(t, api.ask(route, call(t, route, connOther, userOther, theirs, token(partnerTwo))).status, 300)
 		})
 	}
 	require.GreaterOrEqual(t, matrix, 15)
+}
+
+// headers are those of an answer that do not belong to this one request.
+func (r response) headers() http.Header {
+	h := r.header.Clone()
+	for _, name := range []string{"Date", "X-Request-Id", wire.HeaderTraceID, "Ratelimit"} {
+		h.Del(name)
+	}
+	return h
+}
+
+// TestGetOperation_OfADeletedConnection: its history stays readable, for its partner.
+func TestGetOperation_OfADeletedConnection(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	op := api.seed(partnerOne, connDeleted)
+	path := connectionsPath + connDeleted.String() + "/resource-operations/" + op.String()
+	require.Equal(t, 200, api.get(path).status)
+	require.Equal(t, 404, api.send(request{path: path, token: token(partnerTwo)}).status)
 }
 
 // TestLists_TenantMatrix lists everything as each partner: nothing is in both.

@@ -17,6 +17,7 @@ type meters struct {
 	duration *metrics.Histogram
 	active   *metrics.Sum
 	accepted *metrics.Counter
+	updates  *metrics.Counter
 	replays  *metrics.Counter
 	rejected *metrics.Counter
 }
@@ -25,7 +26,8 @@ func newMeters(provider metric.MeterProvider) meters {
 	set := metrics.New(provider)
 	return meters{
 		duration: set.Histogram(metrics.HTTPServerDuration), active: set.UpDown(metrics.HTTPServerActive),
-		accepted: set.Counter(metrics.Accepted), replays: set.Counter(metrics.Replays), rejected: set.Counter(metrics.TokensRejected),
+		accepted: set.Counter(metrics.Accepted), updates: set.Counter(metrics.BatchUpdates),
+		replays: set.Counter(metrics.Replays), rejected: set.Counter(metrics.TokensRejected),
 	}
 }
 
@@ -36,6 +38,22 @@ func (m meters) answered(ctx context.Context, r *http.Request, route string, sta
 		fault = code
 	}
 	m.duration.Record(ctx, took.Seconds(), method(r.Method), route, code, scheme(r), fault)
+}
+
+// batch counts the updates of a request for many by what each was answered with. A
+// request that is refused as a whole refuses all of them, or one if nobody knows how many.
+func (m meters) batch(ctx context.Context, status int, b *counts) {
+	if status == http.StatusOK && b != nil {
+		for code, n := range b.statuses {
+			m.updates.Add(ctx, n, strconv.Itoa(code))
+		}
+		return
+	}
+	n := 1
+	if b != nil {
+		n = max(1, b.elements)
+	}
+	m.updates.Add(ctx, n, strconv.Itoa(status))
 }
 
 // taken counts an operation that was accepted, or had been under the same key.

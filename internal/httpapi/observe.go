@@ -130,6 +130,9 @@ func (s *server) report(r *http.Request, t *trail, answer *recorder, took time.D
 	}
 	ctx := context.WithoutCancel(r.Context())
 	s.meters.answered(ctx, r, t.route, status, took)
+	if t.route == batchPath {
+		s.meters.batch(ctx, status, t.batch)
+	}
 	t.finish(status, answer.written)
 	level := slog.LevelInfo
 	if status >= http.StatusInternalServerError && status != http.StatusBadGateway {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -13,7 +14,9 @@ var errNoOperation = &operation.Error{
 }
 
 // ownOperation reads the operation that the path names. One of another partner, or
-// asked for through another connection, is not there.
+// asked for through another connection, is not there. The connection comes first: the
+// store is not asked about another partner's, so that neither its words nor its state
+// tell what is there. A deleted one keeps its history.
 func (s *server) ownOperation(r *http.Request) (operation.Operation, error) {
 	connection, badConnection := wire.ParseUUID("path.connection_id", r.PathValue("connection_id"))
 	id, badID := wire.ParseUUID("path.resource_operation_id", r.PathValue("resource_operation_id"))
@@ -22,11 +25,18 @@ func (s *server) ownOperation(r *http.Request) (operation.Operation, error) {
 	}
 	t := trailOf(r.Context())
 	t.connection, t.operation = connection, id
-	op, err := s.deps.Reader.Get(r.Context(), connection, id)
-	if err != nil {
-		return operation.Operation{}, err
+	partner := principalOf(r.Context()).PartnerID
+	if _, ok := s.deps.Directory.Connection(partner, connection); !ok {
+		return operation.Operation{}, errNoOperation
 	}
-	if op.PartnerID != principalOf(r.Context()).PartnerID || op.ConnectionID != connection || op.ID != id {
+	op, err := s.deps.Reader.Get(r.Context(), connection, id)
+	var known *operation.Error
+	switch {
+	case errors.As(err, &known) && known.Code == operation.CodeNotFound:
+		return operation.Operation{}, errNoOperation
+	case err != nil:
+		return operation.Operation{}, err
+	case op.PartnerID != partner || op.ConnectionID != connection || op.ID != id:
 		return operation.Operation{}, errNoOperation
 	}
 	return op, nil

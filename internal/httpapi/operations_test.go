@@ -182,6 +182,43 @@ func TestListOperations_CursorKeepsItsWindow(t *testing.T) {
 	require.Empty(t, api.get(operationsPath+"?size=2").ids(t), "the default window has moved")
 }
 
+// TestListOperations_AWalkOutlastsTheDefaults: a bound that was in order with the first
+// page's defaults is not judged again by those of the time of a later page.
+func TestListOperations_AWalkOutlastsTheDefaults(t *testing.T) {
+	t.Parallel()
+	stamp := func(at time.Time) string { return url.QueryEscape(at.Format(time.RFC3339)) }
+	for what, bound := range map[string]string{
+		"45 days up to now":     "from_datetime=" + stamp(fixed().Add(-45*24*time.Hour)),
+		"of the last 24 hours":  "to_datetime=" + stamp(fixed().Add(-24*time.Hour+time.Minute)),
+		"the end is a day past": "to_datetime=" + stamp(fixed()),
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			now := fixed()
+			api := newAPI(t, Config{Now: func() time.Time { return now }})
+			query := operationsPath + "?size=2&" + bound
+			first := api.get(query)
+			require.Equal(t, 200, first.status, first.text)
+			here := first.body["current_page"].(string)
+			now = now.Add(30 * time.Hour)
+			next := api.get(query + "&cursor=" + here)
+			require.Equal(t, 200, next.status, next.text)
+			require.Equal(t, 422, api.get(operationsPath+"?from_datetime=yesterday&cursor="+here).status, "still read")
+			other := api.get(operationsPath + "?from_datetime=" + stamp(fixed().Add(-time.Hour)) + "&cursor=" + here)
+			require.Equal(t, 400, other.status, "still part of the filter")
+		})
+	}
+}
+
+// TestListOperations_ClockBehind: accept times are of the store's clock, and an operation
+// that was answered is in the list also if that is a little ahead of ours.
+func TestListOperations_ClockBehind(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{Now: func() time.Time { return worldTime.Add(-10 * time.Second) }})
+	op := api.seed(partnerOne, connOne)
+	require.Equal(t, []string{op.String()}, api.get(operationsPath).ids(t))
+}
+
 func TestLists_CursorsThatDoNotBelong(t *testing.T) {
 	t.Parallel()
 	api := newAPI(t, Config{Now: fixed})

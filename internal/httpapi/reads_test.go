@@ -138,6 +138,17 @@ func TestListUsers_Walks(t *testing.T) {
 	}
 }
 
+// TestListUsers_LongNames: names are ordered by their first 256 bytes, which need not end
+// where a character does, and users who share those are told apart by their ids.
+func TestListUsers_LongNames(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	for i := range api.world.users {
+		api.world.users[i].Fields = operation.Changes{operation.FieldFirstName: operation.Text("x" + strings.Repeat("é", 200))}
+	}
+	testWalks(t, api, "/v2/telematics/users", "sort_by=first_name", 2, texts(mine...))
+}
+
 func TestGetUser(t *testing.T) {
 	t.Parallel()
 	api := newAPI(t, Config{})
@@ -149,6 +160,8 @@ func TestGetUser(t *testing.T) {
 	require.Equal(t, "fleet-one", got.body["fleet_ref"])
 	require.Equal(t, "samsara", got.body["source_name"])
 	require.Equal(t, sourceOf(userOne), got.body["source_id"])
+	require.Equal(t, api.get(tspsPath + "/" + got.body["tsp_id"].(string)).body["slug"], got.body["tsp_slug"])
+	require.Equal(t, "samsara", got.body["tsp_slug"])
 	require.Equal(t, "Ada", got.body["first_name"])
 	require.Equal(t, true, got.body["is_driver"])
 	require.Nil(t, got.body["last_name"])

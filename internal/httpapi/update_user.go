@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -45,11 +46,12 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 	if err != nil {
 		return err
 	}
-	a, limits, err := kind.resolve(s, principalOf(r.Context()).PartnerID, in)
-	if err != nil {
-		return err
-	}
+	partner := principalOf(r.Context()).PartnerID
+	a, limits, refused := kind.resolve(s, partner, in)
 	if in.mode.Dry {
+		if refused != nil {
+			return refused
+		}
 		return s.dryRun(w, r, a, limits)
 	}
 	key, err := requestKey(r)
@@ -57,14 +59,29 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 		return err
 	}
 	if key != "" {
-		a.Key = hashedKey(r, key, a.PartnerID, kind.path(in), body)
+		a.Key = hashedKey(r, key, partner, kind.path(in), in.mode.Sync, body)
 	}
-	op, err := s.submit(w, r, a, limits)
+	op, err := s.submitted(w, r, in.ConnectionID, a, limits, refused)
 	if err != nil {
-		return err
+		return givenKey{headerKey, key}.blamed(err)
 	}
 	s.answerWrite(w, r, op, in.mode.Sync)
 	return nil
+}
+
+// submitted is submit, unless the write was refused before: then it is what its key has
+// stood for, or the refusal.
+func (s *server) submitted(
+	w http.ResponseWriter, r *http.Request, connection uuid.UUID, a operation.Accepted, limits tsp.Limits, refused error,
+) (operation.Operation, error) {
+	if refused == nil {
+		return s.submit(w, r, a, limits)
+	}
+	op, err := s.repeated(r.Context(), connection, a.Key, refused)
+	if err != nil {
+		return op, err
+	}
+	return op, replayed(w, op)
 }
 
 // submit gives a write its id and its trace, and hands it over.
@@ -81,7 +98,7 @@ func (s *server) submit(
 		return op, err
 	}
 	if op, err = s.accept(r.Context(), a, limits); err != nil {
-		return op, err
+		return op, located(w, a.ConnectionID, err)
 	}
 	t.operation = op.ID
 	s.meters.taken(r.Context(), a, op.ID != a.ID)
@@ -89,6 +106,15 @@ func (s *server) submit(
 		return op, replayed(w, op)
 	}
 	return op, nil
+}
+
+// located says where to read what a refused write may have become after all.
+func located(w http.ResponseWriter, connection uuid.UUID, err error) error {
+	var known *operation.Error
+	if errors.As(err, &known) && known.Operation != uuid.Nil {
+		w.Header().Set("Location", placeURL(operation.Operation{Accepted: operation.Accepted{ID: known.Operation, ConnectionID: connection}}))
+	}
+	return err
 }
 
 // accept takes the write in. A sync write is not broken off when the caller goes

@@ -226,3 +226,19 @@ func TestUpdateUser_IdempotencyKey(t *testing.T) {
 		require.NotContains(t, op.Key.Scope+op.Key.Fingerprint, "key-")
 	}
 }
+
+// TestUpdateUser_UnknownOutcomeSaysWhereToRead: a write that may have been taken has a
+// place to read, and one that was not has none.
+func TestUpdateUser_UnknownOutcomeSaysWhereToRead(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	for _, query := range []string{"", "?is_sync=true"} {
+		op := uuid.New()
+		api.memory.fault = &operation.Error{Code: operation.CodeUnavailable, Message: "who knows", Operation: op}
+		got := api.patch(userOne, query, connOne, `"notes":"x"`)
+		require.Equal(t, 503, got.status, got.text)
+		require.Equal(t, connectionsPath+connOne.String()+"/resource-operations/"+op.String(), got.header.Get("Location"))
+		api.memory.fault = &operation.Error{Code: operation.CodeUnavailable, Message: "not taken"}
+		require.Empty(t, api.patch(userOne, query, connOne, `"notes":"x"`).header.Get("Location"))
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -119,7 +120,8 @@ func userPlace(sortBy string) func(directory.User) place {
 			v, _ := u.Fields.Get(operation.Field(sortBy))
 			p.name = v.Text()
 		}
-		p.name = p.name[:min(len(p.name), maxSortKey)]
+		// A cursor is JSON, which would not give half a character back as it was.
+		p.name = strings.ToValidUTF8(p.name[:min(len(p.name), maxSortKey)], "")
 		return p
 	}
 }
@@ -146,7 +148,7 @@ func userView(u directory.User, c directory.Connection, includeSourceData bool) 
 	view := wire.UserRead{
 		FleetID: unlessZero(c.FleetID), FleetRef: unlessZero(c.FleetRef),
 		ID: u.ID, CreatedAt: wire.Stamp(u.CreatedAt), UpdatedAt: wire.Stamp(u.UpdatedAt), DeletedAt: u.DeletedAt,
-		ConnectionID: u.ConnectionID, TSPID: unlessZero(c.TSPID), SourceName: c.Provider,
+		ConnectionID: u.ConnectionID, TSPID: unlessZero(c.TSPID), TSPSlug: unlessZero(directory.TSPSlug(c.Provider)), SourceName: c.Provider,
 		SourceID: u.SourceID, SourceDataHash: hex.EncodeToString(hash[:]),
 		Username: text(operation.FieldUsername), IsActive: flag(operation.FieldIsActive),
 		Status: text(operation.FieldStatus), IsDriver: flag(operation.FieldIsDriver),

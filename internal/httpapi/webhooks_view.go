@@ -11,8 +11,6 @@ import (
 	"writeback/pkg/operation"
 )
 
-const maskedSecret = "*****"
-
 func filtersOf(f wire.WebhookFilters) webhook.Filters {
 	return webhook.Filters{FleetIDs: f.FleetIDs, FleetRefs: f.FleetRefs}
 }
@@ -35,7 +33,7 @@ func createdView(c webhook.Created) wire.Webhook {
 
 func webhookView(s webhook.Subscription) wire.WebhookRead {
 	return wire.WebhookRead{
-		ID: s.ID, URL: s.MaskedURL(), EventName: s.EventName, Filters: filtersView(s.Filters), Secret: maskedSecret,
+		ID: s.ID, URL: s.MaskedURL(), EventName: s.EventName, Filters: filtersView(s.Filters), Secret: wire.MaskedSecret,
 		Status: string(s.Status), CreatedAt: wire.Stamp(s.CreatedAt), UpdatedAt: wire.Stamp(s.UpdatedAt),
 		Schedule: string(s.Schedule), StaleReason: unlessZero(s.StaleReason),
 	}

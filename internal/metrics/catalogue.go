@@ -12,6 +12,7 @@ const (
 	MessagingProcess  Name = "messaging.process.duration"
 
 	Accepted       Name = "writeback.operations.accepted"
+	BatchUpdates   Name = "writeback.batch.updates"
 	Replays        Name = "writeback.idempotent.replays"
 	TokensRejected Name = "writeback.tokens.rejected"
 
@@ -41,6 +42,7 @@ const (
 	ShardsMissing    Name = "writeback.shards.missing"
 	ShardsRebuilding Name = "writeback.shards.rebuilding"
 	ShardsUnfinished Name = "writeback.shards.unfinished"
+	Connections      Name = "writeback.connections"
 	Slots            Name = "writeback.slots"
 	SlotsFree        Name = "writeback.slots.free"
 	NATSConnected    Name = "writeback.nats.connected"
@@ -96,6 +98,10 @@ var table = []Metric{
 
 	{Name: Accepted, Kind: Count, Unit: "{operation}", In: API, Labels: []Label{provider, kindOfOp, mode},
 		About: "Operations that were accepted.", Answers: "How much work comes in, for whom?"},
+	{Name: BatchUpdates, Kind: Count, Unit: "{update}", In: API, Labels: []Label{updateCode},
+		About: "Updates that came in batches, by what each was answered with; the request itself is answered 200. Those of a batch that is refused as a whole " +
+			"have its status, and count as one where they were not read.",
+		Answers: "How are the updates of batches answered?"},
 	{Name: Replays, Kind: Count, Unit: "{request}", In: API,
 		About: "Requests that repeated an idempotency key and got the earlier operation.", Answers: "Do partners repeat themselves?"},
 	{Name: TokensRejected, Kind: Count, Unit: "{request}", In: API, Labels: []Label{rejection},
@@ -153,6 +159,10 @@ var table = []Metric{
 		About: "Shards that a process is filling.", Answers: "Is it being repaired?"},
 	{Name: ShardsUnfinished, Kind: Level, Unit: "{shard}", In: Worker, Labels: []Label{queue}, Sampled: true,
 		About: "Shards whose older history is not back yet.", Answers: "Are unknown ids answered 503 still?"},
+	{Name: Connections, Kind: Level, Unit: "{connection}", In: Both, Labels: []Label{provider, connectionStatus}, Sampled: true,
+		About: "Connections in the directory as this process knows them, deleted ones not. `failed`: the provider refused their credentials. `locked`: the process has " +
+			"not got the keyset that opens them. A provider without connections has none.",
+		Answers: "Can connections not be used, because of their partners (`failed`) or of us (`locked`)?"},
 	{Name: Slots, Kind: Level, Unit: "{slot}", In: Worker, Labels: []Label{queue},
 		About: "Calls that this worker makes at a time.", Answers: "What is the capacity?"},
 	{Name: SlotsFree, Kind: Level, Unit: "{slot}", In: Worker, Labels: []Label{queue},

@@ -47,15 +47,16 @@ const (
 
 // The labels.
 var (
-	provider   = Label{Key: "provider", Values: all.Names(), Elsewhere: "the names of the adapters, in [providers.md](providers.md)"}
-	errorTypes = []string{"auth", "network", "tsp", "validation"}
-	outcome    = Label{Key: "outcome", Values: append([]string{"success"}, errorTypes...)}
-	errorType  = Label{Key: "error_type", Values: errorTypes, Set: "absent for a success, and for an end without a call"}
-	status     = Label{Key: "status", Values: []string{"failed", "success"}}
-	kindOfOp   = Label{Key: "operation_type", Values: []string{"create", "update"}}
-	mode       = Label{Key: "mode", Values: []string{ModeAsync, ModeSync}}
-	queue      = Label{Key: "queue", Values: []string{QueueOperations, QueueWebhooks}}
-	state      = Label{Key: "state", Values: []string{
+	provider         = Label{Key: "provider", Values: all.Names(), Elsewhere: "the names of the adapters, in [providers.md](providers.md)"}
+	errorTypes       = []string{"auth", "network", "tsp", "validation"}
+	outcome          = Label{Key: "outcome", Values: append([]string{"success"}, errorTypes...)}
+	errorType        = Label{Key: "error_type", Values: errorTypes, Set: "absent for a success, and for an end without a call"}
+	status           = Label{Key: "status", Values: []string{"failed", "success"}}
+	connectionStatus = Label{Key: "status", Values: []string{"active", "cancelled", "failed", "locked", "paused", "stale"}}
+	kindOfOp         = Label{Key: "operation_type", Values: []string{"create", "update"}}
+	mode             = Label{Key: "mode", Values: []string{ModeAsync, ModeSync}}
+	queue            = Label{Key: "queue", Values: []string{QueueOperations, QueueWebhooks}}
+	state            = Label{Key: "state", Values: []string{
 		StateReady, StateDelayed, StateRateLimited, StateBlocked, StateBehind, StateInFlight,
 	}}
 	repair     = Label{Key: "kind", Values: []string{RepairExpired, RepairHealed, RepairRepublished}}
@@ -70,8 +71,12 @@ var (
 	method = Label{Key: "http.request.method", Values: []string{
 		"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 	}}
-	route  = Label{Key: "http.route", Set: "the documented routes, and `unmatched`"}
-	code   = Label{Key: "http.response.status_code", Set: "HTTP status codes; absent without an answer"}
+	route = Label{Key: "http.route", Set: "the documented routes, and `unmatched`"}
+	code  = Label{Key: "http.response.status_code", Set: "HTTP status codes; absent without an answer"}
+	// updateCode is closed, so that each is shown as 0 before it comes.
+	updateCode = Label{Key: code.Key, Values: []string{
+		"202", "400", "401", "403", "404", "406", "409", "413", "415", "422", "429", "500", "501", "503", "504",
+	}}
 	scheme = Label{Key: "url.scheme", Values: []string{"http", "https"}}
 	fault  = Label{Key: "error.type", Set: "the status code, for 5xx; absent otherwise"}
 

@@ -59,6 +59,7 @@ var groups = []struct{ prefix, heading string }{
 	{"writeback.sync.", "Directory sync"},
 	{"writeback.provider.", "Providers and their limits"},
 	{string(Accepted), "What comes in"},
+	{string(BatchUpdates), "What comes in"},
 	{string(Replays), "What comes in"},
 	{string(TokensRejected), "What comes in"},
 	{"writeback.attempt", "The trip of an operation"},

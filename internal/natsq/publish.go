@@ -14,7 +14,7 @@ import (
 )
 
 // ErrAway says that NATS is not connected; nothing was sent.
-var ErrAway = errors.New("natsq: not connected")
+var ErrAway = errors.New("natsq: NATS is not connected")
 
 // PublishTimeout bounds one publish, its ack included.
 const PublishTimeout = 2 * time.Second
@@ -112,7 +112,10 @@ func (p *Publisher) send(ctx context.Context, msg *nats.Msg) error {
 	}
 	// The acks of many publishes under way come over one inbox.
 	future, err := p.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
-	if err != nil {
+	switch {
+	case errors.Is(err, nats.ErrReconnectBufExceeded): // it went away since we asked
+		return ErrAway
+	case err != nil:
 		return fmt.Errorf("natsq: publish %s: %w", msg.Subject, err)
 	}
 	select {

@@ -6,8 +6,10 @@ package natsq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -109,6 +111,17 @@ func Connect(url, name string, log *slog.Logger, more ...nats.Option) (*nats.Con
 		return nil, fmt.Errorf("natsq: connect: %w", err)
 	}
 	return nc, nil
+}
+
+// Explain gives an error that came of a call while NATS is not connected its name: it is
+// ErrAway then, with the addresses and without their credentials. Any other error, and
+// nil, it gives back.
+func Explain(nc *nats.Conn, err error) error {
+	late := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
+	if !errors.Is(err, nats.ErrReconnectBufExceeded) && (!late || nc.IsConnected()) {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", ErrAway, strings.Join(nc.Servers(), ", "))
 }
 
 // Streams are the streams that Ensure makes, as the configuration wants them.

@@ -3,6 +3,7 @@ package natsq_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,6 +155,27 @@ func TestEnsure_NoServer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	require.Error(t, natsq.Ensure(ctx, c.js, small))
+}
+
+// TestExplain_NamesNATSAndNoCredential: what a program that waits shows is what it waits
+// for, not the client's word for a buffer that it does not have.
+func TestExplain_NamesNATSAndNoCredential(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartNATS(t,
+		`authorization { users: [{user: "us", password: "hunter2"}, {user: "any", password: "any"}] }`, "no_auth_user: any")
+	addr := strings.TrimPrefix(server.URL(), "nats://")
+	right, wrong := connect(t, "nats://us:hunter2@"+addr), connect(t, "nats://us:hunter3@"+addr)
+	require.NoError(t, natsq.Explain(right.nc, natsq.Ensure(t.Context(), right.js, small)))
+	require.ErrorIs(t, natsq.Explain(right.nc, context.DeadlineExceeded), context.DeadlineExceeded, "it is there, and slow")
+	require.ErrorIs(t, natsq.Explain(wrong.nc, natsq.Ensure(t.Context(), wrong.js, small)), natsq.ErrAway)
+
+	server.Kill()
+	require.Eventually(t, func() bool { return !right.nc.IsConnected() }, within, every)
+	err := natsq.Explain(right.nc, natsq.Ensure(t.Context(), right.js, small))
+	require.ErrorIs(t, err, natsq.ErrAway)
+	require.ErrorContains(t, err, "NATS is not connected (nats://"+addr+")")
+	require.NotContains(t, err.Error(), "hunter2")
+	require.NotContains(t, err.Error(), "buffer")
 }
 
 // TestConnect_ServerComesLater: programs may start before their server.

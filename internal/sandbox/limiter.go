@@ -48,7 +48,7 @@ func (l *Limiter) Take(key string, limit int) (left int, wait time.Duration) {
 	w.used++
 	l.windows[key] = w
 	if limit <= 0 {
-		limit = announcedLimit
+		return max(announcedLimit-w.used, 1), 0 // never used up, or a client would wait
 	}
 	return max(limit-w.used, 0), 0
 }

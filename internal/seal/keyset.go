@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -52,6 +53,47 @@ func Promote(keysetJSON []byte) ([]byte, error) {
 	}
 	if handle, err = manager.Handle(); err != nil {
 		return nil, fmt.Errorf("seal: promote: %w", err)
+	}
+	return write(handle)
+}
+
+// ErrNotPromoted says that a keyset has a key that is newer than the primary one, so that
+// a change of keys is under way.
+var ErrNotPromoted = errors.New("seal: the newest key does not seal yet: promote it first")
+
+// RemoveOld gives the keyset with its primary key alone. What the others have sealed can
+// never be opened with it. The error is ErrNotPromoted, or says that there is no other
+// key.
+func RemoveOld(keysetJSON []byte) ([]byte, error) {
+	handle, err := read(keysetJSON)
+	if err != nil {
+		return nil, err
+	}
+	primary, err := handle.Primary()
+	if err != nil {
+		return nil, fmt.Errorf("seal: remove: %w", err)
+	}
+	newest, err := handle.Entry(handle.Len() - 1)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("seal: remove: %w", err)
+	case handle.Len() == 1:
+		return nil, errors.New("seal: there is one key only")
+	case newest.KeyID() != primary.KeyID():
+		return nil, ErrNotPromoted
+	}
+	manager := keyset.NewManagerFromHandle(handle)
+	for i := range handle.Len() - 1 {
+		old, err := handle.Entry(i)
+		if err == nil {
+			err = manager.Delete(old.KeyID())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("seal: remove: %w", err)
+		}
+	}
+	if handle, err = manager.Handle(); err != nil {
+		return nil, fmt.Errorf("seal: remove: %w", err)
 	}
 	return write(handle)
 }

@@ -80,6 +80,34 @@ func TestRotation_EveryStepOpensWhatTheOthersSealed(t *testing.T) {
 	require.ErrorIs(t, err, ErrOpen)
 }
 
+// TestRemoveOld_LeavesTheKeyThatSeals, and refuses in the middle of a change of keys.
+func TestRemoveOld_LeavesTheKeyThatSeals(t *testing.T) {
+	t.Parallel()
+	old := fresh(t)
+	_, err := RemoveOld(old)
+	require.ErrorContains(t, err, "one key only")
+	added, err := AddKey(old)
+	require.NoError(t, err)
+	_, err = RemoveOld(added)
+	require.ErrorIs(t, err, ErrNotPromoted)
+	promoted, err := Promote(added)
+	require.NoError(t, err)
+	alone, err := RemoveOld(promoted)
+	require.NoError(t, err)
+	aad := []byte("id")
+	was, err := sealer(t, old).Seal([]byte("x"), aad)
+	require.NoError(t, err)
+	is, err := sealer(t, promoted).Seal([]byte("x"), aad)
+	require.NoError(t, err)
+	_, err = sealer(t, alone).Open(was, aad)
+	require.ErrorIs(t, err, ErrOpen)
+	got, err := sealer(t, alone).Open(is, aad)
+	require.NoError(t, err)
+	require.Equal(t, "x", string(got))
+	_, err = RemoveOld([]byte("none"))
+	require.Error(t, err)
+}
+
 func TestNew_SaysNothingOfTheKeyset(t *testing.T) {
 	t.Parallel()
 	_, err := New([]byte(`{"key":"hidden-material"}`))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/pprof"
 	"strings"
@@ -35,11 +36,15 @@ type Admin struct {
 	cfg      atomic.Pointer[AdminConfig]
 	draining atomic.Bool
 	mux      *http.ServeMux
+
+	mu sync.Mutex
+	// start is what the start has waited for and waits for, by name.
+	start map[string]string
 }
 
 // Admin makes the handler of the admin port.
 func (t *Telemetry) Admin(cfg AdminConfig) *Admin {
-	a := &Admin{mux: http.NewServeMux()}
+	a := &Admin{mux: http.NewServeMux(), start: map[string]string{}}
 	a.set(cfg)
 	a.mux.HandleFunc("GET /healthz", a.alive)
 	a.mux.HandleFunc("GET /readyz", a.ready)
@@ -62,6 +67,18 @@ func (a *Admin) set(cfg AdminConfig) {
 		cfg.CheckTimeout = 2 * time.Second
 	}
 	a.cfg.Store(&cfg)
+}
+
+// Waiting says what the program waits for at its start, and why; nil: it has come.
+// /readyz shows it among its checks until Started is called. Of a URL in the error it
+// shows the origin only.
+func (a *Admin) Waiting(what string, why error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if why != nil {
+		why = errors.New(errorText(why))
+	}
+	a.start[what] = reason(why)
 }
 
 // Started says that the program has all its parts: from now on /readyz asks these
@@ -109,6 +126,9 @@ func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	if cfg.Starting {
 		out.Status, status = "starting", http.StatusServiceUnavailable
+		a.mu.Lock()
+		maps.Copy(out.Checks, a.start)
+		a.mu.Unlock()
 	}
 	if a.draining.Load() {
 		out.Status, status = "draining", http.StatusServiceUnavailable

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,11 @@ func TestAdmin_StartingThenStarted(t *testing.T) {
 	require.JSONEq(t, `{"status":"starting","checks":{}}`, body)
 	status, _ = get(t, a, "/healthz")
 	require.Equal(t, http.StatusOK, status)
+	a.Waiting("streams", nil)
+	a.Waiting("directory", &url.Error{Op: "Get", URL: "http://host/secret", Err: errors.New("refused")})
+	status, body = get(t, a, "/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.JSONEq(t, `{"status":"starting","checks":{"streams":"ok","directory":"Get \"http://host\": refused"}}`, body)
 	a.Started(telemetry.AdminConfig{Checks: checks{"redis": good}})
 	status, body = get(t, a, "/readyz")
 	require.Equal(t, http.StatusOK, status)

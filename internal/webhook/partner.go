@@ -6,8 +6,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// MinSecret is the least length of a secret, in bytes.
-const MinSecret = 12
+// Bounds of a secret's length, in characters.
+const (
+	MinSecret = 12
+	MaxSecret = 256
+)
 
 // New is a subscription that a partner wants.
 type New struct {

@@ -129,6 +129,12 @@ func (s Subscription) MaskedURL() string {
 	return u.Scheme + "://" + u.Host + path
 }
 
+// IsMasked reports whether a URL ends in the mask that MaskedURL puts there: it was
+// read, and calls nothing.
+func IsMasked(u *url.URL) bool {
+	return u.Path[strings.LastIndexByte(u.Path, '/')+1:] == mask
+}
+
 // String names the subscription and nothing secret.
 func (s Subscription) String() string { return "webhook " + s.ID.String() }
 

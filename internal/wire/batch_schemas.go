@@ -47,7 +47,7 @@ func batchSchemas() object {
 // batchResultProperties describe BatchResult, in its order.
 func batchResultProperties() []property {
 	var refusals []object
-	for _, status := range []int{400, 403, 404, 409, 422, 429, 500, 501, 503} {
+	for _, status := range []int{400, 403, 404, 409, 413, 422, 429, 500, 501, 503} {
 		refusals = append(refusals, ref(errorNames[status]))
 	}
 	return []property{

@@ -3,8 +3,9 @@ package wire
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -46,9 +47,9 @@ func DecodeUserUpdate(body []byte, opt DecodeOptions) (UserWrite, error) {
 }
 
 func decodeUpdate(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWrite, error) {
-	in, err := decodeUser(body, opt, element)
+	in, ignored, err := decodeUser(body, opt, element)
 	if err == nil && len(in.Changes) == 0 {
-		return UserWrite{}, badRequest("no fields to update")
+		return UserWrite{}, nothingToUpdate(ignored)
 	}
 	return in, err
 }
@@ -56,12 +57,14 @@ func decodeUpdate(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWri
 // DecodeUserCreate reads the body of a create request: the same fields under the
 // same rules as DecodeUserUpdate, but for none at all, which is no fault here.
 func DecodeUserCreate(body []byte, opt DecodeOptions) (UserWrite, error) {
-	return decodeUser(body, opt, nil)
+	in, _, err := decodeUser(body, opt, nil)
+	return in, err
 }
 
-func decodeUser(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWrite, error) {
+// decodeUser gives, too, some of the keys that it ignored.
+func decodeUser(body []byte, opt DecodeOptions, element *BatchUpdate) (in UserWrite, ignored []string, err error) {
 	if err := precheck(body); err != nil {
-		return UserWrite{}, err
+		return UserWrite{}, nil, err
 	}
 	dec, free := decoderOf(body)
 	defer free()
@@ -73,17 +76,18 @@ func decodeUser(body []byte, opt DecodeOptions, element *BatchUpdate) (UserWrite
 	if d.dec.PeekKind() != jsontext.KindBeginObject {
 		// Not an object, or not JSON at all: reading tells which.
 		if _, err := d.dec.ReadValue(); err != nil {
-			return UserWrite{}, syntaxError(err)
+			return UserWrite{}, nil, syntaxError(err)
 		}
-		return UserWrite{}, badRequest("the body is not a JSON object")
+		return UserWrite{}, nil, badRequest("the body is not a JSON object")
 	}
 	if err := d.object(); err != nil {
-		return UserWrite{}, syntaxError(err)
+		return UserWrite{}, nil, syntaxError(err)
 	}
 	if _, err := d.dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return UserWrite{}, badRequest("there is something after the JSON object")
+		return UserWrite{}, nil, badRequest("there is something after the JSON object")
 	}
-	return d.finish()
+	in, err = d.finish()
+	return in, d.ignored, err
 }
 
 // decoders are parsers at rest: the names of an object that a parser has room for cost
@@ -115,6 +119,8 @@ type userDecoder struct {
 	// flat and nested are the two spellings of the HOS settings.
 	flat, nested operation.Changes
 	unknown      int
+	// ignored are the first of the unknown keys, quoted, one more than are told.
+	ignored []string
 }
 
 // object reads the top-level object. Its errors are syntax errors only.
@@ -230,6 +236,9 @@ func (d *userDecoder) field(r *rule, path string, value jsontext.Value, into ope
 
 func (d *userDecoder) unknownKey(prefix string, name []byte, value jsontext.Value) {
 	if !d.strict {
+		if len(d.ignored) <= maxIgnored {
+			d.ignored = append(d.ignored, strconv.Quote(strings.TrimPrefix(prefix, "body.")+clip(string(name))))
+		}
 		return
 	}
 	if d.unknown++; d.unknown <= maxUnknown {
@@ -239,59 +248,6 @@ func (d *userDecoder) unknownKey(prefix string, name []byte, value jsontext.Valu
 
 func (d *userDecoder) fault(path string, value jsontext.Value, message, kind string) {
 	d.faults = append(d.faults, operation.Fault{Path: path, Input: inputOf(value), Message: message, Type: kind})
-}
-
-// finish joins the two spellings, checks what only shows over several fields,
-// and gives the result.
-func (d *userDecoder) finish() (UserWrite, error) {
-	if !d.connection {
-		d.faults = append(d.faults, operation.Fault{Path: "body.connection_id", Message: "is required", Type: typeMissing})
-	}
-	if d.element != nil && !d.named {
-		d.faults = append(d.faults, operation.Fault{Path: "body.user_id", Message: "is required", Type: typeMissing})
-	}
-	d.joinSpellings()
-	d.checkActive()
-	if len(d.faults) > 0 {
-		return UserWrite{}, invalid(d.faults)
-	}
-	return d.out, nil
-}
-
-func (d *userDecoder) joinSpellings() {
-	for f, v := range d.nested {
-		d.out.Changes[f] = v
-	}
-	for _, spec := range operation.UserFields {
-		v, ok := d.flat[spec.Name]
-		if !ok {
-			continue
-		}
-		if n, both := d.nested[spec.Name]; both && n != v {
-			d.faults = append(d.faults, operation.Fault{
-				Path: "body." + string(spec.Name), Input: inputOfValue(v), Type: typeConflict,
-				Message: "differs from the same setting inside hos_tracking",
-			})
-			continue
-		}
-		d.out.Changes[spec.Name] = v
-	}
-}
-
-// checkActive refuses a status that contradicts is_active. A null on either
-// side contradicts nothing.
-func (d *userDecoder) checkActive() {
-	active, a := d.out.Changes[operation.FieldIsActive]
-	status, s := d.out.Changes[operation.FieldStatus]
-	if !a || !s || active.IsNull() || status.IsNull() {
-		return
-	}
-	if active.Flag() != (status.Text() == operation.StatusActive) {
-		d.faults = append(d.faults, operation.Fault{
-			Path: "body.status", Input: status.Text(), Type: typeConflict,
-			Message: fmt.Sprintf("contradicts is_active, which is %t", active.Flag()),
-		})
-	}
 }
 
 func lazy(c *operation.Changes) operation.Changes {

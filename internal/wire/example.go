@@ -220,16 +220,19 @@ func exampleError(status int) any {
 }
 
 var exampleMessages = map[int]string{
-	http.StatusBadRequest:         "no fields to update",
-	http.StatusUnauthorized:       "the token has expired",
-	http.StatusForbidden:          "the token lacks the scope telematics:write",
-	http.StatusNotFound:           "there is no such user",
-	http.StatusMethodNotAllowed:   "use GET or PATCH",
-	http.StatusConflict:           "the connection is paused",
-	http.StatusTooManyRequests:    "too many requests; come back in 3 s",
-	http.StatusNotImplemented:     "users of this provider cannot be written",
-	http.StatusServiceUnavailable: "the service is not ready; come back in 3 s",
-	http.StatusGatewayTimeout:     "no answer in time",
+	http.StatusBadRequest:            "no fields to update",
+	http.StatusUnauthorized:          "the token has expired",
+	http.StatusForbidden:             "the token lacks the scope telematics:write",
+	http.StatusNotFound:              "there is no such user",
+	http.StatusMethodNotAllowed:      "use GET or PATCH",
+	http.StatusRequestTimeout:        "the body did not come in time",
+	http.StatusConflict:              "the connection is paused",
+	http.StatusRequestEntityTooLarge: "the body is larger than 65536 bytes",
+	http.StatusUnsupportedMediaType:  `the Content-Type must be application/json, not "text/plain"`,
+	http.StatusTooManyRequests:       "too many requests; come back in 3 s",
+	http.StatusNotImplemented:        "users of this provider cannot be written",
+	http.StatusServiceUnavailable:    "the service is not ready; come back in 3 s",
+	http.StatusGatewayTimeout:        "no answer in time",
 }
 
 // one is an examples object with one example.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"net/url"
 	"time"
 
@@ -12,8 +13,13 @@ import (
 // MaxWindow is the longest time window of a list of operations.
 const MaxWindow = 45 * 24 * time.Hour
 
-// defaultWindow is how far back a list goes that names no start.
-const defaultWindow = 24 * time.Hour
+const (
+	// defaultWindow is how far back a list goes that names no start.
+	defaultWindow = 24 * time.Hour
+	// clockRoom is how far beyond now one goes that names no end: accept times are of the
+	// store's clock, and what was answered must be in the list.
+	clockRoom = time.Minute
+)
 
 // ListUsers are the parameters of the list of users. Zero values select all.
 type ListUsers struct {
@@ -62,6 +68,18 @@ func ParseMode(q url.Values) (Mode, error) {
 		p.fault("dry_run", q.Get("dry_run"), "cannot be joined with is_sync: a dry run writes nothing", typeConflict)
 	}
 	return m, p.err()
+}
+
+// ParseBatchMode refuses what a write can be asked for and a batch of them cannot. The
+// error is an *operation.Error with every fault.
+func ParseBatchMode(q url.Values) error {
+	p := params{q: q}
+	for _, name := range []string{"is_sync", "dry_run"} {
+		if p.flag(name) {
+			p.fault(name, q.Get(name), "is not possible in a batch", "extra_forbidden")
+		}
+	}
+	return p.err()
 }
 
 // ParseGetUser reads the parameters of one user's read: whether the provider's
@@ -147,25 +165,37 @@ func (p *params) page() (size int, cursor string) {
 	return p.size(), p.text("cursor")
 }
 
-// window reads the time bounds and their defaults.
+// window reads the time bounds and their defaults. With a cursor the window is the
+// cursor's: the bounds are part of its filters only, and the defaults have moved since.
 func (p *params) window(now time.Time) (from, to time.Time) {
 	before := len(p.faults)
 	from, to = p.time("from_datetime"), p.time("to_datetime")
-	if len(p.faults) > before {
+	if len(p.faults) > before || len(p.q["cursor"]) > 0 {
 		return from, to
 	}
 	if from.IsZero() {
 		from = ceilMicro(now.Add(-defaultWindow))
 	}
+	end := to
 	if to.IsZero() {
 		to = ceilMicro(now)
+		end = to.Add(clockRoom)
 	}
 	switch {
-	case from.After(to):
-		p.fault("from_datetime", p.q.Get("from_datetime"),
-			"must not be after to_datetime; they default to a day ago and to now", "datetime_order")
+	case from.After(end):
+		p.badWindow("from_datetime", "to_datetime", from, to, "must not end before it starts", "datetime_order")
 	case to.Sub(from) > MaxWindow:
-		p.fault("to_datetime", p.q.Get("to_datetime"), "must be at most 45 days after from_datetime", "window_too_long")
+		p.badWindow("to_datetime", "from_datetime", from, to, "must be at most 45 days long", "window_too_long")
 	}
-	return from, to
+	return from, end
+}
+
+// badWindow blames a bound that was sent: the one, or if that is a default the other.
+func (p *params) badWindow(one, other string, from, to time.Time, rule, slug string) {
+	name := one
+	if len(p.q[one]) == 0 {
+		name = other
+	}
+	p.fault(name, p.q.Get(name), fmt.Sprintf("the window %s; it is from %s to %s, where a bound that is not given is a day ago, or now",
+		rule, from.UTC().Format(time.RFC3339Nano), to.UTC().Format(time.RFC3339Nano)), slug)
 }

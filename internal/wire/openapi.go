@@ -139,7 +139,7 @@ func (e endpoint) responses() object {
 func (e endpoint) headers() []string {
 	var names []string
 	if e.write || e.queued {
-		names = append(names, "Location")
+		names = append(names, "Location", "Operation-Location")
 	}
 	if e.keyed {
 		names = append(names, "Idempotency-Replayed")
@@ -147,7 +147,7 @@ func (e endpoint) headers() []string {
 	if e.limited {
 		names = append(names, "RateLimit", "RateLimit-Policy")
 	}
-	return append(names, HeaderTraceID)
+	return append(names, everywhere...)
 }
 
 func headerRefs(names []string) object {
@@ -160,7 +160,12 @@ func headerRefs(names []string) object {
 
 // refusals are the statuses of the refusals that the endpoint can give.
 func (e endpoint) refusals() []int {
-	return append([]int{400, 401, 403, 404, 405, 409, 422, 429, 500, 503}, e.errors...)
+	out := append([]int{400, 401, 403, 404, 405, 409, 422, 429, 500, 503}, e.errors...)
+	if e.body != "" {
+		out = append(out, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	slices.Sort(out)
+	return out
 }
 
 func content(schema, examples object) object {
@@ -181,28 +186,31 @@ func lines(content object, schema string) object {
 
 // refusalTexts say when a refusal is given.
 var refusalTexts = map[int]string{
-	http.StatusBadRequest:          "The body is not one JSON object, there is nothing to update, or the cursor is not one of ours.",
-	http.StatusUnauthorized:        "The token is missing, expired or not ours.",
-	http.StatusForbidden:           "The token lacks the scope, or the fleet shares its data for reading only.",
-	http.StatusNotFound:            "There is no such thing, or it is not yours.",
-	http.StatusMethodNotAllowed:    "The path does not have this method.",
-	http.StatusConflict:            "The state of the connection, or an earlier operation, stands against it.",
-	http.StatusUnprocessableEntity: "The input has faults; all of them are listed.",
-	http.StatusTooManyRequests:     "Too many requests; the body and the Retry-After header say when to come back.",
-	http.StatusInternalServerError: "An error on our side.",
-	http.StatusNotImplemented:      "The provider cannot do this, or we cannot do it there yet.",
-	http.StatusServiceUnavailable:  "We cannot do this just now; nothing was accepted unless the body names an operation.",
-	http.StatusGatewayTimeout:      "A part of ours did not answer in time.",
+	http.StatusBadRequest:            "The body is not one JSON object, there is nothing to update, or the cursor is not one of ours.",
+	http.StatusUnauthorized:          "The token is missing, expired or not ours.",
+	http.StatusForbidden:             "The token lacks the scope, or the fleet shares its data for reading only.",
+	http.StatusNotFound:              "There is no such thing, or it is not yours.",
+	http.StatusMethodNotAllowed:      "The path does not have this method.",
+	http.StatusRequestTimeout:        "The body did not come in time.",
+	http.StatusConflict:              "The state of the connection, or an earlier operation, stands against it.",
+	http.StatusRequestEntityTooLarge: "The body is too large.",
+	http.StatusUnsupportedMediaType:  "The body has another Content-Type, or is encoded.",
+	http.StatusUnprocessableEntity:   "The input has faults; all of them are listed.",
+	http.StatusTooManyRequests:       "Too many requests; the body and the Retry-After header say when to come back.",
+	http.StatusInternalServerError:   "An error on our side.",
+	http.StatusNotImplemented:        "The provider cannot do this, or we cannot do it there yet.",
+	http.StatusServiceUnavailable:    "We cannot do this just now; nothing was accepted unless the body names an operation, which then says what became of it.",
+	http.StatusGatewayTimeout:        "A part of ours did not answer in time.",
 }
 
 // refusalOrder is the document's order of the refusals.
-var refusalOrder = []int{400, 401, 403, 404, 405, 409, 422, 429, 500, 501, 503, 504}
+var refusalOrder = []int{400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 501, 503, 504}
 
 func errorResponses() object {
 	var out object
 	for _, status := range refusalOrder {
 		response := object{{"description", refusalTexts[status]}}
-		names := append(slices.Clone(refusalHeaders[status]), HeaderTraceID)
+		names := append(slices.Clone(refusalHeaders[status]), everywhere...)
 		response = append(response, member{"headers", headerRefs(names)})
 		name := errorNames[status]
 		response = append(response, member{"content", content(ref(name), one("refusal", exampleError(status)))})
@@ -214,21 +222,26 @@ func errorResponses() object {
 var refusalHeaders = map[int][]string{
 	http.StatusUnauthorized:       {"WWW-Authenticate"},
 	http.StatusTooManyRequests:    {"Retry-After", "RateLimit", "RateLimit-Policy"},
-	http.StatusServiceUnavailable: {"Retry-After"},
+	http.StatusServiceUnavailable: {"Retry-After", "Location"},
 }
 
 // HeaderTraceID is on every answer: the trace of the request.
 const HeaderTraceID = "X-Trace-Id"
 
+// everywhere are the headers of every answer.
+var everywhere = []string{"X-Request-Id", HeaderTraceID}
+
 func headers() object {
 	header := func(text string) object { return object{{"description", text}, {"schema", textSchema}} }
 	return object{
 		{"Idempotency-Replayed", header("`true` when the answer is that of an earlier request under the same Idempotency-Key.")},
-		{"Location", header("Where the operation is read.")},
+		{"Location", header("Where the operation is read. On a 503: only if the write may have been taken all the same.")},
+		{"Operation-Location", header("The same as Location, for clients that look for a long-running operation there. An extension of the contract.")},
 		{"RateLimit", header("On writes: what your rate leaves: `r` more now, all of it again in `t` seconds.")},
 		{"RateLimit-Policy", header("On writes: your rate: `q` at once, refilled within `w` seconds.")},
 		{"Retry-After", object{{"description", "Seconds until it is worth trying again."}, {"schema", intSchema}}},
 		{"WWW-Authenticate", header("The Bearer challenge of RFC 6750.")},
+		{"X-Request-Id", header("A name of this request: yours, if it came with a plain one of at most 128 characters. An extension of the contract.")},
 		{HeaderTraceID, header("The W3C trace id of the request: yours, if it came with `traceparent`. Name it when you ask us about a request. An extension of the contract.")},
 	}
 }

@@ -217,6 +217,27 @@ func TestOpenAPI_Extensions(t *testing.T) {
 	}, writes)
 }
 
+// What has a body can be refused for it, and every answer has the headers that it is sent
+// with.
+func TestOpenAPI_BodiesAndHeaders(t *testing.T) {
+	t.Parallel()
+	doc := loadSpec(t, wire.OpenAPI())
+	for _, r := range wire.Routes() {
+		op := doc.Paths.Find(r.Path).GetOperation(r.Method)
+		for _, status := range []string{"408", "413", "415"} {
+			require.Equal(t, op.RequestBody != nil, op.Responses.Value(status) != nil, "%s %s", r.OperationID, status)
+		}
+		for status, answer := range op.Responses.Map() {
+			require.Contains(t, answer.Value.Headers, "X-Request-Id", "%s %s", r.OperationID, status)
+			if answer.Ref == "" {
+				headers := answer.Value.Headers
+				require.Equal(t, headers["Location"] != nil, headers["Operation-Location"] != nil, "%s %s", r.OperationID, status)
+			}
+		}
+	}
+	require.Contains(t, doc.Paths.Find("/v2/telematics/users/{user_id}").Patch.Responses.Value("202").Value.Headers, "Operation-Location")
+}
+
 // Every example is valid against the schema that it is an example of.
 func TestOpenAPI_ExamplesAreValid(t *testing.T) {
 	t.Parallel()
@@ -338,7 +359,7 @@ func TestDocsPage(t *testing.T) {
 	for _, spec := range operation.UserFields {
 		require.Contains(t, page, "<code>"+string(spec.Name)+"</code>")
 	}
-	for _, status := range []int{400, 401, 403, 404, 405, 409, 422, 429, 500, 501, 503, 504} {
+	for _, status := range []int{400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 501, 503, 504} {
 		require.Contains(t, page, "<h4>"+strconv.Itoa(status)+" ")
 	}
 	require.Contains(t, page, "Invalid Request Body")

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,6 +10,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -64,28 +67,29 @@ func (c Cursor) Apply(q *operation.Query) {
 	q.Position, q.Backwards = c.Position, c.Backwards
 }
 
-// Cursors writes and reads cursors. A cursor is opaque and signed: a client can
-// neither make one nor change one. Safe for concurrent use.
-type Cursors struct{ key []byte }
+// Cursors writes and reads cursors. A cursor is opaque: a client can neither read one,
+// since it stands in URLs and may hold a name, nor make or change one. Two of the same
+// place differ. Safe for concurrent use.
+type Cursors struct{ box cipher.AEAD }
 
-// NewCursors derives the signing key from this secret, which all processes that
-// serve the same lists share. An empty secret gives a random key, whose cursors
-// only these Cursors can read.
+// NewCursors derives the key from this secret, which all processes that serve the same
+// lists share. An empty secret gives a random key, whose cursors only these Cursors can
+// read.
 func NewCursors(key []byte) *Cursors {
 	if len(key) == 0 {
 		key = make([]byte, sha256.Size)
 		_, _ = rand.Read(key) // never fails: it ends the program instead
 	}
 	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte("writeback cursor v1"))
-	return &Cursors{key: mac.Sum(nil)}
+	mac.Write([]byte("writeback cursor v2"))
+	block, _ := aes.NewCipher(mac.Sum(nil))       // the sum has the length of a key
+	box, _ := cipher.NewGCMWithRandomNonce(block) // AES has the blocks that it needs
+	return &Cursors{box: box}
 }
 
-// cursorVersion is the first byte of a cursor.
-const cursorVersion = 1
-
-// macSize is the part of the HMAC-SHA256 that a cursor carries.
-const macSize = 16
+// cursorVersion is the first byte of a cursor, and sealed with it. Version 1 was signed
+// and in clear.
+const cursorVersion = 2
 
 // maxCursor bounds a cursor's text before any work is done on it. A cursor is as long
 // as its Name, which a partner may have made long.
@@ -114,8 +118,8 @@ func (c *Cursors) Encode(cursor Cursor) string {
 	if err != nil {
 		return "" // plain values always marshal
 	}
-	raw := append([]byte{cursorVersion}, inside...)
-	return base64.RawURLEncoding.EncodeToString(append(raw, c.sign(raw)...))
+	head := []byte{cursorVersion}
+	return base64.RawURLEncoding.EncodeToString(c.box.Seal(head, nil, inside, head))
 }
 
 // Decode reads what Encode gave. The error is an *operation.Error with
@@ -128,15 +132,15 @@ func (c *Cursors) Decode(s string) (Cursor, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(s)
 	// Base64 has spare bits and the decoder skips newlines: only the one text that
 	// Encode gives for these bytes counts.
-	if err != nil || base64.RawURLEncoding.EncodeToString(raw) != s || len(raw) <= 1+macSize {
+	if err != nil || base64.RawURLEncoding.EncodeToString(raw) != s || len(raw) == 0 || raw[0] != cursorVersion {
 		return Cursor{}, refused
 	}
-	raw, mac := raw[:len(raw)-macSize], raw[len(raw)-macSize:]
-	if !hmac.Equal(mac, c.sign(raw)) || raw[0] != cursorVersion {
+	inside, err := c.box.Open(nil, nil, raw[1:], raw[:1])
+	if err != nil {
 		return Cursor{}, refused
 	}
 	var form cursorForm
-	if err := json.Unmarshal(raw[1:], &form); err != nil {
+	if err := json.Unmarshal(inside, &form); err != nil {
 		return Cursor{}, refused
 	}
 	return Cursor{
@@ -146,23 +150,35 @@ func (c *Cursors) Decode(s string) (Cursor, error) {
 	}, nil
 }
 
-func (c *Cursors) sign(b []byte) []byte {
-	mac := hmac.New(sha256.New, c.key)
-	mac.Write(b)
-	return mac.Sum(nil)[:macSize]
-}
-
-// FilterHash is a short hash of a list's filters as they were sent: everything
-// that decides what is in the list and in which order, so not the cursor and not
-// the size. The order of repeated values does not matter.
+// FilterHash is a short hash of a list's filters, which have no faults: everything that
+// decides what is in the list and in which order, so not the cursor and not the size.
+// Neither the order of repeated values matters, nor in which form one was written.
 func FilterHash(kind string, q url.Values) string {
 	h := sha256.New()
 	for _, name := range filterNames[kind] {
-		values := slices.Sorted(slices.Values(q[name]))
+		values := make([]string, 0, len(q[name]))
+		for _, v := range q[name] {
+			values = append(values, canonical(name, v))
+		}
+		slices.Sort(values)
 		line, _ := json.Marshal(append([]string{name}, values...))
 		h.Write(line)
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
+}
+
+// canonical gives the one form of a value that may be written in several.
+func canonical(name, value string) string {
+	p := params{q: url.Values{name: {value}}}
+	switch name {
+	case "connection_id", "fleet_ids", "user_ids", "tsp_id", "webhook_id":
+		return p.uuid(name).String()
+	case "is_driver":
+		return strconv.FormatBool(p.flag(name))
+	case "from_datetime", "to_datetime", "start_date", "end_date":
+		return p.time(name).Format(time.RFC3339Nano)
+	}
+	return value
 }
 
 // filterNames are the parameters that belong to a list's filters.

@@ -31,7 +31,7 @@ func keyParam() object {
 		{"in", "header"},
 		{"required", false},
 		{"description", fmt.Sprintf("A name of your own for this request: 1 to %d visible ASCII characters, bare or as a quoted string. Sent again within 24 hours, with the same "+
-			"query and body, it is answered with the operation that it made, in its present state. With another query or body it is "+
+			"`is_sync` and body, it is answered with the operation that it made, in its present state. With another it is "+
 			"refused with 422. A refused request keeps no key. An extension of the contract.", MaxIdempotencyKey)},
 		{"schema", textSchema},
 	}
@@ -89,5 +89,5 @@ var operationFilters = []parameter{
 	{"operation", false, nullable(ref("ResourceOperationTypeEnum")), "Only operations of this type."},
 	{"source_id", false, nullable(textSchema), "Only operations on the resource with this id at its provider. Needs resource."},
 	{"from_datetime", false, timeSchema, "Start of the window by accept time, inclusive. Default: 24 hours ago."},
-	{"to_datetime", false, timeSchema, "End of the window by accept time, exclusive. Default: now."},
+	{"to_datetime", false, timeSchema, "End of the window by accept time, exclusive. Default: now, and a minute more for clocks that differ."},
 }

@@ -42,12 +42,12 @@ func TestParseListOperations_Accepts(t *testing.T) {
 		query string
 		want  operation.Query
 	}{
-		"defaults": {"", operation.Query{From: now.Add(-day), To: now, Limit: 300}},
+		"defaults": {"", operation.Query{From: now.Add(-day), To: now.Add(time.Minute), Limit: 300}},
 		"all filters": {
 			"resource=user&connection_id=" + connection + "&source_name=new_one&fleet_refs=a&fleet_refs=b&operation=update&source_id=7&size=1",
 			operation.Query{
 				Resource: "user", ConnectionID: c1, Provider: "new_one", FleetRefs: []string{"a", "b"}, Type: operation.Update,
-				SourceID: "7", From: now.Add(-day), To: now, Limit: 1,
+				SourceID: "7", From: now.Add(-day), To: now.Add(time.Minute), Limit: 1,
 			},
 		},
 		"window": {
@@ -56,7 +56,14 @@ func TestParseListOperations_Accepts(t *testing.T) {
 		},
 		"plus sign not escaped": {
 			"from_datetime=2026-03-02T01:00:00+01:00",
-			operation.Query{From: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC), To: now, Limit: 300},
+			operation.Query{From: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC), To: now.Add(time.Minute), Limit: 300},
+		},
+		"from a store's clock that is ahead": {
+			"from_datetime=" + now.Add(30*time.Second).Format(time.RFC3339),
+			operation.Query{From: now.Add(30 * time.Second), To: now.Add(time.Minute), Limit: 300},
+		},
+		"45 days up to now": {
+			"from_datetime=" + now.Add(-45*day).Format(time.RFC3339), operation.Query{From: now.Add(-45 * day), To: now.Add(time.Minute), Limit: 300},
 		},
 		"empty window": {
 			"from_datetime=2026-03-02T00:00:00Z&to_datetime=2026-03-02T00:00:00Z",
@@ -66,7 +73,7 @@ func TestParseListOperations_Accepts(t *testing.T) {
 			"from_datetime=2026-03-02T00:00:00.000000001Z&to_datetime=2026-03-02T00:00:00.0000019Z",
 			operation.Query{From: time.Date(2026, 3, 2, 0, 0, 0, 1000, time.UTC), To: time.Date(2026, 3, 2, 0, 0, 0, 2000, time.UTC), Limit: 300},
 		},
-		"unknown ignored": {"status=failed&status=x", operation.Query{From: now.Add(-day), To: now, Limit: 300}},
+		"unknown ignored": {"status=failed&status=x", operation.Query{From: now.Add(-day), To: now.Add(time.Minute), Limit: 300}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -107,7 +114,9 @@ func TestParseListOperations_Faults(t *testing.T) {
 		"backwards": {
 			"from_datetime=2026-03-02T00:00:01Z&to_datetime=2026-03-02T00:00:00Z", []string{"query.from_datetime|datetime_order"},
 		},
-		"from the future": {"from_datetime=2026-04-01T00:00:00Z", []string{"query.from_datetime|datetime_order"}},
+		"from the future":    {"from_datetime=2026-04-01T00:00:00Z", []string{"query.from_datetime|datetime_order"}},
+		"to before the rest": {"to_datetime=2025-04-01T00:00:00Z", []string{"query.to_datetime|datetime_order"}},
+		"45 days up to now":  {"from_datetime=2025-01-01T00:00:00Z", []string{"query.from_datetime|window_too_long"}},
 		"45 days and a bit": {
 			"from_datetime=2026-01-01T00:00:00Z&to_datetime=2026-02-15T00:00:00.000001Z", []string{"query.to_datetime|window_too_long"},
 		},
@@ -124,6 +133,11 @@ func TestParseListOperations_Faults(t *testing.T) {
 			t.Parallel()
 			_, _, err := wire.ParseListOperations(query(t, c.query), now)
 			require.Equal(t, c.want, faultsOf(t, err))
+			for _, f := range asError(t, err).Faults {
+				if strings.HasSuffix(f.Path, "_datetime") {
+					require.NotEmpty(t, f.Input, "what is blamed was sent")
+				}
+			}
 		})
 	}
 }

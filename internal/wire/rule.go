@@ -84,7 +84,8 @@ func (r *rule) checkText(text string, strict bool) (message, slug string) {
 			return "must be " + oneOf(r.spec.Enum), typeEnum
 		}
 	case operation.KindDate:
-		if _, err := time.Parse(time.DateOnly, text); err != nil {
+		// There was no year 0, and most who read dates refuse it.
+		if t, err := time.Parse(time.DateOnly, text); err != nil || t.Year() == 0 {
 			return "must be a calendar date written YYYY-MM-DD", "date_parsing"
 		}
 	case operation.KindAlpha3:

@@ -139,22 +139,25 @@ func pageSchema(item string) object {
 
 // errorNames are the schemas of the refusals.
 var errorNames = map[int]string{
-	http.StatusBadRequest:          "BadRequest",
-	http.StatusUnauthorized:        "Unauthorized",
-	http.StatusForbidden:           "Forbidden",
-	http.StatusNotFound:            "NotFound",
-	http.StatusMethodNotAllowed:    "MethodNotAllowed",
-	http.StatusConflict:            "Conflict",
-	http.StatusUnprocessableEntity: "UnprocessableEntity",
-	http.StatusTooManyRequests:     "TooManyRequests",
-	http.StatusInternalServerError: "InternalServerError",
-	http.StatusNotImplemented:      "NotImplementedResponse",
-	http.StatusServiceUnavailable:  "ServiceUnavailable",
-	http.StatusGatewayTimeout:      "GatewayTimeout",
+	http.StatusBadRequest:            "BadRequest",
+	http.StatusUnauthorized:          "Unauthorized",
+	http.StatusForbidden:             "Forbidden",
+	http.StatusNotFound:              "NotFound",
+	http.StatusMethodNotAllowed:      "MethodNotAllowed",
+	http.StatusRequestTimeout:        "RequestTimeout",
+	http.StatusConflict:              "Conflict",
+	http.StatusRequestEntityTooLarge: "ContentTooLarge",
+	http.StatusUnsupportedMediaType:  "UnsupportedMediaType",
+	http.StatusUnprocessableEntity:   "UnprocessableEntity",
+	http.StatusTooManyRequests:       "TooManyRequests",
+	http.StatusInternalServerError:   "InternalServerError",
+	http.StatusNotImplemented:        "NotImplementedResponse",
+	http.StatusServiceUnavailable:    "ServiceUnavailable",
+	http.StatusGatewayTimeout:        "GatewayTimeout",
 }
 
 // simpleErrors are the refusals with the simple shape, in the document's order.
-var simpleErrors = []int{400, 401, 403, 404, 405, 409, 501, 503, 504}
+var simpleErrors = []int{400, 401, 403, 404, 405, 408, 409, 413, 415, 501, 503, 504}
 
 func errorSchemas() object {
 	var out object

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -43,15 +44,21 @@ func nesting(body []byte) int {
 	return deepest
 }
 
-// syntaxError puts a parser's error into words without echoing the body.
+// syntaxError puts a parser's error into words. Of the body it repeats no more than the
+// name of a key.
 func syntaxError(err error) error {
-	at := ""
+	at, name, why := "", "", ""
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
 		at = fmt.Sprintf(" at byte %d", syntax.ByteOffset)
+		name = fmt.Sprintf(", %q,", clip(syntax.JSONPointer.LastToken()))
+		// The parser has no error of its own for this.
+		if syntax.Err != nil && strings.Contains(syntax.Err.Error(), "surrogate pair") {
+			why = ": half of a surrogate pair stands alone in a text"
+		}
 	}
 	if errors.Is(err, jsontext.ErrDuplicateName) {
-		return badRequest("an object has the same key twice" + at)
+		return badRequest("an object has the same key twice" + name + at)
 	}
-	return badRequest("the body is not valid JSON" + at)
+	return badRequest("the body is not valid JSON" + why + at)
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	gojson "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -16,11 +17,15 @@ import (
 
 // Bounds of a webhook.
 const (
-	// MinWebhookSecret is the least length of a secret, in bytes.
+	// MinWebhookSecret and MaxWebhookSecret bound the length of a secret, in characters.
 	MinWebhookSecret = 12
+	MaxWebhookSecret = 256
 	// MaxWebhookURL is the most characters of a URL.
 	MaxWebhookURL = 2083
 )
+
+// MaskedSecret stands for every secret that is not shown.
+const MaskedSecret = "*****"
 
 // WebhookCreate is the body of a new webhook. Empty texts were not given.
 type WebhookCreate struct {
@@ -166,8 +171,16 @@ func (d *body) enum(name, s string, values []string) {
 
 func (d *body) secret() *string {
 	s := d.text("secret", false)
-	if s != nil && len(*s) < MinWebhookSecret {
+	if s == nil {
+		return nil
+	}
+	switch n := utf8.RuneCountInString(*s); {
+	case *s == MaskedSecret:
+		d.fault("secret", "", "is the masked form that reads show; send a new secret, or leave it out", "value_error")
+	case n < MinWebhookSecret:
 		d.fault("secret", "", fmt.Sprintf("must have at least %d characters", MinWebhookSecret), "string_too_short")
+	case n > MaxWebhookSecret:
+		d.fault("secret", "", fmt.Sprintf("must have at most %d characters", MaxWebhookSecret), "string_too_long")
 	}
 	return s
 }
@@ -181,7 +194,8 @@ func (d *body) schedule() *string {
 }
 
 // filters gives the filters; null is those that select everything, nil that there
-// are none in the body.
+// are none in the body. An unknown one is always a fault: left out, it would tell of more
+// fleets than were meant.
 func (d *body) filters() *WebhookFilters {
 	v, ok := d.get("filters", false)
 	if !ok {
@@ -195,6 +209,7 @@ func (d *body) filters() *WebhookFilters {
 		d.fault("filters", inputOf(v), "must be an object or null", "object_type")
 		return nil
 	}
+	d.unknown("filters.", inner, map[string]bool{"fleet_ids": true, "fleet_refs": true})
 	out := &WebhookFilters{}
 	for i, item := range d.list(inner, "fleet_ids") {
 		path := "body.filters.fleet_ids." + strconv.Itoa(i)
@@ -239,16 +254,20 @@ func (d *body) list(inner map[string]jsontext.Value, name string) []jsontext.Val
 
 // rest makes faults of unknown keys, if the options want that.
 func (d *body) rest(opt DecodeOptions) {
-	if !opt.Strict {
-		return
+	if opt.Strict {
+		d.unknown("", d.fields, d.known)
 	}
-	unknown := 0
-	for _, name := range slices.Sorted(maps.Keys(d.fields)) {
-		if d.known[name] {
+}
+
+// unknown makes faults of the keys that are not known.
+func (d *body) unknown(prefix string, fields map[string]jsontext.Value, known map[string]bool) {
+	found := 0
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if known[name] {
 			continue
 		}
-		if unknown++; unknown <= maxUnknown {
-			d.fault(clip(name), "", "no such field", "extra_forbidden")
+		if found++; found <= maxUnknown {
+			d.fault(prefix+clip(name), "", "no such field", "extra_forbidden")
 		}
 	}
 }

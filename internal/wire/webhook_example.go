@@ -41,7 +41,7 @@ func exampleWebhookMade() Webhook {
 
 func exampleWebhookRead() WebhookRead {
 	return WebhookRead{
-		ID: exampleWebhook, URL: "https://hooks.example.com/writeback/*****", EventName: eventSucceeded, Secret: "*****",
+		ID: exampleWebhook, URL: "https://hooks.example.com/writeback/*****", EventName: eventSucceeded, Secret: MaskedSecret,
 		Filters: &WebhookFilters{FleetRefs: []string{"north-depot"}}, Status: "active",
 		CreatedAt: exampleTime, UpdatedAt: exampleTime, Schedule: "short",
 	}

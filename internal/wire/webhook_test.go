@@ -38,14 +38,19 @@ var webhookBodies = []struct {
 	{name: "lists", body: `{"url":"https://a.example/x","event_name":"vehicle.*","filters":{"fleet_ids":"x","fleet_refs":{}}}`,
 		faults: []string{"body.filters.fleet_ids", "body.filters.fleet_refs"}},
 	{name: "short secret", body: `{"url":"https://a.example/x","event_name":"vehicle.*","secret":"12345678901"}`, faults: []string{"body.secret"}, looser: true},
+	{name: "short secret of long letters", body: `{"url":"https://a.example/x","event_name":"vehicle.*","secret":"éééééé"}`, faults: []string{"body.secret"}, looser: true},
+	{name: "long secret", body: `{"url":"https://a.example/x","event_name":"vehicle.*","secret":"` + strings.Repeat("é", 257) + `"}`, faults: []string{"body.secret"}, looser: true},
+	{name: "longest secret", body: `{"url":"https://a.example/x","event_name":"vehicle.*","secret":"` + strings.Repeat("é", 256) + `"}`},
 	{name: "empty reference", body: `{"url":"https://a.example/x","event_name":"vehicle.*","filters":{"fleet_refs":[""]}}`,
 		faults: []string{"body.filters.fleet_refs.0"}, looser: true},
+	{name: "unknown filter", body: `{"url":"https://a.example/x","event_name":"vehicle.*","filters":{"fleet_refs":["a"],"fleet_id":["x"],"extra":1}}`,
+		faults: []string{"body.filters.extra", "body.filters.fleet_id"}, looser: true},
 	{name: "list", body: `[]`, refused: "not a JSON object"},
 	{name: "cut", body: `{"url":`, refused: "not valid JSON"},
 	{name: "no JSON", body: `x`, refused: "not valid JSON"},
 	{name: "more", body: `{} {}`, refused: "not valid JSON"},
 	{name: "empty", body: ` `, refused: "empty"},
-	{name: "twice", body: `{"url":"a","url":"b"}`, refused: "same key twice"},
+	{name: "twice", body: `{"url":"a","url":"b"}`, refused: `same key twice, "url",`},
 	{name: "deep", body: `{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, refused: "nests deeper"},
 }
 
@@ -105,8 +110,21 @@ func TestDecodeWebhookUpdate(t *testing.T) {
 		_, err = decode(nothing)
 		require.ErrorContains(t, err, "activate and pause", nothing)
 	}
+	_, err = decode(`{"filters":{"fleet_id":["00000000-0000-7000-8000-0000000000c1"]}}`)
+	require.Equal(t, []string{"body.filters.fleet_id"}, pathsOf(t, err), "a misspelt filter would select all fleets")
 	_, err = decode(`{"url":3,"filters":[],"secret":"short","schedule":"no"}`)
 	require.Equal(t, []string{"body.url", "body.filters", "body.secret", "body.schedule"}, sortedAs(pathsOf(t, err), "url", "filters", "secret", "schedule"))
+}
+
+// TestDecodeWebhook_TheMaskIsNoSecret: a read that is sent back says what it did.
+func TestDecodeWebhook_TheMaskIsNoSecret(t *testing.T) {
+	t.Parallel()
+	_, onCreate := wire.DecodeWebhookCreate([]byte(`{"url":"https://a.example/x","event_name":"vehicle.*","secret":"*****"}`), wire.DecodeOptions{})
+	_, onUpdate := wire.DecodeWebhookUpdate([]byte(`{"secret":"*****"}`), wire.DecodeOptions{})
+	for _, err := range []error{onCreate, onUpdate} {
+		require.Equal(t, []string{"body.secret"}, pathsOf(t, err))
+		require.Equal(t, "is the masked form that reads show; send a new secret, or leave it out", asError(t, err).Faults[0].Message)
+	}
 }
 
 // sortedAs puts paths into the order of these names.

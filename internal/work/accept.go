@@ -36,7 +36,7 @@ func NewAccepter(parts Parts, cfg Config, acks *Acker) *Accepter {
 func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limits) (operation.Operation, error) {
 	receipt, err := a.parts.Store.AcceptNew(ctx, in, storeLimits(l))
 	if err != nil {
-		return operation.Operation{}, refusal(err)
+		return operation.Operation{}, notAccepted(in.ID, err)
 	}
 	if receipt.Replay != uuid.Nil {
 		return a.replay(ctx, in.ConnectionID, receipt.Replay)
@@ -44,6 +44,17 @@ func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limi
 	op := pending(in, receipt.Place)
 	a.publish(ctx, op, receipt.Outstanding < a.cfg.QuietBelow)
 	return op, nil
+}
+
+// Repeated gives the operation of the connection that was accepted under a key, for a
+// request that would be refused by now. The error is an *operation.Error: not_found if
+// there is none.
+func (a *Accepter) Repeated(ctx context.Context, connection uuid.UUID, key operation.Key) (operation.Operation, error) {
+	id, err := a.parts.Store.Keyed(ctx, connection, key)
+	if err != nil {
+		return operation.Operation{}, refusal(err)
+	}
+	return a.replay(ctx, connection, id)
 }
 
 func pending(in operation.Accepted, place operation.Place) operation.Operation {
@@ -106,6 +117,18 @@ func refusal(err error) *operation.Error {
 		return &operation.Error{Code: operation.CodeUnavailable, Err: err, RetryAfter: 2 * time.Second,
 			Message: "the operation store is not available; nothing is lost, try again"}
 	}
+}
+
+// notAccepted is the refusal of an accept. Only the store's own answer says that nothing
+// was taken: what went wrong on the way may have done so after it was.
+func notAccepted(id uuid.UUID, err error) *operation.Error {
+	e := refusal(err)
+	if e.Code != operation.CodeUnavailable || errors.Is(err, redisstore.ErrStale) || errors.Is(err, redisstore.ErrOutboxFull) {
+		return e
+	}
+	e.Operation = id
+	e.Message = "it is not known whether the write was taken: send it again with the same Idempotency-Key, or read operation " + id.String()
+	return e
 }
 
 // Reader reads operations for the api. Safe for concurrent use.

@@ -42,7 +42,7 @@ func (a *Accepter) AcceptMany(
 	for i, t := range taken {
 		switch {
 		case t.Err != nil:
-			errs[i] = refusal(t.Err)
+			errs[i] = notAccepted(all[i].ID, t.Err)
 		case t.Receipt.Replay == uuid.Nil:
 			ops[i] = pending(all[i], t.Receipt.Place)
 			if _, again := fresh[all[i].ID]; !again {

@@ -2,12 +2,14 @@ package work_test
 
 import (
 	"context"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/natsq"
@@ -73,6 +75,14 @@ func TestAccept_OneKeyAThousandTimesAtOnce(t *testing.T) {
 	require.Equal(t, answers[0], late.ID)
 	require.Equal(t, operation.Succeeded, late.Status, "a replay shows the present state")
 	require.Len(t, late.Attempts, 1)
+
+	again, err := r.accepter.Repeated(t.Context(), r.conn, operation.Key{Scope: "scope", Fingerprint: "body"})
+	require.NoError(t, err)
+	require.Equal(t, late, again, "also without the request")
+	var refused *operation.Error
+	_, err = r.accepter.Repeated(t.Context(), r.conn, operation.Key{Scope: "another", Fingerprint: "body"})
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, operation.CodeNotFound, refused.Code)
 }
 
 func TestAccept_KeyOfAnotherRequest(t *testing.T) {
@@ -98,6 +108,7 @@ func TestAccept_RefusalsKeepNoKey(t *testing.T) {
 		var refused *operation.Error
 		require.ErrorAs(t, accept(t.Context(), r.keyed(user, "x", "scope", "first body")), &refused)
 		require.Equal(t, code, refused.Code)
+		require.Equal(t, uuid.Nil, refused.Operation, "it is known that nothing was taken")
 		keys, err := r.rdb.Keys(t.Context(), "wb:*:key:*").Result()
 		require.NoError(t, err)
 		require.Empty(t, keys)
@@ -130,6 +141,61 @@ func TestAccept_RefusalsKeepNoKey(t *testing.T) {
 
 	op := r.accept(r.keyed(user, "x", "scope", "second body"))
 	require.NotEqual(t, first.ID, op.ID)
+}
+
+// deaf is a Redis that takes what it is sent and whose answers are lost.
+type deaf struct{ on atomic.Bool }
+
+func (*deaf) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*deaf) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (d *deaf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if d.on.Load() {
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+}
+
+// TestAccept_LostAnswerClaimsNothing: whether the write was taken is not known, and the
+// refusal says how to find out. It was, here, and its id is the one that is told.
+func TestAccept_LostAnswerClaimsNothing(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	line := &deaf{}
+	client := redis.NewClient(r.rdb.Options())
+	t.Cleanup(func() { _ = client.Close() })
+	client.AddHook(line)
+	r.parts.Store = redisstore.New(client, redisstore.Config{})
+	accepter := work.NewAccepter(r.parts, r.cfg, r.acker)
+	_, err := accepter.Accept(t.Context(), r.change(uuid.New(), "learns the generation"), r.limits())
+	require.NoError(t, err)
+
+	one, sync, many := r.change(uuid.New(), "a"), r.change(uuid.New(), "b"), r.change(uuid.New(), "c")
+	line.on.Store(true)
+	_, lost := accepter.Accept(t.Context(), one, r.limits())
+	_, lostSync := accepter.Sync(t.Context(), sync, r.limits())
+	_, lostMany := accepter.AcceptMany(t.Context(), []operation.Accepted{many}, func(operation.Accepted) tsp.Limits { return r.limits() })
+	_, lostRead := work.NewReader(r.parts.Store).Get(t.Context(), r.conn, one.ID)
+	line.on.Store(false)
+	for in, err := range map[*operation.Accepted]error{&one: lost, &sync: lostSync, &many: lostMany[0]} {
+		var refused *operation.Error
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, operation.CodeUnavailable, refused.Code)
+		require.Equal(t, in.ID, refused.Operation)
+		require.Contains(t, refused.Message, "not known whether the write was taken")
+		require.Contains(t, refused.Message, in.ID.String())
+		require.NotContains(t, refused.Message, "nothing is lost")
+		_, err = r.store.Get(t.Context(), r.conn, in.ID)
+		require.NoError(t, err, "it was taken")
+	}
+	var refused *operation.Error
+	require.ErrorAs(t, lostRead, &refused)
+	require.Equal(t, uuid.Nil, refused.Operation)
+	require.Contains(t, refused.Message, "nothing is lost")
 }
 
 // switched is a publisher that can be turned off.

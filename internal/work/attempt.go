@@ -48,7 +48,7 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 
 	decision := operation.Decide(failure, operation.Situation{
 		Number: lease.Number, MaxAttempts: lease.MaxAttempts, Left: lease.Left - ended.Sub(began),
-		Refreshed: lease.Renew, Sync: lease.Sync,
+		Refreshed: lease.Refused != "", Sync: lease.Sync,
 	}, a.cfg.Backoff)
 	if failure != nil && failure.Type == operation.ErrorNetwork {
 		reach = redisstore.Unreached
@@ -61,7 +61,7 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 	}
 	out := redisstore.Outcome{
 		Connection: lease.ConnectionID, Decision: decision, Reach: reach, Accepted: &lease.Accepted,
-		Attempt: row(lease, began, ended, result, failure, decision),
+		Attempt: row(lease, began, ended, result, failure, decision), Refused: result.refused,
 	}
 	if failure == nil && result.sourceID != "" {
 		out.SourceID = result.sourceID
@@ -80,7 +80,7 @@ func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, 
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, t.limits.Call, errCallOver)
 	defer cancel()
-	if failure := a.prepare(ctx, &t, lease.Renew); failure != nil {
+	if failure := a.prepare(ctx, &t, lease.Refused); failure != nil {
 		return written{}, redisstore.Uncalled, failure
 	}
 	if failure := a.late(lease); failure != nil {
@@ -88,6 +88,9 @@ func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, 
 	}
 	w, failure := write(ctx, t, lease.Accepted, lease.Repeat || lease.Number > 1)
 	if failure != nil {
+		if failure.Refresh {
+			w.refused = t.conn.Credentials.Mark()
+		}
 		if failure.StatusCode == 0 && failure.Type == operation.ErrorValidation {
 			return w, redisstore.Uncalled, failure
 		}
@@ -125,18 +128,20 @@ func (a *Attempter) target(op operation.Accepted) (target, *operation.Failure) {
 	return target{provider: provider, conn: conn.TSP(), limits: LimitsOf(provider, conn)}, nil
 }
 
-// written is a successful write.
+// written is what came of a write.
 type written struct {
 	tsp.Result
+	// refused is the mark of credentials that the provider refused. Empty: it did not.
+	refused string
 	// sourceID is that of a user that was created. Empty: none was.
 	sourceID  string
 	unapplied []operation.Field
 }
 
 // prepare sees to the credential. A panic in the adapter fails this attempt only.
-func (a *Attempter) prepare(ctx context.Context, t *target, renew bool) (failure *operation.Failure) {
+func (a *Attempter) prepare(ctx context.Context, t *target, lastRefused string) (failure *operation.Failure) {
 	defer failPanic(&failure)
-	return a.freshen(ctx, t.provider, &t.conn, renew)
+	return a.freshen(ctx, t.provider, &t.conn, lastRefused)
 }
 
 // failPanic is deferred where an adapter is asked: its panic is the failure.
@@ -150,10 +155,11 @@ func failPanic(failure **operation.Failure) {
 }
 
 // freshen renews a short-lived credential before the call: when it is known to be
-// over, and when the last attempt was refused for it.
-func (a *Attempter) freshen(ctx context.Context, p tsp.Provider, conn *tsp.Connection, renew bool) *operation.Failure {
+// over, and when the last attempt was refused for it. If that was for another set than
+// we hold now, somebody has renewed it since.
+func (a *Attempter) freshen(ctx context.Context, p tsp.Provider, conn *tsp.Connection, lastRefused string) *operation.Failure {
 	refresher, ok := p.(tsp.Refresher)
-	if !ok || (!renew && refresher.Fresh(conn.Credentials, time.Now())) {
+	if !ok || ((lastRefused == "" || lastRefused != conn.Credentials.Mark()) && refresher.Fresh(conn.Credentials, time.Now())) {
 		return nil
 	}
 	short, cancel := context.WithTimeout(ctx, refreshWait)
@@ -162,7 +168,9 @@ func (a *Attempter) freshen(ctx context.Context, p tsp.Provider, conn *tsp.Conne
 	var refused *operation.Failure
 	switch {
 	case errors.As(err, &refused):
-		return refused
+		final := *refused
+		final.Refresh = false // this was the renewal
+		return &final
 	case err != nil:
 		return &operation.Failure{
 			Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, err),

@@ -57,7 +57,7 @@ func (a *Attempter) draft(ctx context.Context, in operation.Accepted) ([]httpcal
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.limits.Call)
 	defer cancel()
-	if failure := a.prepare(ctx, &t, false); failure != nil {
+	if failure := a.prepare(ctx, &t, ""); failure != nil {
 		return nil, failure
 	}
 	d := &httpcall.Draft{Hidden: slices.Sorted(values(t.conn.Credentials))}

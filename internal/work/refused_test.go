@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -86,6 +87,69 @@ func TestCredential_RefusedRefreshEndsEverythingOnce(t *testing.T) {
 			require.Zero(t, lane.Outstanding)
 		})
 	}
+}
+
+// rotating is a provider whose first token ends while a number of calls are under way. A
+// new token ends the one before.
+type rotating struct {
+	*provider
+	under   sync.WaitGroup // calls with the first token
+	told    atomic.Int32   // those of them that are answered
+	renewed chan struct{}
+	asked   atomic.Int32
+	valid   atomic.Value
+}
+
+func (p *rotating) Fresh(tsp.Credentials, time.Time) bool { return true }
+
+func (p *rotating) Refresh(context.Context, tsp.Connection) (tsp.Credentials, error) {
+	n := p.asked.Add(1)
+	token := fmt.Sprint("new-", n)
+	p.valid.Store(token)
+	if n == 1 {
+		close(p.renewed)
+	}
+	return tsp.Credentials{"access_token": token}, nil
+}
+
+func (p *rotating) UpdateUser(_ context.Context, c tsp.Connection, _ tsp.UserUpdate) (tsp.Result, error) {
+	if c.Credentials["access_token"] == "old" {
+		p.under.Done()
+		p.under.Wait()
+		if p.told.Add(1) > 1 {
+			<-p.renewed
+		}
+	}
+	if c.Credentials["access_token"] != p.valid.Load() {
+		return tsp.Result{}, &operation.Failure{Type: operation.ErrorAuth, StatusCode: 401, Refresh: true, Detail: "fake: the provider answered 401"}
+	}
+	return tsp.Result{StatusCode: 200}, nil
+}
+
+// TestCredential_OneEndIsOneRefresh: calls that learn of the end of a token when another
+// has been got already use that one.
+func TestCredential_OneEndIsOneRefresh(t *testing.T) {
+	t.Parallel()
+	const calls = 8
+	p := &rotating{provider: &provider{limits: tsp.Limits{InFlight: calls, Call: 5 * time.Second}}, renewed: make(chan struct{})}
+	p.under.Add(calls)
+	p.valid.Store("")
+	r := rigOn(t, p.provider)
+	dir, users := r.fleet(calls)
+	registry, err := tsp.NewRegistry(p)
+	require.NoError(t, err)
+	r.parts.Providers, r.parts.Directory = registry, dir
+	var ids []uuid.UUID
+	for _, user := range users {
+		ids = append(ids, r.accept(r.change(user, "x")).ID)
+	}
+	r.worker()
+	for _, id := range ids {
+		op := r.ended(id)
+		require.Equal(t, operation.Succeeded, op.Status, "%v", op.Attempts)
+		require.Len(t, op.Attempts, 2, "the refused call, and one with the new token")
+	}
+	require.EqualValues(t, 1, p.asked.Load())
 }
 
 // fleet is a real directory with the rig's connection and users on it.

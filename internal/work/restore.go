@@ -106,14 +106,20 @@ func (r *Restorer) Restore(ctx context.Context, shards []int) error {
 	if err != nil || len(b.Shards) == 0 {
 		return err
 	}
-	return r.counted(ctx, b, r.rebuild(ctx, b))
+	return r.over(ctx, b, r.rebuild(ctx, b))
 }
 
-// counted counts how a rebuild ended.
-func (r *Restorer) counted(ctx context.Context, b *redisstore.Rebuild, err error) error {
+// over counts how a rebuild ended, and gives up one that failed, so that the next begins
+// at once.
+func (r *Restorer) over(ctx context.Context, b *redisstore.Rebuild, err error) error {
 	result := metrics.ResultDone
 	if err != nil {
 		result = metrics.ResultFailed
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		if err := b.Release(release); err != nil {
+			r.log.WarnContext(ctx, "giving up a rebuild; others wait until its token runs out", "error", err)
+		}
 	}
 	r.rebuilds.Add(ctx, len(b.Shards), r.cfg.Queue, result)
 	return err
@@ -121,11 +127,11 @@ func (r *Restorer) counted(ctx context.Context, b *redisstore.Rebuild, err error
 
 // Finish restores older history whose restorer has died.
 func (r *Restorer) Finish(ctx context.Context, shards []int) error {
-	b, err := r.store.TakeRebuild(ctx, shards)
+	b, err := r.store.TakeHistory(ctx, shards)
 	if err != nil || len(b.Shards) == 0 {
 		return err
 	}
-	return r.counted(ctx, b, r.older(ctx, b, time.Now()))
+	return r.over(ctx, b, r.older(ctx, b, time.Now()))
 }
 
 // rebuild reads back what can still be pending, opens the shards, and then reads
@@ -276,12 +282,11 @@ func (p *progress) events(ctx context.Context, events []operation.Event) error {
 
 // overtaken ends what is pending although a newer write of its user has gone.
 func (p *progress) overtaken(ctx context.Context) error {
+	newest := make([]redisstore.Gone, 0, len(p.started))
 	for box, seq := range p.started {
-		n, err := p.rebuild.Older(ctx, box.connection, box.user, seq)
-		if err != nil {
-			return err
-		}
-		p.failed += n
+		newest = append(newest, redisstore.Gone{Connection: box.connection, User: box.user, Seq: seq})
 	}
-	return nil
+	n, err := p.rebuild.Older(ctx, newest)
+	p.failed += n
+	return err
 }

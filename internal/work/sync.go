@@ -25,7 +25,7 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 	attempt := uuid.Must(uuid.NewV7())
 	receipt, err := a.parts.Store.AcceptSync(ctx, in, storeLimits(l), attempt)
 	if err != nil {
-		return operation.Operation{}, refusal(err)
+		return operation.Operation{}, notAccepted(in.ID, err)
 	}
 	if receipt.Replay != uuid.Nil {
 		return a.replay(ctx, in.ConnectionID, receipt.Replay)
@@ -84,7 +84,7 @@ func keepPolicy() backoff.BackOff {
 // unrecorded never claims an outcome that the log may contradict.
 func unrecorded(id uuid.UUID, err error) *operation.Error {
 	return &operation.Error{
-		Code: operation.CodeUnavailable, RetryAfter: 5 * time.Second,
+		Code: operation.CodeUnavailable, RetryAfter: 5 * time.Second, Operation: id,
 		Message: "operation " + id.String() + " was attempted, but its outcome could not be recorded; read it later",
 		Err:     errors.Join(errors.New("work: sync outcome not recorded"), err),
 	}

@@ -1,6 +1,10 @@
 package operation
 
-import "time"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // Code is the class of a caller's error. Only the HTTP edge turns it into a
 // status and a body.
@@ -30,6 +34,9 @@ type Error struct {
 	// RetryAfter is when the caller may come back, for CodeRateLimited and
 	// CodeUnavailable.
 	RetryAfter time.Duration
+	// Operation may have been accepted or called all the same: reading it tells. Nil: there
+	// is none.
+	Operation uuid.UUID
 	// Err is the cause, for our own logs only.
 	Err error
 }

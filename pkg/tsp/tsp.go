@@ -9,7 +9,11 @@ package tsp
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -111,6 +115,16 @@ func (c Credentials) GoString() string { return c.String() }
 
 // LogValue hides the values; slog prints its result.
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// Mark tells one set of a connection's credentials from another, for one that was refused.
+// It is the same in every process, and its 32 bits say nothing of the secrets.
+func (c Credentials) Mark() string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		_, _ = fmt.Fprintf(h, "%q=%q\n", name, c[name])
+	}
+	return fmt.Sprintf("c%x", h.Sum(nil)[:4])
+}
 
 // Connection is one fleet at one provider.
 type Connection struct {

@@ -64,6 +64,9 @@ type UserPage struct {
 	Users []ListedUser
 	// Next is the cursor of the next page. Empty: this was the last one.
 	Next string
+	// Total is how many users the provider says that there are on all pages. Zero: it
+	// does not say.
+	Total int
 	// Result carries the rate-limit state of the call.
 	Result Result
 }

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -292,7 +293,8 @@ func (r *rig) refusals() string { return r.refused.String() }
 func (r *rig) answers() string  { return r.answered.String() }
 
 // withoutPayload takes away what the partner wrote itself and may read back in an
-// answer to it: payloads, and the offending input of a validation fault.
+// answer to it: payloads, the offending input of a validation fault, and what the
+// sentence of a 400 or 415 quotes, the name of a key or a Content-Type.
 func withoutPayload(answer []byte) []byte {
 	var v any
 	if json.Unmarshal(answer, &v) != nil {
@@ -305,11 +307,16 @@ func withoutPayload(answer []byte) []byte {
 	return b
 }
 
+var quotation = regexp.MustCompile(`"[^"]*"`)
+
 func strip(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		delete(v, "payload")
 		delete(v, "input") // of a fault: the value that it is about
+		if said, ok := v["detail"].(string); ok && (v["code"] == 400. || v["code"] == 415.) {
+			v["detail"] = quotation.ReplaceAllString(said, "")
+		}
 		for key, inner := range v {
 			v[key] = strip(inner)
 		}

@@ -75,6 +75,10 @@ readinessProbe:
   httpGet: {path: /readyz, port: admin}
   periodSeconds: 5
   timeoutSeconds: 3
+{{ include "writeback.confined" . }}
+{{- end }}
+
+{{- define "writeback.confined" -}}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true

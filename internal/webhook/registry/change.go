@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -306,7 +307,10 @@ func conflict(err error) bool {
 			api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
-const mostURL = 2083
+const (
+	mostURL   = 2083
+	maskedURL = "is the masked form that reads show; send the whole URL, or leave it out"
+)
 
 func (r *Registry) faults(address *string, schedule *webhook.Schedule, secret string) []operation.Fault {
 	var out []operation.Fault
@@ -318,9 +322,9 @@ func (r *Registry) faults(address *string, schedule *webhook.Schedule, secret st
 	if schedule != nil && !schedule.Valid() {
 		out = append(out, operation.Fault{Path: "body.schedule", Input: string(*schedule), Message: "must be short or long", Type: "enum"})
 	}
-	if secret != "" && len(secret) < webhook.MinSecret {
+	if n := utf8.RuneCountInString(secret); secret != "" && (n < webhook.MinSecret || n > webhook.MaxSecret) {
 		out = append(out, operation.Fault{
-			Path: "body.secret", Message: fmt.Sprintf("must have at least %d characters", webhook.MinSecret), Type: "string_too_short",
+			Path: "body.secret", Message: fmt.Sprintf("must have %d to %d characters", webhook.MinSecret, webhook.MaxSecret), Type: "string_length",
 		})
 	}
 	return out
@@ -333,6 +337,9 @@ func (r *Registry) badURL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		return "must be a URL"
+	}
+	if webhook.IsMasked(u) {
+		return maskedURL
 	}
 	if err := r.checkURL(u); err != nil {
 		var reasoned interface{ URLReason() string }

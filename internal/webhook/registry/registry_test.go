@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -238,6 +239,33 @@ func TestTenants_SeeTheirOwn(t *testing.T) {
 	require.Empty(t, list[0].Secrets)
 }
 
+// TestUpdate_RefusesWhatAReadShows: a read that is sent back would call the mask.
+func TestUpdate_RefusesWhatAReadShows(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const whole = "https://example.com/hooks/very-secret?token=x"
+	made := r.create(t, webhook.New{URL: whole})
+	shown := made.MaskedURL()
+	for what, refused := range map[string]string{
+		"as it is": shown, "with a query": shown + "?token=x", "escaped": "https://example.com/hooks/%2A%2A%2A%2A%2A",
+	} {
+		_, onCreate := r.Create(t.Context(), partner, webhook.New{URL: refused, EventName: webhook.EventFailed})
+		_, onUpdate := r.Update(t.Context(), partner, made.ID, webhook.Change{URL: &refused})
+		for _, err := range []error{onCreate, onUpdate} {
+			var e *operation.Error
+			require.ErrorAs(t, err, &e, what)
+			require.Len(t, e.Faults, 1, what)
+			require.Equal(t, "body.url", e.Faults[0].Path)
+			require.Contains(t, e.Faults[0].Message, "the masked form that reads show", what)
+		}
+		require.Equal(t, []operation.Fault{{Path: "body.url", Message: maskedURL, Type: "url_parsing"}}, r.Check(&refused, nil), what)
+	}
+	got, err := r.Get(t.Context(), partner, made.ID)
+	require.NoError(t, err)
+	require.Equal(t, whole, got.URL)
+	r.create(t, webhook.New{URL: "https://example.com/*****/hook"})
+}
+
 func TestUpdate_MovesTheClaimAndRotatesTheSecret(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -261,7 +289,7 @@ func TestUpdate_MovesTheClaimAndRotatesTheSecret(t *testing.T) {
 		require.NoError(t, err)
 		return out
 	}
-	for _, bad := range []string{"", "short"} {
+	for _, bad := range []string{"", "short", "éééééé", strings.Repeat("é", 257)} {
 		_, err = r.Update(t.Context(), partner, a.ID, webhook.Change{Secret: &bad})
 		require.Equal(t, operation.CodeInvalid, code(t, err))
 	}

@@ -118,6 +118,21 @@ func receipt(r reply) (Receipt, error) {
 	}
 }
 
+// Keyed gives the operation of the connection that an idempotency key stands for. Errors:
+// ErrMissing if there is none, ErrMismatch, ErrStale, and those of the connection to Redis.
+func (s *Store) Keyed(ctx context.Context, connection uuid.UUID, k operation.Key) (uuid.UUID, error) {
+	scope, fingerprint := keyBytes(&k)
+	r, err := s.run(ctx, keyedScript, operation.ShardOf(connection), scope, fingerprint, s.cfg.KeyTTL.Milliseconds())
+	if err != nil {
+		return uuid.Nil, err
+	}
+	if r.word() == "missing" {
+		return uuid.Nil, ErrMissing
+	}
+	receipt, err := receipt(r)
+	return receipt.Replay, err
+}
+
 // UserOf names the mailbox: the user, or while a create has no user yet the
 // operation itself, or the first one that it retries.
 func UserOf(a operation.Accepted) string {

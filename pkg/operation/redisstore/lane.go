@@ -108,9 +108,14 @@ func decodeCall(v []any) (Call, error) {
 func (s *Store) Withdraw(ctx context.Context, shards []int) error {
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for _, shard := range shards {
-			pipe.Del(ctx, s.prefix(shard)+"gen", s.prefix(shard)+"beat")
+			p := s.prefix(shard)
+			pipe.Eval(ctx, withdraw, []string{p + "gen", p + "beat"}, p+"mark:")
 		}
 		return nil
 	})
 	return err
 }
+
+// withdraw takes the marks of those that have a beat away as well: nobody knows them after.
+const withdraw = `for _, process in ipairs(redis.call('HKEYS', KEYS[2])) do redis.call('DEL', ARGV[1] .. process) end
+return redis.call('DEL', KEYS[1], KEYS[2])`

@@ -56,6 +56,30 @@ func (f *fixture) last() uuid.UUID {
 	return uuid.MustParse(v[0])
 }
 
+// The rate is a bound from now on, not a debt from a slower one, or from a clock that was
+// ahead for a moment.
+func TestLane_RateHoldsNoLongerThanItsBurst(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(c *clocked){
+		"a higher rate":   func(c *clocked) { c.limits.PerSecond = 10 },
+		"the clock again": func(c *clocked) { c.limits.PerSecond = 10; c.pass(-24 * time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClocked(t, redisstore.Config{})
+			c.limits.PerSecond, c.limits.Burst = 1.0/600, 3
+			for range 6 {
+				c.accept(c.accepted(uuid.New()))
+			}
+			require.Len(t, c.try(5, nil), 3)
+			change(c)
+			require.Empty(t, c.try(3, nil), "the burst is spent")
+			c.pass(time.Second)
+			require.NotEmpty(t, c.try(3, nil))
+		})
+	}
+}
+
 func TestLane_BlockedUntilRetryAfter(t *testing.T) {
 	t.Parallel()
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
@@ -183,6 +207,40 @@ func TestAccept_IdempotencyKey(t *testing.T) {
 		_, err := f.store.Accept(t.Context(), second, f.limits)
 		require.ErrorIs(t, err, redisstore.ErrMismatch)
 	})
+}
+
+func TestKeyed_GivesWhatAKeyStandsFor(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		key := operation.Key{Scope: "s", Fingerprint: "f"}
+		_, err := f.store.Keyed(t.Context(), f.conn, key)
+		require.ErrorIs(t, err, redisstore.ErrMissing)
+		a := f.accepted(uuid.New())
+		a.Key = &key
+		f.accept(a)
+		got, err := f.store.Keyed(t.Context(), f.conn, key)
+		require.NoError(t, err)
+		require.Equal(t, a.ID, got)
+		_, err = f.store.Keyed(t.Context(), f.conn, operation.Key{Scope: "s", Fingerprint: "other"})
+		require.ErrorIs(t, err, redisstore.ErrMismatch)
+	})
+}
+
+// A failover to a host whose clock is a little behind, just after a period of keys has begun.
+func TestAccept_IdempotencyKeyAndAClockThatStepsBack(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	const day = 24 * time.Hour
+	c.pass(day - time.Duration(c.now)*time.Microsecond%day + 50*time.Millisecond)
+	a := c.accepted(uuid.New())
+	a.Key = &operation.Key{Scope: "s", Fingerprint: "f"}
+	c.accept(a)
+	c.pass(-100 * time.Millisecond)
+	b := a
+	b.ID = uuid.Must(uuid.NewV7())
+	r, err := c.store.AcceptNew(t.Context(), b, c.limits)
+	require.NoError(t, err)
+	require.Equal(t, a.ID, r.Replay)
 }
 
 func TestStale_WritesNothing(t *testing.T) {

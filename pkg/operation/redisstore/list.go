@@ -114,8 +114,8 @@ func (w *walk) day(ctx context.Context, part window) error {
 			w.indexes = append(w.indexes, dayIndex{shard: shard, late: entries{next: "0"}})
 		}
 	}
-	for chunk := max(chunkLeast, min(chunkShare*w.want/len(w.indexes), w.want)); ; chunk *= 2 {
-		if err := w.read(ctx, part, min(chunk, chunkMost)); err != nil {
+	for chunk := max(chunkLeast, min(chunkShare*w.want/len(w.indexes), w.want)); ; chunk = min(2*chunk, chunkMost) {
+		if err := w.read(ctx, part, chunk); err != nil {
 			return err
 		}
 		next, all := w.merged()

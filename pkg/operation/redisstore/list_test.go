@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"writeback/internal/testenv"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
@@ -116,6 +118,29 @@ func TestList_UnevenIndexes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A day of very many operations of which a filter selects none is read to its end.
+func TestList_ManyThatDoNotMatch(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testenv.Redis(t), redisstore.Config{})
+	const dayMicros, many = 86_400_000_000, 70_000
+	day := f.accept(f.accepted(uuid.New())).Seq / dayMicros
+	key, pipe := f.key(fmt.Sprintf("day:%s:%d", f.partner, day)), f.rdb.Pipeline()
+	pipe.Del(t.Context(), key)
+	for i := range many {
+		entry := binary.BigEndian.AppendUint64(nil, uint64(day*dayMicros+int64(i)+1))[1:]
+		pipe.RPush(t.Context(), key, append(entry, make([]byte, 16)...))
+	}
+	_, err := pipe.Exec(t.Context())
+	require.NoError(t, err)
+	ops, more, err := f.store.List(t.Context(), operation.Query{
+		PartnerID: f.partner, ConnectionID: f.conn, SourceID: "nobody", Limit: 100,
+		From: time.UnixMicro(day * dayMicros), To: time.UnixMicro((day + 1) * dayMicros),
+	})
+	require.NoError(t, err)
+	require.Empty(t, ops)
+	require.False(t, more)
 }
 
 func TestList_FiltersAndTenants(t *testing.T) {

@@ -56,7 +56,7 @@ func (m *machine) look(t *rapid.T, q asked, msg *operation.Message) {
 	l := q.lane
 	h, err := m.store.Next(m.ctx, l.id, l.want, q.ids, msg)
 	require.NoError(t, err)
-	l.has = l.want
+	m.limit(l)
 	healed := 0
 	if msg != nil && m.find(msg.ID) == nil {
 		op := m.insert(l, msg.Accepted, msg.Place)
@@ -115,7 +115,7 @@ func (m *machine) handed(t *rapid.T, op *mop, lease redisstore.Lease) {
 	}
 	if lease.Number > 1 || lease.Left != 0 {
 		require.Equal(t, op.attempted+1, lease.Number)
-		require.Equal(t, op.renew, lease.Renew)
+		require.Equal(t, op.refused, lease.Refused)
 		require.Equal(t, op.repeat, lease.Repeat)
 		require.Equal(t, op.Place, lease.Place)
 		require.Equal(t, op.Deadline.UnixMilli()-m.ms(), lease.Left.Milliseconds())
@@ -186,8 +186,11 @@ func (m *machine) outcome(t *rapid.T, c *mcall) {
 		d.Delay = rapid.SampledFrom([]time.Duration{0, 7 * time.Millisecond, 90 * time.Millisecond}).Draw(t, "delay")
 		d.Block = rapid.SampledFrom([]time.Duration{0, 0, 30 * time.Millisecond}).Draw(t, "block")
 	}
+	if d.Verdict == operation.Renew {
+		o.Refused = rapid.SampledFrom([]string{"c0badcafe", "c00000001"}).Draw(t, "refused")
+	}
 	o.Decision = d
-	held := m.record(c, d, o.Reach)
+	held := m.record(c, d, o.Reach, o.Refused)
 	rec, err := m.store.Record(m.ctx, o)
 	require.NoError(t, err)
 	require.Equal(t, !held, rec.Late)

@@ -78,6 +78,7 @@ func TestModel_FindsMissingRules(t *testing.T) {
 		{"due after new limits", edit{"look(l) -- the limits may be new", ""}, true},
 		{"sole final state", edit{"verdict == 'success' and was_pending", "verdict == 'success'"}, true},
 		{"acks of an old row", edit{"if tonumber(o.f.acked_rows or 0) >= at then", "if false then"}, true},
+		{"acks of an older final event", edit{"not final and same and tonumber(more_rows) == rows then", "not final then"}, true},
 		{"the version of rows", edit{"local same = version == (v[3] or '0')", "local same = true"}, true},
 		{"sync is never repeated", edit{"elseif o.sync == '1' then", "elseif false then"}, false},
 		{"the last attempt", edit{"elseif made >= tonumber(o.max) then", "elseif false then"}, false},
@@ -276,7 +277,7 @@ func (m *machine) accept(t *rapid.T, l *mlane, a operation.Accepted, attempt *uu
 		require.ErrorIs(t, err, redisstore.ErrOutboxFull)
 		return
 	}
-	l.has = l.want
+	m.limit(l)
 	if attempt != nil && m.refused(t, l, a, err) {
 		return
 	}

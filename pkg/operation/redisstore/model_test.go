@@ -48,7 +48,8 @@ type mop struct {
 	lease            *mcall
 	mark             string
 	nb               int64
-	renew, repeat    bool
+	repeat           bool
+	refused          string
 	put              int // step at which it came
 	granted          int // step of the first hand-out
 	// what the streams have confirmed
@@ -101,6 +102,13 @@ func (l *mlane) interval() int64 {
 		return 0
 	}
 	return int64(1e6 / l.has.PerSecond)
+}
+
+// limit gives the lane the limits that the directory has now. What was spent of the old ones
+// holds no longer than the new ones let it.
+func (m *model) limit(l *mlane) {
+	l.has = l.want
+	l.tat = min(l.tat, m.now+l.interval()*int64(l.has.Burst))
 }
 
 // of gives the lane's operations that satisfy the condition, by place.
@@ -232,7 +240,10 @@ func (op *mop) heldBy(c *mcall) bool {
 
 // write is a log row: a new one, or one completed. False: it was there.
 func (op *mop) write(id string, status operation.AttemptStatus, unknown bool) (written bool) {
-	defer func() { op.whole = op.whole && (!written || op.paged) }()
+	defer func() {
+		op.whole = op.whole && (!written || op.paged)
+		op.final = op.final && (!written || op.paged) // a final event tells the whole log
+	}()
 	i := slices.IndexFunc(op.rows, func(r mrow) bool { return r.id == id })
 	switch {
 	case i < 0 || id == "":
@@ -250,7 +261,7 @@ func (op *mop) write(id string, status operation.AttemptStatus, unknown bool) (w
 func (op *mop) explain() { op.write("", operation.AttemptFailed, false) }
 
 func (op *mop) finish(s operation.Status) {
-	op.status, op.mark, op.renew, op.nb = s, "", false, 0
+	op.status, op.mark, op.refused, op.nb = s, "", "", 0
 }
 
 func (op *mop) settle() bool {
@@ -310,7 +321,7 @@ func (m *model) expire(l *mlane) (expired, ended int) {
 }
 
 // record is the outcome of a call; it says whether the lease was still there.
-func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach) (held bool) {
+func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach, refused string) (held bool) {
 	op, l := c.op, c.op.lane
 	status := operation.AttemptFailed
 	if d.Verdict == operation.Succeed {
@@ -318,7 +329,7 @@ func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach) (
 	}
 	fresh := op.write(c.lease.AttemptID.String(), status, false)
 	if held = op.heldBy(c); held {
-		op.lease, op.repeat, op.renew = nil, false, false
+		op.lease, op.repeat, op.refused = nil, false, ""
 		op.attempted++
 	}
 	if fresh {
@@ -336,7 +347,7 @@ func (m *model) record(c *mcall, d operation.Decision, reach redisstore.Reach) (
 	case held && d.Verdict == operation.Fail:
 		op.finish(operation.Failed)
 	case held:
-		op.renew = d.Verdict == operation.Renew
+		op.refused = refused
 		op.nb = m.ms() + d.Delay.Milliseconds()
 	case d.Verdict == operation.Succeed && op.status == operation.Pending && op.lease != nil:
 		op.mark = "success"
@@ -405,7 +416,7 @@ func (m *model) ack(a redisstore.Ack, version int) {
 	if version == op.version {
 		op.acked = max(op.acked, a.Rows)
 	}
-	op.final = op.final || a.Final
+	op.final = op.final || a.Final && version == op.version && a.Rows == len(op.rows)
 	if op.paged {
 		op.amended = op.amended && (a.Ended == nil || !sameRows(a.Ended, op))
 		return

@@ -21,8 +21,9 @@ type Lease struct {
 	Number int
 	// Left is the time until the operation's deadline, at the hand-out.
 	Left time.Duration
-	// Renew says that the last attempt was refused for its credential.
-	Renew bool
+	// Refused is the mark of the credentials for which the last attempt was refused. Empty:
+	// it was not.
+	Refused string
 	// Repeat says that an earlier call's outcome is unknown.
 	Repeat bool
 	// Handed is when its holder asked for it, from which the start window runs. The
@@ -116,7 +117,7 @@ func decodeLease(v []any) (Lease, error) {
 	l.Deadline = milli(number(v[4]))
 	l.Left = time.Duration(number(v[5])) * time.Millisecond
 	l.Number = int(number(v[6])) + 1
-	l.Renew = text(v[7]) == "1"
+	l.Refused = text(v[7])
 	l.Repeat = text(v[8]) == "1"
 	return l, nil
 }

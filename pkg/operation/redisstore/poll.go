@@ -134,7 +134,7 @@ func (s *Store) Overdue(ctx context.Context) ([]int, error) {
 func (s *Store) Begin(ctx context.Context, shards []int) error {
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for _, shard := range shards {
-			pipe.SetNX(ctx, s.prefix(shard)+"gen", newIDs(1)[0].String(), 0)
+			pipe.SetNX(ctx, s.prefix(shard)+"gen", s.newGen(shard), 0)
 		}
 		return nil
 	})

@@ -26,31 +26,66 @@ type Rebuild struct {
 	Shards []int
 	mine   [operation.Shards]bool
 	lanes  [operation.Shards]map[uuid.UUID]bool
+	// gens are those of the shards that are open, while older history is read.
+	gens [operation.Shards]string
 	// touched is when all tokens were last shown to be in use.
 	touched time.Time
 }
 
+// takeRebuild gives the token of a shard away if the shard needs it: with ARGV[3] as ” if it
+// has no generation, else if it has one and its older history is missing. The answer is false,
+// or the generation (” for none).
+const takeRebuild = `local gen, history = redis.call('GET', KEYS[2]) or '', redis.call('EXISTS', KEYS[3]) == 1
+if ARGV[3] == '' and gen ~= '' or ARGV[3] ~= '' and (gen == '' or not history) then return false end
+return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and gen`
+
 // TakeRebuild takes the shards that have no generation and that nobody fills.
 func (s *Store) TakeRebuild(ctx context.Context, shards []int) (*Rebuild, error) {
+	return s.take(ctx, shards, "")
+}
+
+// TakeHistory takes the shards that are open, but whose older history nobody reads back.
+func (s *Store) TakeHistory(ctx context.Context, shards []int) (*Rebuild, error) {
+	return s.take(ctx, shards, "history")
+}
+
+func (s *Store) take(ctx context.Context, shards []int, history string) (*Rebuild, error) {
 	b := &Rebuild{store: s, token: newIDs(1)[0].String()}
-	cmds := make([]*redis.BoolCmd, len(shards))
+	cmds := make([]*redis.Cmd, len(shards))
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, shard := range shards {
-			cmds[i] = pipe.SetNX(ctx, s.prefix(shard)+"rebuild", b.token, tokenFor)
+			p := s.prefix(shard)
+			cmds[i] = pipe.Eval(ctx, takeRebuild, []string{p + "rebuild", p + "gen", p + "history"}, b.token, tokenFor.Milliseconds(), history)
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, err
 	}
 	for i, shard := range shards {
-		if cmds[i].Val() {
-			b.Shards = append(b.Shards, shard)
-			b.mine[shard] = true
-			b.lanes[shard] = map[uuid.UUID]bool{}
+		gen, err := cmds[i].Text()
+		if errors.Is(err, redis.Nil) {
+			continue
 		}
+		if err != nil {
+			return nil, err
+		}
+		b.Shards = append(b.Shards, shard)
+		b.mine[shard], b.gens[shard] = true, gen
+		b.lanes[shard] = map[uuid.UUID]bool{}
 	}
 	return b, nil
+}
+
+// Release gives up what was not finished, so that another process may begin at once.
+func (b *Rebuild) Release(ctx context.Context) error {
+	_, err := b.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, shard := range b.Shards {
+			pipe.Eval(ctx, deleteIf, []string{b.store.prefix(shard) + "rebuild"}, b.token)
+		}
+		return nil
+	})
+	return err
 }
 
 // Mine reports whether the rebuild fills the connection's shard.
@@ -109,15 +144,8 @@ func (b *Rebuild) Put(ctx context.Context, facts []Fact) (int, error) {
 		b.lanes[shard][f.Operation.ConnectionID] = true
 		calls = append(calls, b.store.newCall(restoreScript, shard, b.restoreArgs(f)...))
 	}
-	// Shards without facts must not lose their token while others are read.
-	if len(calls) == 0 || time.Since(b.touched) > tokenFor/6 {
-		if err := b.touch(ctx); err != nil {
-			return 0, err
-		}
-		b.touched = time.Now()
-	}
-	if len(calls) == 0 {
-		return 0, nil
+	if err := b.keep(ctx); err != nil || len(calls) == 0 {
+		return 0, err
 	}
 	if err := b.store.performed(ctx, calls...); err != nil {
 		return 0, err
@@ -159,52 +187,98 @@ func millisOf(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// touch shows that the rebuild lives; it fails once another process took over.
-func (b *Rebuild) touch(ctx context.Context) error {
-	cmds := make([]*redis.StringCmd, len(b.Shards))
+// keep touches from time to time: a shard must not lose its token while others are read.
+func (b *Rebuild) keep(ctx context.Context) error {
+	if time.Since(b.touched) <= tokenFor/6 {
+		return nil
+	}
+	return b.touch(ctx, b.Shards)
+}
+
+// touch shows that the rebuild lives. It fails once another process took over, or the data
+// of a shard that was open already is lost again.
+func (b *Rebuild) touch(ctx context.Context, shards []int) error {
+	tokens, gens := make([]*redis.StringCmd, len(shards)), make([]*redis.StringCmd, len(shards))
 	_, err := b.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i, shard := range b.Shards {
-			cmds[i] = pipe.GetEx(ctx, b.store.prefix(shard)+"rebuild", tokenFor)
+		for i, shard := range shards {
+			tokens[i] = pipe.GetEx(ctx, b.store.prefix(shard)+"rebuild", tokenFor)
+			gens[i] = pipe.Get(ctx, b.store.prefix(shard)+"gen")
 		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return err
 	}
-	for _, cmd := range cmds {
-		if cmd.Val() != b.token {
+	for i, shard := range shards {
+		if tokens[i].Val() != b.token || gens[i].Val() != b.gens[shard] {
 			return ErrTokenLost
 		}
 	}
+	b.touched = time.Now()
 	return nil
 }
 
-// Older ends what is still pending of a user below seq: a newer write has already
-// gone to the provider. It gives how many it ended.
-func (b *Rebuild) Older(ctx context.Context, connection uuid.UUID, user string, seq int64) (int, error) {
+// Gone is the newest operation of a user that has gone to the provider.
+type Gone struct {
+	Connection uuid.UUID
+	User       string
+	Seq        int64
+}
+
+// olderMost is how many users are looked at between two looks at the tokens.
+const olderMost = 1024
+
+// Older ends what is still pending of users and older than what has gone. It gives how
+// many it ended.
+func (b *Rebuild) Older(ctx context.Context, newest []Gone) (int, error) {
 	total := 0
-	for {
-		args := []any{b.token, connection.String(), user, strconv.FormatInt(seq, 10), repairs, spareID()}
-		v, err := b.store.evaluate(ctx, olderScript, operation.ShardOf(connection), args...)
-		if err != nil {
+	for len(newest) > 0 {
+		if err := b.keep(ctx); err != nil {
 			return total, err
 		}
-		if v.word() != "ok" {
-			return total, ErrTokenLost
+		part := newest[:min(len(newest), olderMost)]
+		newest = newest[len(part):]
+		n, more, err := b.older(ctx, part)
+		if total += n; err != nil {
+			return total, err
 		}
-		n := int(number(v[1]))
-		total += n
-		if n < repairs {
-			return total, nil
+		newest = append(more, newest...)
+	}
+	return total, nil
+}
+
+// older looks once at each user; more are those of whom there may be more to end.
+func (b *Rebuild) older(ctx context.Context, newest []Gone) (total int, more []Gone, err error) {
+	calls := make([]*call, len(newest))
+	for i, g := range newest {
+		calls[i] = b.store.newCall(olderScript, operation.ShardOf(g.Connection),
+			b.token, g.Connection.String(), g.User, strconv.FormatInt(g.Seq, 10), repairs, spareID())
+	}
+	if err := b.store.performed(ctx, calls...); err != nil {
+		return 0, nil, err
+	}
+	for i, c := range calls {
+		if c.answer.word() != "ok" {
+			return total, nil, ErrTokenLost
+		}
+		n := int(number(c.answer[1]))
+		if total += n; n == repairs {
+			more = append(more, newest[i])
 		}
 	}
+	return total, more, nil
 }
 
 // Commit makes the shards usable. Nothing is handed out before the quarantine is
 // over. With more, an unknown id stays unknown until Done.
 func (b *Rebuild) Commit(ctx context.Context, quarantine func(shard int) time.Duration, more bool) error {
-	for _, shard := range b.Shards {
-		gen := newIDs(1)[0].String()
+	for i, shard := range b.Shards {
+		if time.Since(b.touched) > tokenFor/6 {
+			if err := b.touch(ctx, b.Shards[i:]); err != nil {
+				return err
+			}
+		}
+		gen := b.store.newGen(shard)
 		args := []any{b.token, gen, quarantine(shard).Milliseconds(), flag(more)}
 		for lane := range b.lanes[shard] {
 			args = append(args, lane.String())
@@ -217,13 +291,14 @@ func (b *Rebuild) Commit(ctx context.Context, quarantine func(shard int) time.Du
 			return ErrTokenLost
 		}
 		b.store.setGen(shard, gen)
+		b.gens[shard] = gen
 	}
 	return nil
 }
 
 // Done says that the older history is back too.
 func (b *Rebuild) Done(ctx context.Context) error {
-	if err := b.touch(ctx); err != nil {
+	if err := b.touch(ctx, b.Shards); err != nil {
 		return err
 	}
 	_, err := b.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {

@@ -30,6 +30,9 @@ type Outcome struct {
 	Attempt    operation.Attempt
 	Decision   operation.Decision
 	Reach      Reach
+	// Refused is the mark of the credentials that the provider refused, if the decision
+	// is to renew them: one word, which the next lease has.
+	Refused string
 	// ResourceID and SourceID are those of a user that the attempt created. Zero:
 	// it created none.
 	ResourceID uuid.UUID
@@ -63,10 +66,14 @@ var verdicts = map[operation.Verdict]string{
 // and those of the connection to Redis.
 func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 	written := rowOf(o.Attempt)
+	verdict := verdicts[o.Decision.Verdict] + " " + words(o.Decision.Delay.Milliseconds(), o.Decision.Block.Milliseconds()) + " " + string(o.Reach)
+	if o.Decision.Verdict == operation.Renew {
+		verdict += " " + o.Refused
+	}
 	op := o.Attempt.OperationID
 	args := append(make([]any, 0, 11+len(o.More)),
 		o.Connection.String(), op.String(), op[:], o.Attempt.ID.String(), encodeRow(written),
-		verdicts[o.Decision.Verdict]+" "+words(o.Decision.Delay.Milliseconds(), o.Decision.Block.Milliseconds())+" "+string(o.Reach),
+		verdict,
 		words(int64(s.cfg.BreakerThreshold), s.cfg.BreakerOpen.Milliseconds(), o.Lease.Milliseconds()),
 		flag(o.Accepted == nil), spareID(), o.ResourceID.String(), o.SourceID)
 	for _, id := range o.More {

@@ -29,6 +29,20 @@ func (resender) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	}
 }
 
+// A cancel that comes again has cancelled.
+func TestCancel_SentTwiceIsOnce(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		a := f.accepted(uuid.New())
+		f.accept(a)
+		f.rdb.AddHook(resender{})
+		_, err := f.store.Cancel(t.Context(), f.conn, a.ID)
+		require.NoError(t, err)
+		_, err = f.store.Cancel(t.Context(), f.conn, a.ID)
+		require.ErrorIs(t, err, redisstore.ErrEnded)
+	})
+}
+
 // TestRuns_SentTwiceAreOnce: what has been run and comes again, since its reply was lost,
 // changes nothing, and gives what it gave. So it is also with what went before it and was
 // answered.

@@ -54,15 +54,15 @@ func TestReview_F12_InsertsCheckTheirToken(t *testing.T) {
 			place := c.accept(a).Place
 			c.wipe()
 			slow := c.take()
+			require.NoError(t, slow.Touch(t.Context()))
 			require.NoError(t, c.rdb.Del(t.Context(), c.key("rebuild")).Err()) // it was silent for too long
 			c.rebuild(0, said(a, place))
 			c.record(c.try(1, nil)[0], again(time.Hour))
 			fact := said(a, place)
 			fact.NextAt = time.UnixMicro(c.now).Add(-time.Second)
 			_, put := slow.Put(t.Context(), []redisstore.Fact{fact})
-			_, older := slow.Older(t.Context(), c.conn, a.ResourceID.String(), place.Seq+1)
-			require.ErrorIs(t, put, redisstore.ErrTokenLost)
-			return !errors.Is(older, redisstore.ErrTokenLost) || c.get(a.ID).Status != operation.Pending
+			_, older := slow.Older(t.Context(), []redisstore.Gone{{Connection: c.conn, User: a.ResourceID.String(), Seq: place.Seq + 1}})
+			return !errors.Is(put, redisstore.ErrTokenLost) || !errors.Is(older, redisstore.ErrTokenLost) || c.get(a.ID).Status != operation.Pending
 		},
 	}.check(t)
 }
@@ -130,7 +130,7 @@ func TestReview_F12_RowsOfManyOvertakenDiffer(t *testing.T) {
 	b := c.take()
 	_, err := b.Put(t.Context(), facts)
 	require.NoError(t, err)
-	n, err := b.Older(t.Context(), c.conn, user.String(), facts[39].Operation.Seq)
+	n, err := b.Older(t.Context(), []redisstore.Gone{{Connection: c.conn, User: user.String(), Seq: facts[39].Operation.Seq}})
 	require.NoError(t, err)
 	require.Equal(t, 39, n)
 	require.NoError(t, b.Commit(t.Context(), none, false))

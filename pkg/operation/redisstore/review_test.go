@@ -403,7 +403,7 @@ func TestReview_F11_AcceptTwiceIsOnce(t *testing.T) {
 
 func TestReview_F11_RecordTwiceIsOnce(t *testing.T) {
 	rule{
-		without: []edit{{"if not at then\n    at = tonumber(", "if true then\n    at = tonumber("}},
+		without: []edit{{"if not at then\n    untold(o)\n", "if true then\n    untold(o)\n"}},
 		broke: func(t *testing.T, c *clocked) bool {
 			c.accept(c.accepted(uuid.New()))
 			o := c.outcome(c.try(1, nil)[0], again(0))

@@ -35,6 +35,7 @@ var (
 	claimScript   = &script{name: "claim", asks: true}
 	getScript     = &script{name: "get", asks: true}
 	haveScript    = &script{name: "have", asks: true}
+	keyedScript   = &script{name: "keyed", asks: true}
 	pollScript    = &script{name: "poll"}
 	pauseScript   = &script{name: "pause"}
 	spendScript   = &script{name: "spend"}
@@ -49,7 +50,7 @@ var (
 
 	scripts = []*script{
 		acceptScript, newScript, manyScript, nextScript, recordScript, releaseScript, cancelScript, ackedScript, amendScript, claimScript,
-		getScript, haveScript, pollScript, pauseScript, spendScript, blockScript, laneScript, depthScript, indexScript, restoreScript,
+		getScript, haveScript, keyedScript, pollScript, pauseScript, spendScript, blockScript, laneScript, depthScript, indexScript, restoreScript,
 		keepScript, olderScript, commitScript,
 	}
 	parts = []string{"core", "record", "log", "lane", "mail", "put", "reach", "handout", "accept", "gather"}

@@ -8,8 +8,10 @@
 package redisstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -185,6 +187,17 @@ func (s *Store) gen(shard int) string {
 }
 
 func (s *Store) setGen(shard int, g string) { s.gens[shard].Store(&g) }
+
+// newGen makes a generation that comes after those that this process knows of, also when the
+// clock of the host that made them was ahead.
+func (s *Store) newGen(shard int) string {
+	id := uuid.Must(uuid.NewV7())
+	if last, err := uuid.Parse(s.newest(shard)); err == nil && bytes.Compare(id[:], last[:]) <= 0 {
+		ms := binary.BigEndian.Uint64(last[:])>>16 + 1
+		binary.BigEndian.PutUint64(id[:], ms<<16|uint64(binary.BigEndian.Uint16(id[6:])))
+	}
+	return id.String()
+}
 
 // run runs a script under the generation that this process knows; when that is
 // stale, once more under the one that Redis has now.

@@ -78,12 +78,13 @@ func (s *Store) Lacks(ctx context.Context, facts []Fact) ([]operation.Operation,
 	return lacking, nil
 }
 
-var closeScript = redis.NewScript(`if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`)
+// deleteIf deletes a key that holds a value.
+const deleteIf = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`
 
 // CloseFilling closes a shard whose data is not whole, unless it has been filled anew
 // meanwhile. It is rebuilt like one that has none.
 func (s *Store) CloseFilling(ctx context.Context, f Filling) error {
-	if err := closeScript.Run(ctx, s.rdb, []string{s.prefix(f.Shard) + "gen"}, f.Gen).Err(); err != nil {
+	if err := s.rdb.Eval(ctx, deleteIf, []string{s.prefix(f.Shard) + "gen"}, f.Gen).Err(); err != nil {
 		return fmt.Errorf("redisstore: close shard %d: %w", f.Shard, err)
 	}
 	return nil

@@ -20,6 +20,8 @@ type client struct {
 	credentials map[string]string
 	// login marks the login call, at which a refusal is final.
 	login bool
+	// moved says that the database may be at another host by now.
+	moved bool
 	// hidden must not be repeated from a provider's error text.
 	hidden httpcall.Hidden
 }

@@ -48,6 +48,7 @@ func TestConformance(t *testing.T) {
 		ErrorBody: func(m string) string { return failing(t, "ArgumentException", m) },
 		Answer:    func(o tsptest.Outcome) (tsptest.Reply, bool) { return ownAnswer(t, o) },
 		Values: map[operation.Field][]operation.Value{
+			operation.FieldLicenseRegion:   {text("PA"), text("US-PA"), text("Baja California")},
 			operation.FieldStatus:          {text(operation.StatusInactive)},
 			operation.FieldIsDriver:        {flag(true), flag(false)},
 			operation.FieldDefaultTimeZone: {text("America/Chicago"), text("UTC")},
@@ -183,7 +184,7 @@ func renewal(t *testing.T) *tsptest.Refresh {
 				return tsptest.Reply{Body: tsptest.File(t, "testdata/authenticate.json")}
 			}
 		},
-		Changed:  []string{"session_id", "host"},
+		Changed:  []string{"session_id", "host", "session_since"},
 		Refusals: []tsptest.Reply{{Body: failing(t, "InvalidUserException", "no "+password)}},
 		Garbled:  []string{`{"result":{"path":"ThisServer"}}`, `{"result":{"path":"ThisServer","credentials":{"sessionId":""}}}`},
 		Secrets:  []string{password, login, "planted-new-session"},

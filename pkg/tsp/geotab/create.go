@@ -35,6 +35,7 @@ func (p *Provider) CreateUser(ctx context.Context, conn tsp.Connection, u tsp.Us
 	if failure != nil {
 		return tsp.Created{}, failure
 	}
+	c.moved = u.Repeat && p.settled(conn.Credentials)
 	plan := p.plan(conn.Settings, changes)
 	user, failure := plan.newUser(conn.Settings, p.now())
 	if failure != nil {

@@ -98,6 +98,7 @@ func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, u tsp.Us
 	if failure != nil {
 		return tsp.Result{}, failure
 	}
+	c.moved = u.Repeat && p.settled(conn.Credentials)
 	if u.SourceID == "" {
 		return tsp.Result{}, operation.Refuse("not sent to geotab: the user has no id there")
 	}

@@ -32,6 +32,7 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 	if failure != nil {
 		return tsp.UserPage{}, failure
 	}
+	c.moved = p.settled(conn.Credentials) // a list is not told, and seldom called
 	users, answer, err := c.getUsers(ctx, what, map[string]any{"resultsLimit": perPage, "sort": sort})
 	if err != nil {
 		return tsp.UserPage{}, err

@@ -21,6 +21,7 @@ const (
 	credDatabase = "database"
 	credSession  = "session_id"
 	credHost     = "host"
+	credSince    = "session_since" // RFC 3339
 )
 
 // thisServer is a login's answer that the called server serves the database.
@@ -30,10 +31,20 @@ const thisServer = "ThisServer"
 // dead one is refused at the next call.
 func (p *Provider) Fresh(c tsp.Credentials, _ time.Time) bool { return c[credSession] != "" }
 
+// loginEvery bounds the logins that look for a database that is away: there may be ten a
+// minute, for all of an account's users.
+const loginEvery = 5 * time.Minute
+
+// settled says that the host of the database was not asked for just now.
+func (p *Provider) settled(c tsp.Credentials) bool {
+	since, err := time.Parse(time.RFC3339, c[credSince])
+	return err != nil || p.now().Sub(since) >= loginEvery
+}
+
 // Refresh logs in at the configured server and returns the credentials with the
-// session and the host that serves the database. A refused login is an auth
-// failure that is not retried; a database that is being moved or started is
-// retried like any other fault.
+// session and the host that serves the database. A refused login, and a database that
+// there is not, is an auth failure that is not retried; a database that is being moved
+// or started is retried like any other fault.
 func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Credentials, error) {
 	for _, name := range []string{credUsername, credPassword, credDatabase} {
 		if conn.Credentials[name] == "" {
@@ -69,6 +80,7 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 	}
 	fresh := maps.Clone(conn.Credentials)
 	fresh[credSession], fresh[credHost] = login.Credentials.SessionID, host
+	fresh[credSince] = p.now().UTC().Format(time.RFC3339)
 	return fresh, nil
 }
 

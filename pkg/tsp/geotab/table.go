@@ -31,7 +31,8 @@ func (p *Provider) table(settings map[string]string) tsp.Table {
 			Note: "One text with the country code, at most 20 characters."},
 		{Field: operation.FieldCountryCode, Target: keyCountry, Clear: tsp.ClearEmpty, Convert: alpha2},
 		{Field: operation.FieldLicenseCountry},
-		{Field: operation.FieldLicenseRegion, Target: keyLicenseRegion, Clear: tsp.ClearEmpty, Note: "Drivers only."},
+		{Field: operation.FieldLicenseRegion, Target: keyLicenseRegion, Clear: tsp.ClearEmpty, Convert: province,
+			Note: "Drivers only. Of US-OH or CA-ON the two letters are written."},
 		{Field: operation.FieldLicenseNumber, Target: keyLicenseNumber, Clear: tsp.ClearEmpty, Note: "Drivers only."},
 		{Field: operation.FieldLicenseExpiration},
 		{Field: operation.FieldEmployeeNumber, Target: "employeeNo", Clear: tsp.ClearEmpty, Convert: atMost(50)},
@@ -131,6 +132,15 @@ func alpha2(v operation.Value) (any, error) {
 		return nil, errors.New("is no country of ISO 3166-1 alpha-3")
 	}
 	return strings.ToLower(region.String()), nil
+}
+
+// province is a state or province as licences have it; elsewhere it may be any text.
+func province(v operation.Value) (any, error) {
+	s := strings.ToUpper(strings.TrimSpace(v.Text()))
+	if country, region, ok := strings.Cut(s, "-"); ok && (country == "US" || country == "CA") && len(region) == 2 {
+		return region, nil
+	}
+	return v.Text(), nil
 }
 
 func exempt(v operation.Value) (any, error) { return v.Text() == operation.Exempt, nil }

@@ -3,6 +3,7 @@ package geotab
 import (
 	"encoding/json"
 	"regexp"
+	"strings"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp/httpcall"
@@ -56,9 +57,13 @@ func (r reply) message() string {
 	return e.Message
 }
 
+// excUnavailable is of a database that is being moved or started, or is down.
+const excUnavailable = "DbUnavailableException"
+
 var exceptionName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,63}$`)
 
-// exception is the error's type. The message is never decided upon.
+// exception is the error's type. The message is not decided upon, with one exception
+// that the vendor's own SDK makes: noDatabase.
 func (r reply) exception() string {
 	e := r.rpcError()
 	name := e.Data.Type
@@ -71,6 +76,12 @@ func (r reply) exception() string {
 	return name
 }
 
+// noDatabase reports whether a login names a database that there is not, which has
+// the type of one that is away for a while.
+func (r reply) noDatabase() bool {
+	return r.exception() == excUnavailable && strings.Contains(r.message(), "UnknownDatabase")
+}
+
 // classify turns an error inside a 2xx into a failure.
 func (c client) classify(what string, answer httpcall.Answer, r reply) *operation.Failure {
 	name := r.exception()
@@ -80,6 +91,10 @@ func (c client) classify(what string, answer httpcall.Answer, r reply) *operatio
 	if m := httpcall.Short(c.hidden.In(r.message())); m != "" {
 		f.Detail += ": " + m
 	}
+	if c.login && r.noDatabase() {
+		f.Type = operation.ErrorAuth
+		return f
+	}
 	switch name {
 	case "InvalidUserException":
 		f.Type, f.Refresh = operation.ErrorAuth, !c.login
@@ -88,9 +103,11 @@ func (c client) classify(what string, answer httpcall.Answer, r reply) *operatio
 	case "ArgumentException", "ArgumentNullException", "JsonSerializerException", "DuplicateException",
 		"RelationViolatedException", "MissingMethodException":
 		f.Type = operation.ErrorValidation
+	case excUnavailable:
+		// If it stays away, a login says where it is now.
+		f.Retryable, f.RetryAfter, f.Refresh = true, answer.RetryAfter, c.moved
 	default:
-		// OverLimitException, DbUnavailableException, GenericException and whatever
-		// is not known: it may pass.
+		// OverLimitException, GenericException and whatever is not known: it may pass.
 		f.Retryable, f.RetryAfter = true, answer.RetryAfter
 	}
 	return f

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -145,12 +146,55 @@ func TestUpdate_Errors(t *testing.T) {
 	require.Equal(t, "0", f.Header["X-Rate-Limit-Remaining"])
 }
 
+// TestDatabaseThatStaysAway: a database that has moved is away for ever at the host
+// that the session came with, and only a login says where it is, or that there is none.
+func TestDatabaseThatStaysAway(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, failing(t, "DbUnavailableException", "UnknownDatabase: not here"))
+	}))
+	t.Cleanup(server.Close)
+	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: server.URL, Now: clock})
+	conn := tsp.Connection{Credentials: credentials()}
+	update := func(repeat bool) error {
+		_, err := p.UpdateUser(t.Context(), conn, tsp.UserUpdate{
+			SourceID: userID, Repeat: repeat, Changes: changes{operation.FieldFirstName: text("Ann")},
+		})
+		return err
+	}
+	create := func(repeat bool) error {
+		_, err := p.CreateUser(t.Context(), conn, tsp.UserCreate{Repeat: repeat, Changes: changes{
+			operation.FieldUsername: text("ann@example.com"), operation.FieldFirstName: text("Ann"), operation.FieldLastName: text("Lee"),
+		}})
+		return err
+	}
+	_, listed := p.ListUsers(t.Context(), conn, "")
+	conn.Credentials["session_since"] = clock().Add(-time.Minute).Format(time.RFC3339)
+	soon := update(true)
+	conn.Credentials["session_since"] = clock().Add(-time.Hour).Format(time.RFC3339)
+	later := update(true)
+	for name, c := range map[string]struct {
+		err     error
+		refresh bool
+	}{
+		"update": {update(false), false}, "update again": {update(true), true},
+		"create": {create(false), false}, "create again": {create(true), true},
+		"list, which is not told of earlier tries": {listed, true},
+		"again, soon after a login":                {soon, false}, "again, long after one": {later, true},
+	} {
+		f := tsptest.Failure(t, c.err)
+		require.Equal(t, operation.ErrorTSP, f.Type, name)
+		require.True(t, f.Retryable, name)
+		require.Equal(t, c.refresh, f.Refresh, name)
+	}
+}
+
 const loginBody = `{"method":"Authenticate","params":{"database":"acme","userName":"` + login + `","password":"` + password + `"}}`
 
 func refresh(t *testing.T, creds tsp.Credentials, exchanges ...tsptest.Exchange) (string, tsp.Credentials, error) {
 	t.Helper()
 	server := tsptest.NewServer(t, exchanges...)
-	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: server.URL})
+	p := geotab.New(httpcall.New(httpcall.Config{}), geotab.Config{BaseURL: server.URL, Now: clock})
 	fresh, err := p.Refresh(t.Context(), tsp.Connection{Credentials: creds})
 	return strings.TrimPrefix(server.URL, "http://"), fresh, err
 }
@@ -169,7 +213,7 @@ func TestRefresh(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, tsp.Credentials{
 		"username": login, "password": password, "database": "acme",
-		"session_id": "planted-new-session", "host": "my3.geotab.com",
+		"session_id": "planted-new-session", "host": "my3.geotab.com", "session_since": "2026-07-20T12:00:00Z",
 	}, fresh)
 
 	old := credentials()
@@ -211,6 +255,7 @@ func TestRefresh_Failures(t *testing.T) {
 	}{
 		"bad login":   {answer: failing(t, "InvalidUserException", "no "+password), kind: operation.ErrorAuth},
 		"limit":       {answer: failing(t, "OverLimitException", "slow down"), kind: operation.ErrorTSP, retryable: true},
+		"no database": {answer: failing(t, "DbUnavailableException", "UnknownDatabase: acme"), kind: operation.ErrorAuth},
 		"moving":      {answer: failing(t, "DbUnavailableException", "Initializing"), kind: operation.ErrorTSP, retryable: true},
 		"no session":  {answer: `{"result":{"path":"ThisServer"}}`, kind: operation.ErrorTSP, retryable: true},
 		"garbage":     {answer: `<html>`, kind: operation.ErrorTSP, retryable: true},

@@ -1,6 +1,7 @@
 package httpcall
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -61,20 +62,31 @@ func RetryAfter(v string, now time.Time) time.Duration {
 	if v == "" {
 		return 0
 	}
-	if seconds, err := strconv.ParseFloat(v, 64); err == nil {
-		switch {
-		case !(seconds > 0): // NaN too
-			return 0
-		case seconds >= MaxRetryAfter.Seconds():
-			return MaxRetryAfter
-		}
-		return time.Duration(seconds * float64(time.Second))
+	if seconds, ok := number(v); ok {
+		return capped(seconds)
 	}
 	at, err := http.ParseTime(v)
-	if err != nil || !at.After(now) {
+	if err != nil {
 		return 0
 	}
-	return min(at.Sub(now), MaxRetryAfter)
+	return capped(at.Sub(now).Seconds())
+}
+
+// number reads a number; one that no float64 holds is infinite.
+func number(v string) (float64, bool) {
+	n, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
+	return n, err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+// capped is a wait of so many seconds.
+func capped(seconds float64) time.Duration {
+	switch {
+	case !(seconds > 0): // NaN too
+		return 0
+	case seconds >= MaxRetryAfter.Seconds():
+		return MaxRetryAfter
+	}
+	return time.Duration(seconds * float64(time.Second))
 }
 
 // budgets are the common rate headers: what remains of a budget, and when it is refilled.
@@ -85,32 +97,41 @@ var budgets = []struct{ remaining, reset string }{
 }
 
 // spent reads the common rate headers: a remaining budget of zero with a time at
-// which it is refilled, given in seconds or as a Unix time.
+// which it is refilled, given in seconds, as a Unix time, or as a date of RFC 3339 or
+// HTTP.
 func spent(h http.Header, now time.Time) time.Duration {
 	for _, budget := range budgets {
 		if len(h[budget.remaining]) == 0 {
 			continue // an error for each that is absent would cost more than the look
 		}
-		left, err := strconv.ParseFloat(strings.TrimSpace(h.Get(budget.remaining)), 64)
-		if err != nil || left > 0 {
+		left, ok := number(h.Get(budget.remaining))
+		if !ok || left > 0 {
 			continue
 		}
-		reset, err := strconv.ParseFloat(strings.TrimSpace(h.Get(budget.reset)), 64)
-		if err != nil || !(reset > 0) {
-			continue
+		if wait := resetIn(h.Get(budget.reset), now); wait > 0 {
+			return wait
 		}
+	}
+	return 0
+}
+
+// resetIn is the time until a budget is refilled.
+func resetIn(v string, now time.Time) time.Duration {
+	if reset, ok := number(v); ok {
 		if reset > unixAfter {
 			reset -= float64(now.UnixMilli()) / 1000
 		}
-		switch {
-		case reset <= 0:
-			return 0
-		case reset >= MaxRetryAfter.Seconds():
-			return MaxRetryAfter
-		}
-		return time.Duration(reset * float64(time.Second))
+		return capped(reset)
 	}
-	return 0
+	v = strings.TrimSpace(v)
+	at, err := time.Parse(time.RFC3339, v)
+	if err != nil {
+		at, err = http.ParseTime(v)
+	}
+	if err != nil {
+		return 0
+	}
+	return capped(at.Sub(now).Seconds())
 }
 
 // unixAfter tells a Unix time from a number of seconds.

@@ -29,6 +29,8 @@ func TestRetryAfter(t *testing.T) {
 		"-Inf":                            0,
 		"Inf":                             httpcall.MaxRetryAfter,
 		"1e300":                           httpcall.MaxRetryAfter,
+		"1e400":                           httpcall.MaxRetryAfter,
+		"-1e400":                          0,
 		"3600":                            httpcall.MaxRetryAfter,
 		"86400":                           httpcall.MaxRetryAfter,
 		"Tue, 24 Nov 2026 12:00:30 GMT":   30 * time.Second,

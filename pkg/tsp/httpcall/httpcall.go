@@ -122,8 +122,8 @@ type Answer struct {
 
 // Do makes the call. ctx must carry the deadline of the attempt. The error is an
 // *operation.Failure: "network" for DNS, connect, TLS, reset and timeout, "tsp"
-// for a redirect or an answer over the cap. In a dry run a write is not sent, and
-// the error is ErrDraft.
+// for a redirect or an answer over the cap. Of an answer that is not 2xx the body may
+// be cut off. In a dry run a write is not sent, and the error is ErrDraft.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	if r.Write && Drafting(ctx, r) {
 		return Answer{}, ErrDraft
@@ -163,7 +163,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		Spent:      spent(resp.Header, now),
 	}
 	answer.Body, err = c.read(resp)
-	if err != nil {
+	if err != nil && answer.OK() { // what is no success is told by its head
 		f := networkFailure(r.What, err)
 		f.StatusCode, f.Header = answer.Status, answer.Header
 		return Answer{}, f

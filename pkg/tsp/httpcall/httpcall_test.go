@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -184,6 +185,34 @@ func TestDo_DeadlineAndCancelAreToldApart(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestDo_RefusalThatIsCutOffIsARefusal(t *testing.T) {
+	t.Parallel()
+	cut := func(status int) string {
+		return serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "58")
+			w.Header().Set("Content-Length", "500")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{"message":"slow`)
+		})
+	}
+	do := func(status int) (httpcall.Answer, error) {
+		return httpcall.New(httpcall.Config{}).Do(t.Context(), httpcall.Request{What: "test: call", Method: http.MethodPost, URL: cut(status)})
+	}
+	for _, status := range []int{401, 429, 503} {
+		answer, err := do(status)
+		require.NoError(t, err, status)
+		require.Equal(t, status, answer.Status)
+		require.Equal(t, 58*time.Second, answer.RetryAfter)
+		require.Equal(t, `{"message":"slow`, string(answer.Body))
+	}
+	_, err := do(200)
+	f := failure(t, err)
+	require.Equal(t, operation.ErrorNetwork, f.Type, "a success must be whole to say what was written")
+	require.Equal(t, 200, f.StatusCode)
+	_, err = do(302)
+	require.Equal(t, operation.ErrorTSP, failure(t, err).Type)
 }
 
 func TestDo_ErrorsHideURLAndSecrets(t *testing.T) {

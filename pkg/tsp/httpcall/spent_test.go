@@ -45,8 +45,11 @@ func TestAnswer_Spent(t *testing.T) {
 		"time before now":              {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "-5"}},
 		"not a number":                 {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "NaN"}},
 		"longer than the cap":          {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "999999"}, want: httpcall.MaxRetryAfter},
+		"longer than any number":       {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1e400"}, want: httpcall.MaxRetryAfter},
 		"for ever":                     {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "Inf"}, want: httpcall.MaxRetryAfter},
 		"unix time in the past":        {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1500000000"}},
+		"date in the past":             {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "2020-01-01T00:00:00Z"}},
+		"date far away":                {header: h{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "2999-01-01T00:00:00Z"}, want: httpcall.MaxRetryAfter},
 		"one spent, another is not":    {header: h{"RateLimit-Remaining": "5", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "3"}, want: 3 * time.Second},
 		"one unreadable, another read": {header: h{"RateLimit-Remaining": "?", "X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": "4"}, want: 4 * time.Second},
 	} {
@@ -57,10 +60,15 @@ func TestAnswer_Spent(t *testing.T) {
 	}
 }
 
-func TestAnswer_SpentAsUnixTime(t *testing.T) {
+func TestAnswer_SpentUntilATime(t *testing.T) {
 	t.Parallel()
-	reset := time.Now().Add(10 * time.Minute).Unix()
-	got := spentOf(t, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": strconv.FormatInt(reset, 10)})
-	require.Greater(t, got, 5*time.Minute)
-	require.LessOrEqual(t, got, 10*time.Minute)
+	reset := time.Now().Add(10 * time.Minute)
+	for _, value := range []string{
+		strconv.FormatInt(reset.Unix(), 10), reset.UTC().Format(time.RFC3339), reset.Format("2006-01-02T15:04:05.000-07:00"),
+		reset.UTC().Format(http.TimeFormat),
+	} {
+		got := spentOf(t, map[string]string{"X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": value})
+		require.Greater(t, got, 5*time.Minute, value)
+		require.LessOrEqual(t, got, 10*time.Minute, value)
+	}
 }

@@ -52,13 +52,12 @@ func userPath(id string) (string, *operation.Failure) {
 }
 
 // getUser reads one user: https://developer.gomotive.com/reference/users-overview.
-func (c client) getUser(ctx context.Context, id string) (map[string]any, error) {
+func (c client) getUser(ctx context.Context, id string) (map[string]any, httpcall.Answer, error) {
 	path, failure := userPath(id)
 	if failure != nil {
-		return nil, failure
+		return nil, httpcall.Answer{}, failure
 	}
-	user, _, err := c.user(ctx, httpcall.Request{What: "motive: read user", Method: http.MethodGet, URL: path}, id)
-	return user, err
+	return c.user(ctx, httpcall.Request{What: "motive: read user", Method: http.MethodGet, URL: path}, id)
 }
 
 // putUser writes the keys of body:

@@ -21,7 +21,7 @@ const (
 
 // ListUsers gives a page of the company's users, deactivated ones too. The cursor
 // is the number of the page: a user may be missed by one walk if others come or go
-// meanwhile. A walk ends when it has been told of as many users as there are, or at
+// meanwhile, which Total gives away. A walk ends when it has been told of as many users as there are, or at
 // an empty page. Every error is an *operation.Failure.
 func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor string) (tsp.UserPage, error) {
 	const what = "motive: list users"
@@ -49,7 +49,10 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 		f.Err = err
 		return tsp.UserPage{}, f
 	}
-	out := tsp.UserPage{Next: list.next(page), Result: resultOf(answer), Users: make([]tsp.ListedUser, len(list.Users))}
+	out := tsp.UserPage{
+		Next: list.next(page), Total: max(list.Pagination.Total, 0), Result: resultOf(answer),
+		Users: make([]tsp.ListedUser, len(list.Users)),
+	}
 	for i, item := range list.Users {
 		out.Users[i] = tsp.ListedUser{SourceID: idOf(item.User), Fields: p.fields(item.User)}
 	}

@@ -12,7 +12,7 @@
 //
 // Settings of a connection:
 //
-//	non_driver_role       "fleet_user": is_driver false makes a driver a fleet user
+//	non_driver_role       "fleet_user": is_driver false makes a driver a fleet user; others stay what they are
 //	exempt_time_tracking  "timecards": how exempt drivers are tracked, instead of not at all
 //	weak_rulesets         "true": rulesets whose match is plausible but not certain are written
 //	extra_time_zones      "true": zone names that only newer tenants know are written
@@ -94,7 +94,7 @@ func (p *Provider) Describe() tsp.Description {
 }
 
 // UpdateUser writes the changes in one PUT. It reads the user first where the
-// driver's role or present hours-of-service modes decide what may be sent.
+// user's role or present hours-of-service modes decide what may be sent.
 // Repeating it is harmless: all values are absolute.
 func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, u tsp.UserUpdate) (tsp.Result, error) {
 	c, failure := p.client(conn, u.Changes)
@@ -102,8 +102,12 @@ func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, u tsp.Us
 		return tsp.Result{}, failure
 	}
 	plan := p.plan(conn.Settings, u.Changes)
-	if err := plan.settle(ctx, c, u.SourceID); err != nil {
+	answer, err := plan.settle(ctx, c, u.SourceID)
+	if err != nil {
 		return tsp.Result{}, err
+	}
+	if len(plan.body) == 0 {
+		return resultOf(answer), nil // the user is no driver already
 	}
 	user, answer, err := c.putUser(ctx, u.SourceID, plan.body)
 	if err != nil {

@@ -186,7 +186,7 @@ var readsFirst = map[operation.Field]bool{
 	operation.FieldUsername: true, operation.FieldLicenseRegion: true, operation.FieldLicenseNumber: true,
 	operation.FieldEmployeeNumber: true, operation.FieldHOSRulesetCode: true, operation.FieldAllowYardMove: true,
 	operation.FieldAllowPersonalConveyance: true, operation.FieldAllowAdverseDriving: true,
-	operation.FieldHOSComplianceType: true, operation.FieldHOSTrackingMethod: true,
+	operation.FieldDOTID: true, operation.FieldHOSComplianceType: true, operation.FieldHOSTrackingMethod: true,
 }
 
 func TestUpdate_EachFieldAlone(t *testing.T) {
@@ -220,10 +220,11 @@ func TestUpdate_AllRefusalsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := update(t, nil, changes{
 		operation.FieldNotes: text("x"), operation.FieldFirstName: null(), operation.FieldLicenseNumber: text("W7"),
-		operation.FieldUserEmail: text("new@example.com"), operation.FieldHOSTrackingMethod: text("manual"),
+		operation.FieldDOTID: text("77123"), operation.FieldUserEmail: text("new@example.com"),
+		operation.FieldHOSTrackingMethod: text("manual"),
 	}, get(t, "testdata/fleet_user.json"))
 	f := refusal(t, err)
-	for _, field := range []string{"notes", "first_name", "license_number", "hos_tracking_method"} {
+	for _, field := range []string{"notes", "first_name", "license_number", "dot_id", "hos_tracking_method"} {
 		require.Contains(t, f.Detail, field+": ")
 	}
 	require.NotContains(t, f.Detail, "user_email")
@@ -255,11 +256,20 @@ func TestUpdate_Combinations(t *testing.T) {
 		},
 		"office user by setting": {
 			settings: everySwitch, changes: changes{operation.FieldIsDriver: flag(false)},
-			calls: []tsptest.Exchange{put(`{"role":"fleet_user"}`)},
+			calls: []tsptest.Exchange{get(t, "testdata/user.json"), put(`{"role":"fleet_user"}`)},
+		},
+		"an admin stays one": {
+			settings: everySwitch, changes: changes{operation.FieldIsDriver: flag(false)},
+			calls: []tsptest.Exchange{getUser(`{"user":{"id":800001,"role":"admin"}}`)},
+		},
+		"an admin stays one beside a change": {
+			settings: everySwitch, changes: changes{operation.FieldIsDriver: flag(false), operation.FieldFirstName: text("Ann")},
+			calls: []tsptest.Exchange{getUser(`{"user":{"id":800001,"role":"admin"}}`), put(`{"first_name":"Ann"}`)},
 		},
 		"office user with a driver's field": {
 			settings: everySwitch, refused: "employee_number: ",
 			changes: changes{operation.FieldIsDriver: flag(false), operation.FieldEmployeeNumber: text("7")},
+			calls:   []tsptest.Exchange{get(t, "testdata/user.json")},
 		},
 		"new driver needs no read": {
 			changes: changes{operation.FieldIsDriver: flag(true), operation.FieldEmployeeNumber: text("7")},
@@ -362,7 +372,7 @@ func TestUpdate_ComparesTheAnswer(t *testing.T) {
 		"cleared as empty": {changes{operation.FieldUserEmail: null()}, `"email":""`, ""},
 		"lower case login": {changes{operation.FieldUserEmail: text("Ann@Example.com")}, `"email":"ann@example.com"`, ""},
 		"escaped":          {changes{operation.FieldDefaultTimeZone: text("America/Toronto")}, `"time_zone":"Eastern Time (US \u0026 Canada)"`, ""},
-		"key not shown":    {changes{operation.FieldDOTID: text("7")}, `"first_name":"Dana"`, ""},
+		"key not shown":    {changes{operation.FieldIsDriver: flag(true), operation.FieldDOTID: text("7")}, `"role":"driver"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -424,13 +434,13 @@ func TestUpdate_SourceID(t *testing.T) {
 		var exchanges []tsptest.Exchange
 		if wantPath != "" {
 			exchanges = append(exchanges, tsptest.Exchange{
-				Method: http.MethodPut, Path: wantPath, Body: `{"dot_id":"7"}`, Answer: `{"user":{"id":"a/b?c"}}`,
+				Method: http.MethodPut, Path: wantPath, Body: `{"first_name":"Ann"}`, Answer: `{"user":{"id":"a/b?c"}}`,
 			})
 		}
 		server := tsptest.NewServer(t, exchanges...)
 		p := motive.New(httpcall.New(httpcall.Config{}), motive.Config{BaseURL: server.URL + "/"})
 		_, err := p.UpdateUser(t.Context(), tsp.Connection{Credentials: tsp.Credentials{"access_token": token}},
-			tsp.UserUpdate{SourceID: id, Changes: changes{operation.FieldDOTID: text("7")}})
+			tsp.UserUpdate{SourceID: id, Changes: changes{operation.FieldFirstName: text("Ann")}})
 		require.Equal(t, wantPath == "", err != nil, id)
 	}
 }

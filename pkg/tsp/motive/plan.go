@@ -8,6 +8,7 @@ import (
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
+	"writeback/pkg/tsp/httpcall"
 )
 
 // plan is what will be sent, and what stands against it.
@@ -50,32 +51,40 @@ func (p *Provider) plan(settings map[string]string, changes operation.Changes) *
 }
 
 // settle reads the user if a rule depends on it, applies those rules and reports
-// everything that was refused. It changes nothing at the provider.
-func (p *plan) settle(ctx context.Context, c client, id string) error {
+// everything that was refused. It changes nothing at the provider. The answer is that
+// of the read.
+func (p *plan) settle(ctx context.Context, c client, id string) (answer httpcall.Answer, err error) {
 	role, _ := p.body[keyRole].(string)
 	var current map[string]any
-	if p.hos.needsUser() || (role == "" && p.writesDriverFields()) {
-		user, err := c.getUser(ctx, id)
+	if p.hos.needsUser() || role == roleFleetUser || (role == "" && p.writesDriverFields()) {
+		current, answer, err = c.getUser(ctx, id)
 		if err != nil {
 			if f := p.refused.Failure(); f != nil {
-				return f
+				return answer, f
 			}
-			return err
+			return answer, err
 		}
-		current = user
 	}
 	if role == "" {
 		role = text(current, keyRole)
 	}
 	p.checkRole(role)
+	p.keepRole(text(current, keyRole))
 	p.applyHOS(current)
 	if f := p.refused.Failure(); f != nil {
-		return f
+		return answer, f
 	}
-	if len(p.body) == 0 {
-		return operation.Refuse("not sent to motive: there is nothing to write")
+	if len(p.body) == 0 && current == nil {
+		return answer, operation.Refuse("not sent to motive: there is nothing to write")
 	}
-	return nil
+	return answer, nil
+}
+
+// keepRole leaves the role of whoever is no driver: an admin would lose its rights.
+func (p *plan) keepRole(role string) {
+	if p.body[keyRole] == roleFleetUser && role != roleDriver {
+		delete(p.body, keyRole)
+	}
 }
 
 // driverOnly are the fields that exist on drivers only; Motive drops them in
@@ -89,6 +98,7 @@ var driverOnly = map[operation.Field]bool{
 	operation.FieldAllowYardMove:           true,
 	operation.FieldAllowPersonalConveyance: true,
 	operation.FieldAllowAdverseDriving:     true,
+	operation.FieldDOTID:                   true,
 	operation.FieldHOSComplianceType:       true,
 	operation.FieldHOSTrackingMethod:       true,
 }

@@ -17,7 +17,7 @@ func (p *Provider) ReadUser(ctx context.Context, conn tsp.Connection, sourceID s
 	if failure != nil {
 		return nil, failure
 	}
-	user, err := c.getUser(ctx, sourceID)
+	user, _, err := c.getUser(ctx, sourceID)
 	if err != nil {
 		return nil, err
 	}

@@ -249,6 +249,7 @@ func TestListUsers_Fields(t *testing.T) {
 	first, err := p.ListUsers(t.Context(), connection(nil), "")
 	require.NoError(t, err)
 	require.Equal(t, "2", first.Next)
+	require.Equal(t, 3, first.Total)
 	require.Equal(t, http.StatusOK, first.Result.StatusCode)
 	require.Equal(t, text("America/New_York"), first.Users[0].Fields[operation.FieldDefaultTimeZone])
 	require.Equal(t, tsp.ListedUser{SourceID: "800002", Fields: changes{

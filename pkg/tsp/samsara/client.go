@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
@@ -96,14 +97,34 @@ func (s session) patch(ctx context.Context, sourceID string, keys map[string]any
 		return tsp.Result{}, err
 	}
 	var written struct {
-		Data named `json:"data"`
+		Data struct {
+			named
+			Email string `json:"email"`
+		} `json:"data"`
 	}
 	if err := json.Unmarshal(answer.Body, &written); err != nil || !written.Data.is(sourceID) {
 		f := answer.Garbled(r.What)
 		f.Err = err
 		return tsp.Result{}, f
 	}
+	if !s.tookEmail(written.Data.Email) {
+		return tsp.Result{}, refuseAfter(resultOf(answer), "%s: the provider did not apply %s", r.What, operation.FieldUserEmail)
+	}
 	return resultOf(answer), nil
+}
+
+// tookEmail reports whether a driver has the address that was sent: older tenants drop
+// it in silence.
+func (s session) tookEmail(held string) bool {
+	v, sent := s.changes.Get(operation.FieldUserEmail)
+	return !sent || strings.EqualFold(strings.TrimSpace(v.Text()), strings.TrimSpace(held))
+}
+
+// refuseAfter is a refusal that was found out by an answer.
+func refuseAfter(result tsp.Result, format string, args ...any) *operation.Failure {
+	f := operation.Refuse(format, args...)
+	f.StatusCode, f.Header = result.StatusCode, result.Header
+	return f
 }
 
 func setBody(r *httpcall.Request, keys map[string]any) *operation.Failure {

@@ -39,7 +39,7 @@ func (p *Provider) CreateUser(ctx context.Context, conn tsp.Connection, user tsp
 	if user.Repeat {
 		d, result, err := s.get(ctx, referenceKey+":"+reference(user.OperationID))
 		if !isNotFound(err) {
-			return tsp.Created{Result: result, SourceID: d.ID}, err
+			return s.created(d, result, err)
 		}
 	}
 	return s.create(ctx, body, password)
@@ -116,6 +116,17 @@ func (s session) create(ctx context.Context, body map[string]any, password strin
 	if f := setBody(&r, body); f != nil {
 		return tsp.Created{}, f
 	}
-	d, result, err := s.driver(ctx, r, func(d driver) bool { return d.ID != "" })
-	return tsp.Created{Result: result, SourceID: d.ID}, err
+	return s.created(s.driver(ctx, r, func(d driver) bool { return d.ID != "" }))
+}
+
+// created is the outcome of a driver that is there now.
+func (s session) created(d driver, result tsp.Result, err error) (tsp.Created, error) {
+	if err != nil {
+		return tsp.Created{}, err
+	}
+	if !s.tookEmail(d.Email) {
+		return tsp.Created{}, refuseAfter(result, "samsara: create driver: the driver was created with the id %s, but the provider did not apply %s",
+			d.ID, operation.FieldUserEmail)
+	}
+	return tsp.Created{Result: result, SourceID: d.ID}, nil
 }

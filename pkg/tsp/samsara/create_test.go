@@ -2,7 +2,9 @@ package samsara_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/google/uuid"
@@ -157,6 +159,23 @@ func TestCreateUser_RepeatTakesOnlyTheDriverOfTheOperation(t *testing.T) {
 		require.Equal(t, operation.ErrorTSP, f.Type)
 		require.True(t, f.Retryable)
 	})
+}
+
+func TestCreateUser_EmailThatIsNotTaken(t *testing.T) {
+	t.Parallel()
+	for _, repeat := range []bool{false, true} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"data":{"id":"7","externalIds":{"writeback":"`+reference+`"}}}`)
+		}))
+		t.Cleanup(server.Close)
+		p := samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{BaseURL: server.URL})
+		_, err := p.CreateUser(t.Context(), connection(nil), tsp.UserCreate{
+			OperationID: createID, Changes: with(changes{operation.FieldUserEmail: text("ann@example.com")}), Repeat: repeat,
+		})
+		f := tsptest.Failure(t, err)
+		require.Equal(t, operation.ErrorValidation, f.Type)
+		require.Equal(t, "samsara: create driver: the driver was created with the id 7, but the provider did not apply user_email", f.Detail)
+	}
 }
 
 func TestCreateUser_NoTokenIsAnAuthFailure(t *testing.T) {

@@ -3,9 +3,9 @@
 // An update is one PATCH of the driver with only the changed keys. It is preceded
 // by one GET where a change cannot be told from the change alone: half a name, a
 // country code without its number, a key inside an object. What Samsara cannot
-// hold is refused before any call, all fields at once. Whether the provider has
-// kept what it took is for a later read to find out: older tenants drop the
-// e-mail address in silence.
+// hold is refused before any call, all fields at once. The answer is looked at for
+// the e-mail address, which older tenants drop in silence; whether the provider has
+// kept the rest is for a later read to find out.
 //
 // A create is one POST with a generated password that nobody learns: the fleet
 // gives the driver another. It carries the operation's id, as 32 hex digits, in
@@ -105,12 +105,14 @@ func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, user tsp
 	}
 	refused := tsp.NewRefusals(Name)
 	w := p.write(conn, user.Changes, refused)
+	w.sourceID = user.SourceID
 	w.beforeRead()
 	if f := refused.Failure(); f != nil {
 		return tsp.Result{}, f
 	}
+	id := user.SourceID
 	if w.needsRead() {
-		d, result, err := s.get(ctx, user.SourceID)
+		d, result, err := s.get(ctx, id)
 		if err != nil {
 			return tsp.Result{}, err
 		}
@@ -121,8 +123,9 @@ func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, user tsp
 		if !w.writes() {
 			return result, nil
 		}
+		id = d.ID // its own id stays, whatever becomes of an external one
 	}
-	return s.patch(ctx, user.SourceID, w.patch)
+	return s.patch(ctx, id, w.patch)
 }
 
 func (p *Provider) write(conn tsp.Connection, changes operation.Changes, refused *tsp.Refusals) *write {

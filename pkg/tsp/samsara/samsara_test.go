@@ -1,6 +1,7 @@
 package samsara_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -68,8 +69,9 @@ func TestUpdateUser_Body(t *testing.T) {
 		changes  changes
 		body     string
 		read     bool
+		answer   string // empty: the fixture
 	}{
-		{name: "plain fields", changes: changes{
+		{name: "plain fields", answer: `{"data":{"id":"494123","email":"d@example.com"}}`, changes: changes{
 			operation.FieldUsername: text("dana"), operation.FieldUserEmail: text("d@example.com"),
 			operation.FieldLicenseNumber: text("X1"), operation.FieldLicenseRegion: text("us-pa"),
 			operation.FieldNotes: text("n"), operation.FieldDefaultTimeZone: text("America/Chicago"),
@@ -119,9 +121,11 @@ func TestUpdateUser_Body(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			exchanges := []tsptest.Exchange{patch(t, tt.body)}
+			write := patch(t, tt.body)
+			write.Answer = cmp.Or(tt.answer, write.Answer)
+			exchanges := []tsptest.Exchange{write}
 			if tt.read {
-				exchanges = []tsptest.Exchange{get(t), patch(t, tt.body)}
+				exchanges = []tsptest.Exchange{get(t), write}
 			}
 			result, err := update(t, tt.settings, tt.changes, exchanges...)
 			require.NoError(t, err)
@@ -151,6 +155,8 @@ func TestUpdateUser_Refused(t *testing.T) {
 	noPhone.Answer = `{"data":{"id":"494123"}}`
 	gluedPhone := get(t)
 	gluedPhone.Answer = `{"data":{"id":"494123","phone":"+15550100199"}}`
+	exempt := get(t)
+	exempt.Answer = `{"data":{"id":"494123","eldExempt":true}}`
 	tests := []struct {
 		name     string
 		settings settings
@@ -176,6 +182,11 @@ func TestUpdateUser_Refused(t *testing.T) {
 			names: []operation.Field{operation.FieldHOSRulesetCode}},
 		{name: "exempt but automatic", changes: changes{operation.FieldHOSComplianceType: text("exempt"), operation.FieldHOSTrackingMethod: text("automatic")},
 			names: []operation.Field{operation.FieldHOSTrackingMethod}},
+		{name: "automatic for an exempt driver", changes: changes{operation.FieldHOSTrackingMethod: text("automatic")},
+			names: []operation.Field{operation.FieldHOSTrackingMethod}, reads: []tsptest.Exchange{exempt}},
+		{name: "automatic for an exempt driver, beside a change", changes: changes{
+			operation.FieldHOSTrackingMethod: text("automatic"), operation.FieldAllowYardMove: flag(true),
+		}, names: []operation.Field{operation.FieldHOSTrackingMethod}, reads: []tsptest.Exchange{exempt}},
 		{name: "names empty", changes: changes{operation.FieldFirstName: text(" "), operation.FieldLastName: text("")},
 			names: []operation.Field{operation.FieldFirstName, operation.FieldLastName}},
 		{name: "one name null", changes: changes{operation.FieldFirstName: null(), operation.FieldLastName: text("Lee")}, names: []operation.Field{operation.FieldFirstName}},
@@ -228,6 +239,29 @@ func TestUpdateUser_ErrorTextIsShownButNotWhatItRepeats(t *testing.T) {
 	require.Equal(t, "samsara: patch driver: the provider answered 409: [hidden] is taken", tsptest.Failure(t, err).Detail)
 }
 
+func TestUpdateUser_EmailThatIsNotTaken(t *testing.T) {
+	t.Parallel()
+	for answer, taken := range map[string]bool{
+		`"email":"Ann@Example.com"`: true, `"email":"ann@example.com"`: true,
+		`"email":"dana@example.com"`: false, `"email":""`: false, `"name":"Dana"`: false,
+	} {
+		write := patch(t, `{"email":"Ann@Example.com"}`)
+		write.Answer = `{"data":{"id":"494123",` + answer + `}}`
+		_, err := update(t, nil, changes{operation.FieldUserEmail: text("Ann@Example.com")}, write)
+		if taken {
+			require.NoError(t, err, answer)
+			continue
+		}
+		f := tsptest.Failure(t, err)
+		require.Equal(t, operation.ErrorValidation, f.Type, answer)
+		require.False(t, f.Retryable)
+		require.Equal(t, http.StatusOK, f.StatusCode)
+		require.Equal(t, "samsara: patch driver: the provider did not apply user_email", f.Detail)
+	}
+	_, err := update(t, nil, changes{operation.FieldUserEmail: null()}, patch(t, `{"email":""}`))
+	require.NoError(t, err, "what is cleared may be absent")
+}
+
 func TestUpdateUser_SourceID(t *testing.T) {
 	t.Parallel()
 	send := func(t *testing.T, id string, exchanges ...tsptest.Exchange) error {
@@ -257,6 +291,41 @@ func TestUpdateUser_SourceID(t *testing.T) {
 	for _, id := range []string{"", ".", ".."} {
 		require.Equal(t, operation.ErrorValidation, tsptest.Failure(t, send(t, id)).Type)
 	}
+}
+
+// badge names the driver of the fixture by an external id that is not its employee number.
+const badge = "badge:B-7"
+
+// updateBy is an update of the driver that a source id names, with employee numbers.
+func updateBy(t *testing.T, sourceID string, number operation.Value, exchanges ...tsptest.Exchange) error {
+	t.Helper()
+	server := tsptest.NewServer(t, exchanges...)
+	p := samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{BaseURL: server.URL})
+	_, err := p.UpdateUser(t.Context(), connection(settings{"employee_external_id": "payrollId"}), tsp.UserUpdate{
+		SourceID: sourceID, Changes: changes{operation.FieldEmployeeNumber: number},
+	})
+	return err
+}
+
+func TestUpdateUser_ExternalIDThatChanges(t *testing.T) {
+	t.Parallel()
+	for _, number := range []operation.Value{text("E1"), text(""), null()} {
+		f := tsptest.Failure(t, updateBy(t, "payrollId:ABFS18600", number))
+		require.Equal(t, operation.ErrorValidation, f.Type)
+		require.False(t, f.Retryable)
+		require.Contains(t, f.Detail, "employee_number: the user is named by this external id")
+	}
+	read, write := get(t), patch(t, `{"externalIds":{"payrollId":"ABFS18600","badge":"B-7"}}`)
+	read.Path = "/fleet/drivers/payrollId:ABFS18600"
+	require.NoError(t, updateBy(t, "payrollId:ABFS18600", text("ABFS18600"), read, write), "the number that it has")
+}
+
+func TestUpdateUser_WritesTheDriverThatWasRead(t *testing.T) {
+	t.Parallel()
+	read, write := get(t), patch(t, `{"externalIds":{"payrollId":"E1","badge":"B-7"}}`)
+	read.Path = "/fleet/drivers/" + badge
+	write.Answer = `{"data":{"id":"494123"}}`
+	require.NoError(t, updateBy(t, badge, text("E1"), read, write))
 }
 
 func TestUpdateUser_NoTokenIsAnAuthFailure(t *testing.T) {

@@ -144,3 +144,20 @@ func TestSandbox_TokensRotate(t *testing.T) {
 	require.False(t, f.Retryable)
 	require.Contains(t, f.Detail, "invalid_grant")
 }
+
+func TestSandbox_TokenScopedByTags(t *testing.T) {
+	t.Parallel()
+	a := inSandbox(t, sandbox.Config{}, samsarabox.Config{TagScoped: true})
+	notes := tsp.UserUpdate{SourceID: samsarabox.UserID(1, 5), Changes: changes{operation.FieldNotes: text("n")}}
+	_, err := a.UpdateUser(t.Context(), a.conn, notes)
+	require.Contains(t, tsptest.Failure(t, err).Detail, "tagIds")
+	user := tsp.UserCreate{OperationID: createID, Changes: person}
+	_, err = a.CreateUser(t.Context(), a.conn, user)
+	require.Contains(t, tsptest.Failure(t, err).Detail, "tagIds")
+
+	a.conn.Settings["tag_scoped"], a.conn.Settings["create_tags"] = "true", "3914"
+	_, err = a.UpdateUser(t.Context(), a.conn, notes)
+	require.NoError(t, err)
+	_, err = a.CreateUser(t.Context(), a.conn, user)
+	require.NoError(t, err)
+}

@@ -71,7 +71,7 @@ func table(rules rulesets) tsp.Table {
 		{Field: operation.FieldLicenseExpiration, Note: "Samsara drivers have no licence expiry"},
 		{
 			Field: operation.FieldEmployeeNumber, Target: keyExternal, Clear: tsp.ClearNull, Joint: true,
-			Note: "only for connections with the setting employee_external_id",
+			Note: "only for connections with the setting employee_external_id; a user whose source id is that external id keeps it",
 		},
 		{Field: operation.FieldCarrierNumber, Note: "Samsara drivers have no carrier number"},
 		{Field: operation.FieldNotes, Target: "notes", Clear: tsp.ClearEmpty, Convert: atMost(maxNotes)},

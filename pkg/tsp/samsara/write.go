@@ -17,6 +17,8 @@ type write struct {
 	refused  *tsp.Refusals
 	rules    rulesets
 	patch    map[string]any
+	// sourceID names the driver. Empty: it is new.
+	sourceID string
 }
 
 // beforeRead does everything that needs no look at the driver, and notes all
@@ -28,10 +30,7 @@ func (w *write) beforeRead() {
 	if _, ok := w.patch[keyLocale]; ok && !on(w.settings, "write_locale") {
 		w.refused.Add(operation.FieldCountryCode, "writing it changes units and rules; switch it on with the setting write_locale")
 	}
-	if key := w.settings["employee_external_id"]; w.changes.Has(operation.FieldEmployeeNumber) &&
-		(key == "" || key == referenceKey || strings.HasPrefix(key, ownExternals)) {
-		w.refused.Add(operation.FieldEmployeeNumber, "the setting employee_external_id names no external id for it")
-	}
+	w.employeeNumber()
 	first, hasFirst := given(w.changes, operation.FieldFirstName)
 	last, hasLast := given(w.changes, operation.FieldLastName)
 	if hasFirst && hasLast {
@@ -50,6 +49,7 @@ func (w *write) needsRead() bool {
 	return c.Has(operation.FieldFirstName) != c.Has(operation.FieldLastName) ||
 		c.Has(operation.FieldPhoneCountryCode) && !c.Has(operation.FieldPhoneNumber) ||
 		c.Has(operation.FieldLicenseCountry) && !c.Has(operation.FieldLicenseRegion) ||
+		c.Has(operation.FieldHOSTrackingMethod) && !c.Has(operation.FieldHOSComplianceType) ||
 		c.Has(operation.FieldDOTID) ||
 		c.Has(operation.FieldEmployeeNumber) ||
 		on(w.settings, "tag_scoped") ||
@@ -78,6 +78,7 @@ func (w *write) afterRead(d driver) {
 	if !w.changes.Has(operation.FieldLicenseRegion) {
 		w.licenseCountry(d.LicenseState)
 	}
+	w.tracking(d)
 	w.carrier(d)
 	w.externalIDs(d)
 	if on(w.settings, "tag_scoped") {
@@ -95,6 +96,23 @@ func (w *write) activation() {
 	status, hasStatus := given(w.changes, operation.FieldStatus)
 	if hasFlag && hasStatus && !flag.IsNull() && flag.Flag() != (status == operation.StatusActive) {
 		w.refused.Add(operation.FieldStatus, "it contradicts is_active")
+	}
+}
+
+// employeeNumber refuses a number that has no place, and one that would take from the
+// user the id by which every later operation finds it.
+func (w *write) employeeNumber() {
+	v, ok := w.changes.Get(operation.FieldEmployeeNumber)
+	if !ok {
+		return
+	}
+	key := w.settings["employee_external_id"]
+	switch {
+	case key == "" || key == referenceKey || strings.HasPrefix(key, ownExternals):
+		w.refused.Add(operation.FieldEmployeeNumber, "the setting employee_external_id names no external id for it")
+	case strings.HasPrefix(w.sourceID, key+":") && w.sourceID != key+":"+v.Text():
+		w.refused.Add(operation.FieldEmployeeNumber,
+			"the user is named by this external id and would not be found any more; name it by the provider's own id to change it")
 	}
 }
 
@@ -125,6 +143,14 @@ func (w *write) compliance() {
 	}
 	if method, ok := given(w.changes, operation.FieldHOSTrackingMethod); ok && method == operation.Automatic {
 		w.refused.Add(operation.FieldHOSTrackingMethod, "an exempt driver is not tracked automatically")
+	}
+}
+
+// tracking takes the only method there is for a driver that has it.
+func (w *write) tracking(d driver) {
+	if w.changes.Has(operation.FieldHOSTrackingMethod) && !w.changes.Has(operation.FieldHOSComplianceType) && d.Exempt != nil && *d.Exempt {
+		w.refused.Add(operation.FieldHOSTrackingMethod,
+			"the driver is exempt now and not tracked automatically; give hos_compliance_type non_exempt with it")
 	}
 }
 

@@ -80,6 +80,9 @@ func (s Suite) walk(t *testing.T, made makeProvider, want []string) (cursors []s
 			t.Fatalf("page %d of a healthy provider: %v", len(cursors)+1, err)
 		}
 		cursors = append(cursors, cursor)
+		if page.Total != 0 && page.Total != len(want) {
+			t.Errorf("page %d: total %d, want %d or none", len(cursors), page.Total, len(want))
+		}
 		for _, u := range page.Users {
 			got = append(got, u.SourceID)
 			checkFields(t, u.Fields)

@@ -121,10 +121,10 @@ func (c client) do(ctx context.Context, what, action string, params map[string]s
 	}
 	e, failed := errorOf(answer)
 	switch {
+	case failed && (answer.OK() || e.quota()):
+		return answer, c.classify(what, answer, e)
 	case !answer.OK():
 		return answer, answer.Classify(what, c.hidden.In(e.message))
-	case failed:
-		return answer, c.classify(what, answer, e)
 	}
 	return answer, nil
 }
@@ -169,6 +169,9 @@ const (
 	quotaWait = time.Minute
 )
 
+// quota reports whether the calls of a time are used up, whatever the status says.
+func (e wireError) quota() bool { return e.code == codeQuota || e.code == codeTooMany }
+
 func (c client) classify(what string, answer httpcall.Answer, e wireError) *operation.Failure {
 	f := &operation.Failure{
 		Type: operation.ErrorValidation, StatusCode: answer.Status, Header: answer.Header,
@@ -178,9 +181,9 @@ func (c client) classify(what string, answer httpcall.Answer, e wireError) *oper
 		f.Detail += ": " + m
 	}
 	switch {
-	case e.code == codeQuota, e.code == codeTooMany:
+	case e.quota():
 		f.Type, f.Retryable, f.RetryAfter = operation.ErrorTSP, true, cmp.Or(answer.RetryAfter, quotaWait)
-	case e.code == codeDenied, e.code == codeNoAccess, e.code >= 1100 && e.code < codeDuplicate:
+	case e.code == codeDenied, e.code == codeNoAccess, e.code >= 1100 && e.code < 1200 && e.code != codeDuplicate:
 		f.Type = operation.ErrorAuth
 	}
 	return f

@@ -69,15 +69,36 @@ func TestUpdate_Refusals(t *testing.T) {
 func TestQuotaWaitsItsWindow(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"8011", "9126"} {
-		p := serve(t, tsptest.Exchange{
-			Method: "GET", Path: common + "&description=x&driveruid=1-12345-ABCDEF&lang=en&outputformat=json&useISO8601=true&useUTF8=true",
-			AnswerHeader: map[string]string{"X-Webfleet-Errorcode": code},
-		})
-		_, err := p.UpdateUser(t.Context(), connection(), update(changes{operation.FieldNotes: text("x")}))
-		f := tsptest.Failure(t, err)
-		require.True(t, f.Retryable)
-		require.Equal(t, time.Minute, f.RetryAfter)
+		for _, status := range []int{200, 400, 403, 429, 503} {
+			f := answered(t, status, code)
+			require.Equal(t, operation.ErrorTSP, f.Type, status)
+			require.True(t, f.Retryable, status)
+			require.Equal(t, time.Minute, f.RetryAfter, status)
+		}
 	}
+}
+
+func TestCodesOfLoginAndRights(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]operation.ErrorType{
+		"1099": operation.ErrorValidation, "1100": operation.ErrorAuth, "1142": operation.ErrorAuth,
+		"1143": operation.ErrorValidation, "1144": operation.ErrorAuth, "1199": operation.ErrorAuth, "1200": operation.ErrorValidation,
+	} {
+		f := answered(t, 200, code)
+		require.Equal(t, want, f.Type, code)
+		require.False(t, f.Retryable, code)
+	}
+}
+
+// answered is the failure of an update that is answered with a code.
+func answered(t *testing.T, status int, code string) *operation.Failure {
+	t.Helper()
+	p := serve(t, tsptest.Exchange{
+		Method: "GET", Path: common + "&description=x&driveruid=1-12345-ABCDEF&lang=en&outputformat=json&useISO8601=true&useUTF8=true",
+		Status: status, AnswerHeader: map[string]string{"X-Webfleet-Errorcode": code},
+	})
+	_, err := p.UpdateUser(t.Context(), connection(), update(changes{operation.FieldNotes: text("x")}))
+	return tsptest.Failure(t, err)
 }
 
 // box is the adapter in front of a sandbox, which is strict and keeps what is written.

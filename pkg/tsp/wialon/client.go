@@ -144,7 +144,7 @@ func (c client) write(ctx context.Context, what, mode string, key key, d driver)
 		params[name] = v
 	}
 	params["itemId"], params["id"], params["callMode"] = key.resource, key.driver, mode
-	answer, err := c.do(ctx, what, "resource/update_driver", params, d.text("pwd"))
+	answer, err := c.do(ctx, what, "resource/update_driver", params, d.text(keyPassword))
 	if err != nil {
 		return written{}, answer, err
 	}

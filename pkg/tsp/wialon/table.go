@@ -16,6 +16,8 @@ const (
 	keyPhone  = "p"
 	keyNotes  = "ds"
 	keyCustom = "jp"
+	// keyPassword is of the mobile app, and written back only.
+	keyPassword = "pwd"
 )
 
 // customSettings name the setting that holds the name of a field's custom field.
@@ -128,12 +130,20 @@ func (w *write) phone() {
 // state are keys that say where a driver is now; they are not written.
 var state = []string{"bu", "pu", "bt", "bs", "pos"}
 
+// required are keys that each write must have. A read may leave out an empty one.
+var required = []string{keyName, keyCode, keyPhone, keyNotes, keyPassword}
+
 // onto gives the whole driver with the changes.
 func (w *write) onto(held driver) driver {
 	w.name(held.text(keyName))
 	next := maps.Clone(held)
 	for _, key := range state {
 		delete(next, key)
+	}
+	for _, key := range required {
+		if _, shown := next[key]; !shown {
+			next[key] = raw("")
+		}
 	}
 	for key, v := range w.patch {
 		next[key] = raw(v)

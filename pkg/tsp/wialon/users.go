@@ -37,9 +37,7 @@ func (p *Provider) CreateUser(ctx context.Context, conn tsp.Connection, u tsp.Us
 		return tsp.Created{}, operation.Refuse("not sent to wialon: the connection's setting resource_id names no resource for new drivers")
 	}
 	into.driver = 0
-	next := w.onto(driver{
-		"n": raw(""), "c": raw(""), "p": raw(""), "ds": raw(""), "pwd": raw(""), "ck": raw(0), "r": raw(1), "f": raw(0), "jp": raw(struct{}{}),
-	})
+	next := w.onto(driver{"ck": raw(0), "r": raw(1), "f": raw(0)})
 	held, answer, err := c.resource(ctx, into.resource)
 	if err != nil {
 		return tsp.Created{}, err

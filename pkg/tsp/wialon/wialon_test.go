@@ -1,7 +1,10 @@
 package wialon_test
 
 import (
+	"io"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
 
@@ -41,6 +44,24 @@ func TestUpdate_Refusals(t *testing.T) {
 	_, err := wialon.New(httpcall.New(httpcall.Config{}), wialon.Config{}).UpdateUser(t.Context(), connection(),
 		tsp.UserUpdate{SourceID: "7", Changes: changes{operation.FieldNotes: text("x")}})
 	require.Contains(t, tsptest.Failure(t, err).Detail, "resource:driver")
+}
+
+func TestUpdate_FieldsThatTheReadLeavesOut(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"item":{"id":600123,"drvrs":{"7":{"id":7,"n":"Dana Whitfield","c":"1"}}},"flags":257}`)
+	}))
+	t.Cleanup(server.Close)
+	p := wialon.New(httpcall.New(httpcall.Config{}), wialon.Config{BaseURL: server.URL})
+	d := &httpcall.Draft{}
+	_, err := p.UpdateUser(httpcall.WithDraft(t.Context(), d), connection(),
+		tsp.UserUpdate{SourceID: driverID, Changes: changes{operation.FieldEmployeeNumber: text("2")}})
+	require.ErrorIs(t, err, httpcall.ErrDraft)
+	require.Len(t, d.Calls, 1)
+	form, err := url.ParseQuery(d.Calls[0].Body)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"itemId":600123,"id":7,"callMode":"update","n":"Dana Whitfield","c":"2","ds":"","p":"","pwd":"","jp":{}}`,
+		form.Get("params"), "an update needs them all")
 }
 
 // box is the adapter in front of a sandbox, which is strict and keeps what is written.

@@ -28,7 +28,7 @@ local function acked(id, bin, more_accepted, more_rows, version, more_final, who
     known = tonumber(more_rows)
     learn('acked_rows', more_rows)
   end
-  if more_final == '1' and not final then
+  if more_final == '1' and not final and same and tonumber(more_rows) == rows then
     final = true
     learn('acked_final', '1')
   end

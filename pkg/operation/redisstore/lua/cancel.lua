@@ -6,7 +6,9 @@ if not o then
   if page then return {'paged', page} end
   return {'missing'}
 end
-if not pending(o) then return {'ended', view(o, true)} end
+if not pending(o) then -- it may have come before
+  return {row_of(o, args[4]) and 'ok' or 'ended', view(o, true)}
+end
 if o.lease then
   if not o.f.mark then set(o, 'mark', 'cancel') end
   save(o)

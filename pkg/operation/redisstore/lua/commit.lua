@@ -1,6 +1,7 @@
 -- commit: args '', token, new generation, quarantine_ms, older history follows (0|1),
 -- then connections. Ends a rebuild. Calls that were under way when the data was lost
 -- are given the time to die before anything is handed out.
+if call('GET', N.gen) == args[3] then return {'ok'} end -- it has come before
 if call('GET', N.rebuild) ~= args[2] then return {'lost'} end
 shard.closed = now + tonumber(args[4])
 call('SET', N.not_before, int(shard.closed))

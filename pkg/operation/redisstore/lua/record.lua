@@ -1,11 +1,11 @@
 -- record: args gen, connection, id, its bytes, attempt, row, verdict (success|again|renew|fail) with
--- delay_ms, block_ms and reach (answered|unreached|uncalled), bounds (breaker_threshold,
--- breaker_ms, lease_ms), doc wanted (0|1), spare row id, resource id and source id of a user it
+-- delay_ms, block_ms, reach (answered|unreached|uncalled) and what credentials were refused, bounds
+-- (breaker_threshold, breaker_ms, lease_ms), doc wanted (0|1), spare row id, resource id and source id of a user it
 -- created ('' = none), then attempt ids for more work of the lane. The answer leaves
 -- out the row that the caller brought, and says where it stands.
 if stale() then return {'stale'} end
 local c, id, attempt = args[2], args[3], args[5]
-local verdict, delay_ms, block_ms, reach = unpack(words(args[7]))
+local verdict, delay_ms, block_ms, reach, refused = unpack(words(args[7]))
 local threshold, breaker_ms, lease_ms = unpack(words(args[8]))
 local o = open(id)
 if not o then
@@ -41,7 +41,7 @@ if held then
   elseif verdict == 'fail' and not o.f.mark then
     finish(o, 'failed', 2000)
   elseif not settle(o, spare(args[10], 0), 2000) then -- a mark decides
-    if verdict == 'renew' then set(o, 'renew', '1') end
+    if verdict == 'renew' then set(o, 'renew', refused) end
     set(o, 'nb', int(now + delay_ms))
     free(o)
   end

@@ -33,15 +33,24 @@ if not o then
 end
 set(o, 'acked_accepted', '1')
 
-local success, rows = false, tonumber(args[24])
+-- What the stream has of the log: so many rows from its beginning, and whether the log is as
+-- the fact tells it. A row that was completed here, or added, has to go out.
+local success, rows, told, whole_log = false, tonumber(args[24]), tonumber(o.f.acked_rows or 0), true
 for k = 1, rows do
   local at = 24 + (k - 1) * 4
-  local attempt = args[at + 1]
-  write_row(o, attempt, args[at + 2], args[at + 3] == '1')
+  local attempt, unknown = args[at + 1], args[at + 3] == '1'
+  local place = row_of(o, attempt)
+  if unknown and place and sub(o.f['r:' .. place], 1, 1) == 'k' then
+    whole_log, told = false, min(told, place - 1)
+  else
+    write_row(o, attempt, args[at + 2], unknown)
+    place = row_of(o, attempt)
+    if place == told + 1 then told = place end
+  end
   if args[at + 4] == '1' then success = true end
   if o.lease == attempt then drop(o) end
 end
-if rows > 0 then set(o, 'acked_rows', o.f.rows) end
+if rows > 0 then set(o, 'acked_rows', int(told)) end
 if tonumber(args[16]) > tonumber(o.f.attempted or 0) then set(o, 'attempted', args[16]) end
 keep_key(args[19], args[20], args[21], seq, bin)
 
@@ -63,13 +72,15 @@ if pending(o) then
   end
 end
 if status ~= '' then
-  set(o, 'acked_final', '1')
   set(o, 'upd', args[15])
-  if unlisted then
+  if not whole_log or tonumber(o.f.rows or 0) ~= rows then -- the final event goes out again
+    outbox(id, 0)
+  elseif unlisted then
+    set(o, 'acked_final', '1')
     call('ZREM', N.outbox, id)
     save(o)
     call('EXPIRE', op_key(id), args[22])
-  elseif tonumber(o.f.rows or 0) == rows then
+  else
     call('ZREM', N.outbox, id)
     call('DEL', op_key(id))
     to_page(id, bin, whole, args[22])

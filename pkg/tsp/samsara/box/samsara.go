@@ -30,6 +30,9 @@ type Config struct {
 	// TokenLife is how long an access token that can be refreshed lives. Zero:
 	// DefaultTokenLife.
 	TokenLife time.Duration
+	// TagScoped gives the dev connections tokens that are scoped by tags: each write
+	// must name tags.
+	TagScoped bool
 }
 
 // Part is the provider.
@@ -37,7 +40,7 @@ func Part(cfg Config) sandbox.Part {
 	return sandbox.Part{
 		Name: Name,
 		Make: func(accounts []*sandbox.Account, now func() time.Time) sandbox.Wire {
-			return newSamsara(accounts, cmp.Or(cfg.TokenLife, DefaultTokenLife), now)
+			return newSamsara(accounts, cfg, now)
 		},
 		Record: samsaraRecord, Claims: samsaraClaims,
 		Connections: []sandbox.Connection{cfg.connection(1), cfg.connection(9)},
@@ -70,11 +73,14 @@ type samsara struct {
 	schema   *samsaraSchema
 	zones    sandbox.Zones
 	now      func() time.Time
+	scoped   bool // by tags
 }
 
-func newSamsara(accounts []*sandbox.Account, life time.Duration, now func() time.Time) *samsara {
+func newSamsara(accounts []*sandbox.Account, cfg Config, now func() time.Time) *samsara {
+	life := cmp.Or(cfg.TokenLife, DefaultTokenLife)
 	return &samsara{
 		accounts: accounts, tokens: newSamsaraTokens(accounts, life, now), schema: newSamsaraSchema(), now: now,
+		scoped: cfg.TagScoped,
 	}
 }
 

@@ -165,7 +165,7 @@ func (s *samsara) rules(body map[string]any) string {
 	if message := s.deactivation(body); message != "" {
 		return message
 	}
-	return tagRules(body)
+	return s.tags(body)
 }
 
 // wholeNumbers refuses what JSON Schema takes for an integer and an int64 is not.
@@ -201,8 +201,11 @@ func (s *samsara) deactivation(body map[string]any) string {
 	return ""
 }
 
-func tagRules(body map[string]any) string {
+func (s *samsara) tags(body map[string]any) string {
 	ids, _ := body["tagIds"].([]any)
+	if s.scoped && len(ids) == 0 {
+		return "Missing required field \"tagIds\". The token is scoped by tags"
+	}
 	for _, id := range ids {
 		if samsaraTags[id.(string)] == nil {
 			return "Invalid value for tagIds. Tag not found"

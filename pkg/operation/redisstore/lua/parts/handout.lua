@@ -1,7 +1,7 @@
 -- hand tells of one lease.
 local function hand(leases, o)
   local f = o.f
-  leases[#leases + 1] = {o.id, o.lease, f.doc, o.seq, o.dl, tonumber(o.dl) - now, f.attempted or 0, f.renew or '0', f['repeat'] or '0'}
+  leases[#leases + 1] = {o.id, o.lease, f.doc, o.seq, o.dl, tonumber(o.dl) - now, f.attempted or 0, f.renew or '', f['repeat'] or '0'}
 end
 
 -- handout gives ready heads out, at most one for each attempt id, as far as room and

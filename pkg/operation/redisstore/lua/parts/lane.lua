@@ -1,3 +1,16 @@
+-- note changes a number of a lane.
+local function note(l, name, value)
+  l[name] = value
+  change(l, name, int(value))
+end
+
+-- rated keeps the lane's place in its rate (GCRA) to what the rate can make it: the clock
+-- may have been ahead for a moment, or the rate was lower.
+local function rated(l)
+  local most = us + l.interval * l.burst
+  if l.tat > most then note(l, 'tat', most) end
+end
+
 -- A lane is what the operations of one connection share. It is read once, changed in
 -- memory, and written once, by save_lane.
 -- Its limits are a text: how many calls in flight, the us between two, how many at once.
@@ -5,17 +18,14 @@ local function lane(c)
   local key = P .. 'lane:' .. c
   local v = call('HMGET', key, 'limits', 'blocked', 'tat', 'fails', 'open', 'paused')
   local w = words(v[1] or '8 0 1')
-  return {
+  local l = {
     c = c, key = key, flight = P .. 'flight:' .. c, pend = P .. 'pend:' .. c, ready = P .. 'ready:' .. c,
     given = v[1], cap = w[1], interval = w[2], burst = w[3],
     blocked = tonumber(v[2] or 0), tat = tonumber(v[3] or 0), fails = tonumber(v[4] or 0),
     open = tonumber(v[5] or 0), paused = tonumber(v[6] or 0),
   }
-end
-
-local function note(l, name, value)
-  l[name] = value
-  change(l, name, int(value))
+  rated(l)
+  return l
 end
 
 local function save_lane(l)
@@ -31,6 +41,7 @@ local function set_limits(l, text)
   l.cap, l.interval, l.burst = w[1], w[2], w[3]
   l.given = text
   change(l, 'limits', text)
+  rated(l)
   return true
 end
 

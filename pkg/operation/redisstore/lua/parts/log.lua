@@ -8,11 +8,17 @@ local function row_of(o, attempt)
   end
 end
 
+-- untold says that the final event has to go out again: it tells the whole log.
+local function untold(o)
+  if o.f.acked_final == '1' then set(o, 'acked_final', '0') end
+end
+
 -- write_row appends a log row, or completes the one with the same id. It gives
 -- false when a row that already had its outcome is written again, else its place.
 local function write_row(o, attempt, row, unknown)
   local at = row_of(o, attempt)
   if not at then
+    untold(o)
     at = tonumber(o.f.rows or 0) + 1
     set(o, 'rows', int(at))
     set(o, 'r:' .. at, (unknown and 'u' or 'k') .. attempt .. row)
@@ -21,6 +27,7 @@ local function write_row(o, attempt, row, unknown)
   local field = 'r:' .. at
   -- An unknown outcome adds nothing, and the row stays open for the known one.
   if unknown or sub(o.f[field], 1, 1) == 'k' then return false end
+  untold(o)
   set(o, field, 'k' .. attempt .. row)
   -- The completed row has to go out again, and acks of its old form must not count.
   if tonumber(o.f.acked_rows or 0) >= at then set(o, 'acked_rows', int(at - 1)) end

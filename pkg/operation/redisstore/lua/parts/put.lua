@@ -62,11 +62,13 @@ end
 
 -- Idempotency keys: rows of (operation, fingerprint, accept time) in the hashes of the
 -- present and the last period of a key's life.
+local STEP = 60000 -- ms by which the clock may step back without a key's being forgotten
 local function key_bucket(scope, slot) return P .. 'key:' .. slot .. ':' .. (byte(scope, 1) % 128) end
 
 local function key_row(scope, life_ms)
   local slot = floor(now / life_ms)
   local row = call('HGET', key_bucket(scope, slot), scope) or call('HGET', key_bucket(scope, slot - 1), scope)
+  if not row and (slot + 1) * life_ms - now < STEP then row = call('HGET', key_bucket(scope, slot + 1), scope) end
   if not row or now - seq_of(sub(row, 33)) / 1000 >= life_ms then return nil end
   return {op = sub(row, 1, 16), fingerprint = sub(row, 17, 32)}
 end
