@@ -355,6 +355,19 @@ func TestCheck_CompletedLate(t *testing.T) {
 	require.Empty(t, r.Violations, r.String())
 	require.Len(t, r.Residue[RecordedLate], 1)
 
+	// The worker gave the call up, and it came after all.
+	sent := *h.call("5")
+	h.call("5").Start, h.call("5").End = 13_900*ms, 13_910*ms
+	h.op("opE").Rows[0] = Row{ID: "e1", Status: Failed, ErrorType: Network, Start: 6099 * ms, End: 13_800 * ms}
+	for i := range h.Events {
+		if h.Events[i].ID == "fE" {
+			h.Events[i].Rows[0].Status = Failed
+		}
+	}
+	r = Check(h)
+	require.Zero(t, r.Count(StartedEarly), r.String())
+	*h.call("5") = sent
+
 	h.op("opE").Rows[1].Start, h.call("6").Start = 7000*ms, 7001*ms // within the lease of the call before it
 	require.NotZero(t, Check(h).Count(StartedEarly))
 }

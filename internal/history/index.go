@@ -164,13 +164,18 @@ func (x *index) lease(connection string) time.Duration {
 
 // expired reports whether the lease of the earlier call may have run out by then.
 func (x *index) expired(c *call, by time.Duration) bool {
-	lease := x.lease(c.Connection)
 	from := c.Start
 	if c.row != nil {
 		from = c.row.Start
 	}
-	// It was handed out at most a start window before the attempt began.
-	return lease > 0 && by >= from+lease-x.StartWindow
+	return x.leaseOver(c.Connection, from, by)
+}
+
+// leaseOver reports whether the lease of an attempt may have run out by then: it was handed
+// out at most a start window before the attempt began.
+func (x *index) leaseOver(connection string, began, by time.Duration) bool {
+	lease := x.lease(connection)
+	return lease > 0 && by >= began+lease-x.StartWindow
 }
 
 // late reports a call that its process sent long after it had decided to, or that

@@ -63,15 +63,13 @@ func (x *index) checkPair(older, newer *Operation) {
 // that the outcome of the call before it, whose lease had run out, may have come after. The stream
 // does not say so if the events waited for both.
 func (x *index) completedLate(op *Operation, by time.Duration) bool {
-	calls := x.ofOp[op.ID]
-	for i, done := range calls {
-		if done.row == nil || done.row.Status != Success || done.row.End > by {
+	for _, done := range op.Rows {
+		if done.Status != Success || done.End > by {
 			continue
 		}
-		for _, c := range calls[:i] {
-			if c.row != nil && x.expired(c, done.row.Start) {
-				return true
-			}
+		// The call of the row before may have come later than that of the repeat, or never.
+		if slices.ContainsFunc(op.Rows, func(before Row) bool { return x.leaseOver(op.Connection, before.Start, done.Start) }) {
+			return true
 		}
 	}
 	return false
