@@ -152,7 +152,7 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	g.Go(func() error { return w.gaugeLoop(fetching) })
 	serving := newCrew(2 * w.cfg.Concurrency) // a slot calls while what it did before is told
 	serve := func(msg *wake, lane uuid.UUID, n int) {
-		serving.Go(func() { w.serve(terms{fetching, calls, recording}, msg, lane, n, serving) })
+		serving.Go(func() { w.serve(terms{fetching, calls, recording}, msg, lane, n, serving) }) //nolint:contextcheck // terms are its contexts
 	}
 	g.Go(func() error { return w.dispatch(fetching, serve) })
 	g.Go(func() error {
