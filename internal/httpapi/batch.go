@@ -91,6 +91,9 @@ func (s *server) newBatch(r *http.Request, elements [][]byte) (*batch, error) {
 	partner := principalOf(r.Context()).PartnerID
 	b := &batch{results: make([]wire.BatchResult, len(elements)), limits: map[uuid.UUID]tsp.Limits{}}
 	b.counts.statuses = map[int]int{}
+	// One for all keys that are looked up: a store that is away is waited for once.
+	ctx, cancel := s.deadline(r.Context(), s.cfg.Timeout)
+	defer cancel()
 	for i, raw := range elements {
 		in, err := s.element(raw)
 		if err != nil {
@@ -100,7 +103,7 @@ func (s *server) newBatch(r *http.Request, elements [][]byte) (*batch, error) {
 		stands := elementKey(r, partner, in, raw, key, i)
 		a, limits, err := s.resolveUpdate(partner, write{user: in.UserID, UserWrite: in.UserWrite})
 		if err != nil {
-			s.refusedElement(r.Context(), b, i, in.ConnectionID, stands, err)
+			s.refusedElement(ctx, b, i, in.ConnectionID, stands, err)
 			continue
 		}
 		if a.ID, err = s.ids.New(a.ConnectionID); err != nil {

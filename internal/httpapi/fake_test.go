@@ -29,6 +29,8 @@ type memory struct {
 	calling uuid.UUID
 	// onAccept runs first in every accept.
 	onAccept func(ctx context.Context)
+	// onRepeated runs first when a key is looked up.
+	onRepeated func(ctx context.Context)
 }
 
 func (m *memory) Accept(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, error) {
@@ -66,7 +68,10 @@ func (m *memory) Accept(ctx context.Context, a operation.Accepted, limits tsp.Li
 }
 
 // Repeated finds an operation by its key.
-func (m *memory) Repeated(_ context.Context, connection uuid.UUID, key operation.Key) (operation.Operation, error) {
+func (m *memory) Repeated(ctx context.Context, connection uuid.UUID, key operation.Key) (operation.Operation, error) {
+	if m.onRepeated != nil {
+		m.onRepeated(ctx)
+	}
 	for _, op := range m.all() {
 		if op.Key != nil && *op.Key == key && op.ConnectionID == connection {
 			return op, nil

@@ -61,14 +61,10 @@ func (s *server) repeated(ctx context.Context, connection uuid.UUID, key *operat
 	if key == nil {
 		return operation.Operation{}, refusal
 	}
-	ctx, cancel := s.deadline(ctx, s.cfg.Timeout)
-	defer cancel()
 	op, err := s.deps.Accepter.Repeated(ctx, connection, *key)
 	if err != nil {
 		return op, refusal
 	}
-	t := trailOf(ctx)
-	t.operation, t.connection = op.ID, connection
 	s.meters.taken(ctx, op.Accepted, true)
 	return op, nil
 }

@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -107,6 +109,24 @@ func TestReplay_OfWhatWouldBeRefused(t *testing.T) {
 	answer, all = api.batch(true, http.Header{"Idempotency-Key": {"other"}}, single)
 	require.Equal(t, 409, all[0].Status, answer.text)
 	require.Len(t, api.memory.all(), 2)
+}
+
+// A store that is away holds a batch up once, and not once for each of its keys.
+func TestReplay_KeysOfABatchHaveOneDeadline(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	ends := make(chan time.Time, 2)
+	api.memory.onRepeated = func(ctx context.Context) {
+		end, _ := ctx.Deadline()
+		ends <- end
+	}
+	refused := element(userPaused, connPaused, `"notes":"x"`)
+	_, all := api.batch(true, http.Header{"Idempotency-Key": {"k"}}, refused, refused)
+	require.Equal(t, 409, all[0].Status)
+	require.Equal(t, 409, all[1].Status)
+	first := <-ends
+	require.NotZero(t, first)
+	require.Equal(t, first, <-ends)
 }
 
 // TestReplay_IsTheSameMode: what a key stands for is the mode, however the query asks

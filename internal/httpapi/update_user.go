@@ -77,10 +77,14 @@ func (s *server) submitted(
 	if refused == nil {
 		return s.submit(w, r, a, limits)
 	}
-	op, err := s.repeated(r.Context(), connection, a.Key, refused)
+	ctx, cancel := s.deadline(r.Context(), s.cfg.Timeout)
+	defer cancel()
+	op, err := s.repeated(ctx, connection, a.Key, refused)
 	if err != nil {
 		return op, err
 	}
+	t := trailOf(ctx)
+	t.operation, t.connection = op.ID, connection
 	return op, replayed(w, op)
 }
 

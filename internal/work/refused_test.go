@@ -48,14 +48,7 @@ func TestCredential_RefusedRefreshEndsEverythingOnce(t *testing.T) {
 				return &operation.Failure{Type: operation.ErrorAuth, StatusCode: 401, Refresh: true, Detail: "fake: the provider answered 401"}
 			}
 			r := rigOn(t, p.provider)
-			dir, users := r.fleet(many)
-			registry, err := tsp.NewRegistry(p)
-			require.NoError(t, err)
-			r.parts.Providers, r.parts.Directory = registry, dir
-			var ids []uuid.UUID
-			for _, user := range users {
-				ids = append(ids, r.accept(r.change(user, "x")).ID)
-			}
+			dir, ids := r.refreshing(p, many)
 			r.worker()
 			for _, id := range ids {
 				op := r.ended(id)
@@ -135,14 +128,7 @@ func TestCredential_OneEndIsOneRefresh(t *testing.T) {
 	p.under.Add(calls)
 	p.valid.Store("")
 	r := rigOn(t, p.provider)
-	dir, users := r.fleet(calls)
-	registry, err := tsp.NewRegistry(p)
-	require.NoError(t, err)
-	r.parts.Providers, r.parts.Directory = registry, dir
-	var ids []uuid.UUID
-	for _, user := range users {
-		ids = append(ids, r.accept(r.change(user, "x")).ID)
-	}
+	_, ids := r.refreshing(p, calls)
 	r.worker()
 	for _, id := range ids {
 		op := r.ended(id)
@@ -150,6 +136,20 @@ func TestCredential_OneEndIsOneRefresh(t *testing.T) {
 		require.Len(t, op.Attempts, 2, "the refused call, and one with the new token")
 	}
 	require.EqualValues(t, 1, p.asked.Load())
+}
+
+// refreshing has the rig write to a provider whose credentials it renews, over a real
+// directory, and accepts one operation for each of n users.
+func (r *rig) refreshing(p tsp.Provider, n int) (dir *directory.Directory, ids []uuid.UUID) {
+	r.t.Helper()
+	dir, users := r.fleet(n)
+	registry, err := tsp.NewRegistry(p)
+	require.NoError(r.t, err)
+	r.parts.Providers, r.parts.Directory = registry, dir
+	for _, user := range users {
+		ids = append(ids, r.accept(r.change(user, "x")).ID)
+	}
+	return dir, ids
 }
 
 // fleet is a real directory with the rig's connection and users on it.

@@ -32,9 +32,9 @@ type Rebuild struct {
 	touched time.Time
 }
 
-// takeRebuild gives the token of a shard away if the shard needs it: with ARGV[3] as ” if it
+// takeRebuild gives the token of a shard away if the shard needs it: with ARGV[3] empty if it
 // has no generation, else if it has one and its older history is missing. The answer is false,
-// or the generation (” for none).
+// or the generation, empty for none.
 const takeRebuild = `local gen, history = redis.call('GET', KEYS[2]) or '', redis.call('EXISTS', KEYS[3]) == 1
 if ARGV[3] == '' and gen ~= '' or ARGV[3] ~= '' and (gen == '' or not history) then return false end
 return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and gen`
@@ -144,7 +144,7 @@ func (b *Rebuild) Put(ctx context.Context, facts []Fact) (int, error) {
 		b.lanes[shard][f.Operation.ConnectionID] = true
 		calls = append(calls, b.store.newCall(restoreScript, shard, b.restoreArgs(f)...))
 	}
-	if err := b.keep(ctx); err != nil || len(calls) == 0 {
+	if err := b.keep(ctx, b.Shards); err != nil || len(calls) == 0 {
 		return 0, err
 	}
 	if err := b.store.performed(ctx, calls...); err != nil {
@@ -188,11 +188,11 @@ func millisOf(t time.Time) int64 {
 }
 
 // keep touches from time to time: a shard must not lose its token while others are read.
-func (b *Rebuild) keep(ctx context.Context) error {
+func (b *Rebuild) keep(ctx context.Context, shards []int) error {
 	if time.Since(b.touched) <= tokenFor/6 {
 		return nil
 	}
-	return b.touch(ctx, b.Shards)
+	return b.touch(ctx, shards)
 }
 
 // touch shows that the rebuild lives. It fails once another process took over, or the data
@@ -233,7 +233,7 @@ const olderMost = 1024
 func (b *Rebuild) Older(ctx context.Context, newest []Gone) (int, error) {
 	total := 0
 	for len(newest) > 0 {
-		if err := b.keep(ctx); err != nil {
+		if err := b.keep(ctx, b.Shards); err != nil {
 			return total, err
 		}
 		part := newest[:min(len(newest), olderMost)]
@@ -273,10 +273,8 @@ func (b *Rebuild) older(ctx context.Context, newest []Gone) (total int, more []G
 // over. With more, an unknown id stays unknown until Done.
 func (b *Rebuild) Commit(ctx context.Context, quarantine func(shard int) time.Duration, more bool) error {
 	for i, shard := range b.Shards {
-		if time.Since(b.touched) > tokenFor/6 {
-			if err := b.touch(ctx, b.Shards[i:]); err != nil {
-				return err
-			}
+		if err := b.keep(ctx, b.Shards[i:]); err != nil {
+			return err
 		}
 		gen := b.store.newGen(shard)
 		args := []any{b.token, gen, quarantine(shard).Milliseconds(), flag(more)}

@@ -43,8 +43,7 @@ for k = 1, rows do
   if unknown and place and sub(o.f['r:' .. place], 1, 1) == 'k' then
     whole_log, told = false, min(told, place - 1)
   else
-    write_row(o, attempt, args[at + 2], unknown)
-    place = row_of(o, attempt)
+    place = write_row(o, attempt, args[at + 2], unknown) or place
     if place == told + 1 then told = place end
   end
   if args[at + 4] == '1' then success = true end
