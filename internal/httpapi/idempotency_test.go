@@ -82,6 +82,7 @@ func TestReplay_OfWhatWouldBeRefused(t *testing.T) {
 	accepted := func(key *operation.Key) operation.Operation {
 		op := operation.Operation{Status: operation.Pending, Accepted: operation.Accepted{
 			ID: uuid.Must(uuid.NewV7()), PartnerID: partnerOne, ConnectionID: connPaused, ResourceID: userPaused, Provider: "samsara", Key: key,
+			Resource: operation.ResourceUser, Type: operation.Update,
 		}}
 		api.memory.mu.Lock()
 		defer api.memory.mu.Unlock()
