@@ -174,6 +174,31 @@ func TestStack_LaneList(t *testing.T) {
 	require.Contains(t, out, "retry\t")
 }
 
+// TestStack_PauseBeforeTheFirstWrite: a connection that nothing was accepted for can be
+// paused, as one that is in doubt; one that there is not cannot.
+func TestStack_PauseBeforeTheFirstWrite(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	_, errOut := b.store.ctl(1, "lane", "show", samsaraConnection)
+	require.Contains(t, errOut, "nothing was ever accepted")
+	b.store.ctl(0, "lane", "pause", samsaraConnection)
+	op := b.write(t, samsaraConnection, "00000000-0000-7000-8000-00000000a101")
+	l := asJSON[laneView](b.store, "lane", "show", samsaraConnection)
+	require.Equal(t, []any{true, 1, 8, 0}, []any{l.Paused, l.Outstanding, l.Room, l.InFlight})
+	get := func() operation.Status {
+		return asJSON[operationView](b.store, "operation", "get", samsaraConnection, op.ID.String()).Status
+	}
+	require.Equal(t, operation.Pending, get())
+	b.store.ctl(0, "lane", "resume", samsaraConnection)
+	require.Eventually(t, func() bool { return get() == operation.Succeeded }, 20*time.Second, 20*time.Millisecond)
+
+	_, errOut = b.store.ctl(1, "lane", "pause", "00000000-0000-7000-8000-00000000ffff")
+	require.Contains(t, errOut, "there is no such connection")
+	without := &desk{t: t, environ: append([]string{"WRITEBACK_NATS_URL=nats://127.0.0.1:1"}, b.store.environ[0])}
+	_, errOut = without.ctl(1, "lane", "pause", simulatorConnection)
+	require.Contains(t, errOut, "whether there is one cannot be told")
+}
+
 func TestStack_UsersSync(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
