@@ -137,7 +137,8 @@ var resourceEndpoints = []endpoint{
 		Route: Route{http.MethodGet, "/v2/integrations/connections/resource-operations", "list_resource_operations", []string{ScopeOperationRead}},
 		tag:   tagOperations, summary: "List resource operations",
 		text: "The operations accepted within a window of time, oldest first. Without bounds that is the last 24 hours; a window " +
-			"is 45 days at most. The list cannot be filtered by status.",
+			"is 45 days at most. The list cannot be filtered by status. A page of large operations has fewer than `size`: it weighs " +
+			"some 4 MiB at most, and `next_page` alone says whether there are more.",
 		params:  slices.Concat(operationFilters, pageParams),
 		success: pageName("ResourceOperationRead"), errors: integrationsErrors,
 	},

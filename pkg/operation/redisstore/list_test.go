@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,6 +91,50 @@ func TestList_WalksBothWays(t *testing.T) {
 
 // TestList_UnevenIndexes: what one index holds of a page may be all of it or nothing, and
 // its end may be that of what is read at a time.
+// TestList_LargeOperations: a page ends before it is too large to be held, and the walk
+// goes on from there, both ways.
+func TestList_LargeOperations(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testenv.Redis(t), redisstore.Config{})
+	large := strings.Repeat("x", 64<<10)
+	var all []string
+	for i := range 150 {
+		a := f.accepted(uuid.New())
+		a.Changes = operation.Changes{operation.FieldNotes: operation.Text("small")}
+		if i%4 != 0 {
+			a.Changes = operation.Changes{operation.FieldNotes: operation.Text(large)}
+		}
+		f.accept(a)
+		all = append(all, a.ID.String())
+	}
+	for _, backwards := range []bool{false, true} {
+		q := f.query()
+		q.Limit, q.Backwards = 1000, backwards
+		var walked []string
+		pages := 0
+		for more := true; more; pages++ {
+			page, further, err := f.store.List(t.Context(), q)
+			require.NoError(t, err)
+			require.NotEmpty(t, page)
+			bytes := 0
+			for _, op := range page {
+				bytes += len(op.Changes[operation.FieldNotes].Text())
+			}
+			require.LessOrEqual(t, bytes, 4<<20)
+			last := page[len(page)-1]
+			if more = further; backwards {
+				last = page[0]
+				walked = append(idsOf(page), walked...)
+			} else {
+				walked = append(walked, idsOf(page)...)
+			}
+			q.Position = operation.Position{Seq: last.Seq, ID: last.ID}
+		}
+		require.Equal(t, all, walked)
+		require.Equal(t, 2, pages)
+	}
+}
+
 func TestList_UnevenIndexes(t *testing.T) {
 	t.Parallel()
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
