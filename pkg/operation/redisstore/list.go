@@ -17,12 +17,37 @@ const dayMicros = int64(24 * time.Hour / time.Microsecond)
 // says: a partner's largest operations would fill a program's memory.
 const pageBytes = 4 << 20
 
+// listTries is how often List reads a page to which something was added meanwhile. Where
+// clocks agree the second time is enough: see walk.frontier.
+const listTries = 3
+
 // List gives the partner's operations that the query selects, in ascending order
 // of (Seq, ID), also when it walks backwards; more says that there are further
 // ones in its direction. It reads the day indexes day by day until the page is full,
-// which it is with fewer than the limit if they are large.
+// which it is with fewer than the limit if they are large. A page leaves nothing out that
+// stands before its last operation, also if it was accepted while the page was read: the
+// walk would not come back to it.
 // ErrStale while a shard is being rebuilt: a list with holes would look complete.
 func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Operation, more bool, err error) {
+	for try := 1; ; try++ {
+		w := walk{store: s, query: q, want: q.Limit + 1}
+		var further bool
+		if ops, further, err = w.page(ctx); err != nil {
+			return nil, false, err
+		}
+		more = more || further
+		if len(ops) == 0 || ops[len(ops)-1].Seq < w.frontier || try == listTries {
+			return ops, more, nil
+		}
+		// The indexes are not read at one time, so something may be before this that was
+		// accepted where they had been read already.
+		q.To = time.UnixMicro(ops[len(ops)-1].Seq + 1)
+	}
+}
+
+// page reads what List gives, once.
+func (w *walk) page(ctx context.Context) (ops []operation.Operation, more bool, err error) {
+	q := w.query
 	from, to := q.From.UnixMicro(), q.To.UnixMicro()-1 // To is exclusive
 	if !q.Position.IsZero() {
 		if q.Backwards {
@@ -34,7 +59,6 @@ func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Op
 	if to < from {
 		return nil, false, nil
 	}
-	w := walk{store: s, query: q, want: q.Limit + 1}
 	for d := range days(from, to, q.Backwards) {
 		if err := w.day(ctx, window{d, max(from, d*dayMicros), min(to, (d+1)*dayMicros-1)}); err != nil {
 			return nil, false, err
@@ -81,6 +105,9 @@ type walk struct {
 	records, weight int
 	// indexes are those of the day that is being read.
 	indexes []dayIndex
+	// frontier is the least place that anything could be accepted at since the walk began.
+	// Zero: nothing was read.
+	frontier int64
 }
 
 // window is a part of a day: its number, and the first and the last seq.
@@ -211,6 +238,9 @@ func (w *walk) read(ctx context.Context, part window, chunk int) error {
 	for i, c := range calls {
 		if c.answer.word() == "stale" {
 			return ErrStale
+		}
+		if at := number(c.answer[5]); w.frontier == 0 || at < w.frontier {
+			w.frontier = at
 		}
 		x := of[i]
 		for k, e := range x.both() {

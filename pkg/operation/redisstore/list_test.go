@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -132,6 +134,55 @@ func TestList_LargeOperations(t *testing.T) {
 		}
 		require.Equal(t, all, walked)
 		require.Equal(t, 2, pages)
+	}
+}
+
+// between does something before each pipeline, which is told its number from 1.
+type between struct{ do func(pipeline int) }
+
+func (between) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (between) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (b between) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	n := 0
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		n++
+		b.do(n)
+		return next(ctx, cmds)
+	}
+}
+
+// TestList_WhatComesMeanwhile: the shards' indexes are read one step after the other. What
+// is accepted where it was read already is not passed over for what comes later elsewhere.
+func TestList_WhatComesMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, backwards := range []bool{false, true} {
+		url := testenv.Redis(t)
+		f := newFixture(t, url, redisstore.Config{})
+		first := f.many(3, 3)[0]
+		in := func(shard int) uuid.UUID {
+			for {
+				if f.conn = uuid.Must(uuid.NewV7()); operation.ShardOf(f.conn) == shard {
+					a := f.accepted(uuid.New())
+					f.accept(a)
+					return a.ID
+				}
+			}
+		}
+		var early, late uuid.UUID
+		rdb := client(t, url)
+		rdb.AddHook(between{func(pipeline int) {
+			if pipeline == 3 { // the first may only find that the library is not there
+				early, late = in(0), in(operation.Shards-1)
+			}
+		}})
+		q := f.query()
+		q.Backwards = backwards
+		q.From = first.CreatedAt().Truncate(24 * time.Hour) // one day is read in four steps
+		page, more, err := redisstore.New(rdb, redisstore.Config{}).List(t.Context(), q)
+		require.NoError(t, err)
+		require.False(t, more)
+		require.Equal(t, []string{early.String(), late.String()}, idsOf(page)[9:], "backwards %t", backwards)
 	}
 }
 
