@@ -98,7 +98,11 @@ func (c *client) userURL(u user) string { return c.api + "/v2/telematics/users/"
 
 // operationURL is where an operation is read.
 func (c *client) operationURL(connection string, id uuid.UUID) string {
-	return c.api + "/v2/integrations/connections/" + connection + "/resource-operations/" + id.String()
+	return c.api + operationPath(connection, id)
+}
+
+func operationPath(connection string, id uuid.UUID) string {
+	return "/v2/integrations/connections/" + connection + "/resource-operations/" + id.String()
 }
 
 // ended reads the operation until it is not pending any more.

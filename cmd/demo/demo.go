@@ -164,7 +164,8 @@ func (d *demo) holds(w written, held map[string]any, want values) error {
 	}
 	d.p.row("now holds", "%s", pairs(want))
 	d.p.row("ended", "%s, %s after it was accepted", d.p.good(string(w.op.Status)), short(w.took))
-	d.p.row("look", "%s", d.c.operationURL(w.user.connection(), w.op.ID))
+	// No URL: when it is read, nothing is there any more.
+	d.p.row("read at", "GET %s", operationPath(w.user.connection(), w.op.ID))
 	d.p.gap()
 	return nil
 }

@@ -24,6 +24,7 @@ func banner(out io.Writer, s *devstack.Stack, o devstack.Options) {
 		{"Redis", shown(u.Redis) + ", " + s.Redis()},
 		{"Data", dataNote(o)},
 		{"Workers", fmt.Sprint(max(1, o.Workers))},
+		{"Operator's command", "bin/writeback --config " + s.ToolConfig() + " doctor (after make build)"},
 	} {
 		_, _ = fmt.Fprintf(tw, "  %s\t%s\n", row[0], row[1])
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -96,7 +97,10 @@ func (c *ctl) laneShow(ctx context.Context, args []string) error {
 		return err
 	}
 	l, err := store.Lane(ctx, connection)
-	if err != nil {
+	switch {
+	case errors.Is(err, redisstore.ErrMissing):
+		return errors.New("not found: nothing was ever accepted for such a connection")
+	case err != nil:
 		return explain(ctx, err)
 	}
 	return c.print(viewLane(l), func(w io.Writer) { writeLane(w, l) })
@@ -144,8 +148,13 @@ func (c *ctl) setPaused(ctx context.Context, args []string, paused bool) error {
 	if err != nil {
 		return err
 	}
-	// A lane that was never used would be paused by a typing error.
-	if _, err := store.Lane(ctx, connection); err != nil {
+	switch _, err := store.Lane(ctx, connection); {
+	case errors.Is(err, redisstore.ErrMissing):
+		// One that was never used, or a typing error.
+		if err := c.known(ctx, connection); err != nil {
+			return err
+		}
+	case err != nil:
 		return explain(ctx, err)
 	}
 	if err := store.Pause(ctx, connection, paused); err != nil {
@@ -153,4 +162,16 @@ func (c *ctl) setPaused(ctx context.Context, args []string, paused bool) error {
 	}
 	word := map[bool]string{true: "paused", false: "resumed"}[paused]
 	return c.print(map[string]any{"connection_id": connection, "paused": paused}, func(w io.Writer) { row(w, word, connection) })
+}
+
+// known says whether the directory has a connection that nothing was accepted for.
+func (c *ctl) known(ctx context.Context, connection uuid.UUID) error {
+	d, _, err := c.directory(ctx)
+	if err != nil {
+		return fmt.Errorf("nothing was ever accepted for this connection, and whether there is one cannot be told: %w", err)
+	}
+	if _, ok := d.ConnectionByID(connection); !ok {
+		return errors.New("there is no such connection")
+	}
+	return nil
 }

@@ -170,7 +170,7 @@ func TestLane(t *testing.T) {
 	require.Equal(t, d.op.ID, l.Calls[0].Operation)
 
 	_, errOut := d.ctl(1, "lane", "pause", uuid.NewString())
-	require.Contains(t, errOut, "not found")
+	require.Contains(t, errOut, "there is no such connection")
 }
 
 func TestOperation(t *testing.T) {

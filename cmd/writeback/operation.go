@@ -148,9 +148,9 @@ func (c *ctl) listOperations(ctx context.Context, q listing) error {
 		views[i] = views[i].shown(false)
 	}
 	return c.print(views, func(w io.Writer) {
-		row(w, "OPERATION", "CONNECTION", "USER", "TYPE", "STATUS", "CREATED", "UPDATED", "ATTEMPTS", "WAITS")
+		row(w, "OPERATION", "CONNECTION", "USER", "TYPE", "STATUS", "CREATED", "UPDATED", "ATTEMPTS")
 		for _, v := range views {
-			row(w, v.ID, v.Connection, v.ResourceID, v.Type, v.Status, when(v.CreatedAt), when(v.UpdatedAt), len(v.Attempts), orDash(v.Waits))
+			row(w, v.ID, v.Connection, v.ResourceID, v.Type, v.Status, when(v.CreatedAt), when(v.UpdatedAt), len(v.Attempts))
 		}
 	})
 }

@@ -28,6 +28,7 @@ wrote only with ` + "`--payload`" + `.
 
 - **Where operation commands go.** With ` + "`WRITEBACK_API_URL`" + ` through the partner API, as the partner of ` + "`WRITEBACK_TOKEN`" + `, or of
   ` + "`WRITEBACK_CLIENT_ID`" + ` and ` + "`WRITEBACK_CLIENT_SECRET`" + ` at ` + "`WRITEBACK_TOKEN_URL`" + `. Without it to the store itself, for any partner.
+- **For ` + "`make dev`" + `.** Its first lines name a file that makes the command look at that stack: ` + "`bin/writeback --config FILE lane list`" + `.
 - **Output.** Tables for people, on standard output. ` + "`--json`" + ` prints JSON whose names stay; a list is a list, empty if there is nothing. Progress
   goes to standard error, from one second on.
 - **Exit codes.** 0 done, 1 failed, 2 wrong usage. ` + "`doctor`" + `: 0 all is well, 1 warnings, 2 something fails. ` + "`loadtest`" + `: 1 also if an accepted

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,7 +32,9 @@ const (
 // bench is the tool before a whole development stack, once through the API and once
 // at the store.
 type bench struct {
-	urls       devstack.URLs
+	urls devstack.URLs
+	// config is the file that the stack makes for the tool.
+	config     string
 	api, store *desk
 }
 
@@ -55,7 +58,7 @@ func newBenchIn(t *testing.T, folder string) *bench {
 	urls := s.URLs()
 	environ := []string{"WRITEBACK_REDIS_URL=" + urls.Redis, "WRITEBACK_NATS_URL=" + urls.NATS}
 	return &bench{
-		urls: urls, store: &desk{t: t, environ: environ},
+		urls: urls, config: s.ToolConfig(), store: &desk{t: t, environ: environ},
 		api: &desk{t: t, environ: append([]string{"WRITEBACK_API_URL=" + urls.API}, environ...)},
 	}
 }
@@ -171,6 +174,31 @@ func TestStack_LaneList(t *testing.T) {
 	require.Contains(t, out, "retry\t")
 }
 
+// TestStack_PauseBeforeTheFirstWrite: a connection that nothing was accepted for can be
+// paused, as one that is in doubt; one that there is not cannot.
+func TestStack_PauseBeforeTheFirstWrite(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	_, errOut := b.store.ctl(1, "lane", "show", samsaraConnection)
+	require.Contains(t, errOut, "nothing was ever accepted")
+	b.store.ctl(0, "lane", "pause", samsaraConnection)
+	op := b.write(t, samsaraConnection, "00000000-0000-7000-8000-00000000a101")
+	l := asJSON[laneView](b.store, "lane", "show", samsaraConnection)
+	require.Equal(t, []any{true, 1, 8, 0}, []any{l.Paused, l.Outstanding, l.Room, l.InFlight})
+	get := func() operation.Status {
+		return asJSON[operationView](b.store, "operation", "get", samsaraConnection, op.ID.String()).Status
+	}
+	require.Equal(t, operation.Pending, get())
+	b.store.ctl(0, "lane", "resume", samsaraConnection)
+	require.Eventually(t, func() bool { return get() == operation.Succeeded }, 20*time.Second, 20*time.Millisecond)
+
+	_, errOut = b.store.ctl(1, "lane", "pause", "00000000-0000-7000-8000-00000000ffff")
+	require.Contains(t, errOut, "there is no such connection")
+	without := &desk{t: t, environ: append([]string{"WRITEBACK_NATS_URL=nats://127.0.0.1:1"}, b.store.environ[0])}
+	_, errOut = without.ctl(1, "lane", "pause", simulatorConnection)
+	require.Contains(t, errOut, "whether there is one cannot be told")
+}
+
 func TestStack_UsersSync(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -281,6 +309,25 @@ func TestStack_Doctor(t *testing.T) {
 	require.Regexp(t, `FAIL +credentials +those of \d+ of \d+ connections are sealed`, text)
 	require.Contains(t, text, "→ set WRITEBACK_KEYSET_FILE")
 	require.Regexp(t, `\d+ ok, \d+ warnings, 1 failures`, text)
+}
+
+// TestStack_ItsOwnConfig: with the file that the stack makes for it, the tool finds
+// everything, and nothing that is wrong.
+func TestStack_ItsOwnConfig(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var v doctorView
+	require.Eventually(t, func() bool {
+		var out, errOut bytes.Buffer
+		run(t.Context(), []string{"doctor", "--config", b.config, "--json"}, nil, &out, &errOut)
+		require.NoError(t, json.Unmarshal(out.Bytes(), &v), errOut.String())
+		return !slices.ContainsFunc(v.Findings, func(f doctor.Finding) bool { return f.Check == "workers" && f.Status != doctor.OK })
+	}, 20*time.Second, 100*time.Millisecond, "the first poll comes after the start")
+	for _, f := range v.Findings {
+		require.True(t, f.Status == doctor.OK || f.Check == "redis persistence", "%+v", f)
+	}
+	out, _ := (&desk{t: t}).ctl(0, "connection", "show", samsaraConnection, "--config", b.config)
+	require.Regexp(t, `locked +no`, out)
 }
 
 func TestAPI_NeedsAToken(t *testing.T) {

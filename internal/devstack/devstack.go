@@ -230,7 +230,8 @@ func (s *Stack) folder(_ context.Context, o Options) error {
 	return nil
 }
 
-// configure writes the registry, reads the settings and sets up telemetry.
+// configure writes the registry and the tool's file, reads the settings and sets up
+// telemetry.
 func (s *Stack) configure(ctx context.Context, o Options) error {
 	file := filepath.Join(s.dir, "registry.yaml")
 	if err := writeRegistry(file, sandbox.Seeds(boxes.Parts(o.Boxes)), s.urls.Sandbox); err != nil {
@@ -245,6 +246,13 @@ func (s *Stack) configure(ctx context.Context, o Options) error {
 		return err
 	}
 	s.settings = settings
+	tool, err := o.toolFile(s.urls, file, keyset)
+	if err != nil {
+		return fmt.Errorf("settings of the tool: %w", err)
+	}
+	if err := os.WriteFile(s.ToolConfig(), tool, 0o600); err != nil {
+		return fmt.Errorf("settings of the tool: %w", err)
+	}
 	s.urls.Token, s.urls.Docs = settings.api.OIDCIssuer+"/protocol/openid-connect/token", s.urls.API+"/docs"
 	s.log, err = telemetry.Setup(ctx, telemetry.Config{
 		Service: "writeback-dev", Version: config.Version(), Level: settings.api.LogLevel, Output: o.Log,
@@ -275,6 +283,10 @@ func (s *Stack) keyset(o Options) (string, error) {
 	}
 	return file, nil
 }
+
+// ToolConfig names the file that makes the operator's command look at this stack:
+// `writeback --config FILE`.
+func (s *Stack) ToolConfig() string { return filepath.Join(s.dir, "writeback.yaml") }
 
 // URLs says where the parts are, with the ports that were taken.
 func (s *Stack) URLs() URLs { return s.urls }

@@ -228,3 +228,24 @@ func TestStart_Fails(t *testing.T) {
 		})
 	}
 }
+
+// TestToolConfig_IsWhatIsInForce: the file has what the environment says instead of the
+// stack's own, and nobody else can read it.
+func TestToolConfig_IsWhatIsInForce(t *testing.T) {
+	o := options(t, devstack.RedisMemory)
+	o.Environ = append(o.Environ, "WRITEBACK_EVENTS_MAX_BYTES=2GiB", "WRITEBACK_NATS_URL=nats://elsewhere", "HOME=/nowhere")
+	s := start(t, o)
+	info, err := os.Stat(s.ToolConfig())
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	text, err := os.ReadFile(s.ToolConfig())
+	require.NoError(t, err)
+	for _, want := range []string{
+		"WRITEBACK_EVENTS_MAX_BYTES: 2GiB\n", "WRITEBACK_OPERATIONS_MAX_BYTES: 512MiB\n", "WRITEBACK_NATS_URL: " + s.URLs().NATS + "\n",
+		"WRITEBACK_REDIS_URL: " + s.URLs().Redis + "\n",
+	} {
+		require.Contains(t, string(text), want)
+	}
+	require.NotContains(t, string(text), "HOME")
+	require.NotContains(t, string(text), `""`)
+}

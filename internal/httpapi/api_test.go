@@ -244,6 +244,7 @@ type response struct {
 	body   map[string]any
 }
 
+// send makes a call. Its answer must be as the document says.
 func (a *api) send(in request) response {
 	a.t.Helper()
 	if in.reader == nil && in.body != "" {
@@ -275,6 +276,7 @@ func (a *api) send(in request) response {
 	if resp.Header.Get("Content-Type") == "application/json" && len(text) > 0 && text[0] == '{' {
 		require.NoError(a.t, json.Unmarshal(text, &out.body), out.text)
 	}
+	conforms(a.t, in.method, in.path, out)
 	return out
 }
 

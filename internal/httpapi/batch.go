@@ -189,11 +189,12 @@ func (s *server) acceptBatch(ctx context.Context, partner uuid.UUID, b *batch) e
 	if len(b.all) == 0 {
 		return nil
 	}
-	if err := s.deps.Admission.Room(ctx, partner, len(b.all)); err != nil {
-		return err
-	}
+	refused := s.deps.Admission.Room(ctx, partner, len(b.all))
 	ctx, cancel := s.deadline(ctx, s.cfg.Timeout)
 	defer cancel()
+	if refused != nil {
+		return s.repeatBatch(ctx, b, refused)
+	}
 	ops, errs := s.deps.Accepter.AcceptMany(ctx, b.all, func(a operation.Accepted) tsp.Limits { return b.limits[a.ConnectionID] })
 	if len(ops) != len(b.all) || len(errs) != len(b.all) {
 		return fmt.Errorf("httpapi: %d operations were answered for %d elements", len(ops), len(b.all))
@@ -206,6 +207,23 @@ func (s *server) acceptBatch(ctx context.Context, partner uuid.UUID, b *batch) e
 		replay := ops[n].ID != b.all[n].ID
 		s.meters.taken(ctx, b.all[n], replay)
 		b.takenElement(place, ops[n], replay)
+	}
+	return nil
+}
+
+// repeatBatch answers a batch that there is no room for with what the keys of its elements
+// have stood for. If that is nothing, it is refused as a whole.
+func (s *server) repeatBatch(ctx context.Context, b *batch, refusal error) error {
+	for n, place := range b.places {
+		op, err := s.repeated(ctx, b.all[n].ConnectionID, b.all[n].Key, refusal)
+		if err != nil {
+			s.refuseElement(ctx, b, place, err)
+			continue
+		}
+		b.takenElement(place, op, true)
+	}
+	if b.counts.replayed == 0 {
+		return refusal
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/admission"
 	"writeback/pkg/operation"
 )
 
@@ -81,6 +82,7 @@ func TestReplay_OfWhatWouldBeRefused(t *testing.T) {
 	accepted := func(key *operation.Key) operation.Operation {
 		op := operation.Operation{Status: operation.Pending, Accepted: operation.Accepted{
 			ID: uuid.Must(uuid.NewV7()), PartnerID: partnerOne, ConnectionID: connPaused, ResourceID: userPaused, Provider: "samsara", Key: key,
+			Resource: operation.ResourceUser, Type: operation.Update,
 		}}
 		api.memory.mu.Lock()
 		defer api.memory.mu.Unlock()
@@ -109,6 +111,55 @@ func TestReplay_OfWhatWouldBeRefused(t *testing.T) {
 	answer, all = api.batch(true, http.Header{"Idempotency-Key": {"other"}}, single)
 	require.Equal(t, 409, all[0].Status, answer.text)
 	require.Len(t, api.memory.all(), 2)
+}
+
+// TestReplay_AtTheBoundOfOutstanding: a request that was accepted and comes again is
+// nothing more that is outstanding, so the bound does not refuse it; what is new it does.
+func TestReplay_AtTheBoundOfOutstanding(t *testing.T) {
+	t.Parallel()
+	api := newLimitedAPI(t, Config{}, admission.Config{Outstanding: 5, Now: still})
+	failed := api.seedAs(partnerOne, connOne, operation.Failed)
+	key := func(name string) http.Header { return http.Header{"Idempotency-Key": {name}} }
+	create := func(name string) response {
+		return api.send(request{
+			method: http.MethodPost, path: createPath, header: key(name),
+			body: `{"connection_id":"` + connOne.String() + `","first_name":"Ada"}`,
+		})
+	}
+	elements := []string{element(userOne, connOne, `"notes":"x"`), element(userTwo, connTwo, `"notes":"y"`)}
+	first := []response{api.keyed("", "k"), create("k"), api.post(connOne, failed, "retry", key("k"))}
+	_, batch := api.batch(false, key("k"), elements...)
+	before := api.memory.all()
+	require.Len(t, before, 6, "five are outstanding")
+
+	for i, again := range []response{api.keyed("", "k"), create("k"), api.post(connOne, failed, "retry", key("k"))} {
+		require.Equal(t, 202, first[i].status, first[i].text)
+		require.Equal(t, 202, again.status, again.text)
+		require.Equal(t, first[i].body["id"], again.body["id"])
+		require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
+	}
+	for _, lines := range []bool{false, true} {
+		got, all := api.batch(lines, key("k"), append(elements, element(userOneB, connOne, `"notes":"new"`))...)
+		require.Equal(t, 200, got.status, got.text)
+		require.Equal(t, "true", got.header.Get("Idempotency-Replayed"))
+		for i := range batch {
+			require.Equal(t, 202, all[i].Status, got.text)
+			require.True(t, all[i].Replayed)
+			require.Equal(t, batch[i].Operation.ID, all[i].Operation.ID)
+		}
+		require.Equal(t, 429, all[2].Status, got.text)
+		require.Equal(t, 5, all[2].Wait)
+	}
+
+	whole, _ := api.batch(false, key("other"), elements...)
+	for _, got := range []response{
+		whole, api.keyed("", "other"), create("other"), api.post(connOne, failed, "retry", key("other")),
+		api.patch(userOne, "", connOne, `"first_name":"Ada"`),
+	} {
+		require.Equal(t, 429, got.status, got.text)
+		require.Empty(t, got.header.Get("Idempotency-Replayed"))
+	}
+	require.Equal(t, before, api.memory.all())
 }
 
 // A store that is away holds a batch up once, and not once for each of its keys.

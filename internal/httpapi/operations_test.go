@@ -262,8 +262,10 @@ func TestGetOperation(t *testing.T) {
 	} {
 		id := uuid.Must(uuid.NewV7())
 		api.memory.put(operation.Operation{
-			Accepted: operation.Accepted{ID: id, PartnerID: partnerOne, ConnectionID: connOne, Provider: "samsara"},
-			Status:   row.status, Wait: operation.Wait{Until: row.until},
+			Accepted: operation.Accepted{
+				ID: id, PartnerID: partnerOne, ConnectionID: connOne, Provider: "samsara", Resource: operation.ResourceUser, Type: operation.Update,
+			},
+			Status: row.status, Wait: operation.Wait{Until: row.until},
 		})
 		got := api.get(connectionsPath + connOne.String() + "/resource-operations/" + id.String())
 		require.Equal(t, 200, got.status, got.text)

@@ -77,9 +77,17 @@ func (s *server) submitted(
 	if refused == nil {
 		return s.submit(w, r, a, limits)
 	}
+	return s.repeat(w, r, connection, a.Key, refused)
+}
+
+// repeat answers a write that is refused with what its key has stood for, or with the
+// refusal.
+func (s *server) repeat(
+	w http.ResponseWriter, r *http.Request, connection uuid.UUID, key *operation.Key, refusal error,
+) (operation.Operation, error) {
 	ctx, cancel := s.deadline(r.Context(), s.cfg.Timeout)
 	defer cancel()
-	op, err := s.repeated(ctx, connection, a.Key, refused)
+	op, err := s.repeated(ctx, connection, key, refusal)
 	if err != nil {
 		return op, err
 	}
@@ -99,7 +107,8 @@ func (s *server) submit(
 	t := trailOf(r.Context())
 	t.operation, t.connection = a.ID, a.ConnectionID
 	if err := s.deps.Admission.Room(r.Context(), a.PartnerID, 1); err != nil {
-		return op, err
+		// A repeat is nothing more that is outstanding.
+		return s.repeat(w, r, a.ConnectionID, a.Key, err)
 	}
 	if op, err = s.accept(r.Context(), a, limits); err != nil {
 		return op, located(w, a.ConnectionID, err)

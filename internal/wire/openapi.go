@@ -103,10 +103,7 @@ func (e endpoint) object() object {
 func (e endpoint) responses() object {
 	var out object
 	answer := func(status int, text string, examples object) {
-		response := object{{"description", text}}
-		if names := e.headers(); len(names) > 0 {
-			response = append(response, member{"headers", headerRefs(names)})
-		}
+		response := object{{"description", text}, {"headers", headerRefs(e.headers(status))}}
 		switch {
 		case e.media != "":
 			response = append(response, member{"content", object{{e.media, object{{"schema", textSchema}}}}})
@@ -135,11 +132,14 @@ func (e endpoint) responses() object {
 	return out
 }
 
-// headers are those that the endpoint's successes tell more by.
-func (e endpoint) headers() []string {
+// headers are those that a success of the endpoint tells more by.
+func (e endpoint) headers(status int) []string {
 	var names []string
 	if e.write || e.queued {
 		names = append(names, "Location", "Operation-Location")
+	}
+	if e.success == "ResourceOperationRead" || status == http.StatusAccepted && (e.write || e.queued) {
+		names = append(names, "Retry-After")
 	}
 	if e.keyed {
 		names = append(names, "Idempotency-Replayed")
@@ -210,7 +210,7 @@ func errorResponses() object {
 	var out object
 	for _, status := range refusalOrder {
 		response := object{{"description", refusalTexts[status]}}
-		names := append(slices.Clone(refusalHeaders[status]), everywhere...)
+		names := slices.Concat(refusalHeaders[status], []string{"RateLimit", "RateLimit-Policy"}, everywhere)
 		response = append(response, member{"headers", headerRefs(names)})
 		name := errorNames[status]
 		response = append(response, member{"content", content(ref(name), one("refusal", exampleError(status)))})
@@ -221,7 +221,10 @@ func errorResponses() object {
 
 var refusalHeaders = map[int][]string{
 	http.StatusUnauthorized:       {"WWW-Authenticate"},
-	http.StatusTooManyRequests:    {"Retry-After", "RateLimit", "RateLimit-Policy"},
+	http.StatusForbidden:          {"WWW-Authenticate"},
+	http.StatusMethodNotAllowed:   {"Allow"},
+	http.StatusConflict:           {"Location", "Idempotency-Replayed"},
+	http.StatusTooManyRequests:    {"Retry-After"},
 	http.StatusServiceUnavailable: {"Retry-After", "Location"},
 }
 
@@ -234,13 +237,14 @@ var everywhere = []string{"X-Request-Id", HeaderTraceID}
 func headers() object {
 	header := func(text string) object { return object{{"description", text}, {"schema", textSchema}} }
 	return object{
+		{"Allow", header("The methods that the path has.")},
 		{"Idempotency-Replayed", header("`true` when the answer is that of an earlier request under the same Idempotency-Key.")},
-		{"Location", header("Where the operation is read. On a 503: only if the write may have been taken all the same.")},
+		{"Location", header("Where the operation is read. On a 503: only if the write may have been taken all the same. On a 409: only if an earlier request under the same Idempotency-Key is still being called.")},
 		{"Operation-Location", header("The same as Location, for clients that look for a long-running operation there. An extension of the contract.")},
-		{"RateLimit", header("On writes: what your rate leaves: `r` more now, all of it again in `t` seconds.")},
-		{"RateLimit-Policy", header("On writes: your rate: `q` at once, refilled within `w` seconds.")},
-		{"Retry-After", object{{"description", "Seconds until it is worth trying again."}, {"schema", intSchema}}},
-		{"WWW-Authenticate", header("The Bearer challenge of RFC 6750.")},
+		{"RateLimit", header("On writes with a good token: what your rate leaves: `r` more now, all of it again in `t` seconds.")},
+		{"RateLimit-Policy", header("On writes with a good token: your rate: `q` at once, refilled within `w` seconds.")},
+		{"Retry-After", object{{"description", "Seconds until it is worth trying again, or reading again an operation that is pending."}, {"schema", intSchema}}},
+		{"WWW-Authenticate", header("The Bearer challenge of RFC 6750. On a 403: only if the token lacks a scope.")},
 		{"X-Request-Id", header("A name of this request: yours, if it came with a plain one of at most 128 characters. An extension of the contract.")},
 		{HeaderTraceID, header("The W3C trace id of the request: yours, if it came with `traceparent`. Name it when you ask us about a request. An extension of the contract.")},
 	}

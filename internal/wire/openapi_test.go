@@ -217,6 +217,18 @@ func TestOpenAPI_Extensions(t *testing.T) {
 	}, writes)
 }
 
+// The document says what a caller would find out too late.
+func TestOpenAPI_SaysWhatSurprises(t *testing.T) {
+	t.Parallel()
+	doc := loadSpec(t, wire.OpenAPI())
+	users := doc.Paths.Find("/v2/telematics/users")
+	require.Contains(t, users.Post.Description, "`retry` of its operation looks for that user first")
+	require.NotContains(t, users.Post.Description, "send it again")
+	for _, read := range []*openapi3.Operation{users.Get, doc.Paths.Find("/v2/telematics/users/{user_id}").Get} {
+		require.Contains(t, read.Description, "A write does not show here before the next time")
+	}
+}
+
 // What has a body can be refused for it, and every answer has the headers that it is sent
 // with.
 func TestOpenAPI_BodiesAndHeaders(t *testing.T) {

@@ -42,7 +42,7 @@ var (
 	connectionIDParam = parameter{"connection_id", true, uuidSchema, "Id of the connection."}
 	operationIDParam  = parameter{"resource_operation_id", true, uuidSchema, "Id of the operation."}
 	tspIDParam        = parameter{"tsp_id", true, uuidSchema, "Id of the provider."}
-	sourceDataParam   = parameter{"include_source_data", false, flagSchema(false), "Whether to add the provider's own data of the user."}
+	sourceDataParam   = parameter{"include_source_data", false, flagSchema(false), "Whether to add `source_data`."}
 	syncParam         = parameter{
 		"is_sync", false, flagSchema(false),
 		"Whether to call the provider inside this request, once and without retries, instead of queueing the write.",

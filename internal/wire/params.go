@@ -196,7 +196,7 @@ func (p *params) time(name string) time.Time {
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || t.Year() < 1970 {
-		p.fault(name, s, "must be an RFC 3339 time with an offset, like 2026-01-31T12:00:00Z", "datetime_parsing")
+		p.fault(name, s, "must be an RFC 3339 time of 1970 or later with an offset, like 2026-01-31T12:00:00Z", "datetime_parsing")
 		return time.Time{}
 	}
 	return ceilMicro(t)

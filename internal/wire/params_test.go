@@ -137,6 +137,9 @@ func TestParseListOperations_Faults(t *testing.T) {
 				if strings.HasSuffix(f.Path, "_datetime") {
 					require.NotEmpty(t, f.Input, "what is blamed was sent")
 				}
+				if f.Type == "datetime_parsing" {
+					require.Contains(t, f.Message, "of 1970 or later with an offset", "all that is asked of a time")
+				}
 			}
 		})
 	}

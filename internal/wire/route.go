@@ -88,6 +88,9 @@ var (
 const dryRunText = "With `dry_run=true` nothing is stored and nothing written: the answer is 200 with an operation that is in no list, and what would " +
 	"be sent in `dry_run`. Its status is failed, with a log entry, if the provider could not take the values."
 
+const readText = "What is shown is what the provider had when its users were last listed, which is done every few hours. A write does not show " +
+	"here before the next time; what became of it is in its operation. A user that was created is here at once."
+
 var endpoints = slices.Concat(resourceEndpoints, notificationEndpoints)
 
 var resourceEndpoints = []endpoint{
@@ -108,7 +111,8 @@ var resourceEndpoints = []endpoint{
 		tag:   tagUsers, summary: "Create a user",
 		text: "Makes a user at the fleet's telematics provider. It goes the way of an update, with the same answers; `resource_id` and " +
 			"`source_id` are null until it has succeeded. Which fields must be there is the provider's to say: see `write_support` " +
-			"of the provider. Without one of them the answer is 422. A failed create is not retried by its operation: send it again. " +
+			"of the provider. Without one of them the answer is 422. A failed create may have made the user all the same, when its answer " +
+			"was lost: `retry` of its operation looks for that user first, while the same request sent again may make a second one. " +
 			dryRunText,
 		params:  []parameter{syncParam, dryRunParam},
 		body:    "UserCreate",
@@ -118,14 +122,14 @@ var resourceEndpoints = []endpoint{
 	{
 		Route: Route{http.MethodGet, "/v2/telematics/users/{user_id}", "get_user", []string{ScopeTelematicsRead}},
 		tag:   tagUsers, summary: "Get a user",
-		text:    "One user of one of your fleets.",
+		text:    "One user of one of your fleets. " + readText,
 		params:  []parameter{userIDParam, sourceDataParam},
 		success: "UserRead", errors: telematicsErrors,
 	},
 	{
 		Route: Route{http.MethodGet, "/v2/telematics/users", "list_users", []string{ScopeTelematicsRead}},
 		tag:   tagUsers, summary: "List users",
-		text:    "The users of your fleets. Filters are joined with and; a repeated filter matches any of its values.",
+		text:    "The users of your fleets. Filters are joined with and; a repeated filter matches any of its values. " + readText,
 		params:  slices.Concat(userFilters, pageParams),
 		success: pageName("UserRead"), errors: telematicsErrors,
 	},
@@ -133,7 +137,8 @@ var resourceEndpoints = []endpoint{
 		Route: Route{http.MethodGet, "/v2/integrations/connections/resource-operations", "list_resource_operations", []string{ScopeOperationRead}},
 		tag:   tagOperations, summary: "List resource operations",
 		text: "The operations accepted within a window of time, oldest first. Without bounds that is the last 24 hours; a window " +
-			"is 45 days at most. The list cannot be filtered by status.",
+			"is 45 days at most. The list cannot be filtered by status. A page of large operations has fewer than `size`: it weighs " +
+			"some 4 MiB at most, and `next_page` alone says whether there are more.",
 		params:  slices.Concat(operationFilters, pageParams),
 		success: pageName("ResourceOperationRead"), errors: integrationsErrors,
 	},

@@ -25,6 +25,7 @@ func writeViewProperties() []property {
 // readViewProperties describe ResourceOperationRead, in its order.
 func readViewProperties() []property {
 	const pending = " Only while pending. An extension of the contract."
+	const alone = " Only in a read of the one operation: lists, batches and events do not look for it." + pending
 	return []property{
 		{"id", uuidSchema, true, "Id of the operation, a UUIDv7."},
 		{"created_at", timeSchema, true, "When it was accepted."},
@@ -40,10 +41,10 @@ func readViewProperties() []property {
 		{"status", ref("ResourceOperationStatusEnum"), true, ""},
 		{"payload", freeSchema, true, "The changes in canonical form."},
 		{"logs", arrayOf(ref("ResourceOperationLog")), true, "The attempts so far, oldest first."},
-		{"waiting", ref("Waiting"), false, "Why it is not being called just now." + pending},
+		{"waiting", ref("Waiting"), false, "Why it is not being called just now." + alone},
 		{"attempt", intSchema, false, "Attempts so far." + pending},
 		{"max_attempts", intSchema, false, "After how many attempts it fails." + pending},
-		{"next_attempt_at", timeSchema, false, "When the next attempt may start, if that is known." + pending},
+		{"next_attempt_at", timeSchema, false, "When the next attempt may start, if that is known." + alone},
 		{"expires_at", timeSchema, false, "When it fails if it has not ended by then." + pending},
 		{"cancel_requested", boolSchema, false, "True while a cancel awaits the end of the call under way, which decides." + pending},
 		{"retry_of", uuidSchema, false, "The failed operation that this one repeats. An extension of the contract."},
@@ -177,9 +178,9 @@ func userReadProperties() []property {
 		{"tsp_id", nullable(uuidSchema), true, "Id of the provider."},
 		{"tsp_slug", text, true, "The provider's name in URLs."},
 		{"source_name", ref("TspEnum"), true, ""},
-		{"source_data", freeSchema, false, "The provider's own data. Only with include_source_data."},
+		{"source_data", freeSchema, false, "All that was read of the user, in the form of a write's payload. Only with include_source_data."},
 		{"source_id", textSchema, true, "Id of the user at the provider."},
-		{"source_data_hash", object{{"type", "string"}, {"maxLength", 64}}, true, "Changes when the provider's data does."},
+		{"source_data_hash", object{{"type", "string"}, {"maxLength", 64}}, true, "Changes when source_data does."},
 		{"occurred_at", when, true, ""},
 		{"execution_id", nullable(uuidSchema), true, ""},
 		{"schedule_id", nullable(uuidSchema), true, ""},

@@ -13,11 +13,41 @@ import (
 
 const dayMicros = int64(24 * time.Hour / time.Microsecond)
 
+// pageBytes is how much the operations of one page weigh at most, whatever the limit
+// says: a partner's largest operations would fill a program's memory.
+const pageBytes = 4 << 20
+
+// listTries is how often List reads a page to which something was added meanwhile. Where
+// clocks agree the second time is enough: see walk.frontier.
+const listTries = 3
+
 // List gives the partner's operations that the query selects, in ascending order
 // of (Seq, ID), also when it walks backwards; more says that there are further
-// ones in its direction. It reads the day indexes day by day until the page is full.
+// ones in its direction. It reads the day indexes day by day until the page is full,
+// which it is with fewer than the limit if they are large. A page leaves nothing out that
+// stands before its last operation, also if it was accepted while the page was read: the
+// walk would not come back to it.
 // ErrStale while a shard is being rebuilt: a list with holes would look complete.
 func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Operation, more bool, err error) {
+	for try := 1; ; try++ {
+		w := walk{store: s, query: q, want: q.Limit + 1}
+		var further bool
+		if ops, further, err = w.page(ctx); err != nil {
+			return nil, false, err
+		}
+		more = more || further
+		if len(ops) == 0 || ops[len(ops)-1].Seq < w.frontier || try == listTries {
+			return ops, more, nil
+		}
+		// The indexes are not read at one time, so something may be before this that was
+		// accepted where they had been read already.
+		q.To = time.UnixMicro(ops[len(ops)-1].Seq + 1)
+	}
+}
+
+// page reads what List gives, once.
+func (w *walk) page(ctx context.Context) (ops []operation.Operation, more bool, err error) {
+	q := w.query
 	from, to := q.From.UnixMicro(), q.To.UnixMicro()-1 // To is exclusive
 	if !q.Position.IsZero() {
 		if q.Backwards {
@@ -29,17 +59,16 @@ func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Op
 	if to < from {
 		return nil, false, nil
 	}
-	w := walk{store: s, query: q, want: q.Limit + 1}
 	for d := range days(from, to, q.Backwards) {
 		if err := w.day(ctx, window{d, max(from, d*dayMicros), min(to, (d+1)*dayMicros-1)}); err != nil {
 			return nil, false, err
 		}
-		if len(w.found) >= w.want {
+		if w.enough() {
 			break
 		}
 	}
-	if more = len(w.found) > q.Limit; more {
-		w.found = w.found[:q.Limit]
+	if more = w.full || len(w.found) > q.Limit; more {
+		w.found = w.found[:min(len(w.found), q.Limit)]
 	}
 	if q.Backwards {
 		slices.Reverse(w.found)
@@ -69,8 +98,16 @@ type walk struct {
 	query operation.Query
 	want  int
 	found []operation.Operation
+	// bytes is what was found weighs. full says that the next one was too much.
+	bytes int
+	full  bool
+	// records and weight are of all that was read, selected or not.
+	records, weight int
 	// indexes are those of the day that is being read.
 	indexes []dayIndex
+	// frontier is the least place that anything could be accepted at since the walk began.
+	// Zero: nothing was read.
+	frontier int64
 }
 
 // window is a part of a day: its number, and the first and the last seq.
@@ -122,11 +159,13 @@ func (w *walk) day(ctx context.Context, part window) error {
 		if err := w.take(ctx, next); err != nil {
 			return err
 		}
-		if all || len(w.found) >= w.want {
+		if all || w.enough() {
 			return nil
 		}
 	}
 }
+
+func (w *walk) enough() bool { return w.full || len(w.found) >= w.want }
 
 // merged takes what is known to come next, in walking order, out of the buffers: an index
 // that has more may have it behind the last entry of its buffer. all says that nothing is
@@ -200,6 +239,9 @@ func (w *walk) read(ctx context.Context, part window, chunk int) error {
 		if c.answer.word() == "stale" {
 			return ErrStale
 		}
+		if at := number(c.answer[5]); w.frontier == 0 || at < w.frontier {
+			w.frontier = at
+		}
 		x := of[i]
 		for k, e := range x.both() {
 			if e.wanted(chunk) != enough {
@@ -256,7 +298,7 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 		return !w.query.Position.IsZero() && !w.before(w.query.Position, e.Position)
 	})
 	for len(entries) > 0 {
-		n := min(len(entries), max(recordsLeast, min(w.want-len(w.found), recordsMost)))
+		n := min(len(entries), w.step())
 		records, err := w.store.records(ctx, entries[:n])
 		if err != nil {
 			return err
@@ -265,10 +307,8 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 			if rec == nil {
 				continue // its time to live is over
 			}
-			if w.query.Matches(rec.Operation.Accepted) {
-				w.found = append(w.found, rec.Operation)
-			}
-			if len(w.found) >= w.want {
+			w.consider(rec.Operation)
+			if w.enough() {
 				return nil
 			}
 		}
@@ -277,12 +317,50 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 	return nil
 }
 
+// consider takes an operation onto the page if the query selects it and the page has room.
+func (w *walk) consider(op operation.Operation) {
+	bytes := weight(op)
+	w.records, w.weight = w.records+1, w.weight+bytes
+	if !w.query.Matches(op.Accepted) {
+		return
+	}
+	if w.full = w.bytes+bytes > pageBytes && len(w.found) > 0; !w.full {
+		w.found, w.bytes = append(w.found, op), w.bytes+bytes
+	}
+}
+
+// weight is about how many bytes an operation takes as it is read.
+func weight(op operation.Operation) int {
+	const row = 512 // of what every operation and every attempt has
+	n := row
+	for _, v := range op.Changes {
+		n += len(v.Text())
+	}
+	for _, a := range op.Attempts {
+		n += row + len(a.Detail)
+		for name, value := range a.Header {
+			n += len(name) + len(value)
+		}
+	}
+	return n
+}
+
 // How many records are read at a time: as many as are wanted still, if the query selects
-// all of them.
+// all of them. The first few tell how large they are.
 const (
+	recordsFirst = 64
 	recordsLeast = 32
 	recordsMost  = 256
 )
+
+// step gives how many records are read next: no more of them than the page has room for.
+func (w *walk) step() int {
+	n := max(recordsLeast, min(w.want-len(w.found), recordsMost))
+	if w.records == 0 {
+		return min(n, recordsFirst)
+	}
+	return min(n, 1+max(0, pageBytes-w.bytes)/(w.weight/w.records))
+}
 
 // records reads the records of index entries: from their pages, those that have not
 // ended by themselves, and those that ended in between from their pages again. Nil

@@ -1,13 +1,16 @@
 package redisstore_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -90,6 +93,99 @@ func TestList_WalksBothWays(t *testing.T) {
 
 // TestList_UnevenIndexes: what one index holds of a page may be all of it or nothing, and
 // its end may be that of what is read at a time.
+// TestList_LargeOperations: a page ends before it is too large to be held, and the walk
+// goes on from there, both ways.
+func TestList_LargeOperations(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testenv.Redis(t), redisstore.Config{})
+	large := strings.Repeat("x", 64<<10)
+	var all []string
+	for i := range 150 {
+		a := f.accepted(uuid.New())
+		a.Changes = operation.Changes{operation.FieldNotes: operation.Text("small")}
+		if i%4 != 0 {
+			a.Changes = operation.Changes{operation.FieldNotes: operation.Text(large)}
+		}
+		f.accept(a)
+		all = append(all, a.ID.String())
+	}
+	for _, backwards := range []bool{false, true} {
+		q := f.query()
+		q.Limit, q.Backwards = 1000, backwards
+		var walked []string
+		pages := 0
+		for more := true; more; pages++ {
+			page, further, err := f.store.List(t.Context(), q)
+			require.NoError(t, err)
+			require.NotEmpty(t, page)
+			bytes := 0
+			for _, op := range page {
+				bytes += len(op.Changes[operation.FieldNotes].Text())
+			}
+			require.LessOrEqual(t, bytes, 4<<20)
+			last := page[len(page)-1]
+			if more = further; backwards {
+				last = page[0]
+				walked = append(idsOf(page), walked...)
+			} else {
+				walked = append(walked, idsOf(page)...)
+			}
+			q.Position = operation.Position{Seq: last.Seq, ID: last.ID}
+		}
+		require.Equal(t, all, walked)
+		require.Equal(t, 2, pages)
+	}
+}
+
+// between does something before each pipeline, which is told its number from 1.
+type between struct{ do func(pipeline int) }
+
+func (between) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (between) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (b between) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	n := 0
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		n++
+		b.do(n)
+		return next(ctx, cmds)
+	}
+}
+
+// TestList_WhatComesMeanwhile: the shards' indexes are read one step after the other. What
+// is accepted where it was read already is not passed over for what comes later elsewhere.
+func TestList_WhatComesMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, backwards := range []bool{false, true} {
+		url := testenv.Redis(t)
+		f := newFixture(t, url, redisstore.Config{})
+		first := f.many(3, 3)[0]
+		in := func(shard int) uuid.UUID {
+			for {
+				if f.conn = uuid.Must(uuid.NewV7()); operation.ShardOf(f.conn) == shard {
+					a := f.accepted(uuid.New())
+					f.accept(a)
+					return a.ID
+				}
+			}
+		}
+		var early, late uuid.UUID
+		rdb := client(t, url)
+		rdb.AddHook(between{func(pipeline int) {
+			if pipeline == 3 { // the first may only find that the library is not there
+				early, late = in(0), in(operation.Shards-1)
+			}
+		}})
+		q := f.query()
+		q.Backwards = backwards
+		q.From = first.CreatedAt().Truncate(24 * time.Hour) // one day is read in four steps
+		page, more, err := redisstore.New(rdb, redisstore.Config{}).List(t.Context(), q)
+		require.NoError(t, err)
+		require.False(t, more)
+		require.Equal(t, []string{early.String(), late.String()}, idsOf(page)[9:], "backwards %t", backwards)
+	}
+}
+
 func TestList_UnevenIndexes(t *testing.T) {
 	t.Parallel()
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {

@@ -1,7 +1,8 @@
 -- index: args '', partner, day, from, to, backwards (1|0), most, list, late. Reads on in the
 -- index of a day: in its list from a place on ('' for where the window from..to begins), and in
 -- what came late after so many that were read ('-' for neither). For each of both it gives where
--- the next entries are, and those read, at most so many, in order of seq. It writes nothing.
+-- the next entries are, and those read, at most so many, in order of seq; and the least place that
+-- an operation of the shard can be accepted at from now on. It writes nothing.
 -- A list only grows at its end, so an entry keeps its place.
 if shard.gen == '' or call('EXISTS', N.history) == 1 then return {'stale'} end
 local rest, from, to, back, most = args[2] .. ':' .. args[3], args[4], args[5], args[6] == '1', tonumber(args[7])
@@ -46,4 +47,4 @@ if args[9] ~= '-' then
   for i = 1, n do entries[back and n + 1 - i or i] = entry_of(tonumber(read[2 * i]), read[2 * i - 1]) end
   late = {int(skip + n), table.concat(entries)}
 end
-return {'ok', list[1], list[2], late[1], late[2]}
+return {'ok', list[1], list[2], late[1], late[2], int(max(shard.seq + 1, us))}
