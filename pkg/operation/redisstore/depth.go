@@ -49,7 +49,8 @@ type Shard struct {
 	Lanes, LanesDue int
 	DueAge          time.Duration
 	// Outbox counts the operations of which something is not known to be in a
-	// stream. OutboxAge is for how long the first of them has been overdue.
+	// stream. OutboxAge is for how long the one overdue for longest has been so, of the
+	// four that are to be published next, however often that was tried.
 	Outbox    int
 	OutboxAge time.Duration
 	// Ready operations could be called now: room, rate, breaker and waits of their
