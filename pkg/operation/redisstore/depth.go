@@ -122,7 +122,10 @@ type Depth struct {
 	DueAge                          time.Duration
 	Outbox                          int
 	OutboxAge                       time.Duration
-	Ready                           int
+	// Beat is the time since the shard with data that was not polled for longest was. Zero:
+	// none ever was.
+	Beat  time.Duration
+	Ready int
 	LaneCounts
 	// Read is how many lanes were read. While it is less than Lanes, Ready and the
 	// LaneCounts are estimates: what was counted, times what was not.
@@ -143,6 +146,9 @@ func DepthOf(shards []Shard) Depth {
 		}
 		if s.Rebuilding {
 			d.Rebuilding++
+		}
+		if s.Generation != "" {
+			d.Beat = max(d.Beat, s.Beat)
 		}
 		d.Lanes += s.Lanes
 		d.LanesDue += s.LanesDue

@@ -146,6 +146,7 @@ func TestDepth_AgesAndBeat(t *testing.T) {
 			s := read()
 			return s.DueAge > 0 && s.OutboxAge > 0 && s.Beat > 0 && s.Generation != ""
 		}, 10*time.Second, 10*time.Millisecond, "the outbox is overdue after two seconds")
+		require.Positive(t, f.depth(1).Beat)
 	})
 }
 
