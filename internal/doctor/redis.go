@@ -230,6 +230,6 @@ func lookAtOutbox(r *report, d redisstore.Depth) {
 	case d.OutboxAge > outboxWarn:
 		r.warn("outbox", fix, "%d operations wait to be published, the first for %s", d.Outbox, age)
 	default:
-		r.ok("outbox", "%d operations, none overdue", d.Outbox)
+		r.ok("outbox", "%d operations, none overdue for a minute", d.Outbox)
 	}
 }
