@@ -225,7 +225,7 @@ func TestExamine_Faults(t *testing.T) {
 		}, "redis functions", doctor.Warn, "writeback_0123456789ab", "redis-cli function delete writeback_0123456789ab"},
 		{"Redis full", redisRefuses("maxmemory", "1"), "redis writes", doctor.Fail, "OOM", "raise maxmemory"},
 		{"Redis without its replica", redisRefuses("min-replicas-to-write", "1"), "redis writes", doctor.Fail, "NOREPLICAS", "bring a replica back"},
-		{"a replica", func(c *clinic) { require.NoError(c.t, c.rdb.SlaveOf(c.t.Context(), "127.0.0.1", "1").Err()) },
+		{"a replica", func(c *clinic) { require.NoError(c.t, c.rdb.ReplicaOf(c.t.Context(), "127.0.0.1", "1").Err()) },
 			"redis writes", doctor.Fail, "READONLY", "name the primary"},
 		{"AOF off", redisWith(), "redis persistence", doctor.Warn, "is off", "appendonly yes"},
 		{"generation missing", func(c *clinic) { require.NoError(c.t, c.store.Withdraw(c.t.Context(), []int{3, 4})) },
