@@ -112,7 +112,7 @@ func (c *ctl) sealer() (*seal.Sealer, error) {
 
 // directory opens the directory with the keyset, if there is one. It makes none.
 func (c *ctl) directory(ctx context.Context) (*directory.Directory, *tsp.Registry, error) {
-	d, providers, err := c.openDirectory(ctx, directory.Config{ReadOnly: true})
+	d, providers, err := c.openDirectory(ctx, directory.Config{Existing: true})
 	if errors.Is(err, directory.ErrNone) {
 		err = errors.New("there is no directory: no api or worker has run on this NATS, or its data is lost; see: writeback doctor")
 	}

@@ -50,10 +50,10 @@ type Config struct {
 	// AsItIs leaves the settings of a bucket that is there alone: for a tool whose own
 	// settings may be others than those of the programs.
 	AsItIs bool
-	// ReadOnly makes no bucket either: Open gives ErrNone if there is none. An empty one
+	// Existing makes no bucket either: Open gives ErrNone if there is none. An empty one
 	// would stand in the way of a backup that is restored, and running programs would
 	// follow it.
-	ReadOnly bool
+	Existing bool
 }
 
 // Directory is the copy of one process. Its methods may be called concurrently.
@@ -121,12 +121,12 @@ func listening(ctx context.Context) (_ context.Context, heard, stop func()) {
 }
 
 func (d *Directory) open(ctx context.Context, cfg Config) (jetstream.KeyValue, error) {
-	if cfg.AsItIs || cfg.ReadOnly {
+	if cfg.AsItIs || cfg.Existing {
 		kv, err := d.js.KeyValue(ctx, Bucket)
 		switch {
 		case !errors.Is(err, jetstream.ErrBucketNotFound):
 			return kv, err
-		case cfg.ReadOnly:
+		case cfg.Existing:
 			return nil, ErrNone
 		}
 	}
