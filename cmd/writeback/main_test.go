@@ -223,8 +223,8 @@ func TestRebuild_RefusesWithoutStreams(t *testing.T) {
 	require.Empty(t, missing)
 }
 
-// TestReading_MakesNoBucket: an empty one would stand in the way of a backup, and running
-// programs would follow it.
+// TestReading_MakesNoBucket: an empty one would stand in the way of a backup that is
+// restored.
 func TestReading_MakesNoBucket(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

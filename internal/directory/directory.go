@@ -51,8 +51,7 @@ type Config struct {
 	// settings may be others than those of the programs.
 	AsItIs bool
 	// Existing makes no bucket either: Open gives ErrNone if there is none. An empty one
-	// would stand in the way of a backup that is restored, and running programs would
-	// follow it.
+	// would stand in the way of a backup that is restored.
 	Existing bool
 }
 
