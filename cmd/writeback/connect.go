@@ -110,8 +110,16 @@ func (c *ctl) sealer() (*seal.Sealer, error) {
 	return s, nil
 }
 
-// directory opens the directory with the keyset, if there is one.
+// directory opens the directory with the keyset, if there is one. It makes none.
 func (c *ctl) directory(ctx context.Context) (*directory.Directory, *tsp.Registry, error) {
+	d, providers, err := c.openDirectory(ctx, directory.Config{Existing: true})
+	if errors.Is(err, directory.ErrNone) {
+		err = errors.New("there is no directory: no api or worker has run on this NATS, or its data is lost; see: writeback doctor")
+	}
+	return d, providers, err
+}
+
+func (c *ctl) openDirectory(ctx context.Context, cfg directory.Config) (*directory.Directory, *tsp.Registry, error) {
 	js, err := c.streams()
 	if err != nil {
 		return nil, nil, err
@@ -120,7 +128,7 @@ func (c *ctl) directory(ctx context.Context) (*directory.Directory, *tsp.Registr
 	if err != nil {
 		return nil, nil, fmt.Errorf("providers: %w", err)
 	}
-	cfg := directory.Config{Replicas: c.settings.Replicas, Providers: providers.Names(), AsItIs: true}
+	cfg.Replicas, cfg.Providers, cfg.AsItIs = c.settings.Replicas, providers.Names(), true
 	switch s, err := c.sealer(); {
 	case err != nil:
 		return nil, nil, err

@@ -99,7 +99,7 @@ func sorted(all []directory.Connection) []directory.Connection {
 }
 
 func (c *ctl) connectionImport(ctx context.Context, args []string) error {
-	d, _, err := c.directory(ctx)
+	d, _, err := c.openDirectory(ctx, directory.Config{})
 	if err != nil {
 		return err
 	}

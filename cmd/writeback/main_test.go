@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/dirsync"
 	"writeback/internal/natsq"
 	"writeback/internal/testenv"
 	"writeback/internal/work"
@@ -205,6 +206,44 @@ func TestShards(t *testing.T) {
 	require.Contains(t, text, "1 missing")
 	_, errOut := d.ctl(1, "lane", "show", d.conn.String())
 	require.Contains(t, errOut, "being rebuilt")
+}
+
+// TestRebuild_RefusesWithoutStreams: what it would close would stay closed.
+func TestRebuild_RefusesWithoutStreams(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	without := &desk{t: t, environ: append(d.environ[:1:1], "WRITEBACK_NATS_URL=nats://127.0.0.1:1")}
+	_, errOut := without.ctl(1, "rebuild", "--all", "--yes")
+	require.Contains(t, errOut, "nothing was done")
+	require.NoError(t, d.js.DeleteStream(t.Context(), natsq.StreamEvents))
+	_, errOut = d.ctl(1, "rebuild", "--all", "--yes")
+	require.Contains(t, errOut, "stream OPERATION_EVENTS")
+	missing, err := d.store.Missing(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, missing)
+}
+
+// TestReading_MakesNoBucket: an empty one would stand in the way of a backup that is
+// restored.
+func TestReading_MakesNoBucket(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for _, args := range [][]string{
+		{"connection", "list"}, {"connection", "show", d.conn.String()}, {"connection", "activate", d.conn.String()},
+		{"operation", "list", "--connection", d.conn.String()}, {"users", "status"}, {"users", "sync", "--all"},
+	} {
+		_, errOut := d.ctl(1, args...)
+		require.Contains(t, errOut, "there is no directory", args)
+	}
+	_, errOut := d.ctl(0, "lane", "list")
+	require.Contains(t, errOut, "only lanes in the due index")
+	for name := range d.js.KeyValueStoreNames(t.Context()).Name() {
+		require.Fail(t, "a bucket was made", name)
+	}
+	d.registered()
+	d.ctl(0, "users", "status")
+	_, err := d.js.KeyValue(t.Context(), dirsync.Bucket)
+	require.ErrorIs(t, err, jetstream.ErrBucketNotFound)
 }
 
 // TestRebuild has a process that fills shards, as a worker does.

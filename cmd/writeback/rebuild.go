@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"writeback/internal/natsq"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
@@ -27,7 +28,8 @@ func (c *ctl) rebuildCommand() *cobra.Command {
 	return c.command(spec{
 		use: "rebuild", short: "Have shards read again from the streams, and wait until they are",
 		long: "Writes to the shards are answered 503 until they are back, which takes seconds to\n" +
-			"minutes. A running worker or api does the work. Nothing that Redis has is lost.",
+			"minutes. A running worker or api does the work. Nothing that Redis has is lost. It\n" +
+			"refuses while NATS or a stream is missing: the shards would stay closed.",
 		example: "writeback rebuild --shard 3,17 --yes\nwriteback rebuild --all --yes",
 		timeout: 10 * time.Minute,
 		flags: func(f *pflag.FlagSet) {
@@ -78,6 +80,9 @@ func (c *ctl) rebuild(ctx context.Context, r rebuilding) error {
 	if !r.yes {
 		return wrongUsage("rebuild refuses writes to %d shards for a while; add --yes if that is meant", len(shards))
 	}
+	if err := c.readable(ctx); err != nil {
+		return err
+	}
 	store, err := c.store()
 	if err != nil {
 		return err
@@ -93,6 +98,21 @@ func (c *ctl) rebuild(ctx context.Context, r rebuilding) error {
 	return c.print(map[string]any{"shards": shards, "seconds": took.Seconds()}, func(w io.Writer) {
 		row(w, fmt.Sprintf("%d shards rebuilt in %s", len(shards), short(took)))
 	})
+}
+
+// readable says why the streams could not be read now. A shard that is closed then stays
+// so, and what only Redis has could not be written either.
+func (c *ctl) readable(ctx context.Context) error {
+	js, err := c.streams()
+	if err != nil {
+		return fmt.Errorf("nothing was done, since the shards would stay closed: %w", err)
+	}
+	for _, name := range []string{natsq.StreamOperations, natsq.StreamEvents} {
+		if _, err := js.Stream(ctx, name); err != nil {
+			return fmt.Errorf("nothing was done, since the shards would stay closed: stream %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // follow shows how many shards are not back yet until all are.

@@ -25,6 +25,8 @@ import (
 
 const (
 	simulatorConnection = "00000000-0000-7000-8000-0000000000c4"
+	motiveConnection    = "00000000-0000-7000-8000-0000000000c2"
+	geotabConnection    = "00000000-0000-7000-8000-0000000000c3"
 	samsaraConnection   = "00000000-0000-7000-8000-0000000000c1"
 	foreignConnection   = "00000000-0000-7000-8000-0000000000c9"
 )
@@ -38,13 +40,8 @@ type bench struct {
 	api, store *desk
 }
 
-func newBench(t *testing.T) *bench {
-	t.Helper()
-	return newBenchIn(t, "")
-}
-
-// newBenchIn keeps the stack's data in a folder; empty is a temporary one.
-func newBenchIn(t *testing.T, folder string) *bench {
+// newBench keeps the stack's data in a folder.
+func newBench(t *testing.T, folder string) *bench {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -86,10 +83,45 @@ func (b *bench) fault(t *testing.T, text string) {
 	require.Equal(t, http.StatusCreated, resp.StatusCode)
 }
 
-// TestStack_OperationsBothWays: the store and the API show and do the same.
-func TestStack_OperationsBothWays(t *testing.T) {
+// heal takes all faults back.
+func (b *bench) heal(t *testing.T) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodDelete, b.urls.Sandbox+"/_control/faults", http.NoBody)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+}
+
+// TestStack is the tool before one stack, since each costs seconds to start and to stop.
+// The parts come one after the other, and none counts what another has left.
+func TestStack(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	folder := t.TempDir()
+	b := newBench(t, folder)
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, *bench)
+	}{
+		{"Doctor", stackDoctor},
+		{"ItsOwnConfig", stackOwnConfig},
+		{"OperationsBothWays", stackOperations}, // the first that writes: it counts a partner's
+		{"LaneList", stackLanes},
+		{"PauseBeforeTheFirstWrite", stackPauseFirst},
+		{"UsersSync", stackUsersSync},
+		{"Loadtest", stackLoadtest},
+		{"LoadtestFindsLoss", stackLoadtestFindsLoss},
+		{"RotateKey", func(t *testing.T, b *bench) { stackRotateKey(t, b, folder) }}, // the last: it seals anew
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			defer b.heal(t)
+			part.test(t, b)
+		})
+	}
+}
+
+// stackOperations: the store and the API show and do the same.
+func stackOperations(t *testing.T, b *bench) {
 	b.fault(t, `{"provider":"samsara","status":400,"body":"no","user":"00000000-0000-7000-8000-00000000a101"}`)
 	b.fault(t, `{"provider":"samsara","status":503,"user":"00000000-0000-7000-8000-00000000a102"}`)
 	b.fault(t, `{"provider":"samsara","status":503,"user":"00000000-0000-7000-8000-00000000a103"}`)
@@ -139,19 +171,17 @@ func TestStack_OperationsBothWays(t *testing.T) {
 	require.Contains(t, errOut, "not for the API")
 }
 
-func TestStack_LaneList(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
+func stackLanes(t *testing.T, b *bench) {
 	require.Empty(t, asJSON[[]laneRow](b.store, "lane", "list"))
-	b.fault(t, `{"provider":"samsara","status":429,"retry_after":"300"}`)
-	b.write(t, samsaraConnection, "00000000-0000-7000-8000-00000000a101")
+	b.fault(t, `{"provider":"motive","status":429,"retry_after":"300"}`)
+	b.write(t, motiveConnection, "00000000-0000-7000-8000-00000000a201")
 	b.write(t, simulatorConnection, "00000000-0000-7000-8000-00000000a401")
 	require.Eventually(t, func() bool {
 		rows := asJSON[[]laneRow](b.store, "lane", "list")
 		return len(rows) == 1 && rows[0].Blocked != nil
 	}, 20*time.Second, 20*time.Millisecond)
 	row := asJSON[[]laneRow](b.store, "lane", "list")[0]
-	require.Equal(t, []any{samsaraConnection, "samsara", 1, false}, []any{row.Connection.String(), row.Provider, row.Outstanding, row.Paused})
+	require.Equal(t, []any{motiveConnection, "motive", 1, false}, []any{row.Connection.String(), row.Provider, row.Outstanding, row.Paused})
 	all := asJSON[[]laneRow](b.store, "lane", "list", "--all")
 	require.Len(t, all, len(asJSON[[]connectionView](b.store, "connection", "list")), "idle ones too, used or not")
 	require.Greater(t, len(all), 2)
@@ -160,36 +190,35 @@ func TestStack_LaneList(t *testing.T) {
 	require.Len(t, rows, 2, "a paused lane is shown though it has no work")
 	require.True(t, rows[1].Paused)
 	text, _ := b.store.ctl(0, "lane", "list")
-	require.Regexp(t, samsaraConnection+` +samsara +1 +`, text)
+	require.Regexp(t, motiveConnection+` +motive +1 +`, text)
 
 	without := &desk{t: t, environ: append([]string{"WRITEBACK_NATS_URL=nats://127.0.0.1:1"}, b.store.environ[0])}
 	out, errOut := without.ctl(0, "lane", "list", "--json")
 	require.Contains(t, errOut, "only lanes in the due index")
-	require.Contains(t, out, samsaraConnection)
+	require.Contains(t, out, motiveConnection)
 
 	// A shell is offered the connections.
 	out, _ = b.store.ctl(0, "__complete", "lane", "show", "")
-	require.Contains(t, out, samsaraConnection+"\tsamsara")
+	require.Contains(t, out, motiveConnection+"\tmotive")
 	out, _ = b.store.ctl(0, "__complete", "operation", "")
 	require.Contains(t, out, "retry\t")
+	b.store.ctl(0, "lane", "resume", simulatorConnection)
 }
 
-// TestStack_PauseBeforeTheFirstWrite: a connection that nothing was accepted for can be
-// paused, as one that is in doubt; one that there is not cannot.
-func TestStack_PauseBeforeTheFirstWrite(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	_, errOut := b.store.ctl(1, "lane", "show", samsaraConnection)
+// stackPauseFirst: a connection that nothing was accepted for can be paused, as one that
+// is in doubt; one that there is not cannot.
+func stackPauseFirst(t *testing.T, b *bench) {
+	_, errOut := b.store.ctl(1, "lane", "show", geotabConnection)
 	require.Contains(t, errOut, "nothing was ever accepted")
-	b.store.ctl(0, "lane", "pause", samsaraConnection)
-	op := b.write(t, samsaraConnection, "00000000-0000-7000-8000-00000000a101")
-	l := asJSON[laneView](b.store, "lane", "show", samsaraConnection)
-	require.Equal(t, []any{true, 1, 8, 0}, []any{l.Paused, l.Outstanding, l.Room, l.InFlight})
+	b.store.ctl(0, "lane", "pause", geotabConnection)
+	op := b.write(t, geotabConnection, "00000000-0000-7000-8000-00000000a301")
+	l := asJSON[laneView](b.store, "lane", "show", geotabConnection)
+	require.Equal(t, []any{true, 1, 0}, []any{l.Paused, l.Outstanding, l.InFlight})
 	get := func() operation.Status {
-		return asJSON[operationView](b.store, "operation", "get", samsaraConnection, op.ID.String()).Status
+		return asJSON[operationView](b.store, "operation", "get", geotabConnection, op.ID.String()).Status
 	}
 	require.Equal(t, operation.Pending, get())
-	b.store.ctl(0, "lane", "resume", samsaraConnection)
+	b.store.ctl(0, "lane", "resume", geotabConnection)
 	require.Eventually(t, func() bool { return get() == operation.Succeeded }, 20*time.Second, 20*time.Millisecond)
 
 	_, errOut = b.store.ctl(1, "lane", "pause", "00000000-0000-7000-8000-00000000ffff")
@@ -199,9 +228,7 @@ func TestStack_PauseBeforeTheFirstWrite(t *testing.T) {
 	require.Contains(t, errOut, "whether there is one cannot be told")
 }
 
-func TestStack_UsersSync(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
+func stackUsersSync(t *testing.T, b *bench) {
 	out, _ := b.store.ctl(0, "users", "sync", samsaraConnection)
 	require.Regexp(t, samsaraConnection+` +samsara +finished`, out)
 	v := asJSON[[]syncView](b.store, "users", "status", samsaraConnection)[0]
@@ -209,9 +236,7 @@ func TestStack_UsersSync(t *testing.T) {
 	require.NotNil(t, v.FinishedAt)
 }
 
-func TestStack_Loadtest(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
+func stackLoadtest(t *testing.T, b *bench) {
 	v := asJSON[loadView](b.api, "loadtest", "--rate", "100", "--count", "120", "--users", "10")
 	require.Equal(t, []int{120, 120, 120, 0, 0}, []int{v.Sent, v.Accepted, v.Succeeded, v.Failed, v.Lost})
 	require.Positive(t, v.Accept.P50)
@@ -230,11 +255,8 @@ func TestStack_Loadtest(t *testing.T) {
 	require.Contains(t, errOut, "1 of them lost")
 }
 
-// TestStack_RotateKey seals what a running stack has stored under a new key.
-func TestStack_RotateKey(t *testing.T) {
-	t.Parallel()
-	folder := t.TempDir()
-	b := newBenchIn(t, folder)
+// stackRotateKey seals what a running stack has stored under a new key.
+func stackRotateKey(t *testing.T, b *bench, folder string) {
 	c := &ctl{}
 	defer c.close()
 	c.settings.APIURL = b.urls.API
@@ -262,10 +284,8 @@ func TestStack_RotateKey(t *testing.T) {
 	require.Contains(t, errOut, "WRITEBACK_KEYSET_FILE does not open them")
 }
 
-// TestStack_LoadtestFindsLoss has an API that forgets every tenth operation.
-func TestStack_LoadtestFindsLoss(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
+// stackLoadtestFindsLoss has an API that forgets every tenth operation.
+func stackLoadtestFindsLoss(t *testing.T, b *bench) {
 	target, err := url.Parse(b.urls.API)
 	require.NoError(t, err)
 	transport := &http.Transport{}
@@ -288,9 +308,7 @@ func TestStack_LoadtestFindsLoss(t *testing.T) {
 	require.Equal(t, 200, v.Lost+v.Succeeded)
 }
 
-func TestStack_Doctor(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
+func stackDoctor(t *testing.T, b *bench) {
 	d := &desk{t: t, environ: append([]string{
 		"WRITEBACK_OIDC_ISSUER=" + b.urls.API + "/realms/catena", "WRITEBACK_OPERATIONS_MAX_BYTES=512MiB", "WRITEBACK_EVENTS_MAX_BYTES=1GiB",
 	}, b.store.environ...)}
@@ -311,11 +329,9 @@ func TestStack_Doctor(t *testing.T) {
 	require.Regexp(t, `\d+ ok, \d+ warnings, 1 failures`, text)
 }
 
-// TestStack_ItsOwnConfig: with the file that the stack makes for it, the tool finds
+// stackOwnConfig: with the file that the stack makes for it, the tool finds
 // everything, and nothing that is wrong.
-func TestStack_ItsOwnConfig(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
+func stackOwnConfig(t *testing.T, b *bench) {
 	var v doctorView
 	require.Eventually(t, func() bool {
 		var out, errOut bytes.Buffer

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -74,23 +75,29 @@ func viewSync(c directory.Connection, p dirsync.Progress, now time.Time) syncVie
 	return v
 }
 
-// syncing is what the sync commands work with.
+// syncing is what the sync commands work with. Without a book nothing was listed yet.
 type syncing struct {
 	directory *directory.Directory
 	providers *tsp.Registry
 	book      *dirsync.Book
 }
 
-func (c *ctl) syncing(ctx context.Context) (syncing, error) {
+// syncing makes the book only for who writes in it.
+func (c *ctl) syncing(ctx context.Context, writes bool) (syncing, error) {
 	d, providers, err := c.directory(ctx)
 	if err != nil {
 		return syncing{}, err
 	}
-	js, err := c.streams()
-	if err != nil {
-		return syncing{}, err
+	if !writes {
+		_, err := c.js.KeyValue(ctx, dirsync.Bucket)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			return syncing{d, providers, nil}, nil
+		}
+		if err != nil {
+			return syncing{}, fmt.Errorf("NATS: %w", err)
+		}
 	}
-	book, err := dirsync.OpenBook(ctx, js, c.settings.Replicas, nil)
+	book, err := dirsync.OpenBook(ctx, c.js, c.settings.Replicas, nil)
 	return syncing{d, providers, book}, err
 }
 
@@ -130,7 +137,7 @@ func (c *ctl) usersSync(ctx context.Context, args []string, a asking) error {
 	if a.all == (len(args) > 0) {
 		return wrongUsage("users sync takes a connection_id or --all")
 	}
-	s, err := c.syncing(ctx)
+	s, err := c.syncing(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -203,7 +210,7 @@ func (c *ctl) followSync(ctx context.Context, book *dirsync.Book, list []directo
 }
 
 func (c *ctl) usersStatus(ctx context.Context, args []string) error {
-	s, err := c.syncing(ctx)
+	s, err := c.syncing(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -218,9 +225,12 @@ func (c *ctl) showSync(ctx context.Context, s syncing, list []directory.Connecti
 	// What stopped the waiting may be the time that is over.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	known, err := s.book.All(ctx)
-	if err != nil {
-		return err
+	var known map[uuid.UUID]dirsync.Progress
+	if s.book != nil {
+		var err error
+		if known, err = s.book.All(ctx); err != nil {
+			return err
+		}
 	}
 	views := make([]syncView, len(list))
 	for i, conn := range list {

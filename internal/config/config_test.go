@@ -79,6 +79,17 @@ func TestLoad_Everything(t *testing.T) {
 	require.Equal(t, map[string]string{"samsara": "http://127.0.0.1:8090/samsara"}, api.BaseURLs)
 }
 
+// TestLoad_PortsThatThereAreNot: a program would wait for such an address for ever.
+func TestLoad_PortsThatThereAreNot(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"WRITEBACK_NATS_URL": "nats://a:4222,nats://b:99999", "WRITEBACK_REDIS_URL": "redis://a:99999/0", "WRITEBACK_SAMSARA_URL": "https://a:99999",
+	} {
+		_, _, err := config.Load[config.API]([]string{"WRITEBACK_OIDC_ISSUER=https://a", name + "=" + value})
+		require.ErrorContains(t, err, name)
+	}
+}
+
 func TestLoad_EveryFaultAtOnce(t *testing.T) {
 	t.Parallel()
 	bad := map[string]string{

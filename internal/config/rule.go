@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net"
@@ -132,6 +133,9 @@ func absolute(value string, schemes ...string) (*url.URL, bool) {
 	u, err := url.Parse(value)
 	if err != nil {
 		return nil, false
+	}
+	if _, err := strconv.ParseUint(cmp.Or(u.Port(), "1"), 10, 16); err != nil {
+		return nil, false // dialling it would fail for ever
 	}
 	return u, u.Hostname() != "" && slices.Contains(schemes, u.Scheme)
 }

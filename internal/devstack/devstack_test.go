@@ -97,6 +97,8 @@ func asyncWrite(t *testing.T, s *devstack.Stack, digit int, field, value string)
 	}, 15*time.Second, 20*time.Millisecond, "%s", body)
 }
 
+// TestStart_WorksAndStopsCleanly starts each kind once: TestStart_DataDirIsKept starts
+// again what was stopped.
 func TestStart_WorksAndStopsCleanly(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -108,32 +110,38 @@ func TestStart_WorksAndStopsCleanly(t *testing.T) {
 		{"in memory", devstack.RedisMemory, 1, "KEEPS NOTHING"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			for _, round := range []string{"first", "second"} {
-				t.Run(round, func(t *testing.T) {
-					t.Setenv("TMPDIR", t.TempDir())
-					o := options(t, tc.redis)
-					o.Workers = tc.workers
-					s := start(t, o)
-					require.Contains(t, s.Redis(), tc.note)
-					status, body := send(t, http.MethodGet, s.URLs().Admin+"/readyz", "", "")
-					require.Equal(t, http.StatusOK, status, body)
-					syncWrite(t, s, "hello")
-					asyncWrite(t, s, 3, "notes", "hello")
-					stop(t, s)
-					stop(t, s) // the second does nothing
-					select {
-					case err := <-s.Failed():
-						t.Fatal(err)
-					default:
-					}
-					requireNothingListens(t, s.URLs())
-					left, err := os.ReadDir(os.TempDir())
-					require.NoError(t, err)
-					require.Empty(t, left, "the temporary folder stays")
-				})
+			t.Setenv("TMPDIR", t.TempDir())
+			o := options(t, tc.redis)
+			o.Workers = tc.workers
+			s := start(t, o)
+			require.Contains(t, s.Redis(), tc.note)
+			status, body := send(t, http.MethodGet, s.URLs().Admin+"/readyz", "", "")
+			require.Equal(t, http.StatusOK, status, body)
+			syncWrite(t, s, "hello")
+			asyncWrite(t, s, 3, "notes", "hello")
+			if tc.redis == devstack.RedisMemory {
+				whatAStackDoes(t, s)
 			}
+			stop(t, s)
+			stop(t, s) // the second does nothing
+			select {
+			case err := <-s.Failed():
+				t.Fatal(err)
+			default:
+			}
+			requireNothingListens(t, s.URLs())
+			left, err := os.ReadDir(os.TempDir())
+			require.NoError(t, err)
+			require.Empty(t, left, "the temporary folder stays")
 		})
 	}
+}
+
+// whatAStackDoes has what needs one in memory and nothing of its own: another would take
+// seconds.
+func whatAStackDoes(t *testing.T, s *devstack.Stack) {
+	t.Run("two partners", func(t *testing.T) { twoPartners(t, s) })
+	t.Run("every provider takes a write", func(t *testing.T) { everyProviderTakesAWrite(t, s) })
 }
 
 func requireNothingListens(t *testing.T, u devstack.URLs) {
@@ -178,8 +186,8 @@ func TestStart_DataDirIsKept(t *testing.T) {
 	require.DirExists(t, o.DataDir)
 }
 
-func TestStart_TwoPartners(t *testing.T) {
-	s := start(t, options(t, devstack.RedisMemory))
+func twoPartners(t *testing.T, s *devstack.Stack) {
+	t.Helper()
 	for _, tc := range []struct {
 		client, secret string
 		digit          int

@@ -8,10 +8,10 @@ import (
 	"writeback/pkg/tsp/all/boxes"
 )
 
-// TestStart_EveryProviderTakesAWrite goes the whole trip, logins included, at each
+// everyProviderTakesAWrite goes the whole trip, logins included, at each
 // connection of the demo partner.
-func TestStart_EveryProviderTakesAWrite(t *testing.T) {
-	s := start(t, options(t, devstack.RedisMemory))
+func everyProviderTakesAWrite(t *testing.T, s *devstack.Stack) {
+	t.Helper()
 	for _, seed := range boxes.Seeds() {
 		if seed.Connection != sandbox.ConnectionID(9) { // the other partner's
 			asyncWrite(t, s, seed.Digit, "first_name", "Trip")

@@ -50,6 +50,9 @@ type Config struct {
 	// AsItIs leaves the settings of a bucket that is there alone: for a tool whose own
 	// settings may be others than those of the programs.
 	AsItIs bool
+	// Existing makes no bucket either: Open gives ErrNone if there is none. An empty one
+	// would stand in the way of a backup that is restored.
+	Existing bool
 }
 
 // Directory is the copy of one process. Its methods may be called concurrently.
@@ -80,6 +83,9 @@ type Directory struct {
 	renewals renewals
 }
 
+// ErrNone says that there is no bucket.
+var ErrNone = errors.New("there is no directory in this NATS")
+
 // Open makes the bucket if there is none and reads all of it, however long that takes: it
 // gives up when the context ends, or nothing has come for 10 s. Nothing is followed until Run.
 func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, error) {
@@ -94,7 +100,7 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, 
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
-	kv, err := d.open(ctx, cfg.AsItIs)
+	kv, err := d.open(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("directory: bucket %s: %w", Bucket, err)
 	}
@@ -113,10 +119,14 @@ func listening(ctx context.Context) (_ context.Context, heard, stop func()) {
 	return ctx, func() { timer.Reset(silence) }, func() { timer.Stop(); cancel(nil) }
 }
 
-func (d *Directory) open(ctx context.Context, asItIs bool) (jetstream.KeyValue, error) {
-	if asItIs {
-		if kv, err := d.js.KeyValue(ctx, Bucket); !errors.Is(err, jetstream.ErrBucketNotFound) {
+func (d *Directory) open(ctx context.Context, cfg Config) (jetstream.KeyValue, error) {
+	if cfg.AsItIs || cfg.Existing {
+		kv, err := d.js.KeyValue(ctx, Bucket)
+		switch {
+		case !errors.Is(err, jetstream.ErrBucketNotFound):
 			return kv, err
+		case cfg.Existing:
+			return nil, ErrNone
 		}
 	}
 	return natsq.OpenBucket(ctx, d.js, d.bucket(), d.log)

@@ -150,7 +150,7 @@ func TestExamine_Healthy(t *testing.T) {
 	require.Equal(t, doctor.OK, doctor.Worst(findings))
 	for _, check := range []string{
 		"configuration", "nats", "nats version", "jetstream", "nats clock", "stream OPERATIONS", "stream OPERATION_EVENTS", "dead letters",
-		"consumer workers-quiet", "directory", "redis", "redis version", "redis clock", "redis memory policy", "redis persistence", "generation",
+		"consumer workers-quiet", "directory", "redis", "redis version", "redis clock", "redis memory policy", "redis persistence", "redis writes", "generation",
 		"workers", "outbox", "token issuer", "issuer clock", "keyset",
 	} {
 		_, ok := found(findings, check, doctor.OK, "")
@@ -223,6 +223,10 @@ func TestExamine_Faults(t *testing.T) {
 			code := "#!lua name=writeback_0123456789ab\nredis.register_function('f', function() return 1 end)"
 			require.NoError(c.t, c.rdb.FunctionLoad(c.t.Context(), code).Err())
 		}, "redis functions", doctor.Warn, "writeback_0123456789ab", "redis-cli function delete writeback_0123456789ab"},
+		{"Redis full", redisRefuses("maxmemory", "1"), "redis writes", doctor.Fail, "OOM", "raise maxmemory"},
+		{"Redis without its replica", redisRefuses("min-replicas-to-write", "1"), "redis writes", doctor.Fail, "NOREPLICAS", "bring a replica back"},
+		{"a replica", func(c *clinic) { require.NoError(c.t, c.rdb.ReplicaOf(c.t.Context(), "127.0.0.1", "1").Err()) },
+			"redis writes", doctor.Fail, "READONLY", "name the primary"},
 		{"AOF off", redisWith(), "redis persistence", doctor.Warn, "is off", "appendonly yes"},
 		{"generation missing", func(c *clinic) { require.NoError(c.t, c.store.Withdraw(c.t.Context(), []int{3, 4})) },
 			"generation", doctor.Fail, "2 of 64 shards have none", "start a worker or api"},
@@ -273,6 +277,10 @@ func TestExamine_Faults(t *testing.T) {
 			require.True(t, ok, "%+v", findings)
 			require.Contains(t, f.Fix, tt.fix)
 			require.NotEqual(t, doctor.OK, doctor.Worst(findings))
+			if f.Check == "redis writes" {
+				_, told := found(findings, "workers", doctor.Warn, "")
+				require.False(t, told, "who polls leaves no trace then")
+			}
 			require.NotContains(t, fmt.Sprintf("%+v", findings), plantedToken)
 		})
 	}
@@ -286,6 +294,17 @@ func plainNATS(c *clinic) {
 	c.t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	require.True(c.t, s.ReadyForConnections(10*time.Second))
 	c.environ["WRITEBACK_NATS_URL"] = s.ClientURL()
+}
+
+// redisRefuses has a setting with which Redis takes no writes, some time after the last
+// beat.
+func redisRefuses(name, value string) func(*clinic) {
+	return func(c *clinic) {
+		for shard := range operation.Shards {
+			require.NoError(c.t, c.rdb.Del(c.t.Context(), fmt.Sprintf("wb:{%02d}:beat", shard)).Err())
+		}
+		require.NoError(c.t, c.rdb.ConfigSet(c.t.Context(), name, value).Err())
+	}
 }
 
 // oldOutbox has an operation that should have been published some time ago.

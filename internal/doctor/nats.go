@@ -66,7 +66,7 @@ func lookAtStream(ctx context.Context, r *report, js jetstream.JetStream, want j
 	stream, err := js.Stream(ctx, want.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		r.fail(check, "start an api or worker, which creates it; if one ran here before, the data of NATS is lost: restore its backup", "missing")
+		r.fail(check, "if none ever ran here, start an api or worker, which creates it; else its data is lost: restore its backup, and start nothing before, which would make an empty one", "missing")
 		return nil
 	case err != nil:
 		r.fail(check, "see the log of nats-server", "%s", err)

@@ -36,7 +36,33 @@ func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Tim
 	servers(ctx, r, rdb)
 	store := redisstore.New(rdb, redisstore.Config{})
 	lookAtLibraries(ctx, r, store)
-	lookAtShards(ctx, r, store)
+	lookAtShards(ctx, r, store, takesWrites(ctx, r, store))
+}
+
+// refusals are how Redis says that it takes no writes, with what helps.
+var refusals = map[string]string{
+	"OOM":        "raise maxmemory; `noeviction` must stay",
+	"MISCONF":    "give Redis's disk room and see its log; it takes writes again by itself once it can write its file",
+	"NOREPLICAS": "bring a replica back: min-replicas-to-write wants one, so that a failover loses nothing",
+	"READONLY":   "name the primary in WRITEBACK_REDIS_URL, or its Sentinels",
+	"NOPERM":     "let the user of WRITEBACK_REDIS_URL write the keys wb:*",
+}
+
+// takesWrites says whether Redis takes writes; reads may be all that it answers.
+func takesWrites(ctx context.Context, r *report, store *redisstore.Store) bool {
+	const check = "redis writes"
+	err := store.TakesWrites(ctx)
+	if err == nil {
+		r.ok(check, "are taken")
+		return true
+	}
+	code, _, _ := strings.Cut(err.Error(), " ")
+	fix := refusals[code]
+	if fix == "" {
+		fix = "see the log of redis-server"
+	}
+	r.fail(check, fix+"; meanwhile writes are answered 503, and nothing is handed out", "are refused: %s", err)
+	return false
 }
 
 // servers looks at each server that holds data.
@@ -156,8 +182,9 @@ const (
 	beatWarn = 15 * time.Second
 )
 
-// lookAtShards looks at what the store holds.
-func lookAtShards(ctx context.Context, r *report, store *redisstore.Store) {
+// lookAtShards looks at what the store holds. Where it takes no writes, polls leave no
+// trace.
+func lookAtShards(ctx context.Context, r *report, store *redisstore.Store, writable bool) {
 	shards, err := store.Shards(ctx, 1)
 	if err != nil {
 		r.fail("shards", "see the log of redis-server", "%s", err)
@@ -186,6 +213,7 @@ func lookAtShards(ctx context.Context, r *report, store *redisstore.Store) {
 		r.ok("generation", "all %d shards have one", len(shards))
 	}
 	switch {
+	case !writable: // said above
 	case beat < 0 || beat > beatWarn:
 		r.warn("workers", "start a worker", "no worker or api has polled the store lately")
 	default:
@@ -195,13 +223,13 @@ func lookAtShards(ctx context.Context, r *report, store *redisstore.Store) {
 }
 
 func lookAtOutbox(r *report, d redisstore.Depth) {
-	const fix = "see why nothing is published: NATS, full streams, no worker"
+	const fix = "see why nothing is published: NATS away, its disk full (see its log; it needs a restart once there is room), a full or missing stream, no worker"
 	switch age := d.OutboxAge.Round(time.Second); {
 	case d.OutboxAge > outboxFail:
 		r.fail("outbox", fix, "%d operations wait to be published, the first for %s", d.Outbox, age)
 	case d.OutboxAge > outboxWarn:
 		r.warn("outbox", fix, "%d operations wait to be published, the first for %s", d.Outbox, age)
 	default:
-		r.ok("outbox", "%d operations, none overdue", d.Outbox)
+		r.ok("outbox", "%d operations, none overdue for a minute", d.Outbox)
 	}
 }

@@ -34,6 +34,7 @@ const (
 	DueAge           Name = "writeback.due.age"
 	OutboxDepth      Name = "writeback.outbox.depth"
 	OutboxAge        Name = "writeback.outbox.age"
+	BeatAge          Name = "writeback.beat.age"
 	Lanes            Name = "writeback.lanes"
 	LanesRead        Name = "writeback.lanes.read"
 	LanesBlocked     Name = "writeback.lanes.blocked"
@@ -142,7 +143,10 @@ var table = []Metric{
 	{Name: OutboxDepth, Kind: Level, Unit: "{operation}", In: Worker, Labels: []Label{queue}, Sampled: true,
 		About: "Operations of which something is not known to be in a stream.", Answers: "Does Redis hold the only copy of something?"},
 	{Name: OutboxAge, Kind: Level, Unit: "s", In: Worker, Labels: []Label{queue}, Sampled: true,
-		About: "For how long the oldest entry of the outbox has been overdue.", Answers: "Is publishing stuck?"},
+		About: "For how long the oldest entry of the outbox has been overdue, of four that are read of each shard, however often it was tried.", Answers: "Is publishing stuck?"},
+	{Name: BeatAge, Kind: Level, Unit: "s", In: Worker, Labels: []Label{queue}, Sampled: true,
+		About:   "For how long no process has written that it lives into the shard where that is longest ago.",
+		Answers: "Does Redis take writes? Below 2 s is normal."},
 	{Name: Lanes, Kind: Level, Unit: "{lane}", In: Worker, Labels: []Label{queue}, Sampled: true,
 		About: "Lanes with outstanding operations.", Answers: "How many connections have work?"},
 	{Name: LanesRead, Kind: Level, Unit: "{lane}", In: Worker, Labels: []Label{queue}, Sampled: true,

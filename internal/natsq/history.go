@@ -24,7 +24,8 @@ func NewHistory(js jetstream.JetStream) *History {
 }
 
 // Ends gives where the streams end now. Zero and zero: nothing was ever written,
-// a new installation.
+// a new installation. A stream that is not there is an error: every program makes them at
+// its start, so somebody has removed it, and what it said is not known.
 func (h *History) Ends(ctx context.Context) (operations, events uint64, err error) {
 	if operations, err = h.last(ctx, h.operations); err != nil {
 		return 0, 0, err
@@ -35,11 +36,8 @@ func (h *History) Ends(ctx context.Context) (operations, events uint64, err erro
 
 func (h *History) last(ctx context.Context, name string) (uint64, error) {
 	s, err := h.js.Stream(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return 0, nil
-	}
 	if err != nil {
-		return 0, fmt.Errorf("natsq: stream %s: %w", name, err)
+		return 0, fmt.Errorf("natsq: stream %s: %w", name, Explain(h.js.Conn(), err))
 	}
 	return s.CachedInfo().State.LastSeq, nil
 }

@@ -114,14 +114,18 @@ func Connect(url, name string, log *slog.Logger, more ...nats.Option) (*nats.Con
 }
 
 // Explain gives an error that came of a call while NATS is not connected its name: it is
-// ErrAway then, with the addresses and without their credentials. Any other error, and
-// nil, it gives back.
+// ErrAway then, with the addresses and without their credentials, and with what a server
+// that answered said: it may refuse us. Any other error, and nil, it gives back.
 func Explain(nc *nats.Conn, err error) error {
 	late := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
 	if !errors.Is(err, nats.ErrReconnectBufExceeded) && (!late || nc.IsConnected()) {
 		return err
 	}
-	return fmt.Errorf("%w (%s)", ErrAway, strings.Join(nc.Servers(), ", "))
+	away := fmt.Errorf("%w (%s)", ErrAway, strings.Join(nc.Servers(), ", "))
+	if said := nc.LastError(); said != nil {
+		return fmt.Errorf("%w: %w", away, said)
+	}
+	return away
 }
 
 // Streams are the streams that Ensure makes, as the configuration wants them.

@@ -2,11 +2,13 @@ package natsq_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -167,7 +169,10 @@ func TestExplain_NamesNATSAndNoCredential(t *testing.T) {
 	right, wrong := connect(t, "nats://us:hunter2@"+addr), connect(t, "nats://us:hunter3@"+addr)
 	require.NoError(t, natsq.Explain(right.nc, natsq.Ensure(t.Context(), right.js, small)))
 	require.ErrorIs(t, natsq.Explain(right.nc, context.DeadlineExceeded), context.DeadlineExceeded, "it is there, and slow")
-	require.ErrorIs(t, natsq.Explain(wrong.nc, natsq.Ensure(t.Context(), wrong.js, small)), natsq.ErrAway)
+	refused := func() error { return natsq.Explain(wrong.nc, natsq.Ensure(t.Context(), wrong.js, small)) }
+	require.ErrorIs(t, refused(), natsq.ErrAway)
+	require.Eventually(t, func() bool { return errors.Is(refused(), nats.ErrAuthorization) }, within, every, "and it says that it is refused")
+	require.NotContains(t, refused().Error(), "hunter3")
 
 	server.Kill()
 	require.Eventually(t, func() bool { return !right.nc.IsConnected() }, within, every)

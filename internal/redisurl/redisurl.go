@@ -11,6 +11,7 @@
 package redisurl
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/url"
@@ -48,6 +49,9 @@ func Parse(text string) (*redis.UniversalOptions, error) {
 func parseOne(text string) (*redis.UniversalOptions, error) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "unix" && u.Hostname() == "") || (u.Scheme == "unix" && u.Path == "") {
+		return nil, ErrURL
+	}
+	if _, err := strconv.ParseUint(cmp.Or(u.Port(), clusterPort), 10, 16); err != nil {
 		return nil, ErrURL
 	}
 	one, err := redis.ParseURL(text)

@@ -58,7 +58,7 @@ func TestParse_RefusesAndKeepsSecrets(t *testing.T) {
 		"", "cache", "cache:6379", "http://cache", "redis://", "redis://u:hidden@", "redis://u:hidden@cache/x", "unix://",
 		"redis+cluster://", "redis+cluster://a,,b", "redis+cluster://a:x", "redis+cluster://a:70000", "redis+cluster://u:hidden@a/1",
 		"redis+cluster://a?db=2", "redis+sentinel://a", "redis+sentinel://a/", "redis+sentinel://a/main/x",
-		"redis+sentinel://a:1:2/main", "redis+other://a", "unix+cluster://a", "redis+cluster://u:hidden@a?no_such=1",
+		"redis+sentinel://a:1:2/main", "redis://a:99999/0", "redis+cluster://a:99999", "redis+other://a", "unix+cluster://a", "redis+cluster://u:hidden@a?no_such=1",
 	} {
 		_, err := redisurl.Parse(text)
 		require.ErrorIs(t, err, redisurl.ErrURL, text)

@@ -81,6 +81,7 @@ var storeGauges = []gauge{
 	{metrics.DueAge, func(s sample) float64 { return s.DueAge.Seconds() }},
 	{metrics.OutboxDepth, func(s sample) float64 { return float64(s.Outbox) }},
 	{metrics.OutboxAge, func(s sample) float64 { return s.OutboxAge.Seconds() }},
+	{metrics.BeatAge, func(s sample) float64 { return s.Beat.Seconds() }},
 	{metrics.OldestAge, func(s sample) float64 { return s.Oldest.Seconds() }},
 	{metrics.Lanes, func(s sample) float64 { return float64(s.Lanes) }},
 	{metrics.LanesRead, func(s sample) float64 { return float64(s.Read) }},

@@ -11,6 +11,8 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"writeback/internal/natsq"
+	"writeback/internal/work"
 	"writeback/pkg/tsp"
 )
 
@@ -45,6 +47,7 @@ func TestGauges_ShowTheStore(t *testing.T) {
 	require.EqualValues(t, 3, got["writeback.operations.pending rate_limited"])
 	require.EqualValues(t, 0, got["writeback.operations.pending ready"], "three more are ready, but the lane has no room")
 	require.Positive(t, got["writeback.operations.oldest.age"])
+	require.Less(t, got["writeback.beat.age"], 5.0)
 	require.EqualValues(t, 1, got["writeback.lanes"])
 	require.EqualValues(t, 1, got["writeback.lanes.read"])
 	require.EqualValues(t, 0, got["writeback.shards.missing"])
@@ -76,4 +79,33 @@ func gaugesOf(t *testing.T, reader sdkmetric.Reader) map[string]float64 {
 		}
 	}
 	return out
+}
+
+// TestRestore_CountsWhatCannotBegin is not parallel, for the same reason.
+func TestRestore_CountsWhatCannotBegin(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	before := otel.GetMeterProvider()
+	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+	t.Cleanup(func() { otel.SetMeterProvider(before) })
+	r := rigOn(t, &provider{})
+	restorer := work.NewRestorer(r.store, natsq.NewHistory(r.js), work.RestoreConfig{}, r.parts.Log)
+	require.NoError(t, r.js.DeleteStream(t.Context(), natsq.StreamEvents))
+	require.Error(t, restorer.Restore(t.Context(), []int{1, 2}))
+
+	var all metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &all))
+	counted := map[string]int64{}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			sum, ok := m.Data.(metricdata.Sum[int64])
+			if !ok || m.Name != "writeback.rebuilds" {
+				continue
+			}
+			for _, p := range sum.DataPoints {
+				result, _ := p.Attributes.Value("result")
+				counted[result.AsString()] += p.Value
+			}
+		}
+	}
+	require.Equal(t, map[string]int64{"done": 0, "failed": 2}, counted)
 }

@@ -92,6 +92,9 @@ func NewRestorer(store *redisstore.Store, h history, cfg RestoreConfig, log *slo
 func (r *Restorer) Restore(ctx context.Context, shards []int) error {
 	operations, events, err := r.history.Ends(ctx)
 	if err != nil {
+		if ctx.Err() == nil { // the streams are not there, or NATS is not
+			r.rebuilds.Add(ctx, len(shards), r.cfg.Queue, metrics.ResultFailed)
+		}
 		return err
 	}
 	if operations+events == 0 {

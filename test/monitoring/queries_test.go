@@ -20,6 +20,7 @@ var ofPrometheus = map[string][]string{
 	"ALERTS":                        {"alertname", "alertstate", "severity"},
 	"process_cpu_seconds_total":     nil,
 	"process_resident_memory_bytes": nil,
+	"process_start_time_seconds":    nil,
 }
 
 // ofTargets are the labels that a scrape adds.
@@ -131,7 +132,7 @@ func faults(table map[string]known, expr string) (out []string) {
 				wrong("%s: %s", s.Metric, fault)
 			}
 		}
-		if fault := k.misused(s); fault != "" {
+		if fault := k.misused(s, strings.Contains(expr, "process_start_time_seconds")); fault != "" {
 			wrong("%s: %s", s.Metric, fault)
 		}
 		if strings.Contains(expr, "histogram_quantile") && !k.bucket {
@@ -149,13 +150,14 @@ func faults(table map[string]known, expr string) (out []string) {
 	return out
 }
 
-// misused says how a series must not be used.
-func (k known) misused(s Selector) string {
+// misused says how a series must not be used. Of a process that is young, a counter is
+// what it has counted.
+func (k known) misused(s Selector, young bool) string {
 	counts := k.Kind == metrics.Count || k.Kind == metrics.Spread
 	overTime := s.In == "rate" || s.In == "increase"
 	whether := s.In == "count" // only whether it is there
 	switch {
-	case counts && !overTime && !whether, overTime && !s.Ranged:
+	case counts && !overTime && !whether && !young, overTime && !s.Ranged:
 		return "a counter is asked for its rate or increase"
 	case overTime && !counts && k.Kind != "":
 		return "it is no counter"

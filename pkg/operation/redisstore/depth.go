@@ -49,7 +49,8 @@ type Shard struct {
 	Lanes, LanesDue int
 	DueAge          time.Duration
 	// Outbox counts the operations of which something is not known to be in a
-	// stream. OutboxAge is for how long the first of them has been overdue.
+	// stream. OutboxAge is for how long the one overdue for longest has been so, of the
+	// four that are to be published next, however often that was tried.
 	Outbox    int
 	OutboxAge time.Duration
 	// Ready operations could be called now: room, rate, breaker and waits of their
@@ -121,7 +122,10 @@ type Depth struct {
 	DueAge                          time.Duration
 	Outbox                          int
 	OutboxAge                       time.Duration
-	Ready                           int
+	// Beat is the time since the shard with data that was not polled for longest was. Zero:
+	// none ever was.
+	Beat  time.Duration
+	Ready int
 	LaneCounts
 	// Read is how many lanes were read. While it is less than Lanes, Ready and the
 	// LaneCounts are estimates: what was counted, times what was not.
@@ -142,6 +146,9 @@ func DepthOf(shards []Shard) Depth {
 		}
 		if s.Rebuilding {
 			d.Rebuilding++
+		}
+		if s.Generation != "" {
+			d.Beat = max(d.Beat, s.Beat)
 		}
 		d.Lanes += s.Lanes
 		d.LanesDue += s.LanesDue

@@ -146,6 +146,28 @@ func TestDepth_AgesAndBeat(t *testing.T) {
 			s := read()
 			return s.DueAge > 0 && s.OutboxAge > 0 && s.Beat > 0 && s.Generation != ""
 		}, 10*time.Second, 10*time.Millisecond, "the outbox is overdue after two seconds")
+		require.Positive(t, f.depth(1).Beat)
+	})
+}
+
+// TestDepth_OutboxAgesWhileItIsTried: a claim puts an entry off, which makes it no younger.
+func TestDepth_OutboxAgesWhileItIsTried(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		f.fill(1)
+		f.record(f.next(1).Leases[0], operation.Decision{Verdict: operation.Again, Delay: time.Hour})
+		f.fill(1)
+		shard := operation.ShardOf(f.conn)
+		claim := func() int {
+			all, err := f.store.Claim(t.Context(), []int{shard}, 8, time.Hour)
+			require.NoError(t, err)
+			return len(all)
+		}
+		claimed := 0
+		require.Eventually(t, func() bool { claimed += claim(); return claimed == 2 }, 10*time.Second, 10*time.Millisecond)
+		require.Zero(t, claim(), "both are put off")
+		require.Eventually(t, func() bool { return f.depth(1).OutboxAge > 100*time.Millisecond }, 10*time.Second, 10*time.Millisecond)
+		require.Less(t, f.depth(1).OutboxAge, 10*time.Second)
 	})
 }
 

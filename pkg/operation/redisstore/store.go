@@ -167,6 +167,27 @@ func (s *Store) Config() Config { return s.cfg }
 // Ping asks Redis for a sign of life.
 func (s *Store) Ping(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }
 
+// TakesWrites gives the error with which Redis refuses a write in some shard. It asks for
+// writes that change nothing: of keys, only if they are there, that never are.
+func (s *Store) TakesWrites(ctx context.Context) error {
+	cmds := make([]*redis.BoolCmd, operation.Shards)
+	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for shard := range cmds {
+			cmds[shard] = pipe.SetXX(ctx, s.prefix(shard)+"nothing", "", 0)
+		}
+		return nil
+	})
+	if ctx.Err() != nil {
+		return err
+	}
+	for _, cmd := range cmds {
+		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+	}
+	return nil
+}
+
 // LeaseFor gives the length of a lease: start window, call deadline and margin.
 func (s *Store) LeaseFor(l Limits) time.Duration { return s.cfg.StartWindow + l.Call + s.cfg.Margin }
 

@@ -24,6 +24,19 @@ local function oldest(key)
   return at and max(0, now - at) or 0
 end
 
+-- unpublished is for how long the outbox has been overdue. A claim puts its entries off, so
+-- their scores tell nothing where the streams refuse them again and again: the last change
+-- of a record does, which all come here with. Those next to be published are read.
+local function unpublished()
+  local age = oldest(N.outbox)
+  for _, id in ipairs(call('ZRANGE', N.outbox, '0', '3')) do
+    local v = call('HMGET', op_key(id), 'upd', 'who')
+    local changed = v[1] or v[2] and select(2, match(v[2], WHO, 3 * UUID + 4))
+    if changed then age = max(age, now - floor(tonumber(changed) / 1000) - 2000) end
+  end
+  return age
+end
+
 local ready, due_read = 0, call('ZRANGEBYSCORE', due_key, '-inf', now, 'LIMIT', 0, most)
 for _, c in ipairs(due_read) do ready = ready + callable(c) end
 
@@ -64,7 +77,7 @@ return {
   call('GET', N.gen) or '', call('EXISTS', N.rebuild), call('EXISTS', N.history),
   beat > 0 and max(0, now - beat) or '-1',
   call('ZCOUNT', due_key, '-inf', now), call('ZCARD', due_key), oldest(due_key),
-  call('ZCARD', N.outbox), oldest(N.outbox),
+  call('ZCARD', N.outbox), unpublished(),
   #due_read, ready, #read, outstanding, inflight, blocked, open, paused,
   delayed, limited, held, behind, oldest_seq and max(0, us - oldest_seq) or 0, lanes,
 }
