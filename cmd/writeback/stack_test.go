@@ -224,7 +224,7 @@ func stackPauseFirst(t *testing.T, b *bench) {
 	_, errOut = b.store.ctl(1, "lane", "pause", "00000000-0000-7000-8000-00000000ffff")
 	require.Contains(t, errOut, "there is no such connection")
 	without := &desk{t: t, environ: append([]string{"WRITEBACK_NATS_URL=nats://127.0.0.1:1"}, b.store.environ[0])}
-	_, errOut = without.ctl(1, "lane", "pause", simulatorConnection)
+	_, errOut = without.ctl(1, "lane", "pause", "00000000-0000-7000-8000-0000000000c5")
 	require.Contains(t, errOut, "whether there is one cannot be told")
 }
 
