@@ -146,3 +146,10 @@ type ReplayQuery struct {
 	// success what was delivered.
 	Status LogStatus
 }
+
+// DeadLetter is what could not be delivered.
+type DeadLetter struct {
+	Reference
+	// DiedAt is when it was given up last, in milliseconds since 1970.
+	DiedAt int64
+}

@@ -196,19 +196,24 @@ func (r *Registry) Delete(ctx context.Context, partner, id uuid.UUID) error {
 	return nil
 }
 
-// Stale gives an active subscription up. It does nothing to any other, nor to one
-// that was changed since s was read and made healthy again.
-func (r *Registry) Stale(ctx context.Context, s webhook.Subscription, reason string) error {
+// Stale gives an active subscription up, and reports whether it did: it does nothing to
+// any other, nor to one that was changed since s was read and made healthy again.
+func (r *Registry) Stale(ctx context.Context, s webhook.Subscription, reason string) (bool, error) {
+	given := false
 	_, err := r.change(ctx, s.PartnerID, s.ID, func(now *webhook.Subscription, at time.Time) error {
-		if now.Status != webhook.Active || !now.ActivatedAt.Equal(s.ActivatedAt) || !now.ChangedAt.Equal(s.ChangedAt) {
+		given = now.Status == webhook.Active && now.ActivatedAt.Equal(s.ActivatedAt) && now.ChangedAt.Equal(s.ChangedAt)
+		if !given {
 			return errUnchanged
 		}
 		now.Status, now.StaledAt, now.StaleReason = webhook.Stale, at, reason
-		r.log.WarnContext(ctx, "webhook given up; its events wait until it is activated",
-			"webhook_id", s.ID, "partner_id", s.PartnerID, "reason", reason)
 		return nil
 	})
-	return err
+	if err != nil || !given {
+		return false, err
+	}
+	r.log.WarnContext(ctx, "webhook given up; its events wait until it is activated",
+		"webhook_id", s.ID, "partner_id", s.PartnerID, "reason", reason)
+	return true, nil
 }
 
 // tombstone is how long a deleted subscription is remembered, so that every worker
