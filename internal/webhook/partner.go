@@ -4,12 +4,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"writeback/internal/wire"
 )
 
 // Bounds of a secret's length, in characters.
 const (
-	MinSecret = 12
-	MaxSecret = 256
+	MinSecret = wire.MinWebhookSecret
+	MaxSecret = wire.MaxWebhookSecret
 )
 
 // New is a subscription that a partner wants.
