@@ -297,6 +297,9 @@ func TestUpdate_MovesTheClaimAndRotatesTheSecret(t *testing.T) {
 	_, err = r.Update(t.Context(), partner, a.ID, webhook.Change{Secret: &second})
 	require.NoError(t, err)
 	require.Equal(t, []string{second, "the-first-secret"}, secrets())
+	_, err = r.Update(t.Context(), partner, a.ID, webhook.Change{Secret: &second})
+	require.NoError(t, err)
+	require.Equal(t, []string{second, "the-first-secret"}, secrets(), "asked for once more, since the answer was lost")
 	r.clock.pass(24*time.Hour - time.Second)
 	require.Len(t, secrets(), 2)
 	r.clock.pass(time.Second)
@@ -364,6 +367,64 @@ func TestList_Pages(t *testing.T) {
 	require.Empty(t, got)
 	got, _ = page(webhook.Query{Limit: 9, Status: webhook.Paused})
 	require.Empty(t, got)
+}
+
+// lossy is a bucket whose answers to writes of subscriptions are lost, and also the
+// question if they are not to be made.
+type lossy struct {
+	jetstream.KeyValue
+	made bool
+}
+
+func (l lossy) Create(ctx context.Context, key string, value []byte, opts ...jetstream.KVCreateOpt) (uint64, error) {
+	if !strings.HasPrefix(key, keyPrefix) {
+		return l.KeyValue.Create(ctx, key, value, opts...)
+	}
+	return l.lose(l.KeyValue.Create(ctx, key, value, opts...))
+}
+
+func (l lossy) Update(ctx context.Context, key string, value []byte, last uint64) (uint64, error) {
+	if !l.made {
+		return l.lose(0, nil)
+	}
+	return l.lose(l.KeyValue.Update(ctx, key, value, last))
+}
+
+func (lossy) lose(_ uint64, err error) (uint64, error) {
+	if err == nil {
+		err = context.DeadlineExceeded
+	}
+	return 0, err
+}
+
+// TestChange_AnswerOfTheBucketIsLost: what was written is written, once, and keeps what
+// makes it unique.
+func TestChange_AnswerOfTheBucketIsLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other, _ := r.held(t)
+	bucket := other.kv
+	wanted := webhook.New{URL: "https://example.com/a", EventName: webhook.EventFailed}
+	other.kv = lossy{bucket, true}
+	made, err := other.Create(t.Context(), partner, wanted)
+	require.NoError(t, err)
+	require.NotEmpty(t, made[0].Secret)
+	_, err = r.Create(t.Context(), partner, wanted)
+	require.Equal(t, operation.CodeConflict, code(t, err), "not twice")
+
+	moved := "https://example.com/b"
+	got, err := other.Update(t.Context(), partner, made[0].ID, webhook.Change{URL: &moved})
+	require.NoError(t, err)
+	require.Equal(t, moved, got.URL)
+	_, err = r.Create(t.Context(), partner, webhook.New{URL: moved, EventName: webhook.EventFailed})
+	require.Equal(t, operation.CodeConflict, code(t, err))
+	r.create(t, wanted)
+
+	other.kv = lossy{bucket, false}
+	lost := "https://example.com/c"
+	_, err = other.Update(t.Context(), partner, made[0].ID, webhook.Change{URL: &lost})
+	require.Equal(t, operation.CodeUnavailable, code(t, err))
+	r.create(t, webhook.New{URL: lost})
 }
 
 func TestClaim_AbandonedIsTakenOver(t *testing.T) {
