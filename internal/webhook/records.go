@@ -71,7 +71,7 @@ const (
 	MostReplayed = 10_000
 	// replaysAtOnce is how many deliveries of a replay are made at once: one by one, ten
 	// thousand round trips to Redis and NATS take longer than a request may.
-	replaysAtOnce = 64
+	replaysAtOnce = 16
 )
 
 // Replay makes the deliveries that the query selects once more, at most MostReplayed,

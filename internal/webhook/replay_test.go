@@ -90,7 +90,7 @@ func TestReplay_ManyAtOnce(t *testing.T) {
 	e := newEndpoint(t, nil)
 	s := r.subscribe(webhook.New{URL: e.URL, EventName: webhook.EventSucceeded})
 	p, _ := r.work()
-	const many = 20
+	const many = 16
 	for range many {
 		r.operation(true)
 	}
