@@ -93,8 +93,11 @@ func (r *Registry) written(ctx context.Context, s webhook.Subscription, failed e
 	defer cancel()
 	now, err := r.fetch(ctx, s.ID)
 	switch {
-	case err == nil && now.UpdatedAt.Equal(s.UpdatedAt) && claimKey(now) == claimKey(s):
-		return now, nil
+	case err == nil && claimKey(now) == claimKey(s):
+		if now.UpdatedAt.Equal(s.UpdatedAt) {
+			return now, nil
+		}
+		// Somebody else made the same change, and the claim is theirs as well.
 	case err == nil || errors.Is(err, jetstream.ErrKeyNotFound):
 		r.unclaim(ctx, s)
 	}

@@ -427,6 +427,41 @@ func TestChange_AnswerOfTheBucketIsLost(t *testing.T) {
 	r.create(t, webhook.New{URL: lost})
 }
 
+// racing is a bucket in which somebody else is quicker, once.
+type racing struct {
+	jetstream.KeyValue
+	quicker func()
+}
+
+func (b *racing) Update(ctx context.Context, key string, value []byte, last uint64) (uint64, error) {
+	if first := b.quicker; first != nil {
+		b.quicker = nil
+		first()
+	}
+	return b.KeyValue.Update(ctx, key, value, last)
+}
+
+// TestUpdate_TheSameTwiceAtOnce keeps what makes the subscription unique.
+func TestUpdate_TheSameTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other, _ := r.held(t)
+	s := r.create(t, webhook.New{URL: "https://example.com/a"})
+	moved := webhook.Change{URL: new(string)}
+	*moved.URL = "https://example.com/b"
+	other.kv = &racing{other.kv, func() {
+		r.clock.pass(time.Second)
+		_, err := r.Update(t.Context(), partner, s.ID, moved)
+		require.NoError(t, err)
+	}}
+	got, err := other.Update(t.Context(), partner, s.ID, moved)
+	require.NoError(t, err)
+	require.Equal(t, *moved.URL, got.URL)
+	_, err = r.Create(t.Context(), partner, webhook.New{URL: *moved.URL, EventName: webhook.EventFailed})
+	require.Equal(t, operation.CodeConflict, code(t, err))
+	r.create(t, webhook.New{URL: "https://example.com/a"})
+}
+
 func TestClaim_AbandonedIsTakenOver(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
