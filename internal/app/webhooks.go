@@ -114,8 +114,10 @@ func (w *Webhooks) Run(ctx context.Context, changed func(webhook.Subscription)) 
 // finish within the grace.
 func RunWebhooks(ctx context.Context, b *Base, cfg config.Worker) error {
 	w, err := OpenWebhooks(ctx, b, cfg.Webhooks, cfg.Replicas)
+	var restorer *work.Restorer
 	if err == nil {
-		err = b.persist(ctx, "comparing deliveries with the streams", w.restorer().Verify)
+		restorer = w.restorer()
+		err = b.persist(ctx, "comparing deliveries with the streams", restorer.Verify)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -125,10 +127,10 @@ func RunWebhooks(ctx context.Context, b *Base, cfg config.Worker) error {
 	}
 	client := w.guard.Client(webhook.SendTimeout)
 	defer client.CloseIdleConnections()
-	return w.deliver(ctx, cfg, client)
+	return w.deliver(ctx, cfg, client, restorer)
 }
 
-func (w *Webhooks) deliver(ctx context.Context, cfg config.Worker, client *http.Client) error {
+func (w *Webhooks) deliver(ctx context.Context, cfg config.Worker, client *http.Client, restorer *work.Restorer) error {
 	b := w.base
 	attempt := &webhook.Attempter{
 		Endpoints: w.Registry, Operations: b.Store, Queue: w.queue, Diary: w.journal, Client: client, Log: b.Log,
@@ -137,7 +139,7 @@ func (w *Webhooks) deliver(ctx context.Context, cfg config.Worker, client *http.
 	worker := work.NewLaneWorker(
 		work.Parts{Store: w.queue, Publisher: w.ends, Log: b.Log},
 		work.Config{Concurrency: cfg.Concurrency, Grace: callGrace(cfg), Poll: 200 * time.Millisecond},
-		w.acker, w.restorer(), work.Lanes{
+		w.acker, restorer, work.Lanes{
 			Queue: metrics.QueueWebhooks, Limits: w.fanout.Limits,
 			Attempt: attempt,
 		})

@@ -22,7 +22,7 @@ var rules = map[string][]string{
 	"pkg/operation":            {"internal/appendjson"},
 	"pkg/operation/redisstore": {"internal/cborlite", "internal/convoy", "pkg/operation"},
 	"pkg/tsp":                  {"pkg/operation"},
-	"pkg/tsp/httpcall":         {"pkg/operation", "pkg/tsp"},
+	"pkg/tsp/httpcall":         {"internal/retryafter", "pkg/operation", "pkg/tsp"},
 	"pkg/tsp/tsptest":          {"pkg/operation", "pkg/tsp", "pkg/tsp/httpcall"},
 	"pkg/tsp/all":              {"pkg/tsp/..."},
 	// Every other folder below pkg/tsp is an adapter.
@@ -35,9 +35,10 @@ var rules = map[string][]string{
 	"internal/archtest":   {},
 	"internal/cborlite":   {},
 	// config has a variable for each provider of the list.
-	"internal/config":    {"internal/redisurl", "pkg/tsp/all"},
-	"internal/redisurl":  {},
-	"internal/telemetry": {},
+	"internal/config":     {"internal/redisurl", "pkg/tsp/all"},
+	"internal/redisurl":   {},
+	"internal/retryafter": {},
+	"internal/telemetry":  {},
 	// The label provider has the names of the list.
 	"internal/metrics":   {"pkg/tsp/all"},
 	"internal/testenv":   {},
@@ -55,7 +56,7 @@ var rules = map[string][]string{
 	// work is the trip over the scripts of the store, so it names their types.
 	"internal/work": {"internal/metrics", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "pkg/tsp/httpcall", "internal/directory"},
 	// A delivery goes over the scripts of the store, as an operation does.
-	"internal/webhook":          {"internal/metrics", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/webhook", "internal/wire"},
+	"internal/webhook":          {"internal/metrics", "internal/retryafter", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/webhook", "internal/wire"},
 	"internal/webhook/registry": {"internal/natsq", "pkg/operation", "internal/webhook"},
 	"internal/webhook/journal":  {"internal/webhook"},
 	"internal/egress":           {},

@@ -32,9 +32,8 @@ import (
 // Bucket is the name of the key-value bucket.
 const Bucket = "writeback-directory"
 
-// silence is how long Open waits for anything to come. A bound on all of it would be too
-// short for some bucket.
-const silence = 10 * time.Second
+// openTimeout bounds the opening of the bucket, without reading it.
+const openTimeout = 10 * time.Second
 
 // Config are the settings that have defaults.
 type Config struct {
@@ -74,8 +73,9 @@ type Directory struct {
 
 	// seen is how far the bucket was read; created is which bucket that was. Only
 	// Open and Run use them.
-	seen    uint64
-	created time.Time
+	seen     uint64
+	created  time.Time
+	follower *natsq.Follower
 
 	following atomic.Bool
 
@@ -89,8 +89,6 @@ var ErrNone = errors.New("there is no directory in this NATS")
 // Open makes the bucket if there is none and reads all of it, however long that takes: it
 // gives up when the context ends, or nothing has come for 10 s. Nothing is followed until Run.
 func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, error) {
-	ctx, heard, stop := listening(ctx)
-	defer stop()
 	d := &Directory{
 		js: js, replicas: max(1, cfg.Replicas), tsps: listTSPs(cfg.Providers), box: box{cfg.Sealer}, log: cfg.Logger,
 		now: time.Now, owner: uuid.New(),
@@ -104,22 +102,16 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, 
 	if err != nil {
 		return nil, fmt.Errorf("directory: bucket %s: %w", Bucket, err)
 	}
-	d.kv = kv
-	heard()
-	if err := d.read(ctx, heard); err != nil {
-		return nil, err
+	d.kv, d.follower = kv, d.follow(kv)
+	if err := d.follower.ReadAll(ctx); err != nil {
+		return nil, fmt.Errorf("directory: %w", err)
 	}
 	return d, nil
 }
 
-// listening gives a context that is over when heard was not called for as long as silence.
-func listening(ctx context.Context) (_ context.Context, heard, stop func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(silence, func() { cancel(errSilent) })
-	return ctx, func() { timer.Reset(silence) }, func() { timer.Stop(); cancel(nil) }
-}
-
 func (d *Directory) open(ctx context.Context, cfg Config) (jetstream.KeyValue, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
 	if cfg.AsItIs || cfg.Existing {
 		kv, err := d.js.KeyValue(ctx, Bucket)
 		switch {

@@ -157,7 +157,7 @@ func (b *Book) All(ctx context.Context) (map[uuid.UUID]Progress, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dirsync: read progress: %w", err)
 	}
-	defer func() { _ = w.Stop() }()
+	defer natsq.StopWatch(w)
 	for {
 		select {
 		case <-ctx.Done():

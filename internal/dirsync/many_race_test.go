@@ -3,4 +3,4 @@
 package dirsync
 
 // many is fewer where each access is watched.
-const many = 5_000
+const many = 2_000

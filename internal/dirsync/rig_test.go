@@ -165,7 +165,7 @@ func (r *rig) lines() []directory.User {
 }
 func (r *rig) until(what func() bool) {
 	r.t.Helper()
-	require.Eventually(r.t, what, soon, 5*time.Millisecond)
+	require.Eventually(r.t, what, soon, max(5*time.Millisecond, r.cfg.Poll/10))
 }
 func (r *rig) finished(run uuid.UUID) bool {
 	p := r.progress()

@@ -81,20 +81,22 @@ func fault(t *testing.T, box *sandbox.Sandbox, text string) {
 // pauses, and walks three times more: nothing changed, some gone, all back.
 func TestSync_TenThousand(t *testing.T) { // not parallel: it measures memory
 	p, box := samsaraBox(t)
+	const pages, killed = many / 200, many / 200 * 4 / 5
 	first := "00000000-0000-7000-8000-00000000a100"
 	r := newRig(t, "samsara", p, "{id: "+first+", source_id: \""+samsarabox.UserID(1, 0)+"\"}")
+	r.cfg.Poll = 200 * time.Millisecond // looking for walks costs more here than the walk
 	ctx, kill := context.WithCancel(t.Context())
 	p.watch(func(page int) {
 		switch page {
-		case 3, 12:
+		case 3, pages / 2:
 			fault(t, box.Load(), `{"provider":"samsara","reads":true,"status":429,"retry_after":"1","count":1}`)
-		case 20:
+		case killed:
 			kill()
 		}
 	})
 	require.NoError(t, r.syncer().Run(ctx))
 	half := r.progress()
-	require.Equal(t, 19, half.Pages, "the page under way is not counted")
+	require.Equal(t, killed-1, half.Pages, "the page under way is not counted")
 	require.True(t, half.FinishedAt.IsZero())
 
 	before := p.seen()
@@ -104,8 +106,8 @@ func TestSync_TenThousand(t *testing.T) { // not parallel: it measures memory
 	stop()
 	done := r.progress()
 	require.Equal(t, half.Run, done.Run)
-	require.Equal(t, before[19], p.seen()[0], "it goes on at the page of the kill")
-	require.Equal(t, done.Pages, 19+len(p.seen()))
+	require.Equal(t, before[killed-1], p.seen()[0], "it goes on at the page of the kill")
+	require.Equal(t, done.Pages, killed-1+len(p.seen()))
 	require.Equal(t, many, done.Users)
 	ids := r.byID()
 	require.Len(t, ids, many, "no duplicates")

@@ -19,6 +19,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // ErrPort says that a port is not on the list.
@@ -134,6 +137,14 @@ func (g *Guard) CheckURL(u *url.URL) error {
 	}
 	if !slices.Contains(g.cfg.Ports, port) {
 		return refuse(fmt.Sprintf("port must be one of %v", g.cfg.Ports))
+	}
+	// What the client makes of other letters may be an address, or a name of our own.
+	if strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		ascii, err := idna.Lookup.ToASCII(host)
+		if err != nil {
+			return refuse("must have a public host name")
+		}
+		host = ascii
 	}
 	bare := strings.TrimSuffix(strings.ToLower(host), ".")
 	if addr, err := netip.ParseAddr(bare); err == nil {

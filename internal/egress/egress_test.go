@@ -71,6 +71,9 @@ func TestCheckURL(t *testing.T) {
 		"https://0x7f.0.0.1/": false, "https://0177.0.0.1/": false, "https://10.0.0.5:8443/": false,
 		"https://[::1]/": false, "https://[::ffff:127.0.0.1]/": false, "https://[fe80::1%25eth0]/": false,
 		"https://169.254.169.254/latest/meta-data": false, "https://0/": false,
+		// As the client writes them: 127.0.0.1, localhost, 10.0.0.1.
+		"https://①②⑦.⓪.⓪.①/": false, "https://a.ｌｏｃａｌｈｏｓｔ/": false, "https://10。0。0。1/": false, "https://%E2%91%A0%E2%91%A1%E2%91%A6.0.0.1/": false,
+		"https://bücher.example.com/": true, "https://例え.テスト/": true, "https://a.xn--\u00ad/": false,
 	} {
 		u, err := url.Parse(text)
 		require.NoError(t, err, text)

@@ -267,23 +267,24 @@ func TestGeotab_SessionsEnd(t *testing.T) {
 
 func TestGeotab_SeekPaging(t *testing.T) {
 	t.Parallel()
-	b := newBox(t, sandbox.Config{UsersPerConnection: 5100})
+	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Geotab: geotab.Config{PlainGet: 50}}), UsersPerConnection: 510})
 	session := b.login()
 	list := func(params string) []any {
 		return b.geotab(session, "Get", `"typeName":"User"`+params).json(t)["result"].([]any)
 	}
-	require.Len(t, list(""), 5000, "cut without a sign")
-	require.Equal(t, json.Number("5100"), b.geotab(session, "GetCountOf", `"typeName":"User"`).json(t)["result"])
+	require.Equal(t, 5000, geotab.DefaultPlainGet, "as the provider has it")
+	require.Len(t, list(""), 50, "cut without a sign")
+	require.Equal(t, json.Number("510"), b.geotab(session, "GetCountOf", `"typeName":"User"`).json(t)["result"])
 	seen, offset := 0, ""
 	for {
-		page := list(`,"resultsLimit":2000,"sort":{"sortBy":"id","sortDirection":"asc","offset":"` + offset + `"}`)
+		page := list(`,"resultsLimit":200,"sort":{"sortBy":"id","sortDirection":"asc","offset":"` + offset + `"}`)
 		if len(page) == 0 {
 			break
 		}
 		seen += len(page)
 		offset = page[len(page)-1].(map[string]any)["id"].(string)
 	}
-	require.Equal(t, 5100, seen)
+	require.Equal(t, 510, seen)
 	require.Len(t, list(`,"search":{"name":"DANA.whitfield.300@northwind.example"}`), 1)
 	require.Empty(t, list(`,"search":{"isDriver":false}`))
 }

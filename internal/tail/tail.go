@@ -195,6 +195,8 @@ func (h *Hub) place(ctx context.Context) (natsq.Moment, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
+	case ctx.Err() != nil: // the last reader has left meanwhile
+		return now, ctx.Err()
 	case !h.following:
 		h.at, h.following = now, true
 	case now.Operations < h.at.Operations || now.Events < h.at.Events:

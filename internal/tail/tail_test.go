@@ -32,6 +32,8 @@ type fake struct {
 	pastErr error
 	follows []natsq.Moment
 	decoded int
+	// asked is called by Now before it answers, once.
+	asked func()
 
 	feed  chan natsq.Told
 	fails chan error
@@ -39,8 +41,13 @@ type fake struct {
 
 func (f *fake) Now(context.Context) (natsq.Moment, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.now, nil
+	now, asked := f.now, f.asked
+	f.asked = nil
+	f.mu.Unlock()
+	if asked != nil {
+		asked()
+	}
+	return now, nil
 }
 
 func (f *fake) Follow(ctx context.Context, from natsq.Moment, wanted func([]byte) bool, pass func(natsq.Told)) error {
@@ -211,6 +218,28 @@ func TestHub_ReadsOnlyWhileSomebodyListens(t *testing.T) {
 		f.set(func() { f.now.Operations++ })
 	}
 	require.Equal(t, []natsq.Moment{{Operations: 5}, {Operations: 6}, {Operations: 7}}, f.follows)
+}
+
+// TestHub_LastReaderLeavesAtTheStart: who comes later hears what happens from then on,
+// and not all that has happened since the one who left.
+func TestHub_LastReaderLeavesAtTheStart(t *testing.T) {
+	t.Parallel()
+	f := &fake{feed: make(chan natsq.Told), fails: make(chan error), now: natsq.Moment{Operations: 5}}
+	h := New(f, Config{Pause: time.Millisecond}, slog.New(slog.DiscardHandler))
+	first, err := h.Open(partner)
+	require.NoError(t, err)
+	f.asked = first.Close // while the hub asks how far the streams are
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	h.follow(ctx)
+	f.set(func() { f.now.Operations = 5000 })
+	second, err := h.Open(partner)
+	require.NoError(t, err)
+	go h.follow(ctx)
+	place, err := second.Start(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "5000-0", place)
+	second.Close()
 }
 
 func TestHub_GoesOnAfterAFailure(t *testing.T) {

@@ -24,8 +24,9 @@ type endpoints interface {
 	Find(ctx context.Context, id uuid.UUID) (Subscription, bool, error)
 	// Secrets gives the secrets to sign with, the present one first.
 	Secrets(s Subscription, now time.Time) ([]string, error)
-	// Stale gives an active subscription up. It does nothing to any other.
-	Stale(ctx context.Context, s Subscription, reason string) error
+	// Stale gives an active subscription up, and reports whether it did: it does nothing
+	// to any other.
+	Stale(ctx context.Context, s Subscription, reason string) (bool, error)
 }
 
 // operations reads what an event is about.
@@ -203,11 +204,12 @@ func (a *Attempter) remember(ctx context.Context, s Subscription, r Reference, g
 		}
 	}
 	if trips {
-		if err := a.Endpoints.Stale(ctx, s, reason); err != nil {
+		switch given, err := a.Endpoints.Stale(ctx, s, reason); {
+		case err != nil:
 			a.Log.ErrorContext(ctx, "giving a webhook up", "webhook_id", s.ID, "error", err)
-			return
+		case given:
+			a.measured().staled.Add(ctx, 1)
 		}
-		a.measured().staled.Add(ctx, 1)
 	}
 }
 

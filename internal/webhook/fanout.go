@@ -103,7 +103,7 @@ func (f *Fanout) Staled(ctx context.Context, s Subscription) error {
 	var all error
 	for _, to := range f.Subscriptions.Matching(s.PartnerID, EventStaled) {
 		if to.ID != s.ID {
-			all = errors.Join(all, f.put(ctx, to, staledReference(s), operation.Accepted{}, ""))
+			all = errors.Join(all, f.put(ctx, to, staledReference(s), operation.Accepted{}))
 		}
 	}
 	return all
@@ -142,33 +142,44 @@ func (f *Fanout) tell(ctx context.Context, about operation.Accepted, r Reference
 			}
 			continue
 		}
-		if err := f.put(ctx, s, r, about, ""); err != nil {
+		if err := f.put(ctx, s, r, about); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Replay makes a delivery once more. replay distinguishes it from those before.
+// Replay makes a delivery once more. replay distinguishes it from those before. The
+// error is redisstore.ErrLaneFull when no more may wait for the subscription.
 func (f *Fanout) Replay(ctx context.Context, s Subscription, r Reference, replay uuid.UUID) error {
-	return f.put(ctx, s, r, operation.Accepted{}, " "+replay.String())
-}
-
-func (f *Fanout) put(ctx context.Context, s Subscription, r Reference, about operation.Accepted, replay string) error {
-	a, err := r.delivery(s, replay)
+	a, err := r.delivery(s, " "+replay.String())
 	if err != nil {
 		return err
 	}
+	return f.queue(ctx, s, a, operation.Accepted{})
+}
+
+// put makes a delivery. Where there is no room for it, it is a dead letter at once.
+func (f *Fanout) put(ctx context.Context, s Subscription, r Reference, about operation.Accepted) error {
+	a, err := r.delivery(s, "")
+	if err != nil {
+		return err
+	}
+	err = f.queue(ctx, s, a, about)
+	if errors.Is(err, redisstore.ErrLaneFull) {
+		f.Log.WarnContext(ctx, "webhook queue is full; the event is a dead letter", "webhook_id", s.ID, "message_id", r.Message)
+		return f.Dead.Ended(ctx, Ended{Webhook: s.ID, Delivery: a.ID, Reference: r, Dead: true})
+	}
+	return err
+}
+
+func (f *Fanout) queue(ctx context.Context, s Subscription, a, about operation.Accepted) error {
 	a.TraceParent, a.TraceState = about.TraceParent, about.TraceState
 	if trace.SpanContextFromContext(ctx).IsSampled() { // the event that it is about
 		a.TraceParent, a.TraceState = telemetry.Inject(ctx)
 	}
 	receipt, err := f.Queue.Accept(ctx, a, f.Limits(s.ID))
-	switch {
-	case errors.Is(err, redisstore.ErrLaneFull):
-		f.Log.WarnContext(ctx, "webhook queue is full; the event is a dead letter", "webhook_id", s.ID, "message_id", r.Message)
-		return f.Dead.Ended(ctx, Ended{Webhook: s.ID, Delivery: a.ID, Reference: r, Dead: true})
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	if f.Look != nil && s.Status == Active {

@@ -4,12 +4,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"writeback/internal/wire"
 )
 
 // Bounds of a secret's length, in characters.
 const (
-	MinSecret = 12
-	MaxSecret = 256
+	MinSecret = wire.MinWebhookSecret
+	MaxSecret = wire.MaxWebhookSecret
 )
 
 // New is a subscription that a partner wants.
@@ -145,4 +147,11 @@ type ReplayQuery struct {
 	// Status: empty replays dead letters; failed also what the endpoint refused;
 	// success what was delivered.
 	Status LogStatus
+}
+
+// DeadLetter is what could not be delivered.
+type DeadLetter struct {
+	Reference
+	// DiedAt is when it was given up last, in milliseconds since 1970.
+	DiedAt int64
 }

@@ -2,12 +2,15 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
 )
 
 // owned finds a partner's subscription; see registry.Registry.
@@ -20,8 +23,9 @@ type records interface {
 	Metrics(ctx context.Context, s Subscription) (Metrics, error)
 	Logs(ctx context.Context, q LogQuery) ([]LogRow, bool, error)
 	// Dead gives dead letters, oldest first.
-	Dead(ctx context.Context, id uuid.UUID, q ReplayQuery, limit int) ([]Reference, error)
-	Revived(ctx context.Context, id uuid.UUID, r Reference) error
+	Dead(ctx context.Context, id uuid.UUID, q ReplayQuery, limit int) ([]DeadLetter, error)
+	// Revived takes a dead letter out, unless it has died again since it was read.
+	Revived(ctx context.Context, id uuid.UUID, d DeadLetter) error
 }
 
 // Records lets a partner look at what was sent to its endpoints, and have it sent
@@ -62,12 +66,18 @@ func (r *Records) Logs(ctx context.Context, partner uuid.UUID, q LogQuery) ([]Lo
 // retryLater is when a partner may come back after a store was not there.
 const retryLater = 2 * time.Second
 
-// MostReplayed bounds one replay; whoever has more asks again.
-const MostReplayed = 10_000
+const (
+	// MostReplayed bounds one replay; whoever has more asks again.
+	MostReplayed = 10_000
+	// replaysAtOnce is how many deliveries of a replay are made at once: one by one, ten
+	// thousand round trips to Redis and NATS take longer than a request may.
+	replaysAtOnce = 16
+)
 
 // Replay makes the deliveries that the query selects once more, at most MostReplayed,
 // and gives their number. Each has the event id that it had; its attempts count from
-// 1 again. Deliveries to an endpoint that is paused or stale wait like all others.
+// 1 again. Deliveries to an endpoint that is paused or stale wait like all others: if
+// no more may, the error is rate_limited, and what is left is as dead as it was.
 func (r *Records) Replay(ctx context.Context, partner, id uuid.UUID, q ReplayQuery) (int, error) {
 	s, err := r.Owned.Get(ctx, partner, id)
 	if err != nil {
@@ -78,30 +88,45 @@ func (r *Records) Replay(ctx context.Context, partner, id uuid.UUID, q ReplayQue
 		return 0, unavailable(err)
 	}
 	replay := uuid.New()
-	for n, c := range chosen {
-		if err := r.Fanout.Replay(ctx, s, c.Reference, replay); err != nil {
-			return n, unavailable(err)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(replaysAtOnce)
+	for _, c := range chosen {
+		if ctx.Err() != nil {
+			break
 		}
-		if !c.dead {
-			continue
+		g.Go(func() error {
+			if err := r.Fanout.Replay(ctx, s, c.Reference, replay); err != nil || c.dead == nil {
+				return err
+			}
+			return r.Journal.Revived(ctx, id, *c.dead)
+		})
+	}
+	err = g.Wait()
+	switch {
+	case errors.Is(err, redisstore.ErrLaneFull):
+		return 0, &operation.Error{
+			Code: operation.CodeRateLimited, RetryAfter: fullLater, Err: err,
+			Message: "as many deliveries as may wait for this webhook do; activate it if it is not active, or replay the rest later",
 		}
-		if err := r.Journal.Revived(ctx, id, c.Reference); err != nil {
-			return n, unavailable(err)
-		}
+	case err != nil:
+		return 0, unavailable(err)
 	}
 	return len(chosen), nil
 }
 
-// choice is one message to replay.
+// fullLater is when a partner may come back who has too many deliveries waiting.
+const fullLater = 30 * time.Second
+
+// choice is one message to replay. dead is its dead letter, if it is one.
 type choice struct {
 	Reference
-	dead bool
+	dead *DeadLetter
 }
 
 func choose(ctx context.Context, j records, id uuid.UUID, q ReplayQuery) ([]choice, error) {
 	var out []choice
 	seen := map[uuid.UUID]bool{}
-	add := func(r Reference, dead bool) {
+	add := func(r Reference, dead *DeadLetter) {
 		wanted := len(q.Messages) == 0 || slices.Contains(q.Messages, r.Message)
 		if wanted && !seen[r.Message] && len(out) < MostReplayed {
 			seen[r.Message] = true
@@ -113,8 +138,8 @@ func choose(ctx context.Context, j records, id uuid.UUID, q ReplayQuery) ([]choi
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range dead {
-			add(r, true)
+		for i := range dead {
+			add(dead[i].Reference, &dead[i])
 		}
 	}
 	if q.Status == "" {
@@ -132,7 +157,7 @@ func choose(ctx context.Context, j records, id uuid.UUID, q ReplayQuery) ([]choi
 	}
 	for _, row := range slices.Backward(rows) {
 		if arrived[row.Reference.Message] == (q.Status == LogSuccess) {
-			add(row.Reference, false)
+			add(row.Reference, nil)
 		}
 	}
 	return out, nil

@@ -121,6 +121,8 @@ type rig struct {
 	call time.Duration
 	// slots of each worker.
 	slots int
+	// bound of what may wait for one endpoint. Zero: the store's.
+	bound int
 	// front is the process that the test itself acts in, as an api would.
 	front *process
 }
@@ -189,6 +191,7 @@ func (r *rig) process() *process {
 	require.NoError(t, err)
 	p.queue = redisstore.New(r.redis, redisstore.Config{
 		Prefix: "wh", Unlisted: true, RecordTTL: time.Hour, StartWindow: 500 * time.Millisecond, Margin: 100 * time.Millisecond,
+		LaneBound: r.bound,
 	})
 	p.acker = work.NewAcker(p.queue, log)
 	ends := webhook.Ends{Publisher: natsq.NewDeliveries(r.pub), Dead: p.journal}

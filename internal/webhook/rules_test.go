@@ -116,19 +116,6 @@ func TestDecide(t *testing.T) {
 	require.Less(t, len(Delays(Long)), sends)
 }
 
-func TestRetryAfter(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 5, 3, 10, 0, 0, 0, time.UTC)
-	for text, want := range map[string]time.Duration{
-		"": 0, "x": 0, "-1": 0, "0": 0, "NaN": 0, "0.5": 500 * time.Millisecond, "99999999999": time.Hour, "Inf": time.Hour, "7": 7 * time.Second, " 7 ": 7 * time.Second, "999999": time.Hour,
-		"99999999999999999999": time.Hour, "1e400": time.Hour,
-		"Sun, 03 May 2026 10:00:30 GMT": 30 * time.Second, "Sun, 03 May 2026 09:00:00 GMT": 0,
-		"Mon, 04 May 2026 10:00:00 GMT": time.Hour,
-	} {
-		require.Equal(t, want, retryAfter(text, now), text)
-	}
-}
-
 type timeout struct{ error }
 
 func (timeout) Timeout() bool   { return true }

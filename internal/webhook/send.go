@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"writeback/internal/retryafter"
 	receive "writeback/pkg/webhook"
 )
 
@@ -122,31 +123,12 @@ func post(ctx context.Context, client httpClient, l letter, now func() time.Time
 	_ = resp.Body.Close()
 	return answer{
 		code: resp.StatusCode, took: took,
-		retryAfter: retryAfter(resp.Header.Get("Retry-After"), began), asked: len(resp.Header.Values("Retry-After")) > 0,
+		retryAfter: retryafter.Parse(resp.Header.Get("Retry-After"), began, longestRetryAfter), asked: len(resp.Header.Values("Retry-After")) > 0,
 	}
 }
 
 // longestRetryAfter bounds how long an endpoint may ask to be left alone.
 const longestRetryAfter = time.Hour
-
-// retryAfter reads whole or fractional seconds, or an HTTP date. What is past, negative or
-// cannot be read is zero.
-func retryAfter(text string, now time.Time) time.Duration {
-	text = strings.TrimSpace(text)
-	if seconds, err := strconv.ParseFloat(text, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		switch {
-		case !(seconds > 0): // NaN too
-			return 0
-		case seconds >= longestRetryAfter.Seconds():
-			return longestRetryAfter
-		}
-		return time.Duration(seconds * float64(time.Second))
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return min(max(at.Sub(now), 0), longestRetryAfter)
-	}
-	return 0
-}
 
 // refused is an error of which the client says that it never called.
 type refused interface{ Refused() bool }

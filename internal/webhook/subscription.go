@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"writeback/internal/wire"
 )
 
 // Status is where a subscription stands.
@@ -113,7 +115,7 @@ func (s Subscription) Since() time.Time {
 	return s.ChangedAt
 }
 
-const mask = "*****"
+const mask = wire.MaskedSecret
 
 // MaskedURL is the URL as it may be shown: without the last part of its path and
 // without its query, which may hold a secret.

@@ -312,7 +312,8 @@ func TestTrip_WaitingCostsNothing(t *testing.T) {
 	r := newRig(t)
 	s := r.subscribe(webhook.New{URL: "http://127.0.0.1:1/", EventName: webhook.EventSucceeded})
 	p, _ := r.work()
-	require.NoError(t, r.front.Stale(t.Context(), s, "for the test"))
+	_, err := r.front.Stale(t.Context(), s, "for the test")
+	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		lane, err := p.queue.Lane(t.Context(), s.ID)
 		return err == nil && lane.Paused || err != nil

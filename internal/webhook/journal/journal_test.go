@@ -124,10 +124,35 @@ func TestEnded_TwiceIsOnce(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, m.Days14.Messages)
 		require.Equal(t, 1, m.DeadLetters)
-		require.NoError(t, j.Revived(t.Context(), s.ID, e.Reference))
+		dead, err := j.Dead(t.Context(), s.ID, webhook.ReplayQuery{}, 10)
+		require.NoError(t, err)
+		require.Len(t, dead, 1)
+		require.NoError(t, j.Revived(t.Context(), s.ID, dead[0]))
 		m, err = j.Metrics(t.Context(), s)
 		require.NoError(t, err)
 		require.Zero(t, m.DeadLetters)
+	})
+}
+
+// TestRevived_LeavesWhatHasDiedAgain: a replay may fail before it has taken the letter out.
+func TestRevived_LeavesWhatHasDiedAgain(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, j *Journal, c *clock, _ *redis.Client) {
+		s := subscription()
+		e := webhook.Ended{Webhook: s.ID, Delivery: uuid.New(), Reference: reference(1), Dead: true}
+		require.NoError(t, j.Ended(t.Context(), e))
+		before, err := j.Dead(t.Context(), s.ID, webhook.ReplayQuery{}, 10)
+		require.NoError(t, err)
+		c.at, e.Delivery = c.at.Add(time.Millisecond), uuid.New()
+		require.NoError(t, j.Ended(t.Context(), e))
+		require.NoError(t, j.Revived(t.Context(), s.ID, before[0]))
+		after, err := j.Dead(t.Context(), s.ID, webhook.ReplayQuery{}, 10)
+		require.NoError(t, err)
+		require.Len(t, after, 1)
+		require.NoError(t, j.Revived(t.Context(), s.ID, after[0]))
+		after, err = j.Dead(t.Context(), s.ID, webhook.ReplayQuery{}, 10)
+		require.NoError(t, err)
+		require.Empty(t, after)
 	})
 }
 
@@ -210,9 +235,11 @@ func TestLogs_PagesBothWays(t *testing.T) {
 		require.False(t, more)
 		require.Empty(t, rows)
 
-		rows, _, err = j.Logs(t.Context(), webhook.LogQuery{Webhook: s.ID, To: time.Now().Add(-time.Hour), Limit: 10})
-		require.NoError(t, err)
-		require.Empty(t, rows)
+		for _, end := range []time.Time{time.Now().Add(-time.Hour), time.Unix(0, 0), time.Unix(-3600, 0)} {
+			rows, _, err = j.Logs(t.Context(), webhook.LogQuery{Webhook: s.ID, To: end, Limit: 10})
+			require.NoError(t, err, end)
+			require.Empty(t, rows)
+		}
 		ttl, err := rdb.TTL(t.Context(), key(s.ID, "log")).Result()
 		require.NoError(t, err)
 		require.Positive(t, ttl)

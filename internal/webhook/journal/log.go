@@ -48,7 +48,7 @@ func (j *Journal) walk(ctx context.Context, q webhook.LogQuery) ([]webhook.LogRo
 	oldest := strconv.FormatInt(max(q.From.UnixMilli(), j.now().Add(-Kept).UnixMilli()), 10)
 	newest := "+"
 	if !q.To.IsZero() {
-		newest = strconv.FormatInt(q.To.UnixMilli()-1, 10)
+		newest = strconv.FormatInt(max(q.To.UnixMilli()-1, 0), 10)
 	}
 	// Positions are exclusive, and always within the window.
 	if q.Position != "" && q.Backwards {
@@ -135,41 +135,49 @@ const deadChunk = 1000
 
 // Dead gives the subscription's dead letters that the query's window and messages
 // select, oldest first, at most limit.
-func (j *Journal) Dead(ctx context.Context, id uuid.UUID, q webhook.ReplayQuery, limit int) ([]webhook.Reference, error) {
+func (j *Journal) Dead(ctx context.Context, id uuid.UUID, q webhook.ReplayQuery, limit int) ([]webhook.DeadLetter, error) {
 	by := &redis.ZRangeBy{
 		Min: strconv.FormatInt(max(q.From.UnixMilli(), j.now().Add(-Kept).UnixMilli()), 10), Max: "+inf", Count: deadChunk,
 	}
 	if !q.To.IsZero() {
 		by.Max = "(" + strconv.FormatInt(q.To.UnixMilli(), 10)
 	}
-	var out []webhook.Reference
+	var out []webhook.DeadLetter
 	for {
-		texts, err := j.rdb.ZRangeByScore(ctx, key(id, "dead"), by).Result()
+		members, err := j.rdb.ZRangeByScoreWithScores(ctx, key(id, "dead"), by).Result()
 		if err != nil {
 			return nil, fmt.Errorf("journal: %w", err)
 		}
-		for _, text := range texts {
-			var r webhook.Reference
-			if err := json.Unmarshal([]byte(text), &r); err != nil {
+		for _, m := range members {
+			text, _ := m.Member.(string)
+			d := webhook.DeadLetter{DiedAt: int64(m.Score)}
+			if err := json.Unmarshal([]byte(text), &d.Reference); err != nil {
 				return nil, fmt.Errorf("journal: dead letter: %w", err)
 			}
-			if len(q.Messages) > 0 && !slices.Contains(q.Messages, r.Message) {
+			if len(q.Messages) > 0 && !slices.Contains(q.Messages, d.Message) {
 				continue
 			}
-			if out = append(out, r); len(out) == limit {
+			if out = append(out, d); len(out) == limit {
 				return out, nil
 			}
 		}
-		if len(texts) < deadChunk {
+		if len(members) < deadChunk {
 			return out, nil
 		}
 		by.Offset += deadChunk
 	}
 }
 
-// Revived takes a dead letter out: it is being delivered again.
-func (j *Journal) Revived(ctx context.Context, id uuid.UUID, r webhook.Reference) error {
-	if err := j.rdb.ZRem(ctx, key(id, "dead"), encodeDead(r)).Err(); err != nil {
+// revivedScript: KEYS dead letters. ARGV member, time of death in ms.
+var revivedScript = redis.NewScript(`
+if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or -1) == tonumber(ARGV[2]) then redis.call('ZREM', KEYS[1], ARGV[1]) end
+return 1`)
+
+// Revived takes a dead letter out: it is being delivered again. One that has died
+// again meanwhile stays.
+func (j *Journal) Revived(ctx context.Context, id uuid.UUID, d webhook.DeadLetter) error {
+	err := revivedScript.Run(ctx, j.rdb, []string{key(id, "dead")}, encodeDead(d.Reference), d.DiedAt).Err()
+	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	return nil

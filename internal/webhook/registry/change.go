@@ -76,11 +76,32 @@ func (r *Registry) create(ctx context.Context, partner uuid.UUID, name string, n
 	if err := r.claim(ctx, s); err != nil {
 		return webhook.Created{}, err
 	}
-	if s, err = r.write(ctx, s); err != nil {
-		r.unclaim(ctx, s)
-		return webhook.Created{}, unavailable(err)
+	after, err := r.write(ctx, s)
+	if err != nil {
+		if after, err = r.written(ctx, s, err); err != nil {
+			return webhook.Created{}, unavailable(err)
+		}
 	}
-	return webhook.Created{Subscription: s, Secret: secret}, nil
+	return webhook.Created{Subscription: after, Secret: secret}, nil
+}
+
+// written finds out whether a write of what was claimed for it has been made all the same:
+// its answer may have been lost on the way. The error is then nil. A claim of what was not
+// written is given back; if nobody can say, it is found abandoned later.
+func (r *Registry) written(ctx context.Context, s webhook.Subscription, failed error) (webhook.Subscription, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	now, err := r.fetch(ctx, s.ID)
+	switch {
+	case err == nil && claimKey(now) == claimKey(s):
+		if now.UpdatedAt.Equal(s.UpdatedAt) {
+			return now, nil
+		}
+		// Somebody else made the same change, and the claim is theirs as well.
+	case err == nil || errors.Is(err, jetstream.ErrKeyNotFound):
+		r.unclaim(ctx, s)
+	}
+	return s, failed
 }
 
 // newSecret makes a secret in the form that the libraries of Standard Webhooks take.
@@ -137,7 +158,7 @@ func (r *Registry) Update(ctx context.Context, partner, id uuid.UUID, c webhook.
 			s.Schedule = *c.Schedule
 		}
 		s.ChangedAt = now
-		if c.Secret == nil {
+		if c.Secret == nil || r.signsWith(*s, secret) {
 			return nil
 		}
 		sealed, err := r.sealer.Seal([]byte(secret), []byte(s.ID.String()))
@@ -147,6 +168,16 @@ func (r *Registry) Update(ctx context.Context, partner, id uuid.UUID, c webhook.
 		s.Secrets = rotate(s.Secrets, sealed, now, r.cfg.Overlap)
 		return nil
 	})
+}
+
+// signsWith reports whether a secret is the present one: a change that is asked for twice
+// must not end the overlap of the secret before it.
+func (r *Registry) signsWith(s webhook.Subscription, secret string) bool {
+	if len(s.Secrets) == 0 {
+		return false
+	}
+	plain, err := r.sealer.Open(s.Secrets[0].Sealed, []byte(s.ID.String()))
+	return err == nil && string(plain) == secret
 }
 
 // rotate puts a new secret before the others. Of those only the present one goes on,
@@ -196,19 +227,24 @@ func (r *Registry) Delete(ctx context.Context, partner, id uuid.UUID) error {
 	return nil
 }
 
-// Stale gives an active subscription up. It does nothing to any other, nor to one
-// that was changed since s was read and made healthy again.
-func (r *Registry) Stale(ctx context.Context, s webhook.Subscription, reason string) error {
+// Stale gives an active subscription up, and reports whether it did: it does nothing to
+// any other, nor to one that was changed since s was read and made healthy again.
+func (r *Registry) Stale(ctx context.Context, s webhook.Subscription, reason string) (bool, error) {
+	given := false
 	_, err := r.change(ctx, s.PartnerID, s.ID, func(now *webhook.Subscription, at time.Time) error {
-		if now.Status != webhook.Active || !now.ActivatedAt.Equal(s.ActivatedAt) || !now.ChangedAt.Equal(s.ChangedAt) {
+		given = now.Status == webhook.Active && now.ActivatedAt.Equal(s.ActivatedAt) && now.ChangedAt.Equal(s.ChangedAt)
+		if !given {
 			return errUnchanged
 		}
 		now.Status, now.StaledAt, now.StaleReason = webhook.Stale, at, reason
-		r.log.WarnContext(ctx, "webhook given up; its events wait until it is activated",
-			"webhook_id", s.ID, "partner_id", s.PartnerID, "reason", reason)
 		return nil
 	})
-	return err
+	if err != nil || !given {
+		return false, err
+	}
+	r.log.WarnContext(ctx, "webhook given up; its events wait until it is activated",
+		"webhook_id", s.ID, "partner_id", s.PartnerID, "reason", reason)
+	return true, nil
 }
 
 // tombstone is how long a deleted subscription is remembered, so that every worker
@@ -284,14 +320,14 @@ func (r *Registry) change(ctx context.Context, partner, id uuid.UUID, edit func(
 			}
 		}
 		after, err := r.write(ctx, s)
-		switch {
-		case err == nil:
+		if err != nil && moved {
+			after, err = r.written(ctx, s, err)
+		}
+		if err == nil {
 			if moved {
 				r.unclaim(ctx, before)
 			}
 			return after, nil
-		case moved:
-			r.unclaim(ctx, s)
 		}
 		if last = err; !conflict(err) {
 			break

@@ -85,6 +85,29 @@ func TestCurrent_WithoutTheNewestEntry(t *testing.T) {
 	require.NoError(t, other.Current(t.Context()))
 }
 
+// TestFollow_MissedTheEnd has a process that was away while a subscription was deleted
+// and all that said so was swept away: it must send nothing more to its endpoint.
+func TestFollow_MissedTheEnd(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	gone, kept := r.create(t, webhook.New{URL: "https://example.com/gone"}), r.create(t, webhook.New{URL: "https://example.com/kept"})
+	other, follow := r.held(t)
+	require.Len(t, other.Matching(partner, webhook.EventFailed), 2)
+	require.NoError(t, r.Delete(t.Context(), partner, gone.ID))
+	require.NoError(t, r.Current(t.Context()))
+	r.clock.pass(15 * 24 * time.Hour)
+	require.NoError(t, r.Sweep(t.Context()))
+	require.NoError(t, r.Current(t.Context()))
+	r.clock.pass(2 * time.Hour)
+	require.NoError(t, r.Sweep(t.Context()))
+	follow()
+	require.NoError(t, other.Current(t.Context()))
+	require.Equal(t, []webhook.Subscription{kept.Subscription}, other.Matching(partner, webhook.EventFailed))
+	_, found, err := other.Find(t.Context(), gone.ID)
+	require.NoError(t, err)
+	require.False(t, found)
+}
+
 // TestQuestion_IsPutAfterTheCall asks while a question is under way: that one's
 // answer may be too old.
 func TestQuestion_IsPutAfterTheCall(t *testing.T) {

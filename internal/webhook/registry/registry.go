@@ -68,14 +68,21 @@ type Registry struct {
 	byID      map[uuid.UUID]webhook.Subscription
 	byPartner map[uuid.UUID][]webhook.Subscription
 
+	// follower reads the bucket; changed is told what it takes in. met are those that it
+	// has taken in since it began anew, until it has all. Only Open and Run use them.
+	follower *natsq.Follower
+	changed  func(webhook.Subscription)
+	met      map[uuid.UUID]bool
+
 	// seen is how far the bucket was read; Open and Run move it.
 	seen      place
 	newest    *question
 	following atomic.Bool
 }
 
-// Open makes the bucket if there is none and reads all of it. checkURL refuses
-// endpoints that may not be called. Nothing is followed until Run.
+// Open makes the bucket if there is none and reads all of it, however long that takes: it
+// gives up when the context ends, or nothing has come for 10 s. checkURL refuses endpoints
+// that may not be called. Nothing is followed until Run.
 func Open(ctx context.Context, js jetstream.JetStream, s sealer, checkURL func(*url.URL) error, cfg Config) (*Registry, error) {
 	cfg.Replicas = max(cfg.Replicas, 1)
 	if cfg.Overlap <= 0 {
@@ -93,17 +100,24 @@ func Open(ctx context.Context, js jetstream.JetStream, s sealer, checkURL func(*
 	r := &Registry{
 		js: js, sealer: s, checkURL: checkURL, cfg: cfg, log: cfg.Logger,
 		byID: map[uuid.UUID]webhook.Subscription{}, byPartner: map[uuid.UUID][]webhook.Subscription{},
-		newest: newQuestion(),
+		newest: newQuestion(), changed: func(webhook.Subscription) {},
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	kv, err := natsq.OpenBucket(ctx, js, r.bucket(), r.log)
+	kv, err := natsq.OpenBucket(opening, js, r.bucket(), r.log)
 	if err != nil {
 		return nil, fmt.Errorf("registry: bucket %s: %w", Bucket, err)
 	}
 	r.kv = kv
-	return r, r.read(ctx)
+	r.follower = r.follow()
+	if err := r.follower.ReadAll(ctx); err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	return r, nil
 }
+
+// openTimeout bounds the opening of the bucket, without reading it.
+const openTimeout = 10 * time.Second
 
 func (r *Registry) bucket() jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{

@@ -297,6 +297,9 @@ func TestUpdate_MovesTheClaimAndRotatesTheSecret(t *testing.T) {
 	_, err = r.Update(t.Context(), partner, a.ID, webhook.Change{Secret: &second})
 	require.NoError(t, err)
 	require.Equal(t, []string{second, "the-first-secret"}, secrets())
+	_, err = r.Update(t.Context(), partner, a.ID, webhook.Change{Secret: &second})
+	require.NoError(t, err)
+	require.Equal(t, []string{second, "the-first-secret"}, secrets(), "asked for once more, since the answer was lost")
 	r.clock.pass(24*time.Hour - time.Second)
 	require.Len(t, secrets(), 2)
 	r.clock.pass(time.Second)
@@ -310,7 +313,12 @@ func TestStatus_Changes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s := r.create(t, webhook.New{URL: "https://example.com/"}).Subscription
-	require.NoError(t, r.Stale(t.Context(), s, "it failed"))
+	// Every send that fails at the same time says so; it is given up once.
+	for i := range 3 {
+		given, err := r.Stale(t.Context(), s, "it failed")
+		require.NoError(t, err)
+		require.Equal(t, i == 0, given)
+	}
 	got, err := r.Pause(t.Context(), partner, s.ID)
 	require.NoError(t, err)
 	require.Equal(t, webhook.Stale, got.Status, "pausing hides nothing")
@@ -320,7 +328,9 @@ func TestStatus_Changes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, webhook.Active, got.Status)
 	require.Zero(t, got.StaledAt)
-	require.NoError(t, r.Stale(t.Context(), s, "a late verdict on what it was before"))
+	given, err := r.Stale(t.Context(), s, "a late verdict on what it was before")
+	require.NoError(t, err)
+	require.False(t, given)
 	got, err = r.Get(t.Context(), partner, s.ID)
 	require.NoError(t, err)
 	require.Equal(t, webhook.Active, got.Status)
@@ -357,6 +367,99 @@ func TestList_Pages(t *testing.T) {
 	require.Empty(t, got)
 	got, _ = page(webhook.Query{Limit: 9, Status: webhook.Paused})
 	require.Empty(t, got)
+}
+
+// lossy is a bucket whose answers to writes of subscriptions are lost, and also the
+// question if they are not to be made.
+type lossy struct {
+	jetstream.KeyValue
+	made bool
+}
+
+func (l lossy) Create(ctx context.Context, key string, value []byte, opts ...jetstream.KVCreateOpt) (uint64, error) {
+	if !strings.HasPrefix(key, keyPrefix) {
+		return l.KeyValue.Create(ctx, key, value, opts...)
+	}
+	return l.lose(l.KeyValue.Create(ctx, key, value, opts...))
+}
+
+func (l lossy) Update(ctx context.Context, key string, value []byte, last uint64) (uint64, error) {
+	if !l.made {
+		return l.lose(0, nil)
+	}
+	return l.lose(l.KeyValue.Update(ctx, key, value, last))
+}
+
+func (lossy) lose(_ uint64, err error) (uint64, error) {
+	if err == nil {
+		err = context.DeadlineExceeded
+	}
+	return 0, err
+}
+
+// TestChange_AnswerOfTheBucketIsLost: what was written is written, once, and keeps what
+// makes it unique.
+func TestChange_AnswerOfTheBucketIsLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other, _ := r.held(t)
+	bucket := other.kv
+	wanted := webhook.New{URL: "https://example.com/a", EventName: webhook.EventFailed}
+	other.kv = lossy{bucket, true}
+	made, err := other.Create(t.Context(), partner, wanted)
+	require.NoError(t, err)
+	require.NotEmpty(t, made[0].Secret)
+	_, err = r.Create(t.Context(), partner, wanted)
+	require.Equal(t, operation.CodeConflict, code(t, err), "not twice")
+
+	moved := "https://example.com/b"
+	got, err := other.Update(t.Context(), partner, made[0].ID, webhook.Change{URL: &moved})
+	require.NoError(t, err)
+	require.Equal(t, moved, got.URL)
+	_, err = r.Create(t.Context(), partner, webhook.New{URL: moved, EventName: webhook.EventFailed})
+	require.Equal(t, operation.CodeConflict, code(t, err))
+	r.create(t, wanted)
+
+	other.kv = lossy{bucket, false}
+	lost := "https://example.com/c"
+	_, err = other.Update(t.Context(), partner, made[0].ID, webhook.Change{URL: &lost})
+	require.Equal(t, operation.CodeUnavailable, code(t, err))
+	r.create(t, webhook.New{URL: lost})
+}
+
+// racing is a bucket in which somebody else is quicker, once.
+type racing struct {
+	jetstream.KeyValue
+	quicker func()
+}
+
+func (b *racing) Update(ctx context.Context, key string, value []byte, last uint64) (uint64, error) {
+	if first := b.quicker; first != nil {
+		b.quicker = nil
+		first()
+	}
+	return b.KeyValue.Update(ctx, key, value, last)
+}
+
+// TestUpdate_TheSameTwiceAtOnce keeps what makes the subscription unique.
+func TestUpdate_TheSameTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other, _ := r.held(t)
+	s := r.create(t, webhook.New{URL: "https://example.com/a"})
+	moved := webhook.Change{URL: new(string)}
+	*moved.URL = "https://example.com/b"
+	other.kv = &racing{other.kv, func() {
+		r.clock.pass(time.Second)
+		_, err := r.Update(t.Context(), partner, s.ID, moved)
+		require.NoError(t, err)
+	}}
+	got, err := other.Update(t.Context(), partner, s.ID, moved)
+	require.NoError(t, err)
+	require.Equal(t, *moved.URL, got.URL)
+	_, err = r.Create(t.Context(), partner, webhook.New{URL: *moved.URL, EventName: webhook.EventFailed})
+	require.Equal(t, operation.CodeConflict, code(t, err))
+	r.create(t, webhook.New{URL: "https://example.com/a"})
 }
 
 func TestClaim_AbandonedIsTakenOver(t *testing.T) {
@@ -434,7 +537,8 @@ func TestRun_TellsOfOwnChangesToo(t *testing.T) {
 	other := watched(t, r.url, r.keyset, r.clock, func(s webhook.Subscription) { heard <- s.Status })
 	made, err := other.Create(t.Context(), partner, webhook.New{URL: "https://example.com/", EventName: webhook.EventFailed})
 	require.NoError(t, err)
-	require.NoError(t, other.Stale(t.Context(), made[0].Subscription, "it failed"))
+	_, err = other.Stale(t.Context(), made[0].Subscription, "it failed")
+	require.NoError(t, err)
 	for status := webhook.Active; status != webhook.Stale; {
 		select {
 		case status = <-heard:

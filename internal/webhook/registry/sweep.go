@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"writeback/internal/natsq"
 	"writeback/internal/webhook"
 )
 
@@ -68,7 +69,7 @@ func (r *Registry) oldMarkers(ctx context.Context) (old []jetstream.KeyValueEntr
 	if err != nil {
 		return nil, fmt.Errorf("registry: sweep: %w", err)
 	}
-	defer stop(w)
+	defer natsq.StopWatch(w)
 	for {
 		select {
 		case <-ctx.Done():

@@ -113,9 +113,11 @@ func (c client) createDriver(ctx context.Context, params map[string]string) (str
 	return string(made[0].ID), answer, nil
 }
 
+const methodList = "driver/list"
+
 // drivers lists all drivers: driver/list.md of the same. There are no pages.
 func (c client) drivers(ctx context.Context, what string) ([]driver, httpcall.Answer, error) {
-	data, answer, err := c.do(ctx, what, "driver/list", nil, false)
+	data, answer, err := c.do(ctx, what, methodList, nil, false)
 	if err != nil {
 		return nil, answer, err
 	}
@@ -161,6 +163,7 @@ func (c client) do(
 	}
 	r := httpcall.Request{
 		What: what, Method: http.MethodGet, URL: c.base + "/" + method, Header: http.Header{"Accept": {"application/json"}}, Write: write,
+		Whole: method == methodList,
 	}
 	if c.form {
 		r.Method, r.Body = http.MethodPost, []byte(q.Encode())

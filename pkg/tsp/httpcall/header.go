@@ -1,11 +1,11 @@
 package httpcall
 
 import (
-	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
+
+	"writeback/internal/retryafter"
 )
 
 // MaxRetryAfter caps a provider's Retry-After: a longer wait is treated as this.
@@ -58,35 +58,7 @@ func wanted(h http.Header, names []string) map[string]string {
 // RetryAfter parses the header: whole or fractional seconds, or an HTTP date.
 // Past, negative and unreadable values give zero; long ones MaxRetryAfter.
 func RetryAfter(v string, now time.Time) time.Duration {
-	v = strings.TrimSpace(v)
-	if v == "" {
-		return 0
-	}
-	if seconds, ok := number(v); ok {
-		return capped(seconds)
-	}
-	at, err := http.ParseTime(v)
-	if err != nil {
-		return 0
-	}
-	return capped(at.Sub(now).Seconds())
-}
-
-// number reads a number; one that no float64 holds is infinite.
-func number(v string) (float64, bool) {
-	n, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
-	return n, err == nil || errors.Is(err, strconv.ErrRange)
-}
-
-// capped is a wait of so many seconds.
-func capped(seconds float64) time.Duration {
-	switch {
-	case !(seconds > 0): // NaN too
-		return 0
-	case seconds >= MaxRetryAfter.Seconds():
-		return MaxRetryAfter
-	}
-	return time.Duration(seconds * float64(time.Second))
+	return retryafter.Parse(v, now, MaxRetryAfter)
 }
 
 // budgets are the common rate headers: what remains of a budget, and when it is refilled.
@@ -104,7 +76,7 @@ func spent(h http.Header, now time.Time) time.Duration {
 		if len(h[budget.remaining]) == 0 {
 			continue // an error for each that is absent would cost more than the look
 		}
-		left, ok := number(h.Get(budget.remaining))
+		left, ok := retryafter.Number(h.Get(budget.remaining))
 		if !ok || left > 0 {
 			continue
 		}
@@ -117,11 +89,11 @@ func spent(h http.Header, now time.Time) time.Duration {
 
 // resetIn is the time until a budget is refilled.
 func resetIn(v string, now time.Time) time.Duration {
-	if reset, ok := number(v); ok {
+	if reset, ok := retryafter.Number(v); ok {
 		if reset > unixAfter {
 			reset -= float64(now.UnixMilli()) / 1000
 		}
-		return capped(reset)
+		return retryafter.Seconds(reset, MaxRetryAfter)
 	}
 	v = strings.TrimSpace(v)
 	at, err := time.Parse(time.RFC3339, v)
@@ -131,7 +103,7 @@ func resetIn(v string, now time.Time) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return capped(at.Sub(now).Seconds())
+	return retryafter.Seconds(at.Sub(now).Seconds(), MaxRetryAfter)
 }
 
 // unixAfter tells a Unix time from a number of seconds.

@@ -21,13 +21,17 @@ import (
 	"writeback/pkg/operation"
 )
 
-// DefaultMaxBody is how much of an answer is read.
-const DefaultMaxBody = 1 << 20
+const (
+	// DefaultMaxBody is how much of an answer is read.
+	DefaultMaxBody = 1 << 20
+	// wholeFactor is how many times as much is read of a list that has no pages.
+	wholeFactor = 16
+)
 
 // Config of a Client. The zero value is usable.
 type Config struct {
-	// MaxBody caps the bytes read of an answer. Zero: DefaultMaxBody. A longer
-	// answer is a "tsp" failure.
+	// MaxBody caps the bytes read of an answer, 16 times as many of a list without pages;
+	// see Request.Whole. Zero: DefaultMaxBody. A longer answer is a "tsp" failure.
 	MaxBody int64
 	// Transport makes the connections. Nil: a private one with bounded idle
 	// connections.
@@ -100,6 +104,8 @@ type Request struct {
 	// Hidden are values that a dry run masks in this call beside the credentials: a
 	// password that was made for a new user.
 	Hidden []string
+	// Whole says that the answer is a list of everybody: the provider has no pages.
+	Whole bool
 	// Want names response headers that the adapter itself decides by; they are given
 	// as Answer.Wanted and reach no log.
 	Want []string
@@ -162,13 +168,17 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		RetryAfter: RetryAfter(resp.Header.Get("Retry-After"), now),
 		Spent:      spent(resp.Header, now),
 	}
-	answer.Body, err = c.read(resp)
+	most := c.maxBody
+	if r.Whole {
+		most *= wholeFactor
+	}
+	answer.Body, err = read(resp, most)
 	if err != nil && answer.OK() { // what is no success is told by its head
 		f := networkFailure(r.What, err)
 		f.StatusCode, f.Header = answer.Status, answer.Header
 		return Answer{}, f
 	}
-	if int64(len(answer.Body)) > c.maxBody {
+	if int64(len(answer.Body)) > most {
 		return Answer{}, answer.failure(operation.ErrorTSP, true, r.What+": the answer is larger than allowed")
 	}
 	if answer.Status >= 300 && answer.Status < 400 {
@@ -183,10 +193,10 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 const usualBody = 16 << 10
 
 // read gives the body, or one byte more than the cap.
-func (c *Client) read(resp *http.Response) ([]byte, error) {
+func read(resp *http.Response, most int64) ([]byte, error) {
 	var body bytes.Buffer
 	body.Grow(int(min(max(resp.ContentLength, 0), usualBody)) + bytes.MinRead)
-	_, err := body.ReadFrom(io.LimitReader(resp.Body, c.maxBody+1))
+	_, err := body.ReadFrom(io.LimitReader(resp.Body, most+1))
 	return body.Bytes(), err
 }
 

@@ -108,9 +108,18 @@ func TestDo_RedirectIsNotFollowed(t *testing.T) {
 func TestDo_AnswerIsCapped(t *testing.T) {
 	t.Parallel()
 	const limit = 1000
-	for size, fits := range map[int]bool{limit: true, limit + 1: false, 50 * limit: false} {
+	for _, tt := range []struct {
+		size        int
+		whole, fits bool
+	}{
+		{limit, false, true}, {limit + 1, false, false}, {50 * limit, false, false},
+		{limit + 1, true, true}, {16 * limit, true, true}, {16*limit + 1, true, false},
+	} {
+		size, fits := tt.size, tt.fits
 		url := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("a", size)) })
-		answer, err := httpcall.New(httpcall.Config{MaxBody: limit}).Do(t.Context(), httpcall.Request{What: "test: call", Method: http.MethodGet, URL: url})
+		answer, err := httpcall.New(httpcall.Config{MaxBody: limit}).Do(t.Context(), httpcall.Request{
+			What: "test: call", Method: http.MethodGet, URL: url, Whole: tt.whole,
+		})
 		if fits {
 			require.NoError(t, err)
 			require.Len(t, answer.Body, size)

@@ -100,7 +100,7 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 	if failure != nil {
 		return tsp.UserPage{}, failure
 	}
-	answer, err := c.do(ctx, httpcall.Request{What: what, Method: http.MethodGet, URL: driversPath})
+	answer, err := c.do(ctx, httpcall.Request{What: what, Method: http.MethodGet, URL: driversPath, Whole: true})
 	if err != nil {
 		return tsp.UserPage{}, err
 	}

@@ -114,13 +114,15 @@ func (c client) do(ctx context.Context, what, action string, params map[string]s
 	answer, err := c.call.Do(ctx, httpcall.Request{
 		What: what, Method: http.MethodGet, Header: c.header.Clone(), Write: write,
 		URL:  c.base + "/extern?" + strings.ReplaceAll(q.Encode(), "+", "%20"),
-		Want: []string{headerCode, headerMessage},
+		Want: []string{headerCode, headerMessage}, Whole: !write && len(params) == 0,
 	})
 	if err != nil {
 		return answer, err
 	}
 	e, failed := errorOf(answer)
 	switch {
+	case failed && answer.OK() && e.code == codeNobody && !write:
+		answer.Body = []byte("[]")
 	case failed && (answer.OK() || e.quota()):
 		return answer, c.classify(what, answer, e)
 	case !answer.OK():
@@ -159,6 +161,8 @@ func errorOf(a httpcall.Answer) (wireError, bool) {
 
 // Codes that are no refusal of the write itself.
 const (
+	// codeNobody, "document is empty", takes the place of a list without rows.
+	codeNobody    = 63
 	codeDenied    = 45
 	codeQuota     = 8011
 	codeNoAccess  = 8014

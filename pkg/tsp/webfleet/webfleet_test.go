@@ -1,7 +1,10 @@
 package webfleet_test
 
 import (
+	"io"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +67,37 @@ func TestUpdate_Refusals(t *testing.T) {
 			require.Contains(t, f.Detail, tt.want)
 		})
 	}
+}
+
+// TestNobodyIsAnEmptyList: the provider says so with an error of its own.
+func TestNobodyIsAnEmptyList(t *testing.T) {
+	t.Parallel()
+	// answering gives the adapter at a provider whose lists are these, one after the other.
+	answering := func(lists ...string) *webfleet.Provider {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Query().Get("action"), "show") && len(lists) > 0 {
+				_, _ = io.WriteString(w, lists[0])
+				lists = lists[1:]
+			}
+		}))
+		t.Cleanup(server.Close)
+		return webfleet.New(httpcall.New(httpcall.Config{}), webfleet.Config{BaseURL: server.URL})
+	}
+	const nobody, made = "63,document is empty", `[{"driveruid":"1-1-NEW","driverno":"N1","name1":"A B"}]`
+	page, err := answering(nobody).ListUsers(t.Context(), connection(), "")
+	require.NoError(t, err)
+	require.Empty(t, page.Users)
+
+	create := tsp.UserCreate{Repeat: true, Changes: changes{
+		operation.FieldEmployeeNumber: text("N1"), operation.FieldFirstName: text("A"), operation.FieldLastName: text("B"),
+	}}
+	created, err := answering(nobody, made).CreateUser(t.Context(), connection(), create)
+	require.NoError(t, err)
+	require.Equal(t, "1-1-NEW", created.SourceID, "an attempt whose outcome is unknown did not insert it")
+	_, err = answering(nobody, nobody).CreateUser(t.Context(), connection(), create)
+	require.True(t, tsptest.Failure(t, err).Retryable, "a list may be a little behind")
+	_, err = answering(nobody).ReadUser(t.Context(), connection(), uid)
+	require.Contains(t, tsptest.Failure(t, err).Detail, "driver not found")
 }
 
 func TestQuotaWaitsItsWindow(t *testing.T) {

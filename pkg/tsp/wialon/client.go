@@ -172,7 +172,7 @@ func (c client) do(ctx context.Context, what, service string, params map[string]
 	answer, err := c.call.Do(ctx, httpcall.Request{
 		What: what, Method: http.MethodPost, URL: c.url + q, Body: []byte(url.Values{"params": {raw}}.Encode()),
 		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}},
-		Write:  len(hidden) > 0, Hidden: hidden,
+		Write:  len(hidden) > 0, Hidden: hidden, Whole: strings.HasPrefix(service, "core/"),
 	})
 	if err != nil {
 		return answer, err

@@ -40,6 +40,7 @@ var geotabExceptions = []string{
 const (
 	DefaultAuthPerMinute = 10
 	DefaultSessionLife   = 14 * 24 * time.Hour
+	DefaultPlainGet      = 5000
 )
 
 // Config of the wire. The zero value is usable.
@@ -54,6 +55,9 @@ type Config struct {
 	SessionLife time.Duration
 	// Path is the server that a login names. Empty: "ThisServer".
 	Path string
+	// PlainGet is where a list without resultsLimit is cut, without a sign. Zero:
+	// DefaultPlainGet.
+	PlainGet int
 }
 
 // Part is the provider.
@@ -61,6 +65,7 @@ func Part(cfg Config) sandbox.Part {
 	cfg.AuthPerMinute = cmp.Or(cfg.AuthPerMinute, DefaultAuthPerMinute)
 	cfg.SessionLife = cmp.Or(cfg.SessionLife, DefaultSessionLife)
 	cfg.Path = cmp.Or(cfg.Path, "ThisServer")
+	cfg.PlainGet = cmp.Or(cfg.PlainGet, DefaultPlainGet)
 	return sandbox.Part{
 		Name: Name,
 		Make: func(accounts []*sandbox.Account, now func() time.Time) sandbox.Wire {

@@ -9,9 +9,6 @@ import (
 	"writeback/internal/sandbox"
 )
 
-// maxPlainGet is where a list without resultsLimit is cut, without a sign.
-const maxPlainGet = 5000
-
 // view is a user as Geotab shows it: with the ruleset in force and no null.
 func (g *geotab) View(u *sandbox.User) map[string]any {
 	u.Lock()
@@ -31,7 +28,7 @@ func (g *geotab) get(x *sandbox.Exchange, params map[string]any) sandbox.Answer 
 	if wrong != "" {
 		return geotabFailure(excArgument, wrong)
 	}
-	limit := maxPlainGet
+	limit := g.cfg.PlainGet
 	if raw, sent := params["resultsLimit"]; sent && raw != nil {
 		number, _ := raw.(json.Number)
 		n, err := number.Int64()

@@ -156,6 +156,9 @@ func (s *webfleet) show(x *sandbox.Exchange, q url.Values) sandbox.Answer {
 			rows = append(rows, fields)
 		}
 	}
+	if len(rows) == 0 {
+		return sandbox.TextAnswer(http.StatusOK, "63,document is empty")
+	}
 	return sandbox.JSONAnswer(http.StatusOK, rows)
 }
 

@@ -1,8 +1,7 @@
-package directory
+package natsq
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// entry is one of a bucket's, which says nothing that the directory knows.
+// entry is one of a bucket's.
 type entry struct {
 	jetstream.KeyValueEntry
 	revision uint64
@@ -22,9 +21,9 @@ func (e entry) Value() []byte                   { return nil }
 func (e entry) Revision() uint64                { return e.revision }
 func (e entry) Operation() jetstream.KeyValueOp { return jetstream.KeyValuePut }
 
-// TestOpen_ReadsForAsLongAsSomethingComes: a large bucket takes its time; one that has
+// TestFollower_ReadsForAsLongAsSomethingComes: a large bucket takes its time; one that has
 // fallen silent is asked anew.
-func TestOpen_ReadsForAsLongAsSomethingComes(t *testing.T) {
+func TestFollower_ReadsForAsLongAsSomethingComes(t *testing.T) {
 	for name, last := range map[string]error{"all": nil, "silence": errSilent} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -39,11 +38,12 @@ func TestOpen_ReadsForAsLongAsSomethingComes(t *testing.T) {
 						updates <- nil
 					}
 				}()
-				d := &Directory{log: slog.New(slog.DiscardHandler), copy: newTable(box{}), changed: make(chan struct{})}
+				var seen uint64
+				f := &Follower{Take: func(e jetstream.KeyValueEntry) { seen = e.Revision() }}
 				ctx, heard, stop := listening(context.Background())
 				defer stop()
-				require.ErrorIs(t, d.takeAll(ctx, updates, heard), last)
-				require.EqualValues(t, n, d.seen)
+				require.ErrorIs(t, f.takeAll(ctx, updates, heard), last)
+				require.EqualValues(t, n, seen)
 			})
 		})
 	}

@@ -1,0 +1,228 @@
+package natsq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Follower reads a key-value bucket, and then what changes in it, for a copy in memory.
+// ReadAll and Run are for one goroutine, the one after the other.
+type Follower struct {
+	JetStream jetstream.JetStream
+	Bucket    jetstream.KeyValue
+	// Config makes the bucket again if it is gone.
+	Config jetstream.KeyValueConfig
+	// From gets the bucket as it is, before it is read, and gives the revision after which
+	// the reading begins. 0: all of it is read.
+	From func(now *jetstream.StreamInfo) (after uint64)
+	// Take takes in an entry, or that one was removed.
+	Take func(jetstream.KeyValueEntry)
+	// Read is told that everything up to a revision was taken in; the entry that has it
+	// may not be there any more. Nil: nobody is.
+	Read func(ctx context.Context, last uint64)
+	Log  *slog.Logger
+}
+
+const (
+	// silence is how long ReadAll waits for anything to come. A bound on all of it would be
+	// too short for some bucket.
+	silence = 10 * time.Second
+	// checkEvery is how often Run looks whether anything was missed.
+	checkEvery = 30 * time.Second
+	stopWait   = 2 * time.Second
+	// longestPause bounds the wait between two tries to follow a bucket.
+	longestPause = 5 * time.Second
+)
+
+var (
+	errReconnected = errors.New("natsq: connected anew")
+	errWatchEnded  = errors.New("natsq: the watch has ended")
+	errBehind      = errors.New("natsq: the watch fell silent")
+	errSilent      = errors.New("natsq: nothing came for " + silence.String())
+)
+
+// ReadAll takes in all that the bucket holds, however long that takes: it gives up when
+// the context ends, or nothing has come for 10 s.
+func (f *Follower) ReadAll(ctx context.Context) error {
+	ctx, heard, stop := listening(ctx)
+	defer stop()
+	w, last, err := f.watch(ctx)
+	if err != nil {
+		return err
+	}
+	defer StopWatch(w)
+	if err := f.takeAll(ctx, w.Updates(), heard); err != nil {
+		return fmt.Errorf("natsq: read bucket %s: %w", f.Config.Bucket, err)
+	}
+	f.read(ctx, last)
+	return nil
+}
+
+// listening gives a context that is over when heard was not called for as long as silence.
+func listening(ctx context.Context) (_ context.Context, heard, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(silence, func() { cancel(errSilent) })
+	return ctx, func() { timer.Reset(silence) }, func() { timer.Stop(); cancel(nil) }
+}
+
+// takeAll takes updates in up to the mark that all have come, and says for each that it was heard.
+func (f *Follower) takeAll(ctx context.Context, updates <-chan jetstream.KeyValueEntry, heard func()) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case e, open := <-updates:
+			switch {
+			case !open:
+				return errWatchEnded
+			case e == nil:
+				return nil
+			}
+			heard()
+			f.Take(e)
+		}
+	}
+}
+
+func (f *Follower) read(ctx context.Context, last uint64) {
+	if f.Read != nil {
+		f.Read(ctx, last)
+	}
+}
+
+// Run takes changes in until the context ends. Whatever breaks the watch, it makes a new
+// one.
+func (f *Follower) Run(ctx context.Context) {
+	pause := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(50*time.Millisecond),
+		backoff.WithMaxInterval(longestPause), backoff.WithMaxElapsedTime(0))
+	for {
+		began := time.Now()
+		err := f.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, errReconnected) || time.Since(began) > longestPause {
+			pause.Reset()
+		}
+		wait := pause.NextBackOff()
+		f.Log.WarnContext(ctx, "bucket not followed", "bucket", f.Config.Bucket, "error", err, "again_in", wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// follow takes changes in until something breaks the watch. A new connection breaks it,
+// since the server may have been another or have lost the watch.
+func (f *Follower) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	nc := f.JetStream.Conn()
+	connected := nc.StatusChanged(nats.CONNECTED)
+	defer nc.RemoveStatusListener(connected)
+	w, last, err := f.watch(ctx)
+	if err != nil {
+		return err
+	}
+	defer StopWatch(w)
+	check := time.NewTicker(checkEvery)
+	defer check.Stop()
+	seen, before := uint64(0), uint64(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-connected:
+			return errReconnected
+		case e, open := <-w.Updates():
+			switch {
+			case !open:
+				return errWatchEnded
+			case e == nil:
+				seen = max(seen, last)
+				f.read(ctx, last)
+			default:
+				seen = max(seen, e.Revision())
+				f.Take(e)
+			}
+		case <-check.C:
+			// Behind twice without a step in between: nothing comes any more. A check
+			// that cannot be made says nothing.
+			info, err := f.info(ctx)
+			if err == nil && info.State.LastSeq != seen && seen == before {
+				return errBehind
+			}
+			before = seen
+		}
+	}
+}
+
+// watch begins to read, and gives the revision up to which all will have been read when
+// the mark comes.
+func (f *Follower) watch(ctx context.Context) (_ jetstream.KeyWatcher, last uint64, err error) {
+	info, err := f.info(ctx)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if _, err := OpenBucket(ctx, f.JetStream, f.Config, f.Log); err != nil {
+			return nil, 0, err
+		}
+		info, err = f.info(ctx)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("natsq: bucket %s: %w", f.Config.Bucket, err)
+	}
+	var opts []jetstream.WatchOpt
+	if after := f.From(info); after > 0 {
+		opts = append(opts, jetstream.ResumeFromRevision(after+1))
+	}
+	w, err := f.Bucket.WatchAll(ctx, opts...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("natsq: watch bucket %s: %w", f.Config.Bucket, err)
+	}
+	return w, info.State.LastSeq, nil
+}
+
+// infoTimeout bounds a question about the bucket.
+const infoTimeout = 5 * time.Second
+
+func (f *Follower) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	return BucketInfo(ctx, f.JetStream, f.Config.Bucket)
+}
+
+// BucketInfo gives what a bucket is and holds now. The error is jetstream.ErrStreamNotFound
+// if there is none.
+func BucketInfo(ctx context.Context, js jetstream.JetStream, bucket string) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	s, err := js.Stream(ctx, "KV_"+bucket)
+	if err != nil {
+		return nil, err
+	}
+	return s.CachedInfo(), nil
+}
+
+// StopWatch ends the watch and reads what is left of it: the watch's own goroutine may
+// wait for a reader.
+func StopWatch(w jetstream.KeyWatcher) {
+	_ = w.Stop()
+	late := time.After(stopWait)
+	for {
+		select {
+		case <-late:
+			return
+		case _, open := <-w.Updates():
+			if !open {
+				return
+			}
+		}
+	}
+}
