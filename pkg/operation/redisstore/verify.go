@@ -56,7 +56,7 @@ func (s *Store) Fillings(ctx context.Context) ([]Filling, error) {
 }
 
 // Lacks lists the operations of which the store does not have what a fact says: the
-// record, as many rows, the end.
+// record, as many rows, the end. Of a record that cannot be read nothing is said.
 func (s *Store) Lacks(ctx context.Context, facts []Fact) ([]operation.Operation, error) {
 	entries := make([]at, len(facts))
 	for i, f := range facts {
@@ -71,6 +71,9 @@ func (s *Store) Lacks(ctx context.Context, facts []Fact) ([]operation.Operation,
 	var lacking []operation.Operation
 	for i, rec := range records {
 		f := facts[i]
+		if rec != nil && rec.unread != nil {
+			continue // it is there, and filling the shard again would leave it as it is
+		}
 		if rec == nil || len(rec.Operation.Attempts) < f.rows() || f.Final && rec.Operation.Status != f.Operation.Status {
 			lacking = append(lacking, f.Operation)
 		}
