@@ -46,7 +46,7 @@ func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 	for shard := range calls {
 		c := s.newCall(pollScript, shard, most, flag(false))
 		c.gen = s.newest(shard)
-		if b := s.beats[shard].Load(); b == nil || b.gen != c.gen || time.Since(milli(b.at)) >= beatEvery {
+		if s.beatDue(shard, c.gen) {
 			c.args[1] = flag(true)
 		}
 		calls[shard] = c
@@ -79,6 +79,17 @@ func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 		}
 	}
 	return p, failed(calls)
+}
+
+// beatDue says whether a poll has to write its beat: by Redis's clock, of which it may find
+// that it has been set back.
+func (s *Store) beatDue(shard int, gen string) bool {
+	b := s.beats[shard].Load()
+	if b == nil || b.gen != gen {
+		return true
+	}
+	since := time.Duration(time.Now().UnixMilli()+s.ahead.Load()-b.at) * time.Millisecond
+	return since >= beatEvery || since < 0
 }
 
 // Glance asks every shard for due lanes as Poll does, but with plain commands, which
