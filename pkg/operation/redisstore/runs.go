@@ -247,11 +247,13 @@ func (s *Store) argsOf(r *run) []any {
 	return args
 }
 
-// land gives every call its answer, and notes the marks. A run has an error of its own; err
-// is for one that was never sent.
+// land gives every call its answer, and notes the marks. err is that of the pipeline: an
+// error that Redis answered is of one run, and so is any where shards run apart, since each
+// server has a connection of its own. Otherwise it is of all.
 func (s *Store) land(r *run, err error) {
 	var answers []any
-	if r.cmd.Err() != nil || r.cmd.Val() != nil {
+	var answered redis.Error
+	if errors.As(err, &answered) || (s.apart.Load() && (r.cmd.Err() != nil || r.cmd.Val() != nil)) {
 		err = r.cmd.Err()
 	}
 	if s.apart.Load() {
