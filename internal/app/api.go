@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -123,9 +124,9 @@ func (b *Base) startShards(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
 	found, err := b.Store.Poll(asking, 0) // it also notices a shard that went back in time
 	cancel()
-	if err != nil || len(found.Missing) == 0 {
+	if len(found.Missing) == 0 {
 		return err
 	}
 	// It takes as long as the streams are long; cut off, it would keep others from it.
-	return b.Restorer.Restore(ctx, found.Missing)
+	return errors.Join(err, b.Restorer.Restore(ctx, found.Missing))
 }

@@ -61,6 +61,8 @@ type Base struct {
 	Acker     *work.Acker
 	Restorer  *work.Restorer
 	publisher *natsq.Publisher
+	streams   natsq.Config
+	keeper    *streamKeeper
 	// waiting is Settings.Waiting.
 	waiting func(what string, why error)
 }
@@ -101,12 +103,11 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 	if b.JetStream, err = jetstream.New(b.NATS, natsq.Publishing()...); err != nil {
 		return fmt.Errorf("app: jetstream: %w", err)
 	}
-	err = b.await(ctx, "streams", func(ctx context.Context) error {
-		return natsq.Ensure(ctx, b.JetStream, natsq.Config{
-			Replicas: s.Streams.Replicas, Log: b.Log,
-			OperationsMaxBytes: int64(s.Streams.OperationsMaxBytes), EventsMaxBytes: int64(s.Streams.EventsMaxBytes),
-		})
-	})
+	b.streams = natsq.Config{
+		Replicas: s.Streams.Replicas, Log: b.Log,
+		OperationsMaxBytes: int64(s.Streams.OperationsMaxBytes), EventsMaxBytes: int64(s.Streams.EventsMaxBytes),
+	}
+	err = b.await(ctx, "streams", func(ctx context.Context) error { return natsq.Ensure(ctx, b.JetStream, b.streams) })
 	if err != nil {
 		return err
 	}
@@ -135,6 +136,7 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 			return work.LongestCalls(b.Providers, b.Directory.All())
 		},
 	}, b.Log)
+	b.keeper = newStreamKeeper(b)
 	return b.persist(ctx, "comparing Redis with the streams", b.Restorer.Verify)
 }
 
@@ -191,8 +193,8 @@ func (b *Base) persist(ctx context.Context, what string, try func(context.Contex
 	}
 }
 
-// Run follows the directory and notes what the streams confirm, until ctx ends. It is an
-// error when the connection to NATS is closed before.
+// Run follows the directory, notes what the streams confirm and looks after the streams,
+// until ctx ends. It is an error when the connection to NATS is closed before.
 func (b *Base) Run(ctx context.Context) error {
 	stop, err := b.Acker.Observe(b.publisher.Connected)
 	if err != nil {
@@ -208,6 +210,7 @@ func (b *Base) Run(ctx context.Context) error {
 	g.Go(func() error { return b.Acker.Run(running) })
 	g.Go(func() error { return b.Directory.Run(running) })
 	g.Go(func() error { return b.watchNATS(running) })
+	g.Go(func() error { return b.keeper.run(running) })
 	return g.Wait()
 }
 
@@ -245,7 +248,9 @@ func (b *Base) Checks() map[string]func(context.Context) error {
 // nothing is routed to a worker, and a rolling update waits before it replaces the next
 // one by one that could do nothing.
 func (b *Base) Readiness() telemetry.AdminConfig {
-	return telemetry.AdminConfig{Checks: b.Checks(), Tolerated: map[string]func(context.Context) error{"nats": b.publishes}}
+	return telemetry.AdminConfig{Checks: b.Checks(), Tolerated: map[string]func(context.Context) error{
+		"nats": b.publishes, "streams": b.keeper.check,
+	}}
 }
 
 // ServingReadiness is what /readyz of an api asks once it serves. more are checks of its

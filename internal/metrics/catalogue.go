@@ -48,6 +48,7 @@ const (
 	SlotsFree        Name = "writeback.slots.free"
 	NATSConnected    Name = "writeback.nats.connected"
 	AcksQueued       Name = "writeback.acks.queued"
+	StreamsMissing   Name = "writeback.streams.missing"
 	StreamUsed       Name = "writeback.stream.used"
 	StreamLimit      Name = "writeback.stream.limit"
 
@@ -175,6 +176,9 @@ var table = []Metric{
 		About: "1 while this process is connected to NATS, else 0.", Answers: "Is NATS there?"},
 	{Name: AcksQueued, Kind: Level, Unit: "{confirmation}", In: Both, Labels: []Label{queue},
 		About: "Confirmations of the streams that wait to be noted in the store.", Answers: "Is Redis too slow to note what is published?"},
+	{Name: StreamsMissing, Kind: Level, Unit: "{stream}", In: Both, Sampled: true,
+		About:   "Streams and consumers that were there and are gone; at least 1 as long as what a stream has lost is not published again. Looked for every 10 s.",
+		Answers: "Did somebody delete a stream, or NATS come back without its data, and does it not mend by itself?"},
 	{Name: StreamUsed, Kind: Level, Unit: "By", In: Worker, Labels: []Label{stream}, Sampled: true,
 		About: "Bytes that a stream holds; read every 30 s, absent while NATS is away.", Answers: "How full are the streams?"},
 	{Name: StreamLimit, Kind: Level, Unit: "By", In: Worker, Labels: []Label{stream}, Sampled: true,

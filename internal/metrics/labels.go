@@ -21,6 +21,7 @@ const (
 	RepairExpired     = "expired_lease"
 	RepairHealed      = "healed"
 	RepairRepublished = "republished"
+	RepairRefilled    = "refilled"
 
 	// GenerationNew is a shard that started empty, GenerationRebuilt one that was
 	// read back from the streams.
@@ -59,7 +60,7 @@ var (
 	state            = Label{Key: "state", Values: []string{
 		StateReady, StateDelayed, StateRateLimited, StateBlocked, StateBehind, StateInFlight,
 	}}
-	repair     = Label{Key: "kind", Values: []string{RepairExpired, RepairHealed, RepairRepublished}}
+	repair     = Label{Key: "kind", Values: []string{RepairExpired, RepairHealed, RepairRepublished, RepairRefilled}}
 	generation = Label{Key: "cause", Values: []string{GenerationNew, GenerationRebuilt}}
 	result     = Label{Key: "result", Values: []string{ResultDone, ResultFailed}}
 	rejection  = Label{Key: "reason", Values: []string{TokenMissing, TokenInvalid, TokenExpired, TokenScope, TokenUnavailable}}

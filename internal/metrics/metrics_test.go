@@ -128,7 +128,7 @@ func TestCounter_ShowsZeroFromTheStart(t *testing.T) {
 	set.Counter(metrics.Repairs)
 	set.Counter(metrics.Replays)
 	set.Counter(metrics.Ended)
-	require.Equal(t, map[string]float64{"expired_lease": 0, "healed": 0, "republished": 0}, series(t, reader, metrics.Repairs, "kind"))
+	require.Equal(t, map[string]float64{"expired_lease": 0, "healed": 0, "republished": 0, "refilled": 0}, series(t, reader, metrics.Repairs, "kind"))
 	require.Equal(t, map[string]float64{"": 0}, series(t, reader, metrics.Replays, "none"))
 	require.Empty(t, series(t, reader, metrics.Ended, "provider"), "too many")
 }

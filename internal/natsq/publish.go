@@ -36,7 +36,8 @@ type Publisher struct {
 	js      jetstream.JetStream
 	traffic traffic
 
-	quiet, busy, attempted, succeeded, failed   *shared
+	quiet, busy, again                          *shared
+	attempted, succeeded, failed                *shared
 	delivery, deliverySucceeded, deliveryFailed *shared
 }
 
@@ -45,6 +46,7 @@ func NewPublisher(nc *nats.Conn, js jetstream.JetStream) *Publisher {
 	p := &Publisher{nc: nc, js: js, traffic: newSending()}
 	p.quiet = newShared(p, operationsForm, SubjectQuiet, SubjectQuietBatch, wakeMost)
 	p.busy = newShared(p, operationsForm, SubjectBusy, SubjectBatch, shareMost)
+	p.again = newShared(p, operationsForm, SubjectAgain, SubjectAgainBatch, shareMost)
 	p.attempted = newShared(p, eventsForm, SubjectAttempted, SubjectAttemptedBatch, shareMost)
 	p.succeeded = newShared(p, eventsForm, SubjectSucceeded, SubjectSucceededBatch, shareMost)
 	p.failed = newShared(p, eventsForm, SubjectFailed, SubjectFailedBatch, shareMost)
@@ -77,6 +79,18 @@ func (p *Publisher) Event(ctx context.Context, e operation.Event) error {
 	case operation.EventAttempted:
 	}
 	return shared.publish(ctx, &e, &e.Operation.Accepted)
+}
+
+// AcceptedAgain publishes an accepted operation whose message a stream has lost. It wakes
+// nobody, and neither webhooks nor tails are told of it.
+func (p *Publisher) AcceptedAgain(ctx context.Context, m operation.Message) error {
+	return p.again.publish(ctx, &m, &m.Accepted)
+}
+
+// EventAgain publishes an event that a stream has lost. It goes where attempts go, also if
+// it is final: who listens to ends has heard of it.
+func (p *Publisher) EventAgain(ctx context.Context, e operation.Event) error {
+	return p.attempted.publish(ctx, &e, &e.Operation.Accepted)
 }
 
 // Dead keeps a message that could not be understood, with the reason.

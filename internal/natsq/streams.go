@@ -29,7 +29,11 @@ const (
 	SubjectFailed    = "operation.failed"
 	SubjectDead      = "operation.dead"
 
+	// SubjectAgain is of operations whose message a stream has lost: nobody is told of them.
+	SubjectAgain = "operation.accepted.again"
+
 	// Of messages of many.
+	SubjectAgainBatch     = SubjectAgain + manySuffix
 	SubjectBatch          = "operation.accepted.batch"
 	SubjectQuietBatch     = SubjectQuiet + manySuffix
 	SubjectAttemptedBatch = SubjectAttempted + manySuffix
@@ -54,6 +58,8 @@ type Config struct {
 	OperationsMaxBytes, EventsMaxBytes int64
 	// AckWait is when an unacked wake-up is given to another worker. Default 30 s.
 	AckWait time.Duration
+	// Since is from when on a consumer that has to be made takes messages. Zero: all.
+	Since time.Time
 	// Log is told of a stream that is narrower than the configuration and cannot be
 	// widened. Nil: nobody is.
 	Log *slog.Logger
@@ -175,9 +181,17 @@ func Ensure(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 			return err
 		}
 	}
-	return p.consumer(ctx, StreamOperations, jetstream.ConsumerConfig{
+	return p.consumer(ctx, StreamOperations, since(cfg.Since, jetstream.ConsumerConfig{
 		Durable: ConsumerQuiet, Description: "wakes workers", FilterSubjects: []string{SubjectQuiet, SubjectQuietBatch},
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait, MaxDeliver: -1, MaxAckPending: 20_000,
 		DeliverPolicy: jetstream.DeliverAllPolicy,
-	})
+	}))
+}
+
+// since lets a consumer that is made take what has come from then on. Zero: as it says.
+func since(then time.Time, c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
+	if !then.IsZero() {
+		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &then
+	}
+	return c
 }

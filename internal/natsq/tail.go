@@ -55,7 +55,10 @@ type Tail struct{ js jetstream.JetStream }
 // NewTail makes a reader of the streams.
 func NewTail(js jetstream.JetStream) *Tail { return &Tail{js} }
 
-// endings are the subjects of final events.
+// beginnings are the subjects of accepted operations, and endings those of final events.
+// What was published again is neither.
+var beginnings = []string{SubjectQuiet, SubjectBusy, SubjectBatch, SubjectQuietBatch}
+
 var endings = []string{SubjectSucceeded, SubjectFailed, SubjectSucceededBatch, SubjectFailedBatch}
 
 // Now gives the present moment.
@@ -140,7 +143,7 @@ func (t *Tail) readers(ctx context.Context, from Moment) (operations, events jet
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1, FilterSubjects: subjects,
 		}
 	}
-	if operations, err = t.js.OrderedConsumer(ctx, StreamOperations, cfg(from.Operations)); err != nil {
+	if operations, err = t.js.OrderedConsumer(ctx, StreamOperations, cfg(from.Operations, beginnings...)); err != nil {
 		return nil, nil, fmt.Errorf("natsq: tail %s: %w", StreamOperations, err)
 	}
 	if events, err = t.js.OrderedConsumer(ctx, StreamEvents, cfg(from.Events, endings...)); err != nil {
@@ -182,7 +185,7 @@ func (t *Tail) Past(ctx context.Context, from, to Moment, wanted func(data []byt
 		return err
 	}
 	at := from
-	operations := &walk{tail: t, stream: StreamOperations, place: &at.Operations, to: to.Operations, decode: decodeAccepted}
+	operations := &walk{tail: t, stream: StreamOperations, subjects: beginnings, place: &at.Operations, to: to.Operations, decode: decodeAccepted}
 	events := &walk{tail: t, stream: StreamEvents, subjects: endings, place: &at.Events, to: to.Events, decode: decodeEnded}
 	for {
 		if err := errors.Join(operations.fill(ctx), events.fill(ctx)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -299,4 +300,31 @@ func TestWakes_ConsumerComesLater(t *testing.T) {
 	require.NoError(t, natsq.Ensure(t.Context(), c.js, small))
 	require.NoError(t, c.pub.Accepted(t.Context(), message(1), true))
 	require.Equal(t, message(1), receive(t, got))
+}
+
+// A puller goes on by itself once what somebody deleted has been made anew.
+func TestWakes_GoOnWithWhatWasMadeAnew(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(t *testing.T, c client){
+		"consumer": func(t *testing.T, c client) {
+			require.NoError(t, c.js.DeleteConsumer(t.Context(), natsq.StreamOperations, natsq.ConsumerQuiet))
+		},
+		"stream": func(t *testing.T, c client) {
+			require.NoError(t, c.js.DeleteStream(t.Context(), natsq.StreamOperations))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := ready(t, testenv.NATS(t))
+			got := make(chan operation.Message, 100)
+			work(t, c, 8, acking(got))
+			require.NoError(t, c.pub.Accepted(t.Context(), message(1), true))
+			receive(t, got)
+			lose(t, c)
+			require.NoError(t, natsq.Ensure(t.Context(), c.js, natsq.Config{OperationsMaxBytes: 1 << 20, EventsMaxBytes: 1 << 20, Since: time.Now()}))
+			m := message(2)
+			require.NoError(t, c.pub.Accepted(t.Context(), m, true))
+			require.Equal(t, m.ID, receive(t, got).ID)
+		})
+	}
 }

@@ -48,6 +48,9 @@ type WebhookConfig struct {
 	// AckWait is when an event that nobody acked is given out again: the events that a
 	// worker had when it was killed come that much later. Default 10 s.
 	AckWait time.Duration
+	// Since is from when on a consumer that has to be made takes events. Zero: what
+	// happens from now on.
+	Since time.Time
 	// Log is told of a stream that is narrower than the configuration and cannot be
 	// widened. Nil: nobody is.
 	Log *slog.Logger
@@ -73,7 +76,7 @@ func (c WebhookConfig) withDefaults() WebhookConfig {
 }
 
 // EnsureWebhooks creates the streams of deliveries and the consumers that feed
-// them; Ensure comes first. A new consumer starts with what happens from then on.
+// them; Ensure comes first.
 func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConfig) error {
 	cfg = cfg.withDefaults()
 	p := provision{js, cfg.Log}
@@ -112,7 +115,7 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 		c.AckPolicy, c.AckWait = jetstream.AckExplicitPolicy, cfg.AckWait
 		c.MaxDeliver, c.MaxAckPending = -1, 4096
 		c.DeliverPolicy = jetstream.DeliverNewPolicy
-		if err := p.consumer(ctx, feeding.stream, c); err != nil {
+		if err := p.consumer(ctx, feeding.stream, since(cfg.Since, c)); err != nil {
 			return err
 		}
 	}

@@ -51,14 +51,22 @@ func (w *Worker) pollOnce(ctx context.Context) {
 		}
 	}
 	found, err := w.parts.Store.Poll(ask, most)
-	if err != nil {
-		if ctx.Err() == nil {
-			w.parts.Log.WarnContext(ctx, "polling for due lanes", "error", err)
-			pause(ctx, 500*time.Millisecond)
-		}
+	if err == nil {
+		w.whole = time.Now()
+		w.heed(found, most)
 		return
 	}
-	w.whole = time.Now()
+	if len(found.Due)+len(found.Missing) > 0 { // in a cluster of which a part is away
+		w.heed(found, most)
+	}
+	if ctx.Err() == nil {
+		w.parts.Log.WarnContext(ctx, "polling for due lanes", "error", err)
+		pause(ctx, 500*time.Millisecond)
+	}
+}
+
+// heed takes what a whole poll found.
+func (w *Worker) heed(found redisstore.Polled, most int) {
 	if len(found.Missing)+len(found.Unfinished) > 0 {
 		select {
 		case w.lost <- lost{found.Missing, found.Unfinished}:

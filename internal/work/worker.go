@@ -293,6 +293,9 @@ func (w *Worker) serve(until terms, msg *wake, lane uuid.UUID, n int, serving *c
 		return
 	}
 	w.giveBack(n - len(out.Leases))
+	if len(out.Unreadable) > 0 {
+		serving.Go(func() { w.returnUnreadable(until.calls, out.Unreadable) })
+	}
 	if out.More {
 		w.lanes.more(lane)
 	}
@@ -422,6 +425,7 @@ func (w *Worker) runOne(until terms, lease redisstore.Lease, handed, began time.
 	if rec.More {
 		w.lanes.more(lease.ConnectionID)
 	}
+	w.returnUnreadable(record, rec.Unreadable)
 	if len(rec.Leases) > 0 {
 		next = &handover{rec.Leases[0], handed}
 	}
@@ -464,6 +468,19 @@ func (w *Worker) release(ctx context.Context, lease redisstore.Lease, after time
 	defer cancel()
 	if err := w.parts.Store.Release(ctx, lease, after); err != nil {
 		w.parts.Log.WarnContext(ctx, "giving a lease back", "operation_id", lease.ID, "error", err)
+	}
+}
+
+// unreadablePause is before an operation whose record cannot be read is handed out again:
+// to a worker of another version, maybe. Its deadline ends it.
+const unreadablePause = time.Minute
+
+// returnUnreadable gives back what no call can be made of, and says so.
+func (w *Worker) returnUnreadable(ctx context.Context, all []redisstore.Unreadable) {
+	for _, u := range all {
+		w.parts.Log.ErrorContext(ctx, "the record of an operation cannot be read; it is not written, and its user's later ones wait until it is cancelled",
+			"operation_id", u.Lease.ID, "connection_id", u.Lease.ConnectionID, "error", u.Err)
+		w.release(ctx, u.Lease, unreadablePause)
 	}
 }
 

@@ -3,7 +3,9 @@ package redismodes
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -295,3 +297,154 @@ func shards() []int {
 	}
 	return all
 }
+
+// One primary is away and nobody takes its place: the shards of the others go on.
+func TestCluster_OnePrimaryAway(t *testing.T) {
+	t.Parallel()
+	nodes := testenv.RedisCluster(t, 3)
+	r := newRig(t, clusterURL(nodes))
+	r.partial(nodes)
+	all := r.accept()
+	_, err := r.store.Poll(t.Context(), 10)
+	require.NoError(t, err)
+	away := r.onNode(nodes[0])
+	healthy := operation.Shards - len(away)
+	nodes[0].Kill()
+
+	polled, err := r.store.Poll(t.Context(), 10)
+	require.Error(t, err, "it says that it is not whole")
+	require.Len(t, polled.Due, healthy)
+	require.Empty(t, polled.Missing, "of what cannot be asked nothing is said")
+	require.Eventually(t, func() bool { // what was accepted is overdue after two seconds
+		due, err := r.store.Overdue(t.Context())
+		return err != nil && len(due) == healthy
+	}, 20*time.Second, 50*time.Millisecond)
+	claimed, err := r.store.Claim(t.Context(), shards(), 100, time.Minute)
+	require.Error(t, err)
+	require.Len(t, claimed, healthy)
+	acks := make([]redisstore.Ack, len(all))
+	for i, a := range all {
+		acks[i] = redisstore.Ack{Connection: a.ConnectionID, ID: a.ID, Accepted: true}
+	}
+	require.Error(t, r.store.Acked(t.Context(), acks))
+	for shard := range all {
+		if !away[shard] {
+			n, err := r.rdb.ZCard(t.Context(), r.key(shard)).Result()
+			require.NoError(t, err)
+			require.Zero(t, n, "what is confirmed leaves the outbox")
+		}
+	}
+
+	// Calls for all shards at once share pipelines: those for the others are answered.
+	r.getAll(all, away)
+}
+
+// getAll reads all operations at once: those of the shards that are there are answered.
+func (r *rig) getAll(all []operation.Accepted, away map[int]bool) {
+	r.t.Helper()
+	var g sync.WaitGroup
+	errs := make([]error, operation.Shards)
+	for shard, a := range all {
+		g.Go(func() {
+			ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+			defer cancel()
+			_, errs[shard] = r.store.Get(ctx, a.ConnectionID, a.ID)
+		})
+	}
+	g.Wait()
+	for shard, err := range errs {
+		require.Equal(r.t, away[shard], err != nil, "shard %d: %v", shard, err)
+	}
+}
+
+// A primary that hangs keeps nobody waiting but the callers of its own shards.
+func TestCluster_OnePrimaryHangs(t *testing.T) {
+	t.Parallel()
+	nodes := testenv.RedisCluster(t, 3)
+	r := newRig(t, clusterURL(nodes))
+	r.partial(nodes)
+	all := r.accept()
+	away := r.onNode(nodes[0])
+	require.NoError(t, nodes[0].Pause())
+	t.Cleanup(func() { _ = nodes[0].Resume() })
+	require.Eventually(t, func() bool { // after which it is known
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		polled, err := r.store.Poll(ctx, 10)
+		return err != nil && len(polled.Due) == len(all)-len(away)
+	}, 30*time.Second, 10*time.Millisecond)
+
+	// A call of each shard that hangs is under way, all the time.
+	stop := make(chan struct{})
+	var g sync.WaitGroup
+	for shard, a := range all {
+		if away[shard] {
+			g.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						_, _ = r.store.Get(t.Context(), a.ConnectionID, a.ID)
+					}
+				}
+			})
+		}
+	}
+	for shard, a := range all {
+		if !away[shard] {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_, err := r.store.Get(ctx, a.ConnectionID, a.ID)
+			cancel()
+			require.NoError(t, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	polled, err := r.store.Poll(ctx, 10)
+	require.Error(t, err)
+	require.NoError(t, ctx.Err(), "it does not wait for long")
+	cancel()
+	require.Len(t, polled.Due, len(all)-len(away))
+	close(stop)
+	require.NoError(t, nodes[0].Resume())
+	g.Wait()
+	require.Eventually(t, func() bool {
+		polled, err := r.store.Poll(t.Context(), 10)
+		return err == nil && len(polled.Due) == len(all)
+	}, 20*time.Second, 50*time.Millisecond, "and it is taken back")
+	r.getAll(all, nil)
+}
+
+// partial lets the nodes go on when one of them is away.
+func (r *rig) partial(nodes []*testenv.RedisProcess) {
+	r.t.Helper()
+	for _, n := range nodes {
+		one := redis.NewClient(&redis.Options{Addr: n.Addr()})
+		require.NoError(r.t, one.ConfigSet(r.t.Context(), "cluster-require-full-coverage", "no").Err())
+		require.NoError(r.t, one.Close())
+	}
+}
+
+// onNode gives the shards that lie on a node.
+func (r *rig) onNode(n *testenv.RedisProcess) map[int]bool {
+	r.t.Helper()
+	on := map[int]bool{}
+	for shard := range operation.Shards {
+		node, err := r.cluster().MasterForKey(r.t.Context(), r.key(shard))
+		require.NoError(r.t, err)
+		if node.Options().Addr == n.Addr() {
+			on[shard] = true
+		}
+	}
+	require.NotEmpty(r.t, on)
+	return on
+}
+
+func (r *rig) cluster() *redis.ClusterClient {
+	c, ok := r.rdb.(*redis.ClusterClient)
+	require.True(r.t, ok)
+	return c
+}
+
+// key is that of a shard's outbox.
+func (r *rig) key(shard int) string { return fmt.Sprintf("wb:{%02d}:outbox", shard) }

@@ -370,6 +370,8 @@ type Record struct {
 	Blocked time.Time
 	// NextAt is when a waiting operation may be tried again. Zero: not waiting.
 	NextAt time.Time
+	// unread is why it could not be read, where several are.
+	unread error
 }
 
 // placeOf reads the seq and the deadline out of a record's fixed numbers; see

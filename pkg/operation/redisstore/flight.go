@@ -9,9 +9,10 @@ import (
 )
 
 // flights shares round trips: while one pipeline is under way, the script calls of
-// the whole process are collected, and go out together as the next; see convoy. Safe
-// for concurrent use.
-type flights struct{ convoy convoy.Convoy[*passenger] }
+// the whole process are collected, and go out together as the next; see convoy. Calls of
+// shards whose server is away travel by themselves: no other shard waits for it. Safe for
+// concurrent use.
+type flights struct{ convoy, away convoy.Convoy[*passenger] }
 
 const (
 	// flightMost bounds what one pipeline brings, by weight: nothing interrupts it, and all
@@ -50,15 +51,20 @@ func fit(waiting []*passenger) int {
 }
 
 func (f *flights) begin(s *Store) {
-	f.convoy.Travel, f.convoy.Fit, f.convoy.Room = s.fly, fit, flightMost
-	f.convoy.Slow, f.convoy.Most = flightSlow, flightsMost
+	for _, c := range []*convoy.Convoy[*passenger]{&f.convoy, &f.away} {
+		c.Travel, c.Fit, c.Room, c.Slow, c.Most = s.fly, fit, flightMost, flightSlow, flightsMost
+	}
 }
 
 // run waits for the answer of a script, or for the end of ctx; a call that has
 // left by then may still take effect.
-func (f *flights) run(ctx context.Context, script *script, shard int, args []any) (reply, error) {
+func (f *flights) run(ctx context.Context, script *script, shard int, args []any, away bool) (reply, error) {
 	p := &passenger{ctx: ctx, call: call{script: script, shard: shard, args: args}}
-	if err := f.convoy.Do(ctx, p); err != nil {
+	c := &f.convoy
+	if away {
+		c = &f.away
+	}
+	if err := c.Do(ctx, p); err != nil {
 		return nil, err
 	}
 	return p.answer, p.err

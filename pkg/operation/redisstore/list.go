@@ -307,6 +307,9 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 			if rec == nil {
 				continue // its time to live is over
 			}
+			if rec.unread != nil {
+				return rec.unread
+			}
 			w.consider(rec.Operation)
 			if w.enough() {
 				return nil
@@ -364,7 +367,7 @@ func (w *walk) step() int {
 
 // records reads the records of index entries: from their pages, those that have not
 // ended by themselves, and those that ended in between from their pages again. Nil
-// stands for one that is gone.
+// stands for one that is gone; one that cannot be read has the reason.
 func (s *Store) records(ctx context.Context, entries []at) ([]*Record, error) {
 	out := make([]*Record, len(entries))
 	for range 2 {
@@ -414,9 +417,7 @@ func (s *Store) pages(ctx context.Context, entries []at, out []*Record) error {
 				continue
 			}
 			rec, err := decodePage([]byte(whole))
-			if err != nil {
-				return err
-			}
+			rec.unread = err
 			out[places[key][k]] = &rec
 		}
 	}
@@ -442,9 +443,7 @@ func (s *Store) hashes(ctx context.Context, entries []at, out []*Record) error {
 			continue
 		}
 		rec, err := decodeRecord(cmd.Val(), nil, ownRow{})
-		if err != nil {
-			return err
-		}
+		rec.unread = err
 		out[i] = &rec
 	}
 	return nil

@@ -30,7 +30,6 @@ func TestMarks_OfTheDeadAreForgotten(t *testing.T) {
 		require.NoError(t, err)
 		require.NotContains(t, found.Missing, operation.ShardOf(c.conn), "a shard that is whole was taken for one that went back")
 	}
-	c.pass(-72 * time.Hour) // so that every poll writes its beat
 	alive := c.store
 	poll(alive)
 	for i := range 40 {
@@ -46,6 +45,7 @@ func TestMarks_OfTheDeadAreForgotten(t *testing.T) {
 	require.Equal(t, 40, marks, "one has written nothing")
 
 	c.pass(47 * time.Hour)
+	poll(alive) // of which it learns what time it is
 	poll(alive)
 	c.pass(2 * time.Hour)
 	c.store = redisstore.New(c.rdb, redisstore.Config{})
@@ -144,4 +144,55 @@ func TestMarks_ANumberThatComesTwiceIsALoss(t *testing.T) {
 		c.rollBack(before)
 	})
 	require.True(t, c.missing(), "an accept that was answered is gone, and nobody noticed")
+}
+
+// A clock that was ahead is set right: lanes whose turn had been set by it do not wait until
+// it gets there again.
+func TestPoll_LooksAgainWhenTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	poll := func() redisstore.Polled {
+		p, err := c.store.Poll(t.Context(), 10)
+		require.NoError(t, err)
+		return p
+	}
+	c.pass(time.Hour)
+	poll()
+	c.accept(c.accepted(uuid.New()))
+	require.Len(t, poll().Due, 1)
+	c.pass(-time.Hour)
+	require.Eventually(t, func() bool { return len(poll().Due) == 1 }, 10*time.Second, 10*time.Millisecond)
+	require.Len(t, c.next(1).Leases, 1)
+	due, ok := c.due()
+	require.True(t, ok)
+	require.WithinDuration(t, time.Now(), due, time.Minute, "by the lease, on the clock as it is now")
+}
+
+// What a process wrote while the clock was ahead says nothing of how long the data was whole:
+// a rebuild from there on, or a comparison, would read nothing.
+func TestBeat_OfTheFutureSaysNothing(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		shard := operation.ShardOf(f.conn)
+		lived := time.Now().Add(-time.Minute)
+		require.NoError(t, f.rdb.HSet(t.Context(), f.key("beat"), "dead", time.Now().Add(time.Hour).UnixMilli()).Err())
+		fillings, err := f.store.Fillings(t.Context())
+		require.NoError(t, err)
+		for _, filling := range fillings {
+			require.WithinDuration(t, time.Now(), filling.Since, time.Minute)
+		}
+		since := func() time.Time {
+			require.NoError(t, f.rdb.Del(t.Context(), f.key("gen")).Err())
+			b, err := f.store.TakeRebuild(t.Context(), []int{shard})
+			require.NoError(t, err)
+			require.Len(t, b.Shards, 1)
+			at, err := b.Since(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, b.Release(t.Context()))
+			return at
+		}
+		require.True(t, since().IsZero(), "all is read")
+		require.NoError(t, f.rdb.HSet(t.Context(), f.key("beat"), "alive", lived.UnixMilli()).Err())
+		require.WithinDuration(t, lived, since(), time.Second)
+	})
 }

@@ -31,9 +31,19 @@ type Lease struct {
 	Handed time.Time
 }
 
+// Unreadable is a lease that was handed out of an operation whose record cannot be read:
+// nobody can make its call. Whoever asked for it gives it back.
+type Unreadable struct {
+	// Lease has the ids only.
+	Lease Lease
+	Err   error
+}
+
 // Handout is what one look at a lane gave.
 type Handout struct {
 	Leases []Lease
+	// Unreadable are those that no call can be made of.
+	Unreadable []Unreadable
 	// More says that the lane has work that is due now.
 	More bool
 	// Healed, Expired and Ended count repairs: records put back from a message,
@@ -66,8 +76,8 @@ func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attemp
 		return Handout{}, err
 	}
 	h := Handout{More: number(r[1]) == 1, Healed: int(number(r[2])), Expired: int(number(r[3])), Ended: int(number(r[4]))}
-	h.Leases, err = decodeLeases(array(r[5]))
-	return h, err
+	h.Leases, h.Unreadable = decodeLeases(connection, array(r[5]))
+	return h, nil
 }
 
 // Have asks whether there is a record of an operation, which a message says to have been
@@ -87,19 +97,30 @@ func (s *Store) keyArgs(a operation.Accepted) []any {
 	return []any{scope, fingerprint, s.cfg.KeyTTL.Milliseconds()}
 }
 
-func decodeLeases(v []any) ([]Lease, error) {
+// decodeLeases reads what a lane handed out. One that cannot be read stops no other.
+func decodeLeases(connection uuid.UUID, v []any) (leases []Lease, unreadable []Unreadable) {
 	if len(v) == 0 {
 		return nil, nil
 	}
-	leases := make([]Lease, 0, len(v))
+	leases = make([]Lease, 0, len(v))
 	for _, one := range v {
 		lease, err := decodeLease(array(one))
 		if err != nil {
-			return leases, err
+			unreadable = append(unreadable, Unreadable{unread(connection, array(one)), err})
+			continue
 		}
 		leases = append(leases, lease)
 	}
-	return leases, nil
+	return leases, unreadable
+}
+
+// unread names the lease of an operation whose record cannot be read.
+func unread(connection uuid.UUID, v []any) Lease {
+	var l Lease
+	l.ConnectionID = connection
+	l.ID, _ = uuid.Parse(text(v[0]))
+	l.AttemptID, _ = uuid.Parse(text(v[1]))
+	return l
 }
 
 func decodeLease(v []any) (Lease, error) {

@@ -66,7 +66,8 @@ func (s *Store) Acked(ctx context.Context, acks []Ack) error {
 			calls = append(calls, s.newCall(ackedScript, shard, append([]any{int64(s.cfg.RecordTTL / time.Second)}, args...)...))
 		}
 	}
-	return s.performed(ctx, calls...)
+	s.performEach(ctx, calls...)
+	return failed(calls)
 }
 
 const (
@@ -76,20 +77,18 @@ const (
 
 // Claim gives operations of the shards whose messages are overdue, at most the given
 // number a shard, and puts each off by hold, so that two publishers seldom take the same
-// one. A record that cannot be read is skipped and reported in the error, beside
-// the others.
+// one. A record that cannot be read, and a shard that cannot be asked, is skipped and
+// reported in the error, beside the others.
 func (s *Store) Claim(ctx context.Context, shards []int, most int, hold time.Duration) ([]Record, error) {
 	calls := make([]*call, len(shards))
 	for i, shard := range shards {
 		calls[i] = s.newCall(claimScript, shard, most, hold.Milliseconds())
 	}
-	if err := s.performed(ctx, calls...); err != nil {
-		return nil, err
-	}
+	s.performEach(ctx, calls...)
 	var out []Record
-	var bad error
+	bad := failed(calls)
 	for _, c := range calls {
-		if c.answer.word() == "ok" {
+		if c.err == nil && c.answer.word() == "ok" {
 			for _, item := range array(c.answer[1]) {
 				rec, err := claimed(array(item))
 				if err != nil {

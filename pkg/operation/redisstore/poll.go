@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -38,22 +39,24 @@ type beat struct {
 const beatEvery = 500 * time.Millisecond
 
 // Poll asks every shard for due lanes, at most the given number each. It notices a
-// shard whose data is gone or has gone back.
+// shard whose data is gone or has gone back. An error says that a shard could not be asked;
+// in a cluster others may have been, and what was found there is given beside it.
 func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 	calls := make([]*call, operation.Shards)
 	for shard := range calls {
 		c := s.newCall(pollScript, shard, most, flag(false))
 		c.gen = s.newest(shard)
-		if b := s.beats[shard].Load(); b == nil || b.gen != c.gen || time.Since(milli(b.at)) >= beatEvery {
+		if s.beatDue(shard, c.gen) {
 			c.args[1] = flag(true)
 		}
 		calls[shard] = c
 	}
-	if err := s.performed(ctx, calls...); err != nil {
-		return Polled{}, err
-	}
+	s.performEach(ctx, calls...)
 	var p Polled
 	for shard, c := range calls {
+		if c.err != nil {
+			continue
+		}
 		v := c.answer
 		gen := text(v[0])
 		if gen == "" {
@@ -75,13 +78,27 @@ func (s *Store) Poll(ctx context.Context, most int) (Polled, error) {
 			p.Due = append(p.Due, Due{Connection: id, Since: milli(number(lanes[i+1]))})
 		}
 	}
-	return p, nil
+	return p, failed(calls)
+}
+
+// beatDue says whether a poll has to write its beat: by Redis's clock, of which it may find
+// that it has been set back.
+func (s *Store) beatDue(shard int, gen string) bool {
+	b := s.beats[shard].Load()
+	if b == nil || b.gen != gen {
+		return true
+	}
+	since := time.Duration(time.Now().UnixMilli()+s.ahead.Load()-b.at) * time.Millisecond
+	return since >= beatEvery || since < 0
 }
 
 // Glance asks every shard for due lanes as Poll does, but with plain commands, which
 // cost a tenth: it notices no loss, raises no beat, and reads Redis's clock off ours by
 // what the last Poll showed. So it is for the time between two polls.
 func (s *Store) Glance(ctx context.Context, most int) ([]Due, error) {
+	if _, err := s.present(); err != nil {
+		return nil, err
+	}
 	now := strconv.FormatInt(time.Now().UnixMilli()+s.ahead.Load(), 10)
 	cmds := make([]*redis.ZSliceCmd, operation.Shards)
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -107,26 +124,24 @@ func (s *Store) Glance(ctx context.Context, most int) ([]Due, error) {
 }
 
 // Overdue lists the shards whose outbox has something to publish, by the clock as
-// Glance reads it.
+// Glance reads it. An error is as that of Poll.
 func (s *Store) Overdue(ctx context.Context) ([]int, error) {
 	now := float64(time.Now().UnixMilli() + s.ahead.Load())
-	cmds := make([]*redis.ZSliceCmd, operation.Shards)
+	shards, away := s.present()
+	cmds := make([]*redis.ZSliceCmd, len(shards))
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for shard := range cmds {
-			cmds[shard] = pipe.ZRangeWithScores(ctx, s.prefix(shard)+"outbox", 0, 0)
+		for i, shard := range shards {
+			cmds[i] = pipe.ZRangeWithScores(ctx, s.prefix(shard)+"outbox", 0, 0)
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	var shards []int
-	for shard, cmd := range cmds {
-		if first := cmd.Val(); len(first) > 0 && first[0].Score <= now {
-			shards = append(shards, shard)
+	var overdue []int
+	for i, cmd := range cmds {
+		if first := cmd.Val(); cmd.Err() == nil && len(first) > 0 && first[0].Score <= now {
+			overdue = append(overdue, shards[i])
 		}
 	}
-	return shards, nil
+	return overdue, cmp.Or(err, away)
 }
 
 // Begin starts a shard that has no data and needs none: a new installation. It

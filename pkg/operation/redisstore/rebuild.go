@@ -92,10 +92,15 @@ func (b *Rebuild) Release(ctx context.Context) error {
 func (b *Rebuild) Mine(connection uuid.UUID) bool { return b.mine[operation.ShardOf(connection)] }
 
 // Since gives the time up to which every shard's data is known to be whole: the
-// last beat that is still there. Zero: a shard has none, and everything is read.
+// last beat that is still there. Zero: a shard has none, and everything is read. A beat of
+// the future, from before the clock was set back, says nothing.
 func (b *Rebuild) Since(ctx context.Context) (time.Time, error) {
+	now, err := b.store.clock(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
 	cmds := make([]*redis.StringSliceCmd, len(b.Shards))
-	_, err := b.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err = b.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, shard := range b.Shards {
 			cmds[i] = pipe.HVals(ctx, b.store.prefix(shard)+"beat")
 		}
@@ -108,7 +113,9 @@ func (b *Rebuild) Since(ctx context.Context) (time.Time, error) {
 	for i, cmd := range cmds {
 		var last int64
 		for _, v := range cmd.Val() {
-			last = max(last, atoi(v))
+			if at := atoi(v); at <= now {
+				last = max(last, at)
+			}
 		}
 		if last == 0 {
 			return time.Time{}, nil

@@ -52,8 +52,10 @@ type Recorded struct {
 	Late bool
 	// More says that the lane has work that is due now.
 	More bool
-	// Leases are the further work that was asked for, as far as there is any.
-	Leases []Lease
+	// Leases are the further work that was asked for, as far as there is any, and
+	// Unreadable those of it that no call can be made of.
+	Leases     []Lease
+	Unreadable []Unreadable
 }
 
 var verdicts = map[operation.Verdict]string{
@@ -95,8 +97,9 @@ func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 		return Recorded{}, err
 	}
 	rec.Blocked = lifted(r[4])
-	leases, err := decodeLeases(array(r[5]))
-	return Recorded{Record: rec, Late: text(r[1]) != "held", More: number(r[2]) == 1, Leases: leases}, err
+	out := Recorded{Record: rec, Late: text(r[1]) != "held", More: number(r[2]) == 1}
+	out.Leases, out.Unreadable = decodeLeases(o.Connection, array(r[5]))
+	return out, nil
 }
 
 // amend writes the outcome of a call that ended after its operation had, and after

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -37,10 +38,75 @@ const stepCalls = 16
 func (s *Store) performed(ctx context.Context, calls ...*call) error {
 	for step := range slices.Chunk(calls, stepCalls) {
 		s.perform(ctx, step)
-		for _, c := range step {
-			if c.err != nil {
-				return c.err
+		if err := failed(step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// performEach runs all calls step by step; each has its own error. Where each shard has a run
+// of its own, the steps go side by side: one of its servers may be away and the others not.
+func (s *Store) performEach(ctx context.Context, calls ...*call) {
+	if !s.apart.Load() {
+		if err := s.performed(ctx, calls...); err != nil {
+			for _, c := range calls {
+				if c.err == nil && c.answer == nil { // it was not run any more
+					c.err = err
+				}
 			}
+		}
+		return
+	}
+	here, away := s.part(calls)
+	var steps sync.WaitGroup
+	for step := range slices.Chunk(here, stepCalls) {
+		steps.Go(func() { s.perform(ctx, step) })
+	}
+	if len(away) > 0 {
+		short, cancel := context.WithTimeout(ctx, awayFor)
+		defer cancel()
+		steps.Go(func() { s.perform(short, away) })
+	}
+	steps.Wait()
+}
+
+// part divides calls into those of shards that are there, and of shards whose server was away.
+func (s *Store) part(calls []*call) (here, away []*call) {
+	for _, c := range calls {
+		if s.away[c.shard].Load() {
+			away = append(away, c)
+		} else {
+			here = append(here, c)
+		}
+	}
+	return here, away
+}
+
+// awayFor bounds how long those who ask all shards wait for a server that was away before.
+const awayFor = 500 * time.Millisecond
+
+// errPartAway says that the server of a shard was away before: Poll finds out whether it
+// still is.
+var errPartAway = errors.New("redisstore: a part of the cluster is away")
+
+// present lists the shards whose server was there, and says whether these are all.
+func (s *Store) present() (shards []int, err error) {
+	for shard := range s.away {
+		if s.away[shard].Load() {
+			err = errPartAway
+			continue
+		}
+		shards = append(shards, shard)
+	}
+	return shards, err
+}
+
+// failed gives the first error of calls.
+func failed(calls []*call) error {
+	for _, c := range calls {
+		if c.err != nil {
+			return c.err
 		}
 	}
 	return nil
@@ -48,9 +114,35 @@ func (s *Store) performed(ctx context.Context, calls ...*call) error {
 
 // perform runs calls in their order, in one pipeline: all of them in one run of the
 // library, or in a cluster those of each shard, since a run may only touch one slot there.
-// Runs may happen twice, and so may all scripts. A connection that breaks fails all
-// calls, also those of runs that were answered.
+// Runs may happen twice, and so may all scripts. A connection that breaks fails the runs
+// that went over it, maybe also those that were answered.
+//
+// A shard whose server was away has a pipeline of its own: one that does not end in time
+// fails all that is in it.
 func (s *Store) perform(ctx context.Context, calls []*call) {
+	if !s.apart.Load() {
+		s.performTogether(ctx, calls)
+		return
+	}
+	here, away := s.part(calls)
+	slices.SortStableFunc(away, func(a, b *call) int { return a.shard - b.shard })
+	var all sync.WaitGroup
+	for len(away) > 0 {
+		n := 1
+		for n < len(away) && away[n].shard == away[0].shard {
+			n++
+		}
+		one := away[:n]
+		all.Go(func() { s.performTogether(ctx, one) })
+		away = away[n:]
+	}
+	if len(here) > 0 {
+		s.performTogether(ctx, here)
+	}
+	all.Wait()
+}
+
+func (s *Store) performTogether(ctx context.Context, calls []*call) {
 	var runs []*run
 	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
 		runs = s.divide(calls)
@@ -62,10 +154,6 @@ func (s *Store) perform(ctx context.Context, calls []*call) {
 		s.apart.Store(true) // a cluster that does not look like one
 		s.perform(ctx, calls)
 		return
-	}
-	var answered redis.Error
-	if err != nil && errors.As(err, &answered) {
-		err = nil // each run has its own
 	}
 	for _, r := range runs {
 		s.land(r, err)
@@ -159,9 +247,20 @@ func (s *Store) argsOf(r *run) []any {
 	return args
 }
 
-// land gives every call its answer, and notes the marks.
+// land gives every call its answer, and notes the marks. err is that of the pipeline: an
+// error that Redis answered is of one run, and so is any where shards run apart, since each
+// server has a connection of its own. Otherwise it is of all.
 func (s *Store) land(r *run, err error) {
 	var answers []any
+	var answered redis.Error
+	if errors.As(err, &answered) || (s.apart.Load() && (r.cmd.Err() != nil || r.cmd.Val() != nil)) {
+		err = r.cmd.Err()
+	}
+	if s.apart.Load() {
+		for _, shard := range r.shards {
+			s.away[shard.number].Store(isAway(err))
+		}
+	}
 	if err == nil {
 		var v []any
 		if v, err = r.cmd.Slice(); err == nil {
@@ -188,6 +287,12 @@ func (s *Store) land(r *run, err error) {
 			}
 		}
 	}
+}
+
+// isAway says that no server answered for the shard.
+func isAway(err error) bool {
+	var answered redis.Error
+	return err != nil && (!errors.As(err, &answered) || strings.HasPrefix(err.Error(), "CLUSTERDOWN"))
 }
 
 // mark numbers the runs of this process in a shard, under a generation. Redis counts them,

@@ -140,6 +140,8 @@ type Store struct {
 	scripts runner
 	// apart: a run may only touch one shard.
 	apart atomic.Bool
+	// away: the last run in this shard met no server. Only where shards run apart.
+	away [operation.Shards]atomic.Bool
 	// names are the prefixes of the shards' keys.
 	names [operation.Shards]string
 	// ahead is how many ms Redis's clock was ahead of ours at the last poll.
@@ -224,7 +226,7 @@ func (s *Store) newGen(shard int) string {
 // stale, once more under the one that Redis has now.
 func (s *Store) run(ctx context.Context, script *script, shard int, args ...any) (reply, error) {
 	for range 2 {
-		r, err := s.flights.run(ctx, script, shard, args)
+		r, err := s.flights.run(ctx, script, shard, args, s.away[shard].Load())
 		if err != nil || r.word() != "stale" {
 			return r, err
 		}

@@ -22,9 +22,13 @@ type Filling struct {
 
 // Fillings lists the shards that have data.
 func (s *Store) Fillings(ctx context.Context) ([]Filling, error) {
+	now, err := s.clock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("redisstore: fillings: %w", err)
+	}
 	gens := make([]*redis.StringCmd, operation.Shards)
 	beats := make([]*redis.StringSliceCmd, operation.Shards)
-	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
+	err = s.pipelined(ctx, func(pipe redis.Pipeliner) {
 		for shard := range gens {
 			gens[shard] = pipe.Get(ctx, s.prefix(shard)+"gen")
 			beats[shard] = pipe.HVals(ctx, s.prefix(shard)+"beat")
@@ -46,7 +50,7 @@ func (s *Store) Fillings(ctx context.Context) ([]Filling, error) {
 			f.Since = time.Unix(id.Time().UnixTime())
 		}
 		for _, beat := range beats[shard].Val() {
-			if at := milli(atoi(beat)); at.After(f.Since) {
+			if at := milli(atoi(beat)); at.After(f.Since) && atoi(beat) <= now {
 				f.Since = at
 			}
 		}
@@ -55,8 +59,17 @@ func (s *Store) Fillings(ctx context.Context) ([]Filling, error) {
 	return out, nil
 }
 
+// clock gives Redis's time in ms, a moment later than any beat that was written.
+func (s *Store) clock(ctx context.Context) (int64, error) {
+	now, err := s.rdb.Time(ctx).Result()
+	return now.Add(clocksDiffer).UnixMilli(), err
+}
+
+// clocksDiffer is how far apart the clocks of a cluster's servers may be.
+const clocksDiffer = time.Second
+
 // Lacks lists the operations of which the store does not have what a fact says: the
-// record, as many rows, the end.
+// record, as many rows, the end. Of a record that cannot be read nothing is said.
 func (s *Store) Lacks(ctx context.Context, facts []Fact) ([]operation.Operation, error) {
 	entries := make([]at, len(facts))
 	for i, f := range facts {
@@ -71,6 +84,9 @@ func (s *Store) Lacks(ctx context.Context, facts []Fact) ([]operation.Operation,
 	var lacking []operation.Operation
 	for i, rec := range records {
 		f := facts[i]
+		if rec != nil && rec.unread != nil {
+			continue // it is there, and filling the shard again would leave it as it is
+		}
 		if rec == nil || len(rec.Operation.Attempts) < f.rows() || f.Final && rec.Operation.Status != f.Operation.Status {
 			lacking = append(lacking, f.Operation)
 		}

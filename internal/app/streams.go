@@ -1,0 +1,173 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"writeback/internal/metrics"
+	"writeback/internal/natsq"
+	"writeback/internal/work"
+)
+
+const (
+	// streamsEvery is how often a program looks whether the streams are there.
+	streamsEvery = 10 * time.Second
+	// streamsSlack is before the last time at which a consumer was there: what came then may
+	// not have reached anybody.
+	streamsSlack = time.Minute
+)
+
+// streamKeeper makes streams and consumers anew that somebody has deleted, or that NATS
+// came back without, and sees to it that they hold what they must.
+type streamKeeper struct {
+	base     *Base
+	refiller *work.Refiller
+	every    time.Duration
+	// seen are those that were there once, and whole is when all of them were.
+	seen  map[string]bool
+	whole time.Time
+	// missed are those that were gone at the last look.
+	missed []string
+	// problem is what /readyz says. Nil: nothing.
+	problem atomic.Pointer[error]
+	// count is how many are gone, at least one as long as there is a problem.
+	count atomic.Int64
+}
+
+func newStreamKeeper(b *Base) *streamKeeper {
+	return &streamKeeper{
+		base: b, every: streamsEvery, whole: time.Now(),
+		refiller: work.NewRefiller(b.Store, natsq.NewHistory(b.JetStream), b.publisher, b.partners, b.Log),
+		seen: map[string]bool{
+			natsq.StreamOperations: true, natsq.StreamEvents: true, natsq.StreamDead: true,
+			natsq.StreamOperations + " " + natsq.ConsumerQuiet: true,
+		},
+	}
+}
+
+// partners are those of all connections.
+func (b *Base) partners() []uuid.UUID {
+	all := map[uuid.UUID]bool{}
+	for _, c := range b.Directory.All() {
+		all[c.PartnerID] = true
+	}
+	return slices.Collect(maps.Keys(all))
+}
+
+// check is what readiness asks.
+func (k *streamKeeper) check(context.Context) error {
+	if err := k.problem.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// run looks until ctx ends.
+func (k *streamKeeper) run(ctx context.Context) error {
+	stop, err := metrics.New(nil).Watch(func(show metrics.Observer) {
+		show(metrics.StreamsMissing, float64(k.count.Load()))
+	}, metrics.StreamsMissing)
+	if err != nil {
+		k.base.Log.WarnContext(ctx, "gauges", "error", err)
+	}
+	defer stop()
+	tick := time.NewTicker(k.every)
+	defer tick.Stop()
+	for {
+		err = nil
+		if k.base.publisher.Connected() { // else that is what is wrong
+			err = k.look(ctx)
+		}
+		if ctx.Err() == nil {
+			k.say(ctx, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (k *streamKeeper) say(ctx context.Context, err error) {
+	if err == nil {
+		k.problem.Store(nil)
+		k.count.Store(0)
+		return
+	}
+	k.problem.Store(&err)
+	k.count.Store(int64(max(len(k.missed), 1)))
+	k.base.Log.WarnContext(ctx, "looking after the streams", "error", err)
+}
+
+// look makes anew what was gone at the last look already, so that a server that has just
+// come back has time to say what it has.
+func (k *streamKeeper) look(ctx context.Context) error {
+	asking, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	now := time.Now()
+	there, err := natsq.There(asking, k.base.JetStream)
+	if err != nil {
+		return err
+	}
+	maps.Copy(k.seen, there)
+	var gone, still []string
+	for name := range k.seen {
+		if !there[name] {
+			gone = append(gone, name)
+			if slices.Contains(k.missed, name) {
+				still = append(still, name)
+			}
+		}
+	}
+	slices.Sort(gone)
+	k.missed = gone
+	switch {
+	case len(still) > 0:
+		err = k.make(asking, gone)
+	case len(gone) > 0:
+		return k.lost(gone)
+	}
+	if err != nil {
+		return err
+	}
+	k.missed, k.whole = nil, now
+	return k.refiller.Check(ctx) // it takes as long as there is to publish
+}
+
+var errLost = errors.New("deleted, or NATS came back without it")
+
+func (k *streamKeeper) lost(gone []string) error {
+	return fmt.Errorf("app: streams: %s: %w", strings.Join(gone, ", "), errLost)
+}
+
+func (k *streamKeeper) make(ctx context.Context, gone []string) error {
+	k.base.Log.ErrorContext(ctx, "streams or consumers are gone; they are made anew", "gone", gone)
+	streams, since := k.base.streams, k.whole.Add(-streamsSlack)
+	streams.Since = since
+	if err := natsq.Ensure(ctx, k.base.JetStream, streams); err != nil {
+		return errors.Join(k.lost(gone), err)
+	}
+	if !slices.ContainsFunc(gone, ofWebhooks) {
+		return nil
+	}
+	err := natsq.EnsureWebhooks(ctx, k.base.JetStream, natsq.WebhookConfig{Replicas: streams.Replicas, Since: since, Log: streams.Log})
+	if err != nil {
+		return errors.Join(k.lost(gone), err)
+	}
+	return nil
+}
+
+// ofWebhooks reports whether only those who need webhooks make it.
+func ofWebhooks(name string) bool {
+	_, consumer, of := strings.Cut(name, " ")
+	return name == natsq.StreamDeliveries || name == natsq.StreamDeliveryEvents || of && consumer != natsq.ConsumerQuiet
+}

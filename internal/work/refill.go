@@ -1,0 +1,181 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"writeback/internal/metrics"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+// losses says which streams have lost what they held; see natsq.History.
+type losses interface {
+	Losses(ctx context.Context, known map[string]string) (have map[string]string, operations, events bool, err error)
+}
+
+// againPublisher publishes what a stream has lost; see natsq.Publisher.
+type againPublisher interface {
+	AcceptedAgain(ctx context.Context, m operation.Message) error
+	EventAgain(ctx context.Context, e operation.Event) error
+}
+
+// Refiller publishes again what a stream has lost: it was deleted, or NATS came back without
+// it or with an older one. The streams are the second copy of what is pending, and without
+// the ends in them a rebuild would send again what has ended. One goroutine uses it.
+type Refiller struct {
+	store    *redisstore.Store
+	streams  losses
+	pub      againPublisher
+	partners func() []uuid.UUID
+	recent   time.Duration // see RestoreConfig
+	log      *slog.Logger
+	repairs  *metrics.Counter
+}
+
+// NewRefiller makes a refiller. partners are those of all connections.
+func NewRefiller(store *redisstore.Store, s losses, pub againPublisher, partners func() []uuid.UUID, log *slog.Logger) *Refiller {
+	return &Refiller{
+		store: store, streams: s, pub: pub, partners: partners, recent: RestoreConfig{}.withDefaults().Recent, log: log,
+		repairs: metrics.New(nil).Counter(metrics.Repairs),
+	}
+}
+
+const (
+	// refillFor is how long a refill may be silent before another process begins one.
+	refillFor = time.Minute
+	// refillMargin is how far clocks may differ, and longer than a look takes.
+	refillMargin = 10 * time.Minute
+	refillPage   = 256
+	refillAtOnce = 64
+)
+
+// lostStreams says which streams lack what they had.
+type lostStreams struct{ operations, events bool }
+
+// Check compares the streams with what was noted of them, and fills one that has lost
+// what it had. An error means that it has to be called again.
+func (r *Refiller) Check(ctx context.Context) error {
+	known, err := r.store.NotedStreams(ctx)
+	if err != nil {
+		return fmt.Errorf("work: refill: %w", err)
+	}
+	have, operations, events, err := r.streams.Losses(ctx, known)
+	if err != nil {
+		return fmt.Errorf("work: refill: %w", err)
+	}
+	if operations || events {
+		mine, err := r.refill(ctx, lostStreams{operations, events})
+		if err != nil || !mine {
+			return err
+		}
+	}
+	if err := r.store.NoteStreams(ctx, have); err != nil {
+		return fmt.Errorf("work: refill: %w", err)
+	}
+	return nil
+}
+
+// errNoPartners says that nobody knows whose operations there are.
+var errNoPartners = errors.New("work: refill: the directory has no connections")
+
+// refill publishes again what was accepted as long ago as the stream of operations
+// remembers. It reports whether it was this process that did.
+func (r *Refiller) refill(ctx context.Context, lost lostStreams) (mine bool, err error) {
+	if mine, err = r.store.TakeRefill(ctx, refillFor); err != nil || !mine {
+		return false, err
+	}
+	defer func() {
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		_ = r.store.EndRefill(release) // or it runs out
+	}()
+	partners := r.partners()
+	if len(partners) == 0 {
+		return false, errNoPartners
+	}
+	r.log.ErrorContext(ctx, "a stream has lost what it held; what is pending and what ended lately is published again from Redis",
+		"operations", lost.operations, "events", lost.events)
+	began, published := time.Now(), 0
+	for _, partner := range partners {
+		n, err := r.partner(ctx, partner, lost)
+		published += n
+		if err != nil {
+			return false, fmt.Errorf("work: refill: %w", err)
+		}
+	}
+	r.repairs.Add(ctx, published, metrics.QueueOperations, metrics.RepairRefilled)
+	r.log.WarnContext(ctx, "the stream is filled again", "messages", published, "duration_ms", time.Since(began).Milliseconds())
+	return true, nil
+}
+
+func (r *Refiller) partner(ctx context.Context, partner uuid.UUID, lost lostStreams) (published int, err error) {
+	now := time.Now()
+	q := operation.Query{PartnerID: partner, From: now.Add(-r.recent - refillMargin), To: now.Add(refillMargin), Limit: refillPage}
+	for more := true; more; {
+		var ops []operation.Operation
+		if ops, more, err = r.store.List(ctx, q); err != nil {
+			return published, err
+		}
+		var n atomic.Int32
+		g, publishing := errgroup.WithContext(ctx)
+		g.SetLimit(refillAtOnce)
+		for _, op := range ops {
+			g.Go(func() error { return r.publish(publishing, op, lost, &n) })
+		}
+		err = g.Wait()
+		if published += int(n.Load()); err != nil {
+			return published, err
+		}
+		if len(ops) > 0 {
+			last := ops[len(ops)-1]
+			q.Position = operation.Position{Seq: last.Seq, ID: last.ID}
+		}
+		if _, err := r.store.TakeRefill(ctx, refillFor); err != nil {
+			return published, err
+		}
+	}
+	return published, nil
+}
+
+// publish says of an operation what the lost streams had said. What happens from now on is
+// told by whoever does it.
+func (r *Refiller) publish(ctx context.Context, op operation.Operation, lost lostStreams, n *atomic.Int32) error {
+	ended := op.Status.Terminal()
+	if lost.operations && !ended && !op.Sync {
+		if err := r.pub.AcceptedAgain(ctx, operation.Message{Accepted: op.Accepted, Place: op.Place}); err != nil {
+			return err
+		}
+		n.Add(1)
+	}
+	if !lost.events || !ended && len(op.Attempts) == 0 {
+		return nil
+	}
+	e := operation.Event{Version: operation.Version, Kind: operation.EventAttempted, Operation: op, FirstRow: 1}
+	if ended {
+		e.Kind, e.FirstRow = operation.FinalKind(op.Status), 0
+		e.ID = operation.EventID(op.ID, e.Kind)
+	} else {
+		e.ID = op.Attempts[len(op.Attempts)-1].ID
+		rec, err := r.store.GetRecord(ctx, op.ConnectionID, op.ID) // a list does not say until when it waits
+		if err != nil {
+			return err
+		}
+		e.NextAt = rec.NextAt
+		if w := rec.Operation.Wait; w.Reason == operation.WaitProviderBackoff {
+			e.Blocked = w.Until
+		}
+	}
+	if err := r.pub.EventAgain(ctx, e); err != nil {
+		return err
+	}
+	n.Add(1)
+	return nil
+}
