@@ -134,7 +134,7 @@ func (d *userDecoder) object() error {
 			return d.hosTracking(value)
 		}
 		r, ok := rules[string(name)]
-		if !ok && (d.ofElement(string(name), value) || d.misplaced(string(name), value)) {
+		if !ok && d.ofElement(string(name), value) {
 			return nil
 		}
 		if !ok {
@@ -232,22 +232,6 @@ func (d *userDecoder) field(r *rule, path string, value jsontext.Value, into ope
 		return
 	}
 	into[r.spec.Name] = v
-}
-
-// elsewhere says where keys belong that are no part of a body. Ignored like others, a write
-// that was only to be tried would be made.
-var elsewhere = map[string]string{
-	"dry_run": "the query, as ?dry_run=true", "is_sync": "the query, as ?is_sync=true", "idempotency_key": "the header Idempotency-Key",
-}
-
-// misplaced makes a fault of such a key, unless it asks for nothing.
-func (d *userDecoder) misplaced(name string, value jsontext.Value) bool {
-	place, ok := elsewhere[name]
-	if !ok || value.Kind() == jsontext.KindNull || value.Kind() == jsontext.KindFalse {
-		return false
-	}
-	d.fault("body."+name, value, "belongs into "+place, "extra_forbidden")
-	return true
 }
 
 func (d *userDecoder) unknownKey(prefix string, name []byte, value jsontext.Value) {

@@ -80,7 +80,7 @@ func fieldSchema(spec operation.Spec) object {
 }
 
 const (
-	bodyText   = " Unknown keys are ignored, but for dry_run, is_sync and idempotency_key, which belong elsewhere and are refused here. The whole body is at most 64 KiB, nests at most 32 levels, and has no key twice."
+	bodyText   = " Unknown keys are ignored. The whole body is at most 64 KiB, nests at most 32 levels, and has no key twice."
 	updateText = "What to change. At least one field besides connection_id must be there. A field that is absent stays as it is; " +
 		"null clears it." + bodyText
 	createText = "The new user. What must be there besides connection_id depends on the provider; null is the same as absent there." + bodyText
