@@ -150,6 +150,11 @@ func (k *streamKeeper) lost(gone []string) error {
 }
 
 func (k *streamKeeper) make(ctx context.Context, gone []string) error {
+	if slices.Contains(gone, natsq.StreamOperations) || slices.Contains(gone, natsq.StreamEvents) {
+		if err := k.refiller.CanFill(ctx); err != nil {
+			return errors.Join(k.lost(gone), err)
+		}
+	}
 	k.base.Log.ErrorContext(ctx, "streams or consumers are gone; they are made anew", "gone", gone)
 	streams, since := k.base.streams, k.whole.Add(-streamsSlack)
 	streams.Since = since

@@ -41,6 +41,7 @@ func kept(t *testing.T, out io.Writer) *Base {
 	b := openBase(t, cfg, out)
 	_, err := OpenWebhooks(t.Context(), b, cfg.Webhooks, 1)
 	require.NoError(t, err)
+	require.NoError(t, b.startShards(t.Context()))
 	b.keeper.every = 20 * time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -79,6 +80,8 @@ func TestStreams_ReadinessSaysWhatIsGone(t *testing.T) {
 	t.Parallel()
 	cfg := workerSettings(t)
 	b := openBase(t, cfg, io.Discard)
+	require.NoError(t, b.startShards(t.Context()))
+	require.NoError(t, b.keeper.look(t.Context()))
 	require.NoError(t, b.JetStream.DeleteStream(t.Context(), natsq.StreamEvents))
 	err := b.keeper.look(t.Context())
 	b.keeper.say(t.Context(), err)
@@ -108,5 +111,27 @@ func TestStreams_AConsumerMadeAnewMissesNothing(t *testing.T) {
 		msg, err := c.Next(jetstream.FetchMaxWait(10 * time.Second))
 		require.NoError(t, err, name)
 		require.Contains(t, string(msg.Data()), op.ID.String())
+	}
+}
+
+// Where Redis has lost its data as well, an empty stream would be taken for all there ever
+// was: what had ended would go out again.
+func TestStreams_AreNotMadeAnewWhereNothingCanFillThem(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{natsq.StreamOperations, natsq.StreamEvents} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := openBase(t, workerSettings(t), io.Discard)
+			require.NoError(t, b.startShards(t.Context()))
+			require.NoError(t, b.keeper.look(t.Context()))
+			require.NoError(t, b.Redis.FlushDB(t.Context()).Err())
+			require.NoError(t, b.JetStream.DeleteStream(t.Context(), name))
+			for range 3 {
+				require.Error(t, b.keeper.look(t.Context()))
+			}
+			require.ErrorContains(t, b.keeper.look(t.Context()), "restore the stream from its backup")
+			_, err := b.JetStream.Stream(t.Context(), name)
+			require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+		})
 	}
 }

@@ -4,59 +4,71 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Origin says whether a stream is the one that it was: when it was made, and how far it
-// has come since.
+// had come when.
 type Origin struct {
 	Made time.Time
 	Last uint64
+	At   time.Time
 }
 
-// String gives the origin as text for Lacks.
-func (o Origin) String() string {
-	return strconv.FormatInt(o.Made.UnixNano(), 10) + " " + strconv.FormatUint(o.Last, 10)
-}
+// String gives the origin as text for Lost.
+func (o Origin) String() string { return fmt.Sprint(o.Made.UnixNano(), o.Last, o.At.UnixNano()) }
 
-// Lacks reports whether the stream has lost what one of this name once held: it is another
-// than the one that known says, or ends before where that was. One that was empty, or of
-// which nothing is known, has lost nothing.
-func (o Origin) Lacks(known string) bool {
-	made, last, ok := strings.Cut(known, " ")
-	at, err := strconv.ParseUint(last, 10, 64)
-	if !ok || err != nil || at == 0 {
-		return false
+// lostMargin is how far clocks may differ, and longer than nats-server takes to bring to
+// the disk what it has confirmed.
+const lostMargin = 10 * time.Minute
+
+// Lost says since when the stream has lost what one of this name held, by what was known of
+// it; nil if it has not. It has if it is another, of which nothing is taken for granted
+// (the zero time), or ends before where it did. newest is when its newest message came. One
+// that was empty, or of which nothing is known, has lost nothing.
+func (o Origin) Lost(known string, newest time.Time) *time.Time {
+	var made, at int64
+	var last uint64
+	if _, err := fmt.Sscan(known, &made, &last, &at); err != nil || last == 0 {
+		return nil
 	}
-	return made != strconv.FormatInt(o.Made.UnixNano(), 10) || o.Last < at
+	switch {
+	case made != o.Made.UnixNano():
+		return &time.Time{}
+	case o.Last >= last:
+		return nil
+	}
+	since := time.Unix(0, at)
+	if newest.Before(since) { // from a backup
+		since = newest
+	}
+	since = since.Add(-lostMargin)
+	return &since
 }
 
-// Losses says which of the streams have lost what they held, by what was known of them; have
-// is what is known now. The error is NATS's, also if one of them is not there.
-func (h *History) Losses(ctx context.Context, known map[string]string) (have map[string]string, operations, events bool, err error) {
-	o, err := h.origin(ctx, h.operations)
-	if err != nil {
-		return nil, false, false, err
+// Losses says since when the streams have lost what they held, by what was known of them;
+// nil for one that has not. have is what is known now. The error is NATS's, also if one of them
+// is not there.
+func (h *History) Losses(ctx context.Context, known map[string]string) (have map[string]string, operations, events *time.Time, err error) {
+	have = map[string]string{}
+	if operations, err = h.lost(ctx, h.operations, known, have); err == nil {
+		events, err = h.lost(ctx, h.events, known, have)
 	}
-	e, err := h.origin(ctx, h.events)
-	if err != nil {
-		return nil, false, false, err
-	}
-	have = map[string]string{h.operations: o.String(), h.events: e.String()}
-	return have, o.Lacks(known[h.operations]), e.Lacks(known[h.events]), nil
+	return have, operations, events, err
 }
 
-func (h *History) origin(ctx context.Context, name string) (Origin, error) {
+func (h *History) lost(ctx context.Context, name string, known, have map[string]string) (*time.Time, error) {
+	now := time.Now()
 	s, err := h.js.Stream(ctx, name)
 	if err != nil {
-		return Origin{}, fmt.Errorf("natsq: stream %s: %w", name, err)
+		return nil, fmt.Errorf("natsq: stream %s: %w", name, err)
 	}
 	info := s.CachedInfo()
-	return Origin{Made: info.Created, Last: info.State.LastSeq}, nil
+	o := Origin{Made: info.Created, Last: info.State.LastSeq, At: now}
+	have[name] = o.String()
+	return o.Lost(known[name], info.State.LastTime), nil
 }
 
 // There says which of our streams and consumers are there, by name; a consumer's begins

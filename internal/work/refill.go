@@ -16,9 +16,9 @@ import (
 	"writeback/pkg/operation/redisstore"
 )
 
-// losses says which streams have lost what they held; see natsq.History.
+// losses says since when streams have lost what they held; see natsq.History.
 type losses interface {
-	Losses(ctx context.Context, known map[string]string) (have map[string]string, operations, events bool, err error)
+	Losses(ctx context.Context, known map[string]string) (have map[string]string, operations, events *time.Time, err error)
 }
 
 // againPublisher publishes what a stream has lost; see natsq.Publisher.
@@ -57,8 +57,11 @@ const (
 	refillAtOnce = 64
 )
 
-// lostStreams says which streams lack what they had.
-type lostStreams struct{ operations, events bool }
+// lostStreams says since when the streams lack what they had. Nil: they lack nothing.
+type lostStreams struct{ operations, events *time.Time }
+
+// lacks says whether a stream lacks what happened then.
+func lacks(since *time.Time, then time.Time) bool { return since != nil && !then.Before(*since) }
 
 // Check compares the streams with what was noted of them, and fills one that has lost
 // what it had. An error means that it has to be called again.
@@ -71,7 +74,7 @@ func (r *Refiller) Check(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("work: refill: %w", err)
 	}
-	if operations || events {
+	if operations != nil || events != nil {
 		mine, err := r.refill(ctx, lostStreams{operations, events})
 		if err != nil || !mine {
 			return err
@@ -82,6 +85,25 @@ func (r *Refiller) Check(ctx context.Context) error {
 	}
 	return nil
 }
+
+// CanFill says whether the store could fill streams that are made anew: it knows them, and
+// has lost nothing itself. Else an empty stream would be taken for all there is.
+func (r *Refiller) CanFill(ctx context.Context) error {
+	known, err := r.store.NotedStreams(ctx)
+	if err != nil {
+		return fmt.Errorf("work: refill: %w", err)
+	}
+	fillings, err := r.store.Fillings(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("work: refill: %w", err)
+	case len(known) == 0 || len(fillings) < operation.Shards:
+		return errCannotFill
+	}
+	return nil
+}
+
+var errCannotFill = errors.New("work: refill: Redis has lost data, too, and cannot fill a stream: restore the stream from its backup")
 
 // errNoPartners says that nobody knows whose operations there are.
 var errNoPartners = errors.New("work: refill: the directory has no connections")
@@ -102,7 +124,7 @@ func (r *Refiller) refill(ctx context.Context, lost lostStreams) (mine bool, err
 		return false, errNoPartners
 	}
 	r.log.ErrorContext(ctx, "a stream has lost what it held; what is pending and what ended lately is published again from Redis",
-		"operations", lost.operations, "events", lost.events)
+		"operations", lost.operations != nil, "events", lost.events != nil)
 	began, published := time.Now(), 0
 	for _, partner := range partners {
 		n, err := r.partner(ctx, partner, lost)
@@ -149,13 +171,13 @@ func (r *Refiller) partner(ctx context.Context, partner uuid.UUID, lost lostStre
 // told by whoever does it.
 func (r *Refiller) publish(ctx context.Context, op operation.Operation, lost lostStreams, n *atomic.Int32) error {
 	ended := op.Status.Terminal()
-	if lost.operations && !ended && !op.Sync {
+	if lacks(lost.operations, op.CreatedAt()) && !ended && !op.Sync {
 		if err := r.pub.AcceptedAgain(ctx, operation.Message{Accepted: op.Accepted, Place: op.Place}); err != nil {
 			return err
 		}
 		n.Add(1)
 	}
-	if !lost.events || !ended && len(op.Attempts) == 0 {
+	if !lacks(lost.events, op.UpdatedAt) || !ended && len(op.Attempts) == 0 {
 		return nil
 	}
 	e := operation.Event{Version: operation.Version, Kind: operation.EventAttempted, Operation: op, FirstRow: 1}

@@ -92,7 +92,7 @@ func TestRefill_NoticesAStreamThatWentBack(t *testing.T) {
 	require.NoError(t, err)
 	info := s.CachedInfo()
 	require.NoError(t, r.store.NoteStreams(t.Context(), map[string]string{
-		natsq.StreamOperations: natsq.Origin{Made: info.Created, Last: info.State.LastSeq + 1}.String(),
+		natsq.StreamOperations: natsq.Origin{Made: info.Created, Last: info.State.LastSeq + 1, At: time.Now()}.String(),
 	}))
 	require.NoError(t, r.refiller().Check(t.Context()))
 	msg, err := s.GetLastMsgForSubject(t.Context(), natsq.SubjectAgain)
