@@ -171,7 +171,7 @@ func TestLane(t *testing.T) {
 	require.Equal(t, d.op.ID, l.Calls[0].Operation)
 
 	_, errOut := d.ctl(1, "lane", "pause", uuid.NewString())
-	require.Contains(t, errOut, "there is no such connection")
+	require.Contains(t, errOut, "whether there is one cannot be told: there is no directory")
 }
 
 func TestOperation(t *testing.T) {

@@ -190,8 +190,8 @@ var table = []Metric{
 		About: "Rebuilds of shards from the streams that ended in this process.", Answers: "Do rebuilds work?"},
 	{Name: RebuildDuration, Kind: Spread, Unit: "s", In: Both, Labels: []Label{queue}, Buckets: slow, Rare: true,
 		About: "Time from taking a rebuild until its shards were open again.", Answers: "For how long were partners refused?"},
-	{Name: Repairs, Kind: Count, Unit: "{repair}", In: Worker, Labels: []Label{queue, repair},
-		About: "Leases that ran out, records that were put back from a message, and messages that the outbox published late.", Answers: "Did something die? No increase in normal life."},
+	{Name: Repairs, Kind: Count, Unit: "{repair}", In: Both, Labels: []Label{queue, repair},
+		About: "Leases that ran out, records that were put back from a message, messages that the outbox published late, and what was published again for a stream that had lost it.", Answers: "Did something die? No increase in normal life."},
 	{Name: DeadLetters, Kind: Count, Unit: "{message}", In: Worker, Labels: []Label{queue},
 		About: "Messages that were put away: wake-ups that could not be understood, and webhook events that could not be delivered.", Answers: "Is there a bug, or an endpoint that is gone?"},
 
