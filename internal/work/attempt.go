@@ -110,7 +110,12 @@ type target struct {
 func (a *Attempter) target(op operation.Accepted) (target, *operation.Failure) {
 	conn, ok := a.parts.Directory.ConnectionByID(op.ConnectionID)
 	if !ok {
-		return target{}, &operation.Failure{Type: operation.ErrorAuth, Detail: "the connection does not exist any more"}
+		// A deleted one is still known: this worker has not heard of it yet, or the directory
+		// has lost it. Neither ends an operation.
+		return target{}, &operation.Failure{
+			Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, errUnknown),
+			Detail: "the call was not made: the connection is not known to the worker",
+		}
 	}
 	if failure := conn.Failure(); failure != nil {
 		return target{}, failure
@@ -196,6 +201,9 @@ func (a *Attempter) late(lease redisstore.Lease) *operation.Failure {
 
 // errCallOver is the cause of calls that took too long.
 var errCallOver = errors.New("the call deadline passed")
+
+// errUnknown says that the directory does not have the connection.
+var errUnknown = errors.New("work: the directory does not have the connection: if it has lost it, restore it or load the registry file again")
 
 var errLate = errors.New("work: the start window has passed")
 
