@@ -299,6 +299,10 @@ func TestRecord_PutsBackWhatRedisLostWithItsMessage(t *testing.T) {
 	r.worker()
 	op := r.accept(r.change(uuid.New(), "x"))
 	<-called
+	require.Eventually(t, func() bool {
+		c, err := r.js.Consumer(t.Context(), natsq.StreamOperations, natsq.ConsumerQuiet)
+		return err == nil && c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
+	}, 20*time.Second, time.Millisecond, "a message that is still to come would put the record back")
 	// The record and its message are gone; the shard itself is not.
 	key := fmt.Sprintf("wb:{%02d}:op:%s", operation.ShardOf(r.conn), op.ID)
 	require.NoError(t, r.rdb.Del(t.Context(), key).Err())
