@@ -104,13 +104,11 @@ func (c *ctl) rebuild(ctx context.Context, r rebuilding) error {
 // so, and what only Redis has could not be written either.
 func (c *ctl) readable(ctx context.Context) error {
 	js, err := c.streams()
+	if err == nil {
+		_, _, err = natsq.NewHistory(js).Ends(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("nothing was done, since the shards would stay closed: %w", err)
-	}
-	for _, name := range []string{natsq.StreamOperations, natsq.StreamEvents} {
-		if _, err := js.Stream(ctx, name); err != nil {
-			return fmt.Errorf("nothing was done, since the shards would stay closed: stream %s: %w", name, err)
-		}
 	}
 	return nil
 }

@@ -61,11 +61,10 @@ func (h *History) Losses(ctx context.Context, known map[string]string) (have map
 
 func (h *History) lost(ctx context.Context, name string, known, have map[string]string) (*time.Time, error) {
 	now := time.Now()
-	s, err := h.js.Stream(ctx, name)
+	info, err := h.info(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("natsq: stream %s: %w", name, err)
+		return nil, err
 	}
-	info := s.CachedInfo()
 	o := Origin{Made: info.Created, Last: info.State.LastSeq, At: now}
 	have[name] = o.String()
 	return o.Lost(known[name], info.State.LastTime), nil
