@@ -212,40 +212,60 @@ func TestShared_FailureIsOfItsMessage(t *testing.T) {
 }
 
 // TestShared_CallersContext: who goes away hurts no other, and what has not left by then
-// never does.
+// never does. A publish waits for a second at most, so a try on a machine that was too
+// busy for it says nothing.
 func TestShared_CallersContext(t *testing.T) {
 	t.Parallel()
+	for range 30 {
+		if c, told := goAway(t); told {
+			require.Len(t, c.read(t), flights+waiting)
+			// One that came to it late, on a busy machine, has a message of its own.
+			require.Less(t, c.messages(t, natsq.StreamOperations), uint64(flights+waiting/2), "those who waited share a message")
+			return
+		}
+	}
+	t.Fatal("no try was quick enough")
+}
+
+const flights, waiting = 8, 20 // as many as may be under way, and those who wait for them
+
+// goAway lets some leave whose message waits behind others at a server that stands still.
+// It reports whether that was quick enough for those who stay.
+func goAway(t *testing.T) (c client, told bool) {
+	t.Helper()
 	server := testenv.StartNATS(t)
-	c := ready(t, server.URL())
-	const flights, waiting = 8, 20
+	c = ready(t, server.URL())
 	require.NoError(t, server.Pause())
+	began, sent := time.Now(), c.nc.Stats().OutMsgs
 	var wg sync.WaitGroup
-	var failed atomic.Int64
-	publish := func(ctx context.Context, i int) {
+	var left, failed atomic.Int64
+	publish := func(ctx context.Context, i int, errs *atomic.Int64) {
 		wg.Go(func() {
 			if c.pub.Accepted(ctx, message(i), false) != nil {
-				failed.Add(1)
+				errs.Add(1)
 			}
 		})
 	}
 	for i := range flights { // each is slow, so the next does not wait for it
-		publish(t.Context(), i)
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
+		publish(t.Context(), i, &failed)
+		require.Eventually(t, func() bool { return c.nc.Stats().OutMsgs > sent+uint64(i) }, within, time.Millisecond)
 	}
 	ctx, leave := context.WithCancel(t.Context())
 	for i := range waiting {
-		publish(ctx, 100+i)
-		publish(t.Context(), 200+i)
+		publish(ctx, 100+i, &left)
+		publish(t.Context(), 200+i, &failed)
 	}
 	time.Sleep(50 * time.Millisecond)
 	leave()
-	require.Eventually(t, func() bool { return failed.Load() == waiting }, within, time.Millisecond)
+	require.Eventually(t, func() bool { return left.Load() == waiting }, within, time.Millisecond, "they wait no longer")
 	require.NoError(t, server.Resume())
 	wg.Wait()
-	require.EqualValues(t, waiting, failed.Load())
-	require.Len(t, c.read(t), flights+waiting)
-	// One that came to it late, on a busy machine, has a message of its own.
-	require.Less(t, c.messages(t, natsq.StreamOperations), uint64(flights+waiting/2), "those who waited share a message")
+	if time.Since(began) > natsq.PublishTimeout/2 {
+		return c, false
+	}
+	require.Zero(t, failed.Load())
+	return c, true
 }
 
 // many publishes one message of many, as a burst does.
