@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,6 +45,7 @@ func TestRun_EverythingIsAsTold(t *testing.T) {
 
 // TestTell_SaysWhatIsNotAsTold breaks the provider behind the demo's back.
 func TestTell_SaysWhatIsNotAsTold(t *testing.T) {
+	var starts sync.Mutex // a start keeps the machine busy, the stories mostly wait
 	for _, tc := range []struct {
 		name  string
 		fault sandbox.Fault
@@ -62,9 +64,11 @@ func TestTell_SaysWhatIsNotAsTold(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
+			starts.Lock()
 			stack, err := devstack.Start(t.Context(), devstack.Options{
 				APIAddr: freePort, AdminAddr: freePort, SandboxAddr: freePort, Redis: devstack.RedisMemory,
 			})
+			starts.Unlock()
 			require.NoError(t, err)
 			defer func() {
 				ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), stopTimeout)
