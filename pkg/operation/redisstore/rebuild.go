@@ -50,7 +50,7 @@ func (s *Store) TakeHistory(ctx context.Context, shards []int) (*Rebuild, error)
 }
 
 func (s *Store) take(ctx context.Context, shards []int, history string) (*Rebuild, error) {
-	b := &Rebuild{store: s, token: newIDs(1)[0].String()}
+	b := &Rebuild{store: s, token: uuid.Must(uuid.NewV7()).String()}
 	cmds := make([]*redis.Cmd, len(shards))
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, shard := range shards {
