@@ -52,6 +52,8 @@ func long() bool { return os.Getenv("REVIEW_LONG") != "" }
 func TestModel_RandomHistories(t *testing.T) {
 	if long() {
 		setFlags(t, map[string]string{"checks": "3000", "steps": "100", "shrinktime": "30s"})
+	} else { // it takes the flags as they are
+		t.Parallel()
 	}
 	rdb := client(t, testenv.Redis(t))
 	a := alter(rdb, virtualTime)
