@@ -63,6 +63,9 @@ func (a *Attempter) draft(ctx context.Context, in operation.Accepted) ([]httpcal
 	d := &httpcall.Draft{Hidden: conn.Secrets(t.conn.Credentials)}
 	_, failure = write(httpcall.WithDraft(ctx, d), t, in, false)
 	if failure != nil && !errors.Is(failure, httpcall.ErrDraft) {
+		if failure.Refresh {
+			a.renew(ctx, in, t.conn.Credentials.Mark())
+		}
 		return nil, failure
 	}
 	return d.Calls, nil
