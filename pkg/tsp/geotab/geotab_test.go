@@ -140,6 +140,7 @@ var fieldCases = []fieldCase{
 	{field: operation.FieldPhoneNumber, value: text("(555) 010-0144"), patch: `{"phoneNumber":"+1 5550100144"}`},
 	{field: operation.FieldPhoneNumber, value: text("1 555 010 0144"), patch: `{"phoneNumber":"+1 5550100144"}`},
 	{field: operation.FieldPhoneNumber, value: text("+49301234567"), patch: `{"phoneNumber":"+49 301234567"}`},
+	{field: operation.FieldPhoneNumber, value: text("+49 (0)30 1234567"), patch: `{"phoneNumber":"+49 301234567"}`},
 	{field: operation.FieldPhoneNumber, value: text("+353 1 234 5678"), patch: `{"phoneNumber":"+353 12345678"}`},
 	{field: operation.FieldPhoneNumber, value: text("+1 555 010 0144 5555 6666"), refused: true, reads: true},
 	{field: operation.FieldPhoneNumber, value: text("call me"), refused: true},

@@ -118,7 +118,7 @@ func dialDigits(v operation.Value) (any, error) { return dialCode(v) }
 
 func dialCode(v operation.Value) (string, error) {
 	code := strings.TrimSpace(v.Text())
-	d := digits(code)
+	d := tsp.Digits(code)
 	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
 		return "", errors.New("must be a plus sign and one to four digits")
 	}
