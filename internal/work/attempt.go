@@ -149,8 +149,8 @@ func (a *Attempter) prepare(ctx context.Context, t *target, lastRefused string) 
 	return a.freshen(ctx, t.provider, &t.conn, lastRefused)
 }
 
-// renew renews a credential that was refused for somebody who does not try again, so that
-// the next call has another. Whether that works is for the next call to find out. Empty:
+// renew renews a credential that was refused for an operation which does not try again, so
+// that the next one has another. Whether that works is for the next call to find out. Empty:
 // none was refused.
 func (a *Attempter) renew(ctx context.Context, op operation.Accepted, refused string) {
 	if t, failure := a.target(op); refused != "" && failure == nil {

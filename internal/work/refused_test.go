@@ -168,6 +168,28 @@ func TestCredential_RefusedOnceIsRenewedForTheNext(t *testing.T) {
 	}
 }
 
+// The same with an operation that may be attempted once only.
+func TestCredential_RefusedAtTheLastAttemptIsRenewed(t *testing.T) {
+	t.Parallel()
+	p := &rotating{provider: &provider{limits: tsp.Limits{InFlight: 1, Call: 5 * time.Second}}, renewed: make(chan struct{})}
+	p.under.Add(1)
+	p.valid.Store("")
+	r := rigOn(t, p.provider)
+	dir, _ := r.refreshing(p, 0)
+	r.worker()
+	once := func() operation.Operation {
+		in := r.change(uuid.New(), "x")
+		in.MaxAttempts = 1
+		return r.ended(r.accept(in).ID)
+	}
+	require.Equal(t, operation.Failed, once().Status)
+	require.Eventually(t, func() bool {
+		c, _ := dir.ConnectionByID(r.conn)
+		return c.Credentials["access_token"] == "new-1"
+	}, 30*time.Second, time.Millisecond)
+	require.Equal(t, operation.Succeeded, once().Status)
+}
+
 // refreshing has the rig write to a provider whose credentials it renews, over a real
 // directory, and accepts one operation for each of n users.
 func (r *rig) refreshing(p tsp.Provider, n int) (dir *directory.Directory, ids []uuid.UUID) {

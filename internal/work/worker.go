@@ -36,6 +36,11 @@ type attempter interface {
 	Attempt(ctx context.Context, lease redisstore.Lease) redisstore.Outcome
 }
 
+// renewer is an attempter whose calls need a credential.
+type renewer interface {
+	renew(ctx context.Context, op operation.Accepted, refused string)
+}
+
 // serving looks at a lane with n slots, for a message if there is one, and does not wait.
 type serving = func(msg *wake, lane uuid.UUID, n int)
 
@@ -417,6 +422,9 @@ func (w *Worker) runOne(until terms, lease redisstore.Lease, handed, began time.
 	tell = func() {
 		defer span.End()
 		w.recorder.tell(record, rec.Record)
+		if r, ok := w.attempt.(renewer); ok && rec.Operation.Status.Terminal() && lease.Refused == "" {
+			r.renew(record, lease.Accepted, outcome.Refused)
+		}
 	}
 	if !rec.Operation.Status.Terminal() { // in the order of the attempts
 		tell()
