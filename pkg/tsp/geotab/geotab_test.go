@@ -147,6 +147,8 @@ var fieldCases = []fieldCase{
 	{field: operation.FieldPhoneNumber, value: null(), patch: `{"phoneNumber":""}`},
 	{field: operation.FieldCountryCode, value: text("can"), patch: `{"countryCode":"ca"}`},
 	{field: operation.FieldCountryCode, value: text("ZZZ"), refused: true},
+	{field: operation.FieldCountryCode, value: text("ZAR"), refused: true}, // withdrawn: now COD
+	{field: operation.FieldCountryCode, value: text("COD"), patch: `{"countryCode":"cd"}`},
 	{field: operation.FieldCountryCode, value: text("840"), refused: true},
 	{field: operation.FieldCountryCode, value: null(), patch: `{"countryCode":""}`},
 	{field: operation.FieldLicenseCountry, value: text("USA"), refused: true},
