@@ -62,6 +62,19 @@ func (b *Base) partners() []uuid.UUID {
 	return slices.Collect(maps.Keys(all))
 }
 
+// begin makes the streams that are not there, as a program does that starts. With one of
+// those that Redis is filled from gone beside the other, it is no new installation.
+func (k *streamKeeper) begin(ctx context.Context) error {
+	half, err := natsq.Half(ctx, k.base.JetStream)
+	if err == nil && half {
+		err = k.refiller.CanFill(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return natsq.Ensure(ctx, k.base.JetStream, k.base.streams)
+}
+
 // check is what readiness asks.
 func (k *streamKeeper) check(context.Context) error {
 	if err := k.problem.Load(); err != nil {

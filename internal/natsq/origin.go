@@ -134,6 +134,24 @@ func cameAt(ctx context.Context, s jetstream.Stream, seq uint64) (time.Time, err
 	return msg.Time, nil
 }
 
+// Half reports whether one of the streams that Redis is filled from is gone, while the other
+// has got something. The error is NATS's.
+func Half(ctx context.Context, js jetstream.JetStream) (bool, error) {
+	gone, got := 0, uint64(0)
+	for _, name := range []string{StreamOperations, StreamEvents} {
+		last, err := NewHistory(js).last(ctx, name)
+		switch {
+		case err == nil:
+			got += last
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			gone++
+		default:
+			return false, err
+		}
+	}
+	return gone == 1 && got > 0, nil
+}
+
 // There says which of our streams and consumers are there, by name; a consumer's begins
 // with that of its stream. The error is NATS's.
 func There(ctx context.Context, js jetstream.JetStream) (map[string]bool, error) {

@@ -145,17 +145,17 @@ func (r *Refiller) compare(ctx context.Context) (have map[string]string, lost lo
 }
 
 // CanFill says whether the store could fill streams that are made anew: it knows them, and
-// has lost nothing itself. Else an empty stream would be taken for all there is.
+// no shard has lost all it had. Else an empty stream would be taken for all there is.
 func (r *Refiller) CanFill(ctx context.Context) error {
 	known, err := r.store.NotedStreams(ctx)
 	if err != nil {
 		return fmt.Errorf("work: refill: %w", err)
 	}
-	fillings, err := r.store.Fillings(ctx)
+	emptied, err := r.store.Emptied(ctx)
 	switch {
 	case err != nil:
 		return fmt.Errorf("work: refill: %w", err)
-	case len(known) == 0 || len(fillings) < operation.Shards:
+	case len(known) == 0 || len(emptied) > 0:
 		return errCannotFill
 	}
 	return nil
