@@ -116,6 +116,46 @@ func TestStreams_AConsumerMadeAnewMissesNothing(t *testing.T) {
 	}
 }
 
+// One that has its work before it when it is deleted, say since it stands still, has it
+// before it afterwards.
+func TestStreams_AConsumerMadeAnewBeginsWhereTheLastOneWas(t *testing.T) {
+	t.Parallel()
+	cfg := workerSettings(t)
+	b := openBase(t, cfg, io.Discard)
+	tell := func() string {
+		op := operation.Operation{Accepted: operation.Accepted{Version: operation.Version, ID: uuid.Must(uuid.NewV7())}}
+		e := operation.Event{Version: operation.Version, Kind: operation.EventFailed, Operation: op}
+		require.NoError(t, b.publisher.Event(t.Context(), e))
+		return op.ID.String()
+	}
+	tell() // of before there was a consumer
+	_, err := OpenWebhooks(t.Context(), b, cfg.Webhooks, 1)
+	require.NoError(t, err)
+	require.NoError(t, b.startShards(t.Context()))
+	anew := func() {
+		require.NoError(t, b.keeper.look(t.Context()))
+		require.NoError(t, b.JetStream.DeleteConsumer(t.Context(), natsq.StreamEvents, natsq.ConsumerEnded))
+		require.Error(t, b.keeper.look(t.Context()))
+		require.NoError(t, b.keeper.look(t.Context()))
+	}
+	next := func() jetstream.Msg {
+		c, err := b.JetStream.Consumer(t.Context(), natsq.StreamEvents, natsq.ConsumerEnded)
+		require.NoError(t, err)
+		msg, err := c.Next(jetstream.FetchMaxWait(10 * time.Second))
+		require.NoError(t, err)
+		return msg
+	}
+	anew()
+	ids := []string{tell(), tell(), tell()}
+	first := next()
+	require.Contains(t, string(first.Data()), ids[0])
+	require.NoError(t, first.DoubleAck(t.Context()))
+	anew()
+	for _, id := range ids[1:] {
+		require.Contains(t, string(next().Data()), id)
+	}
+}
+
 // Where Redis has lost its data as well, an empty stream would be taken for all there ever
 // was: what had ended would go out again.
 func TestStreams_AreNotMadeAnewWhereNothingCanFillThem(t *testing.T) {
@@ -156,7 +196,7 @@ func TestOpen_MakesHalfOfTheStreamsOnlyWhereRedisCanFillThem(t *testing.T) {
 			openBase(t, cfg, io.Discard)
 			there, err := natsq.There(t.Context(), b.JetStream)
 			require.NoError(t, err)
-			require.True(t, there[name])
+			require.Contains(t, there, name)
 
 			require.NoError(t, b.JetStream.DeleteStream(t.Context(), name))
 			require.NoError(t, b.Redis.FlushDB(t.Context()).Err())
@@ -174,7 +214,7 @@ func TestOpen_MakesHalfOfTheStreamsOnlyWhereRedisCanFillThem(t *testing.T) {
 			require.ErrorContains(t, context.Cause(ctx), "restore the stream from its backup")
 			there, err = natsq.There(t.Context(), b.JetStream)
 			require.NoError(t, err)
-			require.False(t, there[name])
+			require.NotContains(t, there, name)
 		})
 	}
 }

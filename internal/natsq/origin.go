@@ -153,9 +153,10 @@ func Half(ctx context.Context, js jetstream.JetStream) (bool, error) {
 }
 
 // There says which of our streams and consumers are there, by name; a consumer's begins
-// with that of its stream. The error is NATS's.
-func There(ctx context.Context, js jetstream.JetStream) (map[string]bool, error) {
-	there := map[string]bool{}
+// with that of its stream. Beside a stream stands its last message, beside a consumer that
+// up to which everything is acked. The error is NATS's.
+func There(ctx context.Context, js jetstream.JetStream) (map[string]uint64, error) {
+	there := map[string]uint64{}
 	for stream, consumers := range map[string][]string{
 		StreamOperations: {ConsumerQuiet, ConsumerCreated, ConsumerBatches},
 		StreamEvents:     {ConsumerEnded, ConsumerEndedBatches},
@@ -168,12 +169,12 @@ func There(ctx context.Context, js jetstream.JetStream) (map[string]bool, error)
 		if err != nil {
 			return nil, fmt.Errorf("natsq: stream %s: %w", stream, err)
 		}
-		there[stream] = true
+		there[stream] = s.CachedInfo().State.LastSeq
 		for _, name := range consumers {
-			_, err := s.Consumer(ctx, name)
+			c, err := s.Consumer(ctx, name)
 			switch {
 			case err == nil:
-				there[stream+" "+name] = true
+				there[stream+" "+name] = c.CachedInfo().AckFloor.Stream
 			case !errors.Is(err, jetstream.ErrConsumerNotFound):
 				return nil, fmt.Errorf("natsq: consumer %s: %w", name, err)
 			}

@@ -13,11 +13,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"writeback/internal/natsq"
 	"writeback/internal/testenv"
 	"writeback/internal/work"
 	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
 )
 
 func (r *rig) partners() []uuid.UUID { return []uuid.UUID{uuid.New(), r.partner} }
@@ -248,6 +250,45 @@ func TestRefill_IsFinishedByAnother(t *testing.T) {
 		return nil
 	}))
 	require.Empty(t, ids, "all are in the stream again")
+}
+
+func TestRefill_OneOfAllDoesIt(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	for range 20 {
+		r.accept(r.change(uuid.New(), "x"))
+	}
+	require.NoError(t, r.refiller().Check(t.Context()))
+	r.loses(natsq.StreamOperations)
+	var g errgroup.Group
+	counts := make([]atomic.Int32, 4)
+	for i := range counts {
+		g.Go(func() error {
+			store := redisstore.New(r.rdb, redisstore.Config{})
+			if _, err := store.Poll(t.Context(), 0); err != nil {
+				return err
+			}
+			counted := &counting{Publisher: r.pub, n: &counts[i]}
+			return work.NewRefiller(store, natsq.NewHistory(r.js), counted, r.partners, r.parts.Log).Check(t.Context())
+		})
+	}
+	require.NoError(t, g.Wait())
+	all := int32(0)
+	for i := range counts {
+		all += counts[i].Load()
+	}
+	require.EqualValues(t, 20, all)
+}
+
+// counting counts what is published again.
+type counting struct {
+	*natsq.Publisher
+	n *atomic.Int32
+}
+
+func (c *counting) AcceptedAgain(ctx context.Context, m operation.Message) error {
+	c.n.Add(1)
+	return c.Publisher.AcceptedAgain(ctx, m)
 }
 
 func TestRefill_PassesOverAnUnreadableRecord(t *testing.T) {
