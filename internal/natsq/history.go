@@ -45,10 +45,22 @@ func (h *History) last(ctx context.Context, name string) (uint64, error) {
 // stream gives a stream with what it is and holds now.
 func (h *History) stream(ctx context.Context, name string) (jetstream.Stream, error) {
 	s, err := h.js.Stream(ctx, name)
+	if err == nil && leaderless(s.CachedInfo()) {
+		err = errNoLeader
+	}
 	if err != nil {
 		return nil, fmt.Errorf("natsq: stream %s: %w", name, Explain(h.js.Conn(), err))
 	}
 	return s, nil
+}
+
+// errNoLeader says that what a stream holds is not known now.
+var errNoLeader = errors.New("it has no leader")
+
+// leaderless reports whether any copy may have given the answer, and not the one that has all:
+// one that has lost its files says that the stream is empty.
+func leaderless(info *jetstream.StreamInfo) bool {
+	return info.Cluster != nil && info.Cluster.Leader == ""
 }
 
 const (

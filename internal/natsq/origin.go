@@ -162,12 +162,12 @@ func There(ctx context.Context, js jetstream.JetStream) (map[string]uint64, erro
 		StreamEvents:     {ConsumerEnded, ConsumerEndedBatches},
 		StreamDead:       nil, StreamDeliveries: nil, StreamDeliveryEvents: nil,
 	} {
-		s, err := js.Stream(ctx, stream)
+		s, err := NewHistory(js).stream(ctx, stream)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("natsq: stream %s: %w", stream, err)
+			return nil, err
 		}
 		there[stream] = s.CachedInfo().State.LastSeq
 		for _, name := range consumers {

@@ -255,9 +255,9 @@ func (t *Tail) remembered(ctx context.Context, from, to Moment) error {
 		name     string
 		from, to uint64
 	}{{StreamOperations, from.Operations, to.Operations}, {StreamEvents, from.Events, to.Events}} {
-		stream, err := t.js.Stream(ctx, s.name)
+		stream, err := NewHistory(t.js).stream(ctx, s.name)
 		if err != nil {
-			return fmt.Errorf("natsq: stream %s: %w", s.name, err)
+			return err
 		}
 		state := stream.CachedInfo().State
 		if s.from > s.to || s.from < s.to && state.FirstSeq > s.from+1 {
