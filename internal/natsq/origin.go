@@ -139,14 +139,16 @@ func cameAt(ctx context.Context, s jetstream.Stream, seq uint64) (time.Time, err
 func Half(ctx context.Context, js jetstream.JetStream) (bool, error) {
 	gone, got := 0, uint64(0)
 	for _, name := range []string{StreamOperations, StreamEvents} {
-		last, err := NewHistory(js).last(ctx, name)
+		s, err := js.Stream(ctx, name)
 		switch {
-		case err == nil:
-			got += last
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			gone++
-		default:
+		case err != nil:
 			return false, err
+		case leaderless(s.CachedInfo()):
+			return false, fmt.Errorf("natsq: stream %s: %w", name, errNoLeader)
+		default:
+			got += s.CachedInfo().State.LastSeq
 		}
 	}
 	return gone == 1 && got > 0, nil
