@@ -28,8 +28,14 @@ const listTries = 3
 // walk would not come back to it.
 // ErrStale while a shard is being rebuilt: a list with holes would look complete.
 func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Operation, more bool, err error) {
+	return s.ListReadable(ctx, q, nil)
+}
+
+// ListReadable is List, but passes over records that cannot be read: it tells unread of each,
+// maybe more than once.
+func (s *Store) ListReadable(ctx context.Context, q operation.Query, unread func(uuid.UUID, error)) (ops []operation.Operation, more bool, err error) {
 	for try := 1; ; try++ {
-		w := walk{store: s, query: q, want: q.Limit + 1}
+		w := walk{store: s, query: q, want: q.Limit + 1, unread: unread}
 		var further bool
 		if ops, further, err = w.page(ctx); err != nil {
 			return nil, false, err
@@ -97,6 +103,8 @@ type walk struct {
 	query operation.Query
 	want  int
 	found []operation.Operation
+	// unread is told of a record that cannot be read. Nil: the walk fails.
+	unread func(uuid.UUID, error)
 	// bytes is what was found weighs. full says that the next one was too much.
 	bytes int
 	full  bool
@@ -302,12 +310,15 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 		if err != nil {
 			return err
 		}
-		for _, rec := range records {
-			if rec == nil {
-				continue // its time to live is over
-			}
-			if rec.unread != nil {
+		for i, rec := range records {
+			switch {
+			case rec == nil: // its time to live is over
+				continue
+			case rec.unread != nil && w.unread == nil:
 				return rec.unread
+			case rec.unread != nil:
+				w.unread(entries[i].ID, rec.unread)
+				continue
 			}
 			w.consider(rec.Operation)
 			if w.enough() {
