@@ -94,7 +94,7 @@ func NewRestorer(store *redisstore.Store, h history, cfg RestoreConfig, log *slo
 }
 
 // Restore fills the shards that nobody else is filling, and returns when they can
-// be used. With empty streams, a new installation, there is nothing to wait for.
+// be used. With empty streams and shards, a new installation, there is nothing to wait for.
 func (r *Restorer) Restore(ctx context.Context, shards []int) error {
 	operations, events, err := r.history.Ends(ctx)
 	if err != nil {
@@ -104,18 +104,31 @@ func (r *Restorer) Restore(ctx context.Context, shards []int) error {
 		return err
 	}
 	if operations+events == 0 {
-		r.log.InfoContext(ctx, "starting new shards", "shards", len(shards))
-		if err := r.store.Begin(ctx, shards); err != nil {
+		if begun, err := r.begin(ctx, shards); begun || err != nil {
 			return err
 		}
-		r.generations.Add(ctx, len(shards), r.cfg.Queue, metrics.GenerationNew)
-		return r.hold(ctx, shards)
 	}
 	b, err := r.store.TakeRebuild(ctx, shards)
 	if err != nil || len(b.Shards) == 0 {
 		return err
 	}
 	return r.over(ctx, b, r.rebuild(ctx, b))
+}
+
+// begin starts shards that have no data, if none of them has: one that went back in time
+// beside streams that were made anew has, and calls of before may be under way.
+func (r *Restorer) begin(ctx context.Context, shards []int) (begun bool, err error) {
+	emptied, err := r.store.Emptied(ctx)
+	has := func(shard int) bool { return !slices.Contains(emptied, shard) }
+	if err != nil || slices.ContainsFunc(shards, has) {
+		return false, err
+	}
+	r.log.InfoContext(ctx, "starting new shards", "shards", len(shards))
+	if err := r.store.Begin(ctx, shards); err != nil {
+		return false, err
+	}
+	r.generations.Add(ctx, len(shards), r.cfg.Queue, metrics.GenerationNew)
+	return true, r.hold(ctx, shards)
 }
 
 // hold pauses the connections of new shards that are paused.

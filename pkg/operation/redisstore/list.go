@@ -27,9 +27,16 @@ const listTries = 3
 // stands before its last operation, also if it was accepted while the page was read: the
 // walk would not come back to it.
 // ErrStale while a shard is being rebuilt: a list with holes would look complete.
+// ErrUnreadable if that is so of one on the page.
 func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Operation, more bool, err error) {
+	return s.ListReadable(ctx, q, nil)
+}
+
+// ListReadable is List, but passes over records that cannot be read: it tells unread of each,
+// maybe more than once.
+func (s *Store) ListReadable(ctx context.Context, q operation.Query, unread func(uuid.UUID, error)) (ops []operation.Operation, more bool, err error) {
 	for try := 1; ; try++ {
-		w := walk{store: s, query: q, want: q.Limit + 1}
+		w := walk{store: s, query: q, want: q.Limit + 1, unread: unread, last: q.Position}
 		var further bool
 		if ops, further, err = w.page(ctx); err != nil {
 			return nil, false, err
@@ -97,6 +104,11 @@ type walk struct {
 	query operation.Query
 	want  int
 	found []operation.Operation
+	// last is the entry that was taken last: one may be in an index twice, if its record
+	// was lost alone and put back.
+	last operation.Position
+	// unread is told of a record that cannot be read. Nil: the walk fails.
+	unread func(uuid.UUID, error)
 	// bytes is what was found weighs. full says that the next one was too much.
 	bytes int
 	full  bool
@@ -294,7 +306,11 @@ func position(entry string) operation.Position {
 // take reads the records of the entries and keeps those that the query selects.
 func (w *walk) take(ctx context.Context, entries []at) error {
 	entries = slices.DeleteFunc(entries, func(e at) bool {
-		return !w.query.Position.IsZero() && !w.before(w.query.Position, e.Position)
+		if !w.last.IsZero() && !w.before(w.last, e.Position) {
+			return true
+		}
+		w.last = e.Position
+		return false
 	})
 	for len(entries) > 0 {
 		n := min(len(entries), w.step())
@@ -302,12 +318,15 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 		if err != nil {
 			return err
 		}
-		for _, rec := range records {
-			if rec == nil {
-				continue // its time to live is over
-			}
-			if rec.unread != nil {
+		for i, rec := range records {
+			switch {
+			case rec == nil: // its time to live is over
+				continue
+			case rec.unread != nil && w.unread == nil:
 				return rec.unread
+			case rec.unread != nil:
+				w.unread(entries[i].ID, rec.unread)
+				continue
 			}
 			w.consider(rec.Operation)
 			if w.enough() {
