@@ -107,8 +107,10 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 		Replicas: s.Streams.Replicas, Log: b.Log,
 		OperationsMaxBytes: int64(s.Streams.OperationsMaxBytes), EventsMaxBytes: int64(s.Streams.EventsMaxBytes),
 	}
-	err = b.await(ctx, "streams", func(ctx context.Context) error { return natsq.Ensure(ctx, b.JetStream, b.streams) })
-	if err != nil {
+	b.Store = redisstore.New(b.Redis, redisstore.Config{})
+	b.publisher = natsq.NewPublisher(b.NATS, b.JetStream)
+	b.keeper = newStreamKeeper(b)
+	if err = b.await(ctx, "streams", b.keeper.begin); err != nil {
 		return err
 	}
 	sealer, err := b.credentialSealer(ctx, s.KeysetFile)
@@ -128,15 +130,13 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 	if err := b.register(ctx, s.Common.RegistryFile); err != nil {
 		return err
 	}
-	b.Store = redisstore.New(b.Redis, redisstore.Config{})
 	b.Acker = work.NewAcker(b.Store, b.Log)
-	b.publisher = natsq.NewPublisher(b.NATS, b.JetStream)
 	b.Restorer = work.NewRestorer(b.Store, natsq.NewHistory(b.JetStream), work.RestoreConfig{
 		LongestCalls: func() [operation.Shards]time.Duration {
 			return work.LongestCalls(b.Providers, b.Directory.All())
 		},
+		Paused: b.Directory.Paused,
 	}, b.Log)
-	b.keeper = newStreamKeeper(b)
 	return b.persist(ctx, "comparing Redis with the streams", b.Restorer.Verify)
 }
 

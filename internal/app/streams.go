@@ -17,13 +17,8 @@ import (
 	"writeback/internal/work"
 )
 
-const (
-	// streamsEvery is how often a program looks whether the streams are there.
-	streamsEvery = 10 * time.Second
-	// streamsSlack is before the last time at which a consumer was there: what came then may
-	// not have reached anybody.
-	streamsSlack = time.Minute
-)
+// streamsEvery is how often a program looks whether the streams are there.
+const streamsEvery = 10 * time.Second
 
 // streamKeeper makes streams and consumers anew that somebody has deleted, or that NATS
 // came back without, and sees to it that they hold what they must.
@@ -31,9 +26,8 @@ type streamKeeper struct {
 	base     *Base
 	refiller *work.Refiller
 	every    time.Duration
-	// seen are those that were there once, and whole is when all of them were.
-	seen  map[string]bool
-	whole time.Time
+	// seen are those that were there once, with how far they were then; see natsq.There.
+	seen map[string]uint64
 	// missed are those that were gone at the last look.
 	missed []string
 	// problem is what /readyz says. Nil: nothing.
@@ -44,11 +38,11 @@ type streamKeeper struct {
 
 func newStreamKeeper(b *Base) *streamKeeper {
 	return &streamKeeper{
-		base: b, every: streamsEvery, whole: time.Now(),
+		base: b, every: streamsEvery,
 		refiller: work.NewRefiller(b.Store, natsq.NewHistory(b.JetStream), b.publisher, b.partners, b.Log),
-		seen: map[string]bool{
-			natsq.StreamOperations: true, natsq.StreamEvents: true, natsq.StreamDead: true,
-			natsq.StreamOperations + " " + natsq.ConsumerQuiet: true,
+		seen: map[string]uint64{
+			natsq.StreamOperations: 0, natsq.StreamEvents: 0, natsq.StreamDead: 0,
+			natsq.StreamOperations + " " + natsq.ConsumerQuiet: 0,
 		},
 	}
 }
@@ -60,6 +54,19 @@ func (b *Base) partners() []uuid.UUID {
 		all[c.PartnerID] = true
 	}
 	return slices.Collect(maps.Keys(all))
+}
+
+// begin makes the streams that are not there, as a program does that starts. With one of
+// those that Redis is filled from gone beside the other, it is no new installation.
+func (k *streamKeeper) begin(ctx context.Context) error {
+	half, err := natsq.Half(ctx, k.base.JetStream)
+	if err == nil && half {
+		err = k.refiller.CanFill(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return natsq.Ensure(ctx, k.base.JetStream, k.base.streams)
 }
 
 // check is what readiness asks.
@@ -113,7 +120,6 @@ func (k *streamKeeper) say(ctx context.Context, err error) {
 func (k *streamKeeper) look(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	now := time.Now()
 	there, err := natsq.There(asking, k.base.JetStream)
 	if err != nil {
 		return err
@@ -121,7 +127,7 @@ func (k *streamKeeper) look(ctx context.Context) error {
 	maps.Copy(k.seen, there)
 	var gone, still []string
 	for name := range k.seen {
-		if !there[name] {
+		if _, ok := there[name]; !ok {
 			gone = append(gone, name)
 			if slices.Contains(k.missed, name) {
 				still = append(still, name)
@@ -132,14 +138,14 @@ func (k *streamKeeper) look(ctx context.Context) error {
 	k.missed = gone
 	switch {
 	case len(still) > 0:
-		err = k.make(asking, gone)
+		err = k.make(asking, gone, there)
 	case len(gone) > 0:
 		return k.lost(gone)
 	}
 	if err != nil {
 		return err
 	}
-	k.missed, k.whole = nil, now
+	k.missed = nil
 	if k.base.Store.TakesWrites(asking) != nil {
 		return nil // that is what is wrong then, and says nothing of the streams
 	}
@@ -152,22 +158,27 @@ func (k *streamKeeper) lost(gone []string) error {
 	return fmt.Errorf("app: streams: %s: %w", strings.Join(gone, ", "), errLost)
 }
 
-func (k *streamKeeper) make(ctx context.Context, gone []string) error {
+func (k *streamKeeper) make(ctx context.Context, gone []string, there map[string]uint64) error {
 	if slices.Contains(gone, natsq.StreamOperations) || slices.Contains(gone, natsq.StreamEvents) {
 		if err := k.refiller.CanFill(ctx); err != nil {
 			return errors.Join(k.lost(gone), err)
 		}
 	}
 	k.base.Log.ErrorContext(ctx, "streams or consumers are gone; they are made anew", "gone", gone)
-	streams, since := k.base.streams, k.whole.Add(-streamsSlack)
-	streams.Since = since
+	streams := k.base.streams
+	streams.After = map[string]uint64{}
+	for name, acked := range k.seen {
+		if stream, consumer, of := strings.Cut(name, " "); of {
+			streams.After[consumer] = min(acked, there[stream]) // of a stream made anew, all
+		}
+	}
 	if err := natsq.Ensure(ctx, k.base.JetStream, streams); err != nil {
 		return errors.Join(k.lost(gone), err)
 	}
 	if !slices.ContainsFunc(gone, ofWebhooks) {
 		return nil
 	}
-	err := natsq.EnsureWebhooks(ctx, k.base.JetStream, natsq.WebhookConfig{Replicas: streams.Replicas, Since: since, Log: streams.Log})
+	err := natsq.EnsureWebhooks(ctx, k.base.JetStream, natsq.WebhookConfig{Replicas: streams.Replicas, After: streams.After, Log: streams.Log})
 	if err != nil {
 		return errors.Join(k.lost(gone), err)
 	}

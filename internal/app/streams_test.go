@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
@@ -126,6 +128,46 @@ func TestStreams_AConsumerMadeAnewMissesNothing(t *testing.T) {
 	}
 }
 
+// One that has its work before it when it is deleted, say since it stands still, has it
+// before it afterwards.
+func TestStreams_AConsumerMadeAnewBeginsWhereTheLastOneWas(t *testing.T) {
+	t.Parallel()
+	cfg := workerSettings(t)
+	b := openBase(t, cfg, io.Discard)
+	tell := func() string {
+		op := operation.Operation{Accepted: operation.Accepted{Version: operation.Version, ID: uuid.Must(uuid.NewV7())}}
+		e := operation.Event{Version: operation.Version, Kind: operation.EventFailed, Operation: op}
+		require.NoError(t, b.publisher.Event(t.Context(), e))
+		return op.ID.String()
+	}
+	tell() // of before there was a consumer
+	_, err := OpenWebhooks(t.Context(), b, cfg.Webhooks, 1)
+	require.NoError(t, err)
+	require.NoError(t, b.startShards(t.Context()))
+	anew := func() {
+		require.NoError(t, b.keeper.look(t.Context()))
+		require.NoError(t, b.JetStream.DeleteConsumer(t.Context(), natsq.StreamEvents, natsq.ConsumerEnded))
+		require.Error(t, b.keeper.look(t.Context()))
+		require.NoError(t, b.keeper.look(t.Context()))
+	}
+	next := func() jetstream.Msg {
+		c, err := b.JetStream.Consumer(t.Context(), natsq.StreamEvents, natsq.ConsumerEnded)
+		require.NoError(t, err)
+		msg, err := c.Next(jetstream.FetchMaxWait(10 * time.Second))
+		require.NoError(t, err)
+		return msg
+	}
+	anew()
+	ids := []string{tell(), tell(), tell()}
+	first := next()
+	require.Contains(t, string(first.Data()), ids[0])
+	require.NoError(t, first.DoubleAck(t.Context()))
+	anew()
+	for _, id := range ids[1:] {
+		require.Contains(t, string(next().Data()), id)
+	}
+}
+
 // Where Redis has lost its data as well, an empty stream would be taken for all there ever
 // was: what had ended would go out again.
 func TestStreams_AreNotMadeAnewWhereNothingCanFillThem(t *testing.T) {
@@ -144,6 +186,84 @@ func TestStreams_AreNotMadeAnewWhereNothingCanFillThem(t *testing.T) {
 			require.ErrorContains(t, b.keeper.look(t.Context()), "restore the stream from its backup")
 			_, err := b.JetStream.Stream(t.Context(), name)
 			require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+		})
+	}
+}
+
+// A program that starts makes no stream beside another that has something, either, unless
+// Redis can fill it: from the accepts alone, all that had ended would go out again.
+func TestOpen_MakesHalfOfTheStreamsOnlyWhereRedisCanFillThem(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{natsq.StreamOperations, natsq.StreamEvents} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := workerSettings(t)
+			b := openBase(t, cfg, io.Discard)
+			require.NoError(t, b.startShards(t.Context()))
+			published(t, b)
+			op := operation.Operation{Accepted: operation.Accepted{Version: operation.Version, ID: uuid.Must(uuid.NewV7())}}
+			require.NoError(t, b.publisher.Event(t.Context(), operation.Event{Version: operation.Version, Operation: op}))
+			require.NoError(t, b.keeper.look(t.Context()))
+			require.NoError(t, b.JetStream.DeleteStream(t.Context(), name))
+			openBase(t, cfg, io.Discard)
+			there, err := natsq.There(t.Context(), b.JetStream)
+			require.NoError(t, err)
+			require.Contains(t, there, name)
+
+			require.NoError(t, b.JetStream.DeleteStream(t.Context(), name))
+			require.NoError(t, b.Redis.FlushDB(t.Context()).Err())
+			ctx, stop := context.WithCancelCause(t.Context())
+			_, err = Open(ctx, Settings{
+				Name: "test", Common: cfg.Common, Streams: cfg.Streams, Providers: cfg.Providers, Log: b.Log,
+				Waiting: func(what string, why error) {
+					if why != nil && !errors.Is(why, errNoAnswer) {
+						stop(fmt.Errorf("%s: %w", what, why))
+					}
+				},
+			})
+			require.Error(t, err)
+			require.ErrorContains(t, context.Cause(ctx), "streams: ")
+			require.ErrorContains(t, context.Cause(ctx), "restore the stream from its backup")
+			there, err = natsq.There(t.Context(), b.JetStream)
+			require.NoError(t, err)
+			require.NotContains(t, there, name)
+		})
+	}
+}
+
+// Redis that lost its last moments has the rest: with a stream lost as well, its shards
+// open again by themselves.
+func TestStreams_AreMadeAnewBesideARedisThatWentBack(t *testing.T) {
+	t.Parallel()
+	for name, streams := range map[string][]string{
+		"one": {natsq.StreamEvents}, "both": {natsq.StreamOperations, natsq.StreamEvents},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := openBase(t, workerSettings(t), io.Discard)
+			require.NoError(t, b.startShards(t.Context()))
+			published(t, b)
+			_, err := b.Store.Poll(t.Context(), 1)
+			require.NoError(t, err)
+			require.NoError(t, b.keeper.look(t.Context()))
+			for _, name := range streams {
+				require.NoError(t, b.JetStream.DeleteStream(t.Context(), name))
+			}
+			fillings, err := b.Store.Fillings(t.Context())
+			require.NoError(t, err)
+			for _, f := range fillings {
+				require.NoError(t, b.Store.CloseFilling(t.Context(), f), "as a poll does that finds it gone back")
+			}
+			require.Error(t, b.startShards(t.Context()), "nothing is rebuilt from what is not there")
+			require.Error(t, b.keeper.look(t.Context()))
+			_ = b.keeper.look(t.Context())
+			require.NoError(t, b.startShards(t.Context()))
+			missing, err := b.Store.Missing(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, missing)
+			closed, err := b.Redis.Get(t.Context(), "wb:{00}:not_before").Int64()
+			require.NoError(t, err)
+			require.Positive(t, closed, "calls of before are given time to end")
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -90,9 +91,11 @@ type Connection struct {
 	Credentials tsp.Credentials `json:"-"`
 	// Locked says that the credentials are sealed and this process cannot open them:
 	// nothing can be called with the connection here.
-	Locked    bool `json:"-"`
-	Settings  map[string]string
-	Limits    LimitsOverride
+	Locked   bool `json:"-"`
+	Settings map[string]string
+	Limits   LimitsOverride
+	// PausedAt is when an operator paused the connection's calls. Zero: they are made.
+	PausedAt  time.Time `json:"-"`
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// Revision rises with every change. Zero: the store has lost it, and this is
@@ -145,6 +148,18 @@ var shownCredentials = map[string][]string{
 	"samsara": {"client_id"},
 	"motive":  {"client_id", "redirect_uri"},
 	"geotab":  {"database"},
+}
+
+// Secrets are those of the values, which may be newer than the connection's own, that
+// MaskedCredentials masks.
+func (c Connection) Secrets(values tsp.Credentials) []string {
+	var out []string
+	for key, value := range values {
+		if !slices.Contains(shownCredentials[""], key) && !slices.Contains(shownCredentials[c.Provider], key) {
+			out = append(out, value)
+		}
+	}
+	return out
 }
 
 // MaskedCredentials is what the API shows: every key that the connection has,

@@ -207,6 +207,9 @@ func BucketInfo(ctx context.Context, js jetstream.JetStream, bucket string) (*je
 	if err != nil {
 		return nil, err
 	}
+	if leaderless(s.CachedInfo()) {
+		return nil, errNoLeader
+	}
 	return s.CachedInfo(), nil
 }
 

@@ -35,20 +35,32 @@ func (h *History) Ends(ctx context.Context) (operations, events uint64, err erro
 }
 
 func (h *History) last(ctx context.Context, name string) (uint64, error) {
-	info, err := h.info(ctx, name)
+	s, err := h.stream(ctx, name)
 	if err != nil {
 		return 0, err
 	}
-	return info.State.LastSeq, nil
+	return s.CachedInfo().State.LastSeq, nil
 }
 
-// info gives what a stream is and holds now.
-func (h *History) info(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
+// stream gives a stream with what it is and holds now.
+func (h *History) stream(ctx context.Context, name string) (jetstream.Stream, error) {
 	s, err := h.js.Stream(ctx, name)
+	if err == nil && leaderless(s.CachedInfo()) {
+		err = errNoLeader
+	}
 	if err != nil {
 		return nil, fmt.Errorf("natsq: stream %s: %w", name, Explain(h.js.Conn(), err))
 	}
-	return s.CachedInfo(), nil
+	return s, nil
+}
+
+// errNoLeader says that what a stream holds is not known now.
+var errNoLeader = errors.New("it has no leader")
+
+// leaderless reports whether any copy may have given the answer, and not the one that has all:
+// one that has lost its files says that the stream is empty.
+func leaderless(info *jetstream.StreamInfo) bool {
+	return info.Cluster != nil && info.Cluster.Leader == ""
 }
 
 const (

@@ -1,7 +1,11 @@
 package natsq_test
 
 import (
+	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -150,4 +154,55 @@ func TestHistory_NoStream(t *testing.T) {
 	c := connect(t, testenv.NATS(t))
 	pass := func([]operation.Message) error { return nil }
 	require.Error(t, natsq.NewHistory(c.js).Operations(t.Context(), time.Time{}, 1, pass))
+}
+
+// Of a cluster two of three have lost their files, and the stream has no leader until they
+// have caught up. Meanwhile each of them says, asked what the stream holds, that it is empty.
+func TestHistory_OfAStreamWithoutALeaderIsNotKnown(t *testing.T) {
+	t.Parallel()
+	nodes := testenv.NATSCluster(t, 3)
+	c := connect(t, nodes[0].URL()+","+nodes[1].URL()+","+nodes[2].URL())
+	cfg := small
+	cfg.Replicas = 3
+	require.Eventually(t, func() bool { return natsq.Ensure(t.Context(), c.js, cfg) == nil }, within, every)
+	publish := func() bool { return c.pub.Accepted(t.Context(), message(1), true) == nil }
+	require.Eventually(t, publish, within, every)
+	known, _, _, err := natsq.NewHistory(c.js).Losses(t.Context(), nil)
+	require.NoError(t, err)
+	s, err := c.js.Stream(t.Context(), natsq.StreamOperations)
+	require.NoError(t, err)
+
+	lost := slices.IndexFunc(nodes, func(n *testenv.NATSProcess) bool { return n.Name() == s.CachedInfo().Cluster.Leader })
+	wiped := []*testenv.NATSProcess{nodes[lost], nodes[(lost+1)%3]}
+	for _, n := range wiped {
+		n.Kill()
+		require.NoError(t, os.RemoveAll(filepath.Join(n.Dir(), "jetstream")))
+	}
+	for _, n := range wiped {
+		require.NoError(t, n.Restart())
+	}
+	var all []*natsq.History
+	for _, n := range nodes {
+		all = append(all, natsq.NewHistory(connect(t, n.URL()).js))
+	}
+	for deadline := time.Now().Add(2 * within); ; time.Sleep(every) {
+		require.True(t, time.Now().Before(deadline), "it has a leader again")
+		told := 0
+		for _, h := range all {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			last, _, err := h.Ends(ctx)
+			_, lost, _, err2 := h.Losses(ctx, known)
+			cancel()
+			if err == nil {
+				require.Positive(t, last, "it would be taken for a new installation")
+			}
+			if err2 == nil {
+				require.Nil(t, lost)
+				told++
+			}
+		}
+		if told == len(all) {
+			return
+		}
+	}
 }

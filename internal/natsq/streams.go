@@ -1,5 +1,6 @@
-// Package natsq is Writeback's use of NATS JetStream: the three streams, what is
-// published to them, and the consumer that wakes workers.
+// Package natsq is Writeback's use of NATS JetStream: the streams of operations and of
+// webhook deliveries, what is published to them and read back, the consumers that wake
+// workers and feed webhooks, and the key-value buckets that processes follow.
 //
 // Streams carry and remember; they schedule nothing. No subject holds an id.
 package natsq
@@ -16,7 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Names of the streams, subjects and the consumer.
+// Names of what operations use. Those of webhook deliveries are in webhooks.go.
 const (
 	StreamOperations = "OPERATIONS"
 	StreamEvents     = "OPERATION_EVENTS"
@@ -58,8 +59,9 @@ type Config struct {
 	OperationsMaxBytes, EventsMaxBytes int64
 	// AckWait is when an unacked wake-up is given to another worker. Default 30 s.
 	AckWait time.Duration
-	// Since is from when on a consumer that has to be made takes messages. Zero: all.
-	Since time.Time
+	// After gives, for a consumer that has to be made, the message after which it begins.
+	// One that is not in it takes all.
+	After map[string]uint64
 	// Log is told of a stream that is narrower than the configuration and cannot be
 	// widened. Nil: nobody is.
 	Log *slog.Logger
@@ -181,17 +183,17 @@ func Ensure(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 			return err
 		}
 	}
-	return p.consumer(ctx, StreamOperations, since(cfg.Since, jetstream.ConsumerConfig{
+	return p.consumer(ctx, StreamOperations, after(cfg.After, jetstream.ConsumerConfig{
 		Durable: ConsumerQuiet, Description: "wakes workers", FilterSubjects: []string{SubjectQuiet, SubjectQuietBatch},
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait, MaxDeliver: -1, MaxAckPending: 20_000,
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 	}))
 }
 
-// since lets a consumer that is made take what has come from then on. Zero: as it says.
-func since(then time.Time, c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
-	if !then.IsZero() {
-		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &then
+// after lets a consumer that is made begin where the last one was, if that is known.
+func after(known map[string]uint64, c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
+	if seq, ok := known[c.Durable]; ok {
+		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, seq+1
 	}
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
@@ -74,7 +75,7 @@ func (t *Tail) Now(ctx context.Context) (Moment, error) {
 
 // Follow passes on what comes after the moment until ctx ends, each stream in its
 // order and one call at a time. wanted spares the work of decoding. Any error ends it;
-// what was passed on has moved the moment.
+// what was passed on has moved the moment. ErrForgotten: the streams went back before it.
 func (t *Tail) Follow(ctx context.Context, from Moment, wanted func(data []byte) bool, pass func(Told)) error {
 	operations, events, err := t.readers(ctx, from)
 	if err != nil {
@@ -104,7 +105,43 @@ func (t *Tail) Follow(ctx context.Context, from Moment, wanted func(data []byte)
 	}
 	g.Go(follow(operations, &at.Operations, decodeAccepted))
 	g.Go(follow(events, &at.Events, decodeEnded))
+	g.Go(func() error {
+		return t.watch(ctx, func() Moment {
+			mu.Lock()
+			defer mu.Unlock()
+			return at
+		})
+	})
 	return g.Wait()
+}
+
+// tailEvery is how often it is looked whether the streams went back.
+const tailEvery = 10 * time.Second
+
+// watch ends with ErrForgotten once a stream ends before the place up to which it was read: it
+// lost its end, or is another. Nothing would be passed on until it is as long as it was. A new
+// connection is mostly to a server that was started again.
+func (t *Tail) watch(ctx context.Context, place func() Moment) error {
+	connected := t.js.Conn().StatusChanged(nats.CONNECTED)
+	defer t.js.Conn().RemoveStatusListener(connected)
+	tick := time.NewTicker(tailEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-connected:
+		case <-tick.C:
+		}
+		read := place()
+		asking, cancel := context.WithTimeout(ctx, infoTimeout)
+		now, err := t.Now(asking)
+		cancel()
+		// A look that cannot be taken says nothing.
+		if err == nil && (now.Operations < read.Operations || now.Events < read.Events) {
+			return ErrForgotten
+		}
+	}
 }
 
 // decoder reads a message. It gives one thing at least: of a message that is not
@@ -218,9 +255,9 @@ func (t *Tail) remembered(ctx context.Context, from, to Moment) error {
 		name     string
 		from, to uint64
 	}{{StreamOperations, from.Operations, to.Operations}, {StreamEvents, from.Events, to.Events}} {
-		stream, err := t.js.Stream(ctx, s.name)
+		stream, err := NewHistory(t.js).stream(ctx, s.name)
 		if err != nil {
-			return fmt.Errorf("natsq: stream %s: %w", s.name, err)
+			return err
 		}
 		state := stream.CachedInfo().State
 		if s.from > s.to || s.from < s.to && state.FirstSeq > s.from+1 {

@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -139,4 +143,37 @@ func TestTail_Follow(t *testing.T) {
 		counts[w[4:]]++
 	}
 	require.Equal(t, map[string]int{"accepted": 1, "failed": 1, "succeeded": 1, "nothing": 2}, counts, "what is not wanted moves the moment only")
+}
+
+// A reader that goes on behind the end of a stream would hear nothing until it is as long
+// as it was.
+func TestTail_FollowEndsWhereAStreamWentBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server := testenv.StartNATS(t, fmt.Sprintf("jetstream { store_dir: %q }", dir))
+	c := ready(t, server.URL())
+	fill(t, c)
+	file := filepath.Join(dir, "jetstream", "$G", "streams", natsq.StreamEvents, "msgs", "1.blk")
+	kept, err := os.Stat(file)
+	require.NoError(t, err)
+	fill(t, c)
+	tail := natsq.NewTail(c.js)
+	at, err := tail.Now(t.Context())
+	require.NoError(t, err)
+	var heard said
+	ended := make(chan error, 1)
+	go func() { ended <- tail.Follow(t.Context(), at, everything, heard.add) }()
+	fill(t, c)
+	require.Eventually(t, func() bool { return len(heard.words()) > 0 }, within, every)
+
+	server.Kill()
+	require.NoError(t, os.Truncate(file, kept.Size()), "as a loss of power does")
+	_ = os.Remove(filepath.Join(filepath.Dir(file), "index.db"))
+	require.NoError(t, server.Restart())
+	select {
+	case err := <-ended:
+		require.ErrorIs(t, err, natsq.ErrForgotten)
+	case <-time.After(within):
+		t.Fatal("it reads on behind the end")
+	}
 }

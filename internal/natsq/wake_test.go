@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -321,7 +320,12 @@ func TestWakes_GoOnWithWhatWasMadeAnew(t *testing.T) {
 			require.NoError(t, c.pub.Accepted(t.Context(), message(1), true))
 			receive(t, got)
 			lose(t, c)
-			require.NoError(t, natsq.Ensure(t.Context(), c.js, natsq.Config{OperationsMaxBytes: 1 << 20, EventsMaxBytes: 1 << 20, Since: time.Now()}))
+			cfg := small
+			cfg.After = map[string]uint64{natsq.ConsumerQuiet: 1}
+			if name == "stream" {
+				cfg.After[natsq.ConsumerQuiet] = 0
+			}
+			require.NoError(t, natsq.Ensure(t.Context(), c.js, cfg))
 			m := message(2)
 			require.NoError(t, c.pub.Accepted(t.Context(), m, true))
 			require.Equal(t, m.ID, receive(t, got).ID)

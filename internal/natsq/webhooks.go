@@ -48,9 +48,9 @@ type WebhookConfig struct {
 	// AckWait is when an event that nobody acked is given out again: the events that a
 	// worker had when it was killed come that much later. Default 10 s.
 	AckWait time.Duration
-	// Since is from when on a consumer that has to be made takes events. Zero: what
-	// happens from now on.
-	Since time.Time
+	// After gives, for a consumer that has to be made, the message after which it begins.
+	// One that is not in it takes what happens from now on.
+	After map[string]uint64
 	// Log is told of a stream that is narrower than the configuration and cannot be
 	// widened. Nil: nobody is.
 	Log *slog.Logger
@@ -115,7 +115,7 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 		c.AckPolicy, c.AckWait = jetstream.AckExplicitPolicy, cfg.AckWait
 		c.MaxDeliver, c.MaxAckPending = -1, 4096
 		c.DeliverPolicy = jetstream.DeliverNewPolicy
-		if err := p.consumer(ctx, feeding.stream, since(cfg.Since, c)); err != nil {
+		if err := p.consumer(ctx, feeding.stream, after(cfg.After, c)); err != nil {
 			return err
 		}
 	}

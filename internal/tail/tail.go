@@ -166,6 +166,11 @@ func (h *Hub) follow(parent context.Context) {
 			return
 		}
 		h.log.WarnContext(ctx, "following the streams for live tails", "error", err)
+		if errors.Is(err, natsq.ErrForgotten) { // nobody's place means anything
+			h.mu.Lock()
+			h.dropAll(ErrClosed)
+			h.mu.Unlock()
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(h.cfg.Pause):

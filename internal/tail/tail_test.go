@@ -258,6 +258,13 @@ func TestHub_GoesOnAfterAFailure(t *testing.T) {
 	f.fails <- errors.New("the streams were lost")
 	_, err := s.Next(t.Context())
 	require.ErrorIs(t, err, ErrClosed, "its place means nothing any more")
+
+	s = open(t, h, partner)
+	_, err = s.Start(t.Context())
+	require.NoError(t, err)
+	f.fails <- natsq.ErrForgotten
+	_, err = s.Next(t.Context())
+	require.ErrorIs(t, err, ErrClosed, "they went back, and may have got more than they had")
 }
 
 func TestStream_Since(t *testing.T) {

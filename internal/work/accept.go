@@ -103,6 +103,9 @@ func refusal(err error) *operation.Error {
 	case errors.As(err, &conflict):
 		return &operation.Error{Code: operation.CodeConflict, Err: err, Message: fmt.Sprintf(
 			"operation %s of this user is still pending and would overwrite this write; wait for it or send without is_sync", conflict.Behind)}
+	case errors.Is(err, redisstore.ErrPaused):
+		return &operation.Error{Code: operation.CodeConflict, Err: err,
+			Message: "an operator has paused this connection; a write without is_sync and dry_run waits until it goes on"}
 	case errors.As(err, &later):
 		return &operation.Error{Code: operation.CodeRateLimited, Err: err, RetryAfter: max(later.Wait, time.Second),
 			Message: "the provider may not be called for this connection right now; try again later (a write without is_sync waits by itself)"}

@@ -118,7 +118,11 @@ func TestAccept_RefusalsKeepNoKey(t *testing.T) {
 		return err
 	}
 	require.NoError(t, r.store.Pause(t.Context(), r.conn, true))
-	try(synced, operation.CodeRateLimited)
+	try(synced, operation.CodeConflict)
+	try(func(ctx context.Context, in operation.Accepted) error {
+		_, err := r.accepter.DryRun(ctx, in, r.limits())
+		return err
+	}, operation.CodeConflict)
 	require.NoError(t, r.store.Pause(t.Context(), r.conn, false))
 
 	first := r.accept(r.change(user, "first"))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -60,44 +61,101 @@ const (
 // lostStreams says since when the streams lack what they had. Nil: they lack nothing.
 type lostStreams struct{ operations, events *time.Time }
 
+func (l lostStreams) none() bool { return l.operations == nil && l.events == nil }
+
 // lacks says whether a stream lacks what happened then.
 func lacks(since *time.Time, then time.Time) bool { return since != nil && !then.Before(*since) }
+
+// Under these it is noted, beside what the streams are, that one still has to be filled, and
+// since when.
+const (
+	notedOperations = "lost operations"
+	notedEvents     = "lost events"
+)
+
+// note is the text for a loss; empty for none.
+func note(since *time.Time) string {
+	if since == nil {
+		return ""
+	}
+	return strconv.FormatInt(since.UnixMicro(), 10)
+}
+
+// earlier is the earlier one of a loss and one that was noted.
+func earlier(since *time.Time, noted string) *time.Time {
+	us, err := strconv.ParseInt(noted, 10, 64)
+	if at := time.UnixMicro(us); err == nil && (since == nil || at.Before(*since)) {
+		return &at
+	}
+	return since
+}
 
 // Check compares the streams with what was noted of them, and fills one that has lost
 // what it had. An error means that it has to be called again.
 func (r *Refiller) Check(ctx context.Context) error {
-	known, err := r.store.NotedStreams(ctx)
-	if err != nil {
-		return fmt.Errorf("work: refill: %w", err)
-	}
-	have, operations, events, err := r.streams.Losses(ctx, known)
-	if err != nil {
-		return fmt.Errorf("work: refill: %w", err)
-	}
-	if operations != nil || events != nil {
-		mine, err := r.refill(ctx, lostStreams{operations, events})
-		if err != nil || !mine {
-			return err
-		}
-	}
-	if err := r.store.NoteStreams(ctx, have); err != nil {
+	if err := r.check(ctx); err != nil {
 		return fmt.Errorf("work: refill: %w", err)
 	}
 	return nil
 }
 
+func (r *Refiller) check(ctx context.Context) error {
+	have, lost, err := r.compare(ctx)
+	switch {
+	case err != nil:
+		return err
+	case lost.none():
+		return r.store.NoteStreams(ctx, have)
+	}
+	if mine, err := r.store.TakeRefill(ctx, refillFor); err != nil || !mine {
+		return err
+	}
+	defer func() {
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		_ = r.store.EndRefill(release) // or it runs out
+	}()
+	// Another process may have filled it just now.
+	if have, lost, err = r.compare(ctx); err != nil || lost.none() {
+		return err
+	}
+	// As it is filled it begins to look whole: from now on only this says that it is not.
+	have[notedOperations], have[notedEvents] = note(lost.operations), note(lost.events)
+	if err := r.store.NoteStreams(ctx, have); err != nil {
+		return err
+	}
+	if err := r.refill(ctx, lost); err != nil {
+		return err
+	}
+	if err := r.store.NoteStreams(ctx, map[string]string{notedOperations: "", notedEvents: ""}); err != nil {
+		return err
+	}
+	return r.check(ctx) // what it is now, and that it was not lost again meanwhile
+}
+
+// compare says what the streams are, and what they lack or still lack.
+func (r *Refiller) compare(ctx context.Context) (have map[string]string, lost lostStreams, err error) {
+	known, err := r.store.NotedStreams(ctx)
+	if err != nil {
+		return nil, lost, err
+	}
+	have, lost.operations, lost.events, err = r.streams.Losses(ctx, known)
+	lost.operations, lost.events = earlier(lost.operations, known[notedOperations]), earlier(lost.events, known[notedEvents])
+	return have, lost, err
+}
+
 // CanFill says whether the store could fill streams that are made anew: it knows them, and
-// has lost nothing itself. Else an empty stream would be taken for all there is.
+// no shard has lost all it had. Else an empty stream would be taken for all there is.
 func (r *Refiller) CanFill(ctx context.Context) error {
 	known, err := r.store.NotedStreams(ctx)
 	if err != nil {
 		return fmt.Errorf("work: refill: %w", err)
 	}
-	fillings, err := r.store.Fillings(ctx)
+	emptied, err := r.store.Emptied(ctx)
 	switch {
 	case err != nil:
 		return fmt.Errorf("work: refill: %w", err)
-	case len(known) == 0 || len(fillings) < operation.Shards:
+	case len(known) == 0 || len(emptied) > 0:
 		return errCannotFill
 	}
 	return nil
@@ -106,22 +164,14 @@ func (r *Refiller) CanFill(ctx context.Context) error {
 var errCannotFill = errors.New("work: refill: Redis has lost data, too, and cannot fill a stream: restore the stream from its backup")
 
 // errNoPartners says that nobody knows whose operations there are.
-var errNoPartners = errors.New("work: refill: the directory has no connections")
+var errNoPartners = errors.New("the directory has no connections")
 
 // refill publishes again what was accepted as long ago as the stream of operations
-// remembers. It reports whether it was this process that did.
-func (r *Refiller) refill(ctx context.Context, lost lostStreams) (mine bool, err error) {
-	if mine, err = r.store.TakeRefill(ctx, refillFor); err != nil || !mine {
-		return false, err
-	}
-	defer func() {
-		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-		defer cancel()
-		_ = r.store.EndRefill(release) // or it runs out
-	}()
+// remembers.
+func (r *Refiller) refill(ctx context.Context, lost lostStreams) error {
 	partners := r.partners()
 	if len(partners) == 0 {
-		return false, errNoPartners
+		return errNoPartners
 	}
 	r.log.ErrorContext(ctx, "a stream has lost what it held; what is pending and what ended lately is published again from Redis",
 		"operations", lost.operations != nil, "events", lost.events != nil)
@@ -130,12 +180,12 @@ func (r *Refiller) refill(ctx context.Context, lost lostStreams) (mine bool, err
 		n, err := r.partner(ctx, partner, lost)
 		published += n
 		if err != nil {
-			return false, fmt.Errorf("work: refill: %w", err)
+			return err
 		}
 	}
 	r.repairs.Add(ctx, published, metrics.QueueOperations, metrics.RepairRefilled)
 	r.log.WarnContext(ctx, "the stream is filled again", "messages", published, "duration_ms", time.Since(began).Milliseconds())
-	return true, nil
+	return nil
 }
 
 func (r *Refiller) partner(ctx context.Context, partner uuid.UUID, lost lostStreams) (published int, err error) {
@@ -143,7 +193,7 @@ func (r *Refiller) partner(ctx context.Context, partner uuid.UUID, lost lostStre
 	q := operation.Query{PartnerID: partner, From: now.Add(-r.recent - refillMargin), To: now.Add(refillMargin), Limit: refillPage}
 	for more := true; more; {
 		var ops []operation.Operation
-		if ops, more, err = r.store.List(ctx, q); err != nil {
+		if ops, more, err = r.store.ListReadable(ctx, q, r.unread); err != nil {
 			return published, err
 		}
 		var n atomic.Int32
@@ -165,6 +215,11 @@ func (r *Refiller) partner(ctx context.Context, partner uuid.UUID, lost lostStre
 		}
 	}
 	return published, nil
+}
+
+// unread passes over a record: one that cannot be read must not keep the others from the stream.
+func (r *Refiller) unread(id uuid.UUID, err error) {
+	r.log.Error("a record cannot be read, and is not published again", "operation_id", id, "error", err)
 }
 
 // publish says of an operation what the lost streams had said. What happens from now on is

@@ -31,6 +31,9 @@ type RestoreConfig struct {
 	// plus the start window, nothing is handed out after a rebuild, so that calls
 	// of before it are dead. Nil: 60 s everywhere.
 	LongestCalls func() [operation.Shards]time.Duration
+	// Paused lists the connections whose calls an operator has paused: the streams do not
+	// say it. Nil: none.
+	Paused func() []uuid.UUID
 	// Recent is how far back operations may still be pending: the age of the
 	// operation stream. Default 48 h.
 	Recent time.Duration
@@ -55,6 +58,9 @@ func (c RestoreConfig) withDefaults() RestoreConfig {
 			}
 			return all
 		}
+	}
+	if c.Paused == nil {
+		c.Paused = func() []uuid.UUID { return nil }
 	}
 	if c.Queue == "" {
 		c.Queue = metrics.QueueOperations
@@ -88,7 +94,7 @@ func NewRestorer(store *redisstore.Store, h history, cfg RestoreConfig, log *slo
 }
 
 // Restore fills the shards that nobody else is filling, and returns when they can
-// be used. With empty streams, a new installation, there is nothing to wait for.
+// be used. With empty streams and shards, a new installation, there is nothing to wait for.
 func (r *Restorer) Restore(ctx context.Context, shards []int) error {
 	operations, events, err := r.history.Ends(ctx)
 	if err != nil {
@@ -98,18 +104,44 @@ func (r *Restorer) Restore(ctx context.Context, shards []int) error {
 		return err
 	}
 	if operations+events == 0 {
-		r.log.InfoContext(ctx, "starting new shards", "shards", len(shards))
-		err := r.store.Begin(ctx, shards)
-		if err == nil {
-			r.generations.Add(ctx, len(shards), r.cfg.Queue, metrics.GenerationNew)
+		if begun, err := r.begin(ctx, shards); begun || err != nil {
+			return err
 		}
-		return err
 	}
 	b, err := r.store.TakeRebuild(ctx, shards)
 	if err != nil || len(b.Shards) == 0 {
 		return err
 	}
 	return r.over(ctx, b, r.rebuild(ctx, b))
+}
+
+// begin starts shards that have no data, if none of them has: one that went back in time
+// beside streams that were made anew has, and calls of before may be under way.
+func (r *Restorer) begin(ctx context.Context, shards []int) (begun bool, err error) {
+	emptied, err := r.store.Emptied(ctx)
+	has := func(shard int) bool { return !slices.Contains(emptied, shard) }
+	if err != nil || slices.ContainsFunc(shards, has) {
+		return false, err
+	}
+	r.log.InfoContext(ctx, "starting new shards", "shards", len(shards))
+	if err := r.store.Begin(ctx, shards); err != nil {
+		return false, err
+	}
+	r.generations.Add(ctx, len(shards), r.cfg.Queue, metrics.GenerationNew)
+	return true, r.hold(ctx, shards)
+}
+
+// hold pauses the connections of new shards that are paused.
+func (r *Restorer) hold(ctx context.Context, shards []int) error {
+	for _, connection := range r.cfg.Paused() {
+		if !slices.Contains(shards, operation.ShardOf(connection)) {
+			continue
+		}
+		if err := r.store.Pause(ctx, connection, true); err != nil {
+			return fmt.Errorf("work: pause %s: %w", connection, err)
+		}
+	}
+	return nil
 }
 
 // over counts how a rebuild ended, and gives up one that failed, so that the next begins
@@ -170,7 +202,7 @@ func (r *Restorer) rebuild(ctx context.Context, b *redisstore.Rebuild) error {
 	}
 	longest := r.cfg.LongestCalls()
 	quarantine := func(shard int) time.Duration { return r.store.Config().StartWindow + longest[shard] }
-	if err := b.Commit(ctx, quarantine, whole); err != nil {
+	if err := b.Commit(ctx, quarantine, r.cfg.Paused(), whole); err != nil {
 		return fmt.Errorf("work: rebuild: commit: %w", err)
 	}
 	r.generations.Add(ctx, len(b.Shards), r.cfg.Queue, metrics.GenerationRebuilt)

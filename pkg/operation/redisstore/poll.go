@@ -157,22 +157,33 @@ func (s *Store) Begin(ctx context.Context, shards []int) error {
 }
 
 // Missing lists the shards without a generation.
-func (s *Store) Missing(ctx context.Context) ([]int, error) {
+func (s *Store) Missing(ctx context.Context) ([]int, error) { return s.without(ctx, "gen") }
+
+// Emptied lists the shards that have nothing: neither a generation nor anybody's beat. One
+// that went back in time has beats.
+func (s *Store) Emptied(ctx context.Context) ([]int, error) { return s.without(ctx, "gen", "beat") }
+
+// without lists the shards that have none of the keys.
+func (s *Store) without(ctx context.Context, names ...string) ([]int, error) {
 	cmds := make([]*redis.IntCmd, operation.Shards)
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for shard := range cmds {
-			cmds[shard] = pipe.Exists(ctx, s.prefix(shard)+"gen")
+			keys := make([]string, len(names))
+			for i, name := range names {
+				keys[i] = s.prefix(shard) + name
+			}
+			cmds[shard] = pipe.Exists(ctx, keys...)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	var missing []int
+	var none []int
 	for shard, cmd := range cmds {
 		if cmd.Val() == 0 {
-			missing = append(missing, shard)
+			none = append(none, shard)
 		}
 	}
-	return missing, nil
+	return none, nil
 }
