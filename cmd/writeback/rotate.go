@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"writeback/internal/directory"
+	"writeback/internal/natsq"
+	"writeback/internal/seal"
 	"writeback/internal/webhook/registry"
 )
 
@@ -64,7 +66,7 @@ func (c *ctl) sealWebhooks(ctx context.Context) (sealedView, error) {
 	if err != nil {
 		return sealedView{}, fmt.Errorf("NATS: %w", err)
 	}
-	sealer, err := c.sealer()
+	sealer, err := c.webhookSealer(ctx)
 	if err != nil {
 		return sealedView{}, err
 	}
@@ -90,4 +92,18 @@ func (c *ctl) sealWebhooks(ctx context.Context) (sealedView, error) {
 		}
 	}
 	return v, err
+}
+
+// webhookSealer also opens what was sealed before there was a keyset.
+func (c *ctl) webhookSealer(ctx context.Context) (*seal.Sealer, error) {
+	s, err := c.sealer()
+	if err != nil || s == nil {
+		return s, err
+	}
+	generated, err := natsq.ReadKey(ctx, c.js, seal.DevelopmentBucket, seal.DevelopmentKey)
+	if err != nil || generated == nil {
+		return s, err
+	}
+	before, err := seal.New(generated)
+	return s.After(before), err
 }

@@ -183,27 +183,32 @@ func (w *Webhooks) restorer() *work.Restorer {
 	}, w.base.Log)
 }
 
-const (
-	keyBucket  = "writeback-development-keys"
-	keysetName = "keyset"
-)
-
 // sealer reads the keyset, or shares a generated one through NATS, where it protects
-// nothing from whoever can read the bucket of the secrets.
+// nothing from whoever can read the bucket of the secrets. A keyset also opens what was
+// sealed before there was one.
 func (b *Base) sealer(ctx context.Context, file string, replicas int) (*seal.Sealer, error) {
 	if file != "" {
 		s, err := seal.Load(file)
 		if err != nil {
 			return nil, fmt.Errorf("app: WRITEBACK_KEYSET_FILE: %w", err)
 		}
-		return s, nil
+		var generated []byte
+		err = b.await(ctx, "development keyset", func(ctx context.Context) error {
+			generated, err = natsq.ReadKey(ctx, b.JetStream, seal.DevelopmentBucket, seal.DevelopmentKey)
+			return err
+		})
+		if err != nil || generated == nil {
+			return s, err
+		}
+		before, err := seal.New(generated)
+		return s.After(before), err
 	}
 	b.Log.WarnContext(ctx, "WRITEBACK_KEYSET_FILE is not set: webhook secrets are sealed with a generated key that lies in NATS beside them. "+
-		"That protects nothing; it is for development only", "bucket", keyBucket)
+		"That protects nothing; it is for development only", "bucket", seal.DevelopmentBucket)
 	var sealer *seal.Sealer
 	err := b.await(ctx, "development keyset", func(ctx context.Context) error {
 		kv, err := natsq.OpenBucket(ctx, b.JetStream, jetstream.KeyValueConfig{
-			Bucket: keyBucket, Description: "generated key for development", Replicas: max(replicas, 1),
+			Bucket: seal.DevelopmentBucket, Description: "generated key for development", Replicas: max(replicas, 1),
 		}, b.Log)
 		if err != nil {
 			return err
@@ -212,10 +217,10 @@ func (b *Base) sealer(ctx context.Context, file string, replicas int) (*seal.Sea
 		if err != nil {
 			return err
 		}
-		if _, err := kv.Create(ctx, keysetName, fresh); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+		if _, err := kv.Create(ctx, seal.DevelopmentKey, fresh); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
 			return err
 		}
-		e, err := kv.Get(ctx, keysetName)
+		e, err := kv.Get(ctx, seal.DevelopmentKey)
 		if err != nil {
 			return err
 		}

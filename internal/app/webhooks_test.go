@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/config"
 	"writeback/internal/natsq"
+	"writeback/internal/seal"
 	"writeback/internal/testenv"
 	"writeback/internal/webhook"
 	"writeback/pkg/operation"
@@ -44,6 +46,36 @@ func openBase(t *testing.T, cfg config.Worker, out io.Writer) *Base {
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
 	return b
+}
+
+// TestOpenWebhooks_AFirstKeysetTakesOver: webhooks that were made without one go on, and
+// leave the generated key.
+func TestOpenWebhooks_AFirstKeysetTakesOver(t *testing.T) {
+	t.Parallel()
+	cfg := workerSettings(t, "WRITEBACK_WEBHOOK_LOCAL=true")
+	b := openBase(t, cfg, io.Discard)
+	without, err := OpenWebhooks(t.Context(), b, cfg.Webhooks, 1)
+	require.NoError(t, err)
+	made, err := without.Registry.Create(t.Context(), uuid.Must(uuid.NewV7()), webhook.New{URL: "http://127.0.0.1:1", EventName: webhook.EventCreated})
+	require.NoError(t, err)
+
+	text, err := seal.Generate()
+	require.NoError(t, err)
+	cfg.Webhooks.KeysetFile = filepath.Join(t.TempDir(), "keyset.json")
+	require.NoError(t, os.WriteFile(cfg.Webhooks.KeysetFile, text, 0o600))
+	for _, what := range []string{"beside the generated key", "without it"} {
+		with, err := OpenWebhooks(t.Context(), b, cfg.Webhooks, 1)
+		require.NoError(t, err)
+		all := with.Registry.All()
+		require.Len(t, all, 1)
+		secrets, err := with.Registry.Secrets(all[0], time.Now())
+		require.NoError(t, err, what)
+		require.Equal(t, []string{made[0].Secret}, secrets)
+		require.NoError(t, with.Registry.Sweep(t.Context()))
+		if err := b.JetStream.DeleteKeyValue(t.Context(), seal.DevelopmentBucket); err != nil {
+			require.ErrorIs(t, err, jetstream.ErrBucketNotFound)
+		}
+	}
 }
 
 // TestRunWebhooks_DeliversWhatAnotherProcessSubscribed joins everything as the

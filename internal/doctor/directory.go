@@ -7,11 +7,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"writeback/internal/directory"
+	"writeback/internal/natsq"
 	"writeback/internal/seal"
+	"writeback/internal/webhook/registry"
 )
-
-// developmentKeys is the bucket in which a process without a keyset keeps a key.
-const developmentKeys = "writeback-development-keys"
 
 // lookAtDirectory looks at the connections and whether their credentials open.
 func lookAtDirectory(ctx context.Context, r *report, s settings, js jetstream.JetStream) {
@@ -61,8 +60,56 @@ func lookForDevelopmentKeys(ctx context.Context, r *report, s settings, js jetst
 	if !s.production() {
 		return
 	}
-	if _, err := js.KeyValue(ctx, developmentKeys); err == nil {
-		r.warn("development key", "once webhook secrets are sealed under the keyset, delete the bucket: `nats kv del "+developmentKeys+"`",
+	if _, err := js.KeyValue(ctx, seal.DevelopmentBucket); err == nil {
+		r.warn("development key", "once webhook secrets are sealed under the keyset, delete the bucket: `nats kv del "+seal.DevelopmentBucket+"`",
 			"a key for development lies in NATS; what was sealed with it is not protected")
 	}
+}
+
+// lookAtWebhooks says whether the secrets of webhooks open.
+func lookAtWebhooks(ctx context.Context, r *report, s settings, js jetstream.JetStream) {
+	const check = "webhook secrets"
+	kv, err := js.KeyValue(ctx, registry.Bucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return
+	}
+	sealer, err2 := webhookSealer(ctx, s, js)
+	if err = errors.Join(err, err2); err == nil && sealer == nil {
+		return // the keyset cannot be read, which is said, or there never was a key
+	}
+	locked, all := 0, 0
+	if err == nil {
+		locked, all, err = registry.Locked(ctx, kv, sealer)
+	}
+	switch {
+	case err != nil:
+		r.fail(check, "see the log of nats-server", "%s", err)
+	case locked > 0:
+		r.fail(check, "set WRITEBACK_KEYSET_FILE to the keyset that sealed them, the same file for all; if its key is lost, their partners give them new secrets",
+			"those of %d of %d webhooks do not open: nothing is sent to them", locked, all)
+	case all > 0:
+		r.ok(check, "those of %d webhooks open", all)
+	}
+}
+
+// webhookSealer opens what programs with these settings seal. Nil: nothing does.
+func webhookSealer(ctx context.Context, s settings, js jetstream.JetStream) (*seal.Sealer, error) {
+	generated, err := natsq.ReadKey(ctx, js, seal.DevelopmentBucket, seal.DevelopmentKey)
+	if err != nil {
+		return nil, err
+	}
+	var before *seal.Sealer
+	if generated != nil {
+		if before, err = seal.New(generated); err != nil {
+			return nil, err
+		}
+	}
+	if s.KeysetFile == "" {
+		return before, nil
+	}
+	keyset, err := seal.Load(s.KeysetFile)
+	if err != nil {
+		return nil, nil //nolint:nilerr // said by the check of the keyset
+	}
+	return keyset.After(before), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,8 @@ import (
 	"writeback/internal/natsq"
 	"writeback/internal/seal"
 	"writeback/internal/testenv"
+	"writeback/internal/webhook"
+	"writeback/internal/webhook/registry"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
@@ -253,6 +256,16 @@ func TestExamine_Faults(t *testing.T) {
 		{"no keyset", set("WRITEBACK_KEYSET_FILE", ""), "keyset", doctor.Warn, "no keyset", "keyset create"},
 		{"another keyset", func(c *clinic) { c.environ["WRITEBACK_KEYSET_FILE"] = keyset(c.t) },
 			"credentials", doctor.Fail, "1 of 1 connections", "the keyset that sealed them"},
+		{"webhooks under another keyset", func(c *clinic) {
+			text, err := seal.Generate()
+			require.NoError(c.t, err)
+			other, err := seal.New(text)
+			require.NoError(c.t, err)
+			r, err := registry.Open(c.t.Context(), c.js, other, func(*url.URL) error { return nil }, registry.Config{})
+			require.NoError(c.t, err)
+			_, err = r.Create(c.t.Context(), uuid.New(), webhook.New{URL: "https://example.com", EventName: webhook.EventCreated})
+			require.NoError(c.t, err)
+		}, "webhook secrets", doctor.Fail, "1 of 1 webhooks", "new secrets"},
 		{"keyset is none", func(c *clinic) {
 			require.NoError(c.t, os.WriteFile(c.environ["WRITEBACK_KEYSET_FILE"], []byte("{}"), 0o600))
 		}, "keyset", doctor.Fail, "", "backup"},

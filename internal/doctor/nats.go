@@ -56,6 +56,7 @@ func lookAtNATS(ctx context.Context, r *report, s settings, now func() time.Time
 	}
 	lookAtConsumer(ctx, r, js)
 	lookAtDirectory(ctx, r, s, js)
+	lookAtWebhooks(ctx, r, s, js)
 }
 
 const restart = "restart an api or worker, which makes it anew as far as it can; else `nats stream edit`"

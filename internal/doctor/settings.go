@@ -55,7 +55,7 @@ func lookAtKeyset(r *report, s settings) {
 	switch {
 	case s.broken["WRITEBACK_KEYSET_FILE"]: // said above
 	case s.KeysetFile == "":
-		r.warn(check, create, "no keyset: credentials lie in clear, and webhook secrets beside their key")
+		r.warn(check, create, "no keyset: credentials are stored in clear, and webhook secrets beside their key")
 	default:
 		if _, err := seal.Load(s.KeysetFile); err != nil {
 			r.fail(check, "put the keyset back from its backup; without it nothing that is sealed can be opened", "%s", err)

@@ -32,6 +32,27 @@ func OpenBucket(ctx context.Context, js jetstream.JetStream, want jetstream.KeyV
 	return kv, wrap("bucket", want.Bucket, err)
 }
 
+// ReadKey gives the value of a key. Nil: there is no such key, or no such bucket; it makes
+// none.
+func ReadKey(ctx context.Context, js jetstream.JetStream, bucket, key string) ([]byte, error) {
+	kv, err := js.KeyValue(ctx, bucket)
+	if err != nil {
+		return nil, unlessNone(bucket, err)
+	}
+	e, err := kv.Get(ctx, key)
+	if err != nil {
+		return nil, unlessNone(bucket, err)
+	}
+	return e.Value(), nil
+}
+
+func unlessNone(bucket string, err error) error {
+	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil
+	}
+	return wrap("bucket", bucket, err)
+}
+
 // bucket widens a bucket that is there.
 func (p provision) bucket(ctx context.Context, want jetstream.KeyValueConfig) error {
 	s, err := p.js.Stream(ctx, "KV_"+want.Bucket)

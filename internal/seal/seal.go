@@ -23,11 +23,26 @@ import (
 // data, or not a sealed value.
 var ErrOpen = errors.New("seal: the value cannot be opened with this keyset")
 
+// Where programs without a keyset keep the key that they have generated: a bucket of NATS,
+// and its key.
+const (
+	DevelopmentBucket = "writeback-development-keys"
+	DevelopmentKey    = "keyset"
+)
+
 // Sealer seals and opens. Safe for concurrent use.
 type Sealer struct {
 	aead tink.AEAD
 	// primary is what starts every value sealed under the primary key.
 	primary []byte
+	// before opens what does not open otherwise. Nil: nothing does.
+	before *Sealer
+}
+
+// After gives a sealer that also opens what another one had sealed, and seals it anew in
+// Reseal. Nil: there was none.
+func (s *Sealer) After(before *Sealer) *Sealer {
+	return &Sealer{aead: s.aead, primary: s.primary, before: before}
 }
 
 // New makes a sealer from a keyset in Tink's JSON form.
@@ -80,10 +95,13 @@ func (s *Sealer) Seal(plain, aad []byte) ([]byte, error) {
 // ErrOpen.
 func (s *Sealer) Open(sealed, aad []byte) ([]byte, error) {
 	plain, err := s.aead.Decrypt(sealed, aad)
-	if err != nil {
-		return nil, ErrOpen
+	switch {
+	case err == nil:
+		return plain, nil
+	case s.before != nil:
+		return s.before.Open(sealed, aad)
 	}
-	return plain, nil
+	return nil, ErrOpen
 }
 
 // Reseal gives the value under the primary key, and whether that is a change. It

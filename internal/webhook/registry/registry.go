@@ -195,6 +195,35 @@ func (r *Registry) Secrets(s webhook.Subscription, now time.Time) ([]string, err
 	return out, nil
 }
 
+// Locked counts the subscriptions in a bucket, and those whose secret does not open: nothing
+// can be sent to them.
+func Locked(ctx context.Context, kv jetstream.KeyValue, s sealer) (locked, all int, err error) {
+	w, err := kv.Watch(ctx, keyPrefix+"*", jetstream.IgnoreDeletes())
+	if err != nil {
+		return 0, 0, fmt.Errorf("registry: %w", err)
+	}
+	defer natsq.StopWatch(w)
+	r := &Registry{sealer: s}
+	for {
+		select {
+		case <-ctx.Done():
+			return 0, 0, fmt.Errorf("registry: %w", context.Cause(ctx))
+		case e, open := <-w.Updates():
+			if !open || e == nil {
+				return locked, all, nil
+			}
+			sub, err := decode(e.Value(), e.Revision())
+			if err != nil || sub.Status == webhook.Deleted {
+				continue
+			}
+			all++
+			if _, err := r.Secrets(sub, time.Now()); err != nil {
+				locked++
+			}
+		}
+	}
+}
+
 // fetch reads the newest form from the bucket and takes it into the copy.
 func (r *Registry) fetch(ctx context.Context, id uuid.UUID) (webhook.Subscription, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
