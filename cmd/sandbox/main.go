@@ -60,16 +60,12 @@ func parse(args, environ []string, errOut io.Writer) (settings config.Sandbox, w
 	sources := config.Sources{Environ: environ, Flags: map[string]string{}}
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	set := func(name, variable, help string) {
-		flags.Func(name, help, func(value string) error {
-			sources.Flags[variable] = value
+	for _, f := range config.Flags[config.Sandbox]() {
+		flags.Func(f.Name, f.Help+" ("+f.Variable+")", func(value string) error {
+			sources.Flags[f.Variable] = value
 			return nil
 		})
 	}
-	for _, f := range config.Flags[config.Sandbox]() {
-		set(f.Name, f.Variable, f.Help+" ("+f.Variable+")")
-	}
-	set("addr", "WRITEBACK_SANDBOX_ADDR", "the same as --sandbox-addr; port 0 takes a free one")
 	flags.StringVar(&sources.File, "config", "", "YAML file of variables; flags and environment win over it")
 	flags.IntVar(&cfg.UsersPerConnection, "users", sandbox.DefaultUsers, "users of each connection")
 	flags.IntVar(&parts.Geotab.AuthPerMinute, "geotab-logins", geotab.DefaultAuthPerMinute, "Geotab logins per minute, user and database")

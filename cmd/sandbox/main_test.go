@@ -27,7 +27,7 @@ func TestRun_ExitCodes(t *testing.T) {
 		{"help", []string{"-help"}, "", 0, "WRITEBACK_SANDBOX_ADDR"},
 		{"unknown flag", []string{"-port", "1"}, "", 2, "-port"},
 		{"stray argument", []string{"now"}, "", 2, "now"},
-		{"bad address", []string{"-addr", "nowhere:99999999"}, "", 2, "WRITEBACK_SANDBOX_ADDR"},
+		{"bad address", []string{"-sandbox-addr", "nowhere:99999999"}, "", 2, "WRITEBACK_SANDBOX_ADDR"},
 		{"bad level", nil, "WRITEBACK_LOG_LEVEL=loud", 2, "WRITEBACK_LOG_LEVEL"},
 		{"bad grace", nil, "WRITEBACK_SHUTDOWN_GRACE=1ms", 2, "WRITEBACK_SHUTDOWN_GRACE"},
 		{"address in use", []string{"--sandbox-addr", taken.Addr().String()}, "", 1, ""},

@@ -76,6 +76,8 @@ func (c *ctl) laneCommands() *cobra.Command {
 		}),
 		c.command(spec{
 			use: "pause <connection_id>", short: "Hand out no more calls; those under way finish", first: c.completeConnections,
+			long: "Updates are accepted all the same, and wait. The directory keeps the pause too, so that a loss of Redis' data does not undo it; without NATS the\n" +
+				"command says that it is in Redis alone. `writeback lane list` shows what is paused.",
 			example: "writeback lane pause 00000000-0000-7000-8000-0000000000c1",
 			run:     func(ctx context.Context, args []string) error { return c.setPaused(ctx, args, true) },
 		}),
@@ -161,7 +163,20 @@ func (c *ctl) setPaused(ctx context.Context, args []string, paused bool) error {
 		return explain(ctx, err)
 	}
 	word := map[bool]string{true: "paused", false: "resumed"}[paused]
-	return c.print(map[string]any{"connection_id": connection, "paused": paused}, func(w io.Writer) { row(w, word, connection) })
+	err = c.keepPaused(ctx, connection, paused)
+	if err != nil {
+		c.say("%s, but Redis alone knows it, and would forget it with its data: %s", word, err)
+	}
+	return c.print(map[string]any{"connection_id": connection, "paused": paused, "kept": err == nil}, func(w io.Writer) { row(w, word, connection) })
+}
+
+// keepPaused has the directory know it too, for a Redis that loses its data.
+func (c *ctl) keepPaused(ctx context.Context, connection uuid.UUID, paused bool) error {
+	d, _, err := c.directory(ctx)
+	if err != nil {
+		return err
+	}
+	return d.Pause(ctx, connection, paused)
 }
 
 // known says whether the directory has a connection that nothing was accepted for.

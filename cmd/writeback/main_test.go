@@ -155,7 +155,8 @@ func TestLane(t *testing.T) {
 	require.NotNil(t, l.Due)
 	require.Nil(t, l.Breaker)
 
-	d.ctl(0, "lane", "pause", d.conn.String())
+	_, errOut := d.ctl(0, "lane", "pause", d.conn.String())
+	require.Contains(t, errOut, "Redis alone knows it", "there is no directory")
 	l = asJSON[laneView](d, "lane", "show", d.conn.String())
 	require.True(t, l.Paused)
 	require.Nil(t, l.Opens)
@@ -170,7 +171,7 @@ func TestLane(t *testing.T) {
 	require.Len(t, l.Calls, 1)
 	require.Equal(t, d.op.ID, l.Calls[0].Operation)
 
-	_, errOut := d.ctl(1, "lane", "pause", uuid.NewString())
+	_, errOut = d.ctl(1, "lane", "pause", uuid.NewString())
 	require.Contains(t, errOut, "whether there is one cannot be told: there is no directory")
 }
 

@@ -210,7 +210,8 @@ func stackLanes(t *testing.T, b *bench) {
 func stackPauseFirst(t *testing.T, b *bench) {
 	_, errOut := b.store.ctl(1, "lane", "show", geotabConnection)
 	require.Contains(t, errOut, "nothing was ever accepted")
-	b.store.ctl(0, "lane", "pause", geotabConnection)
+	type answer struct{ Paused, Kept bool }
+	require.Equal(t, answer{true, true}, asJSON[answer](b.store, "lane", "pause", geotabConnection))
 	op := b.write(t, geotabConnection, "00000000-0000-7000-8000-00000000a301")
 	l := asJSON[laneView](b.store, "lane", "show", geotabConnection)
 	require.Equal(t, []any{true, 1, 0}, []any{l.Paused, l.Outstanding, l.InFlight})
@@ -218,7 +219,7 @@ func stackPauseFirst(t *testing.T, b *bench) {
 		return asJSON[operationView](b.store, "operation", "get", geotabConnection, op.ID.String()).Status
 	}
 	require.Equal(t, operation.Pending, get())
-	b.store.ctl(0, "lane", "resume", geotabConnection)
+	require.Equal(t, answer{false, true}, asJSON[answer](b.store, "lane", "resume", geotabConnection))
 	require.Eventually(t, func() bool { return get() == operation.Succeeded }, 20*time.Second, 20*time.Millisecond)
 
 	_, errOut = b.store.ctl(1, "lane", "pause", "00000000-0000-7000-8000-00000000ffff")

@@ -32,10 +32,9 @@ func TestPrograms_AnswerWhileTheyWait(t *testing.T) {
 	for _, name := range []string{"worker", "api"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			binary := build(t, name)
 			redis, nats := testenv.Redis(t), testenv.StartNATS(t)
 			nats.Kill()
-			p := start(t, binary, "WRITEBACK_NATS_URL=nats://us:hunter2@"+nats.Addr(), "WRITEBACK_REDIS_URL="+redis)
+			p := start(t, name, "WRITEBACK_NATS_URL=nats://us:hunter2@"+nats.Addr(), "WRITEBACK_REDIS_URL="+redis)
 
 			status, _ := p.get("/healthz")
 			require.Equal(t, http.StatusOK, status)
@@ -82,7 +81,7 @@ func TestPrograms_WithoutRedis(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			redis := testenv.StartRedis(t)
-			p := start(t, build(t, name), "WRITEBACK_NATS_URL="+testenv.NATS(t), "WRITEBACK_REDIS_URL="+redis.URL(),
+			p := start(t, name, "WRITEBACK_NATS_URL="+testenv.NATS(t), "WRITEBACK_REDIS_URL="+redis.URL(),
 				"WRITEBACK_OIDC_ISSUER="+issuer(t))
 			require.Eventually(t, func() bool { _, body := p.get("/readyz"); return body.Status == "ok" }, 30*time.Second, 20*time.Millisecond)
 			redis.Kill()
@@ -112,17 +111,9 @@ func issuer(t *testing.T) string {
 // TestPrograms_StopWhileTheyWait ends a program that has never been ready.
 func TestPrograms_StopWhileTheyWait(t *testing.T) {
 	t.Parallel()
-	p := start(t, build(t, "worker"), "WRITEBACK_NATS_URL=nats://127.0.0.1:1", "WRITEBACK_REDIS_URL=redis://127.0.0.1:1/0")
+	p := start(t, "worker", "WRITEBACK_NATS_URL=nats://127.0.0.1:1", "WRITEBACK_REDIS_URL=redis://127.0.0.1:1/0")
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, <-p.ended, "a stop that was asked for is no failure")
-}
-
-func build(t *testing.T, program string) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), program)
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "writeback/cmd/"+program).CombinedOutput()
-	require.NoError(t, err, string(out))
-	return binary
 }
 
 // program is a running binary and the address of its admin port.
@@ -133,11 +124,12 @@ type program struct {
 	ended chan error
 }
 
-func start(t *testing.T, binary string, environ ...string) *program {
+// start runs a program of ours.
+func start(t *testing.T, name string, environ ...string) *program {
 	t.Helper()
 	// Killed, with its pipe, at the end at the latest.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	p := &program{t: t, cmd: exec.CommandContext(ctx, binary), ended: make(chan error, 1)}
+	p := &program{t: t, cmd: exec.CommandContext(ctx, filepath.Join(testenv.Programs(t, name), name)), ended: make(chan error, 1)}
 	p.cmd.Env = append(os.Environ(), append([]string{"WRITEBACK_ADMIN_ADDR=127.0.0.1:0",
 		"WRITEBACK_API_ADDR=127.0.0.1:0", "WRITEBACK_OIDC_ISSUER=http://127.0.0.1:1/realm"}, environ...)...)
 	logs, err := p.cmd.StderrPipe()

@@ -135,6 +135,7 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 		LongestCalls: func() [operation.Shards]time.Duration {
 			return work.LongestCalls(b.Providers, b.Directory.All())
 		},
+		Paused: b.Directory.Paused,
 	}, b.Log)
 	return b.persist(ctx, "comparing Redis with the streams", b.Restorer.Verify)
 }

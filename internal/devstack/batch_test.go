@@ -53,11 +53,11 @@ func (d *told) count() int {
 	return len(d.ids)
 }
 
-// TestBatch_EveryElementEnds sends 300 updates in one request through the programs as
+// TestBatch_EveryElementEnds sends 130 updates in one request through the programs as
 // they ship: each ends, the last one of a user is what its provider has, and webhooks
 // are told of each accept and each end.
 func TestBatch_EveryElementEnds(t *testing.T) {
-	const n, users, digit = 300, 30, 4 // the simulator
+	const n, users, digit = 130, 13, 4 // the simulator; two full messages and a bit
 	s := start(t, options(t, devstack.RedisProcess))
 	endpoint := &told{ids: map[string]bool{}}
 	receiver := httptest.NewServer(endpoint)

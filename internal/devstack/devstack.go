@@ -41,8 +41,8 @@ const (
 // MaxWorkers is how many workers one stack may have.
 const MaxWorkers = 64
 
-// StartTimeout bounds Start.
-const StartTimeout = 30 * time.Second
+// StartTimeout bounds Start; it takes a second or two, on a machine that is busy otherwise much longer.
+const StartTimeout = 90 * time.Second
 
 // Options say what to start. The zero value starts everything on the default
 // addresses with nothing kept.

@@ -94,7 +94,7 @@ func asyncWrite(t *testing.T, s *devstack.Stack, digit int, field, value string)
 	require.Eventually(t, func() bool {
 		_, body = send(t, http.MethodGet, s.URLs().API+"/v2/integrations/connections/"+sandbox.ConnectionID(digit)+"/resource-operations/"+id, token, "")
 		return strings.Contains(body, `"status":"success","payload"`)
-	}, 15*time.Second, 20*time.Millisecond, "%s", body)
+	}, time.Minute, 20*time.Millisecond, "%s", body)
 }
 
 // TestStart_WorksAndStopsCleanly starts each kind once: TestStart_DataDirIsKept starts
@@ -113,6 +113,7 @@ func TestStart_WorksAndStopsCleanly(t *testing.T) {
 			t.Setenv("TMPDIR", t.TempDir())
 			o := options(t, tc.redis)
 			o.Workers = tc.workers
+			o.Environ = append(o.Environ, "WRITEBACK_EVENTS_MAX_BYTES=2GiB", "WRITEBACK_NATS_URL=nats://elsewhere", "HOME=/nowhere")
 			s := start(t, o)
 			require.Contains(t, s.Redis(), tc.note)
 			status, body := send(t, http.MethodGet, s.URLs().Admin+"/readyz", "", "")
@@ -142,6 +143,8 @@ func TestStart_WorksAndStopsCleanly(t *testing.T) {
 func whatAStackDoes(t *testing.T, s *devstack.Stack) {
 	t.Run("two partners", func(t *testing.T) { twoPartners(t, s) })
 	t.Run("every provider takes a write", func(t *testing.T) { everyProviderTakesAWrite(t, s) })
+	t.Run("a retried create makes no second user", func(t *testing.T) { aRetriedCreateMakesNoSecondUser(t, s) })
+	t.Run("the tool's configuration is what is in force", func(t *testing.T) { toolConfigIsWhatIsInForce(t, s) })
 }
 
 func requireNothingListens(t *testing.T, u devstack.URLs) {
@@ -237,12 +240,10 @@ func TestStart_Fails(t *testing.T) {
 	}
 }
 
-// TestToolConfig_IsWhatIsInForce: the file has what the environment says instead of the
-// stack's own, and nobody else can read it.
-func TestToolConfig_IsWhatIsInForce(t *testing.T) {
-	o := options(t, devstack.RedisMemory)
-	o.Environ = append(o.Environ, "WRITEBACK_EVENTS_MAX_BYTES=2GiB", "WRITEBACK_NATS_URL=nats://elsewhere", "HOME=/nowhere")
-	s := start(t, o)
+// The file has what the environment says instead of the stack's own, and nobody else can
+// read it.
+func toolConfigIsWhatIsInForce(t *testing.T, s *devstack.Stack) {
+	t.Helper()
 	info, err := os.Stat(s.ToolConfig())
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())

@@ -90,9 +90,11 @@ type Connection struct {
 	Credentials tsp.Credentials `json:"-"`
 	// Locked says that the credentials are sealed and this process cannot open them:
 	// nothing can be called with the connection here.
-	Locked    bool `json:"-"`
-	Settings  map[string]string
-	Limits    LimitsOverride
+	Locked   bool `json:"-"`
+	Settings map[string]string
+	Limits   LimitsOverride
+	// PausedAt is when an operator paused the connection's calls. Zero: they are made.
+	PausedAt  time.Time `json:"-"`
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// Revision rises with every change. Zero: the store has lost it, and this is

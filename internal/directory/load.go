@@ -218,7 +218,7 @@ func (p *plan) connection(reg *registry, v Connection, old *held) {
 	if old.PartnerID != v.PartnerID {
 		p.fault(reg, key, "connection.id: belongs to another partner")
 	}
-	next.CreatedAt, next.UpdatedAt, next.renewal = old.CreatedAt, old.UpdatedAt, old.renewal
+	next.CreatedAt, next.UpdatedAt, next.PausedAt, next.renewal = old.CreatedAt, old.UpdatedAt, old.PausedAt, old.renewal
 	if maps.Equal(old.given, v.Credentials) {
 		next.Credentials = old.Credentials
 		if old.refused() && v.Status == ConnectionActive {

@@ -99,6 +99,7 @@ type connectionRecord struct {
 	UpdatedAt   time.Time         `json:"updated_at"`
 	Credentials json.RawMessage   `json:"credentials"`
 	Renewal     *renewal          `json:"renewal,omitempty"`
+	PausedAt    time.Time         `json:"paused_at,omitzero"`
 }
 
 type limitsRecord struct {
@@ -130,7 +131,7 @@ func (b box) connection(c held) ([]byte, error) {
 		ID: c.ID, PartnerID: c.PartnerID, FleetID: c.FleetID, FleetRef: c.FleetRef,
 		Provider: c.Provider, Description: c.Description, Status: c.Status, Reason: c.StatusReason, Share: c.Share,
 		Settings: c.Settings, Limits: limitsRecord(c.Limits), CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
-		Credentials: secret, Renewal: c.renewal,
+		Credentials: secret, Renewal: c.renewal, PausedAt: c.PausedAt,
 	})
 }
 
@@ -144,7 +145,7 @@ func (b box) decode(value []byte, revision uint64) (*held, error) {
 			ID: r.ID, PartnerID: r.PartnerID, FleetID: r.FleetID, FleetRef: r.FleetRef,
 			TSPID: TSPID(r.Provider), Provider: r.Provider, Description: r.Description,
 			Status: r.Status, StatusReason: r.Reason, Share: r.Share, Settings: r.Settings,
-			Limits: LimitsOverride(r.Limits), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Revision: revision,
+			Limits: LimitsOverride(r.Limits), PausedAt: r.PausedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Revision: revision,
 		},
 		renewal: r.Renewal,
 	}

@@ -15,8 +15,8 @@ import (
 )
 
 // verifier checks a bearer token, and bounds by itself how long it waits for keys. An
-// error is auth.ErrInvalid or auth.ErrExpired
-// for a token that is not good, auth.ErrUnavailable if that cannot be told now.
+// error is auth.ErrInvalid or auth.ErrExpired for a token that is not good,
+// auth.ErrUnavailable if that cannot be told now.
 type verifier interface {
 	Verify(ctx context.Context, token string) (auth.Principal, error)
 }

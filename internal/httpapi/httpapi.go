@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,6 +34,12 @@ const (
 	DefaultSyncMargin = 5 * time.Second
 	DefaultMaxBody    = 64 << 10
 	DefaultMaxBatch   = 2 << 20
+)
+
+// The documents are always the same, and take longer to make than all else of New.
+var (
+	openAPI  = sync.OnceValue(wire.OpenAPI)
+	docsPage = sync.OnceValue(wire.DocsPage)
 )
 
 // docsPolicy lets the document page have its inline style, and nothing else.
@@ -252,8 +259,8 @@ func (s *server) register(routes []wire.Route, handlers map[string]handler) erro
 			errs = append(errs, fmt.Errorf("httpapi: the handler %q has no route", id))
 		}
 	}
-	s.handle(http.MethodGet, "/openapi.json", s.static("application/json", "", wire.OpenAPI()))
-	s.handle(http.MethodGet, "/docs", s.static("text/html; charset=utf-8", docsPolicy, wire.DocsPage()))
+	s.handle(http.MethodGet, "/openapi.json", s.static("application/json", "", openAPI()))
+	s.handle(http.MethodGet, "/docs", s.static("text/html; charset=utf-8", docsPolicy, docsPage()))
 	s.mux.HandleFunc("/", s.nowhere)
 	return errors.Join(errs...)
 }

@@ -60,7 +60,7 @@ func (a *api) line(t *testing.T) map[string]any {
 			}
 		}
 		return found != nil
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	return found
 }
 
@@ -120,7 +120,7 @@ func TestObserve_Durations(t *testing.T) {
 		}
 		return out
 	}
-	require.Eventually(t, func() bool { return seen()["unmatched 404"] == 2 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return seen()["unmatched 404"] == 2 }, time.Minute, time.Millisecond)
 	require.Equal(t, map[string]uint64{
 		"/v2/telematics/users 200": 1, "/v2/telematics/users/{user_id} 200": 1, "/v2/telematics/users/{user_id} 404": 1,
 		"unmatched 404": 2,
@@ -169,7 +169,7 @@ func TestObserve_Active(t *testing.T) {
 		_ = resp.Body.Close()
 	}
 	require.ErrorIs(t, err, context.Canceled)
-	require.Eventually(t, func() bool { return active() == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return active() == 0 }, time.Minute, time.Millisecond)
 	require.EqualValues(t, 1, during)
 }
 
@@ -286,5 +286,5 @@ func TestSync_OutlivesItsCaller(t *testing.T) {
 	require.Eventually(t, func() bool {
 		ops := api.memory.all()
 		return len(ops) == 1 && ops[0].Status == operation.Succeeded
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }

@@ -13,6 +13,12 @@ import (
 	"writeback/pkg/operation"
 )
 
+// Headers of a dead letter: why it is one, and the subject that it came from.
+const (
+	HeaderReason  = "Writeback-Reason"
+	HeaderSubject = "Writeback-Subject"
+)
+
 // ErrAway says that NATS is not connected; nothing was sent.
 var ErrAway = errors.New("natsq: NATS is not connected")
 

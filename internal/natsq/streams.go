@@ -1,5 +1,6 @@
-// Package natsq is Writeback's use of NATS JetStream: the three streams, what is
-// published to them, and the consumer that wakes workers.
+// Package natsq is Writeback's use of NATS JetStream: the streams of operations and of
+// webhook deliveries, what is published to them and read back, the consumers that wake
+// workers and feed webhooks, and the key-value buckets that processes follow.
 //
 // Streams carry and remember; they schedule nothing. No subject holds an id.
 package natsq
@@ -16,7 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Names of the streams, subjects and the consumer.
+// Names of what operations use. Those of webhook deliveries are in webhooks.go.
 const (
 	StreamOperations = "OPERATIONS"
 	StreamEvents     = "OPERATION_EVENTS"

@@ -154,17 +154,13 @@ func natsAsk(port int, name string, ask func(*nats.Conn) error) error {
 // natsBinary builds nats-server if this machine has not got it yet. The build
 // goes to a name of its own first, so that test processes may race for it.
 func natsBinary() (string, error) {
-	cache, err := os.UserCacheDir()
+	dir, err := cacheDir()
 	if err != nil {
-		cache = os.TempDir()
+		return "", err
 	}
-	dir := filepath.Join(cache, "writeback-testenv")
 	binary := filepath.Join(dir, fmt.Sprintf("nats-server-%s-%s-%s", server.VERSION, runtime.GOOS, runtime.GOARCH))
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("testenv: build nats-server: %w", err)
 	}
 	built := fmt.Sprintf("%s.%d.%d", binary, os.Getpid(), time.Now().UnixNano())
 	out, err := exec.Command("go", "build", "-o", built, "github.com/nats-io/nats-server/v2").CombinedOutput()

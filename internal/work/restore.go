@@ -31,6 +31,9 @@ type RestoreConfig struct {
 	// plus the start window, nothing is handed out after a rebuild, so that calls
 	// of before it are dead. Nil: 60 s everywhere.
 	LongestCalls func() [operation.Shards]time.Duration
+	// Paused lists the connections whose calls an operator has paused: the streams do not
+	// say it. Nil: none.
+	Paused func() []uuid.UUID
 	// Recent is how far back operations may still be pending: the age of the
 	// operation stream. Default 48 h.
 	Recent time.Duration
@@ -55,6 +58,9 @@ func (c RestoreConfig) withDefaults() RestoreConfig {
 			}
 			return all
 		}
+	}
+	if c.Paused == nil {
+		c.Paused = func() []uuid.UUID { return nil }
 	}
 	if c.Queue == "" {
 		c.Queue = metrics.QueueOperations
@@ -109,19 +115,37 @@ func (r *Restorer) Restore(ctx context.Context, shards []int) error {
 	return r.over(ctx, b, r.rebuild(ctx, b))
 }
 
-// begin starts shards that have no data, if none of them has: one that went back in time
-// beside streams that were made anew has, and calls of before may be under way.
+// begin starts shards that have no data, unless one of them went back in time: beside streams
+// that were made anew that one has data, and calls of before may be under way.
 func (r *Restorer) begin(ctx context.Context, shards []int) (begun bool, err error) {
 	emptied, err := r.store.Emptied(ctx)
-	has := func(shard int) bool { return !slices.Contains(emptied, shard) }
-	if err != nil || slices.ContainsFunc(shards, has) {
+	if err != nil {
+		return false, err
+	}
+	missing, err := r.store.Missing(ctx) // asked after it: another process may begin them now
+	wentBack := func(shard int) bool { return slices.Contains(missing, shard) && !slices.Contains(emptied, shard) }
+	if err != nil || slices.ContainsFunc(shards, wentBack) {
 		return false, err
 	}
 	r.log.InfoContext(ctx, "starting new shards", "shards", len(shards))
-	if err = r.store.Begin(ctx, shards); err == nil {
-		r.generations.Add(ctx, len(shards), r.cfg.Queue, metrics.GenerationNew)
+	if err := r.store.Begin(ctx, shards); err != nil {
+		return false, err
 	}
-	return true, err
+	r.generations.Add(ctx, len(shards), r.cfg.Queue, metrics.GenerationNew)
+	return true, r.hold(ctx, shards)
+}
+
+// hold pauses the connections of new shards that are paused.
+func (r *Restorer) hold(ctx context.Context, shards []int) error {
+	for _, connection := range r.cfg.Paused() {
+		if !slices.Contains(shards, operation.ShardOf(connection)) {
+			continue
+		}
+		if err := r.store.Pause(ctx, connection, true); err != nil {
+			return fmt.Errorf("work: pause %s: %w", connection, err)
+		}
+	}
+	return nil
 }
 
 // over counts how a rebuild ended, and gives up one that failed, so that the next begins
@@ -182,7 +206,7 @@ func (r *Restorer) rebuild(ctx context.Context, b *redisstore.Rebuild) error {
 	}
 	longest := r.cfg.LongestCalls()
 	quarantine := func(shard int) time.Duration { return r.store.Config().StartWindow + longest[shard] }
-	if err := b.Commit(ctx, quarantine, whole); err != nil {
+	if err := b.Commit(ctx, quarantine, r.cfg.Paused(), whole); err != nil {
 		return fmt.Errorf("work: rebuild: commit: %w", err)
 	}
 	r.generations.Add(ctx, len(b.Shards), r.cfg.Queue, metrics.GenerationRebuilt)

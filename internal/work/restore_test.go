@@ -285,6 +285,40 @@ func TestRestore_QuarantineHoldsHandOutsBack(t *testing.T) {
 	require.Equal(t, operation.Pending, got.Status)
 }
 
+// TestRestore_PausedStaysPaused: an operator has paused it, and Redis alone held the lane.
+func TestRestore_PausedStaysPaused(t *testing.T) {
+	t.Parallel()
+	for name, streams := range map[string]bool{"rebuilt": true, "of new shards": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := rigOn(t, &provider{})
+			if streams {
+				r.accept(r.change(uuid.New(), "x"))
+			}
+			require.NoError(t, r.rdb.FlushAll(t.Context()).Err())
+			restorer := work.NewRestorer(r.store, natsq.NewHistory(r.js), work.RestoreConfig{
+				Settle:       time.Millisecond,
+				LongestCalls: func() (none [operation.Shards]time.Duration) { return none },
+				Paused:       func() []uuid.UUID { return []uuid.UUID{r.conn, uuid.New()} },
+			}, r.parts.Log)
+			missing, err := r.store.Missing(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, restorer.Restore(t.Context(), missing))
+			if !streams {
+				r.accept(r.change(uuid.New(), "x"))
+			}
+			l, err := r.store.Lane(t.Context(), r.conn)
+			require.NoError(t, err)
+			require.Equal(t, []any{true, 1}, []any{l.Paused, l.Outstanding})
+			require.True(t, l.Opens.IsZero(), "a lane that is looked at for its deadline only")
+			require.NoError(t, r.store.Pause(t.Context(), r.conn, false))
+			h, err := r.store.Lane(t.Context(), r.conn)
+			require.NoError(t, err)
+			require.False(t, h.Paused)
+		})
+	}
+}
+
 func TestRecord_PutsBackWhatRedisLostWithItsMessage(t *testing.T) {
 	t.Parallel()
 	called, finish := make(chan struct{}), make(chan struct{})

@@ -83,7 +83,7 @@ const (
 	heldFreed = 2
 	// heldTries bounds how often it is tried to have a worker hold what is wanted: what
 	// travels in one message is up to the moment.
-	heldTries = 8
+	heldTries = 20
 	patience  = 60 * time.Second
 	// waveOfGeotab is how many users of one connection are written to at once: so few
 	// that their messages wake a worker.

@@ -6,13 +6,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"writeback/test/e2e/stack"
+	"writeback/internal/testenv"
 )
 
 // TestScripts runs the programs as an operator does, by testdata/*.txtar. The
 // scripts have `code N program...`, which wants that exit code.
 func TestScripts(t *testing.T) {
-	bin := stack.Programs(t)
+	bin := testenv.Programs(t, "api", "worker", "sandbox")
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {

@@ -51,7 +51,7 @@ func (r *rig) allowed(method, path string, body any) (status int, answer []byte)
 	require.Eventually(r, func() bool {
 		status, answer = r.send(method, path, body)
 		return status != http.StatusTooManyRequests
-	}, 5*time.Second, pollEvery, path)
+	}, time.Minute, pollEvery, path)
 	return status, answer
 }
 

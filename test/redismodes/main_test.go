@@ -2,17 +2,9 @@
 // through a real failover by Sentinel.
 package redismodes
 
-import (
-	"os"
-	"testing"
-	"time"
-
-	"writeback/test/e2e/stack"
-)
+import "time"
 
 const (
 	within = 60 * time.Second
 	every  = 20 * time.Millisecond
 )
-
-func TestMain(m *testing.M) { os.Exit(stack.Main(m)) }

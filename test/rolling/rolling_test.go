@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -32,8 +31,6 @@ const (
 )
 
 var limits = history.Limits{InFlight: 8, PerSecond: 100, Burst: 20, Call: 3 * time.Second}
-
-func TestMain(m *testing.M) { os.Exit(stack.Main(m)) }
 
 // TestRolling_NothingIsLostOrDoubled stops and starts two apis and three workers, one
 // after the other, while clients write. Each client asks the next api when one refuses

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +18,6 @@ import (
 	"writeback/test/e2e/stack"
 	"writeback/test/otlp"
 )
-
-func TestMain(m *testing.M) { os.Exit(stack.Main(m)) }
 
 // rig is a stack whose programs send to a collector.
 type rig struct {

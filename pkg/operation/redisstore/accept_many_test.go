@@ -34,16 +34,20 @@ func keyOf(scope, fingerprint string) *operation.Key {
 func TestAcceptMany_IsManyAccepts(t *testing.T) {
 	t.Parallel()
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
-		conns := append(ids(100), f.conn)
+		many, lanes := 1000, 100
+		if f.embedded {
+			many, lanes = 200, 10
+		}
+		conns := append(ids(lanes), f.conn)
 		users := map[uuid.UUID][]uuid.UUID{}
 		for _, c := range conns {
 			users[c] = ids(3)
 		}
 		var all []operation.Accepted
-		for i := range 1000 {
+		for i := range many {
 			a := f.accepted(uuid.Nil)
 			a.ConnectionID = conns[i%len(conns)]
-			if i >= 600 {
+			if i >= many*6/10 {
 				a.ConnectionID = f.conn
 			}
 			a.ResourceID = users[a.ConnectionID][i%3]

@@ -179,7 +179,7 @@ func (c *clocked) rebuild(quarantine time.Duration, facts ...redisstore.Fact) {
 	require.Len(c.t, b.Shards, 1)
 	_, err = b.Put(c.t.Context(), facts)
 	require.NoError(c.t, err)
-	require.NoError(c.t, b.Commit(c.t.Context(), func(int) time.Duration { return quarantine }, false))
+	require.NoError(c.t, b.Commit(c.t.Context(), func(int) time.Duration { return quarantine }, nil, false))
 }
 
 // said is what the accepted message says of an operation.

@@ -153,7 +153,7 @@ func TestLease_ExpiresAsUnknownAndCounts(t *testing.T) {
 		f.accept(a)
 		lost := f.next(1).Leases[0]
 		var h redisstore.Handout
-		require.Eventually(t, func() bool { h = f.next(1); return h.Expired == 1 }, 5*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { h = f.next(1); return h.Expired == 1 }, time.Minute, 5*time.Millisecond)
 		require.Len(t, h.Leases, 1, "the operation is ready again at once")
 		require.Equal(t, 2, h.Leases[0].Number)
 		require.True(t, h.Leases[0].Repeat)
@@ -184,7 +184,7 @@ func TestRecord_LateSuccessEndsAtOnceWhenNothingIsLeased(t *testing.T) {
 		f.accept(a)
 		f.accept(b)
 		lost := f.next(1).Leases[0]
-		require.Eventually(t, func() bool { return f.next(0).Expired == 1 }, 5*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return f.next(0).Expired == 1 }, time.Minute, 5*time.Millisecond)
 		rec := f.record(lost, succeed)
 		require.Equal(t, operation.Succeeded, rec.Operation.Status)
 		h := f.next(1)
@@ -226,7 +226,7 @@ func TestDeadline_EndsWaitingAndMarksLeased(t *testing.T) {
 		f.limits.Life = time.Millisecond
 		waiting := f.accepted(uuid.New())
 		f.accept(waiting)
-		require.Eventually(t, func() bool { return f.next(1).Ended == 1 }, 5*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return f.next(1).Ended == 1 }, time.Minute, 5*time.Millisecond)
 		op := f.get(waiting.ID)
 		require.Equal(t, operation.Failed, op.Status)
 		require.Contains(t, op.Attempts[0].Detail, "deadline")
@@ -235,7 +235,7 @@ func TestDeadline_EndsWaitingAndMarksLeased(t *testing.T) {
 		require.Eventually(t, func() bool {
 			f.next(1)
 			return f.rdb.HGet(t.Context(), f.key("op:"+first.ID.String()), "mark").Val() == "deadline"
-		}, 5*time.Second, 5*time.Millisecond)
+		}, time.Minute, 5*time.Millisecond)
 		due, ok := f.due()
 		require.True(t, ok)
 		require.True(t, due.After(time.Now().Add(10*time.Second)), "a marked operation does not keep its lane due")

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
 
 	"writeback/pkg/operation"
 )
@@ -222,8 +221,8 @@ func (w *walk) before(a, b operation.Position) bool {
 	return a.Compare(b) < 0
 }
 
-// enough stands for the place of entries that need not be read on.
-const enough = "-"
+// passed stands for the place of entries that need not be read on.
+const passed = "-"
 
 // read fills up the buffers that hold less than half a chunk.
 func (w *walk) read(ctx context.Context, part window, chunk int) error {
@@ -233,7 +232,7 @@ func (w *walk) read(ctx context.Context, part window, chunk int) error {
 	for i := range w.indexes {
 		x := &w.indexes[i]
 		list, late := x.list.wanted(chunk), x.late.wanted(chunk)
-		if list == enough && late == enough {
+		if list == passed && late == passed {
 			continue
 		}
 		of = append(of, x)
@@ -252,7 +251,7 @@ func (w *walk) read(ctx context.Context, part window, chunk int) error {
 		}
 		x := of[i]
 		for k, e := range x.both() {
-			if e.wanted(chunk) != enough {
+			if e.wanted(chunk) != passed {
 				w.took(e, x.shard, text(c.answer[1+2*k]), text(c.answer[2+2*k]), part, chunk)
 			}
 		}
@@ -263,7 +262,7 @@ func (w *walk) read(ctx context.Context, part window, chunk int) error {
 // wanted says from where to read on.
 func (e *entries) wanted(chunk int) string {
 	if e.done || len(e.buffer) > chunk/2 {
-		return enough
+		return passed
 	}
 	return e.next
 }
@@ -374,88 +373,4 @@ func (w *walk) step() int {
 		return min(n, recordsFirst)
 	}
 	return min(n, 1+max(0, pageBytes-w.bytes)/(w.weight/w.records))
-}
-
-// records reads the records of index entries: from their pages, those that have not
-// ended by themselves, and those that ended in between from their pages again. Nil
-// stands for one that is gone; one that cannot be read has the reason.
-func (s *Store) records(ctx context.Context, entries []at) ([]*Record, error) {
-	out := make([]*Record, len(entries))
-	for range 2 {
-		if err := s.pages(ctx, entries, out); err != nil {
-			return nil, err
-		}
-		if !slices.Contains(out, nil) {
-			return out, nil
-		}
-		if err := s.hashes(ctx, entries, out); err != nil {
-			return nil, err
-		}
-		if !slices.Contains(out, nil) {
-			return out, nil
-		}
-	}
-	return out, nil
-}
-
-// pages fills in the missing records that lie in pages, a page at a time.
-func (s *Store) pages(ctx context.Context, entries []at, out []*Record) error {
-	places := map[string][]int{}
-	for i, e := range entries {
-		if out[i] == nil {
-			key := s.prefix(e.shard) + "page:" + pageName(e.ID)
-			places[key] = append(places[key], i)
-		}
-	}
-	cmds := make(map[string]*redis.SliceCmd, len(places))
-	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for key, at := range places {
-			fields := make([]string, len(at))
-			for k, i := range at {
-				fields[k] = pageField(entries[i].ID)
-			}
-			cmds[key] = pipe.HMGet(ctx, key, fields...)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for key, cmd := range cmds {
-		for k, v := range cmd.Val() {
-			whole, ok := v.(string)
-			if !ok {
-				continue
-			}
-			rec, err := decodePage([]byte(whole))
-			rec.unread = err
-			out[places[key][k]] = &rec
-		}
-	}
-	return nil
-}
-
-// hashes fills in the missing records that have a hash of their own.
-func (s *Store) hashes(ctx context.Context, entries []at, out []*Record) error {
-	cmds := make([]*redis.MapStringStringCmd, len(entries))
-	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i, e := range entries {
-			if out[i] == nil {
-				cmds[i] = pipe.HGetAll(ctx, s.prefix(e.shard)+"op:"+e.ID.String())
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for i, cmd := range cmds {
-		if cmd == nil || len(cmd.Val()) == 0 {
-			continue
-		}
-		rec, err := decodeRecord(cmd.Val(), nil, ownRow{})
-		rec.unread = err
-		out[i] = &rec
-	}
-	return nil
 }

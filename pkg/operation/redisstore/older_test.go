@@ -28,7 +28,7 @@ func TestOlder_AnEndMakesTheLaneDue(t *testing.T) {
 	require.NoError(t, c.rdb.Del(t.Context(), c.key("gen")).Err())
 	b, err := c.store.TakeRebuild(t.Context(), []int{operation.ShardOf(c.conn)})
 	require.NoError(t, err)
-	require.NoError(t, b.Commit(t.Context(), func(int) time.Duration { return 0 }, true))
+	require.NoError(t, b.Commit(t.Context(), func(int) time.Duration { return 0 }, nil, true))
 	ended := func(a operation.Accepted, p operation.Place) redisstore.Fact {
 		f := said(a, p)
 		f.Operation.Status, f.Final = operation.Succeeded, true

@@ -50,7 +50,7 @@ func (s *Store) TakeHistory(ctx context.Context, shards []int) (*Rebuild, error)
 }
 
 func (s *Store) take(ctx context.Context, shards []int, history string) (*Rebuild, error) {
-	b := &Rebuild{store: s, token: newIDs(1)[0].String()}
+	b := &Rebuild{store: s, token: uuid.Must(uuid.NewV7()).String()}
 	cmds := make([]*redis.Cmd, len(shards))
 	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, shard := range shards {
@@ -277,14 +277,16 @@ func (b *Rebuild) older(ctx context.Context, newest []Gone) (total int, more []G
 }
 
 // Commit makes the shards usable. Nothing is handed out before the quarantine is
-// over. With more, an unknown id stays unknown until Done.
-func (b *Rebuild) Commit(ctx context.Context, quarantine func(shard int) time.Duration, more bool) error {
+// over, nor of the connections that are paused. With more, an unknown id stays unknown
+// until Done.
+func (b *Rebuild) Commit(ctx context.Context, quarantine func(shard int) time.Duration, paused []uuid.UUID, more bool) error {
 	for i, shard := range b.Shards {
 		if err := b.keep(ctx, b.Shards[i:]); err != nil {
 			return err
 		}
 		gen := b.store.newGen(shard)
-		args := []any{b.token, gen, quarantine(shard).Milliseconds(), flag(more)}
+		held := heldIn(shard, paused)
+		args := append([]any{b.token, gen, quarantine(shard).Milliseconds(), flag(more), len(held)}, held...)
 		for lane := range b.lanes[shard] {
 			args = append(args, lane.String())
 		}
@@ -299,6 +301,16 @@ func (b *Rebuild) Commit(ctx context.Context, quarantine func(shard int) time.Du
 		b.gens[shard] = gen
 	}
 	return nil
+}
+
+// heldIn gives the paused connections of a shard.
+func heldIn(shard int, paused []uuid.UUID) (held []any) {
+	for _, connection := range paused {
+		if operation.ShardOf(connection) == shard {
+			held = append(held, connection.String())
+		}
+	}
+	return held
 }
 
 // Done says that the older history is back too.

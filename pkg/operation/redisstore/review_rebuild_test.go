@@ -36,7 +36,7 @@ func TestReview_F12_CommitChecksItsToken(t *testing.T) {
 			_, err := b.Put(t.Context(), []redisstore.Fact{said(a, place)})
 			require.NoError(t, err)
 			c.wipe() // once more, in the middle
-			if err := b.Commit(t.Context(), none, false); err != nil {
+			if err := b.Commit(t.Context(), none, nil, false); err != nil {
 				require.ErrorIs(t, err, redisstore.ErrTokenLost)
 				return false
 			}
@@ -87,7 +87,7 @@ func TestReview_F12_UnknownIsNotMissingWhileHistoryIsOnItsWay(t *testing.T) {
 		broke: func(t *testing.T, c *clocked) bool {
 			c.wipe()
 			b := c.take()
-			require.NoError(t, b.Commit(t.Context(), none, true))
+			require.NoError(t, b.Commit(t.Context(), none, nil, true))
 			_, err := c.store.Get(t.Context(), c.conn, uuid.New())
 			require.Error(t, err)
 			require.NoError(t, b.Done(t.Context()))
@@ -133,7 +133,7 @@ func TestReview_F12_RowsOfManyOvertakenDiffer(t *testing.T) {
 	n, err := b.Older(t.Context(), []redisstore.Gone{{Connection: c.conn, User: user.String(), Seq: facts[39].Operation.Seq}})
 	require.NoError(t, err)
 	require.Equal(t, 39, n)
-	require.NoError(t, b.Commit(t.Context(), none, false))
+	require.NoError(t, b.Commit(t.Context(), none, nil, false))
 	rows := map[uuid.UUID]bool{}
 	for _, f := range facts[:39] {
 		op := c.get(f.Operation.ID)

@@ -67,7 +67,7 @@ func TestMark_WhatWasAnswered(t *testing.T) {
 // mark meanwhile, for one that went back.
 func TestMark_IsBelievedForADay(t *testing.T) {
 	t.Parallel()
-	gen := newIDs(1)[0].String()
+	gen := spareID()
 	s := New(nil, Config{})
 	noted := func(of shardOfRun) string { return strings.TrimPrefix(s.caller(of, false), gen+"+") }
 	shard := shardOfRun{number: 3, gen: gen, raises: true, believes: s.believes(3)}

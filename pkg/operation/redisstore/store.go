@@ -292,12 +292,3 @@ func pairs(v any) map[string]string {
 
 // spareID is what scripts make the ids of log rows from, up to 255 of them.
 func spareID() string { return uuid.Must(uuid.NewV7()).String() }
-
-// newIDs makes n UUIDv7 as script arguments.
-func newIDs(n int) []uuid.UUID {
-	ids := make([]uuid.UUID, n)
-	for i := range ids {
-		ids[i] = uuid.Must(uuid.NewV7())
-	}
-	return ids
-}

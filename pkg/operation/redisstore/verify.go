@@ -28,11 +28,12 @@ func (s *Store) Fillings(ctx context.Context) ([]Filling, error) {
 	}
 	gens := make([]*redis.StringCmd, operation.Shards)
 	beats := make([]*redis.StringSliceCmd, operation.Shards)
-	err = s.pipelined(ctx, func(pipe redis.Pipeliner) {
+	_, err = s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for shard := range gens {
 			gens[shard] = pipe.Get(ctx, s.prefix(shard)+"gen")
 			beats[shard] = pipe.HVals(ctx, s.prefix(shard)+"beat")
 		}
+		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("redisstore: fillings: %w", err)

@@ -1,3 +1,10 @@
+// Package stack runs Writeback for tests as it runs in life: api, worker and
+// provider sandbox as processes of their own, built from this module, on a
+// nats-server and a redis-server that can be killed; and it gathers what package
+// history checks.
+//
+// It is for tests alone. It starts nothing on fixed ports and leaves nothing
+// running: on Linux a child ends with the test process, however that ends.
 package stack
 
 import (
@@ -65,7 +72,7 @@ type Stack struct {
 // Start starts everything and waits until writes are accepted.
 func Start(t testing.TB, o Options) *Stack {
 	t.Helper()
-	s := &Stack{t: t, opts: o, dir: t.TempDir(), bin: Programs(t), Limits: map[string]history.Limits{}, base: time.Now()}
+	s := &Stack{t: t, opts: o, dir: t.TempDir(), bin: testenv.Programs(t, "api", "worker", "sandbox"), Limits: map[string]history.Limits{}, base: time.Now()}
 	if s.opts.Via == nil {
 		s.opts.Via = func(_, _, target string) string { return target }
 	}
