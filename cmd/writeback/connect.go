@@ -63,9 +63,52 @@ func (c *ctl) redis() (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, fmt.Errorf("WRITEBACK_REDIS_URL: %w", err)
 		}
+		rdb.AddHook(patience{})
 		c.rdb = rdb
 	}
 	return c.rdb, nil
+}
+
+// redisPatience bounds one call of Redis with all its connecting, tries and redirects: by
+// its own limits the client needs half a minute to give up a server that hangs.
+const redisPatience = 4 * time.Second
+
+var errSilent = fmt.Errorf("no answer within %s: it hangs, or cannot be reached from here; see: writeback doctor", redisPatience)
+
+// patience is the hook that ends calls so and says it.
+type patience struct{}
+
+// DialHook changes nothing.
+func (patience) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook bounds a command.
+func (patience) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		_, err := patiently(ctx, func(ctx context.Context) error { return next(ctx, cmd) })
+		return err
+	}
+}
+
+// ProcessPipelineHook bounds a pipeline, whose commands have errors of their own.
+func (patience) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		silent, err := patiently(ctx, func(ctx context.Context) error { return next(ctx, cmds) })
+		for _, cmd := range cmds {
+			if silent && cmd.Err() != nil {
+				cmd.SetErr(err)
+			}
+		}
+		return err
+	}
+}
+
+func patiently(ctx context.Context, call func(context.Context) error) (silent bool, err error) {
+	bounded, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
+	if err = call(bounded); err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return true, errSilent
+	}
+	return false, err
 }
 
 func (c *ctl) store() (*redisstore.Store, error) {
@@ -166,6 +209,8 @@ func explain(ctx context.Context, err error) error {
 		return errors.New("the shard has no data or is being rebuilt; see: writeback shards")
 	case errors.Is(err, redisstore.ErrMissing):
 		return errors.New("not found")
+	case errors.Is(err, redisstore.ErrUnreadable):
+		return fmt.Errorf("%w; the runbook says how to have it again: docs/runbook.md#a-record-that-cannot-be-read", err)
 	default:
 		return fmt.Errorf("redis: %w", err)
 	}

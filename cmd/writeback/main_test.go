@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"writeback/internal/dirsync"
 	"writeback/internal/natsq"
+	"writeback/internal/redisurl"
 	"writeback/internal/testenv"
 	"writeback/internal/work"
 	"writeback/pkg/operation"
@@ -192,6 +194,35 @@ func TestOperation(t *testing.T) {
 	require.Contains(t, errOut, "not found")
 }
 
+// TestOperation_Unreadable: the others are listed, and it can be given up, so that its
+// user's later ones go on.
+func TestOperation_Unreadable(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	rdb, err := redisurl.Open(strings.TrimPrefix(d.environ[0], "WRITEBACK_REDIS_URL="), "test")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = rdb.Close() })
+	later := d.op
+	later.ID = uuid.Must(uuid.NewV7())
+	_, err = d.store.Accept(t.Context(), later, redisstore.Limits{InFlight: 4, Call: time.Second, Life: time.Hour})
+	require.NoError(t, err)
+	key := fmt.Sprintf("wb:{%02d}:op:%s", operation.ShardOf(d.conn), d.op.ID)
+	require.NoError(t, rdb.HSet(t.Context(), key, "doc", "\xff").Err())
+
+	out, errOut := d.ctl(0, "operation", "list", "--partner", d.op.PartnerID.String())
+	require.Contains(t, out, later.ID.String())
+	require.NotContains(t, out, d.op.ID.String())
+	require.Regexp(t, "left out: .*"+d.op.ID.String()+".*docs/runbook.md", errOut)
+	_, errOut = d.ctl(1, "operation", "get", d.conn.String(), d.op.ID.String())
+	require.Contains(t, errOut, "the record cannot be read")
+	_, errOut = d.ctl(1, "operation", "cancel", d.conn.String(), d.op.ID.String())
+	require.Contains(t, errOut, "it is cancelled")
+	got, err := d.store.Next(t.Context(), d.conn, redisstore.Limits{InFlight: 4, Call: time.Second}, []uuid.UUID{uuid.Must(uuid.NewV7())}, nil)
+	require.NoError(t, err)
+	require.Len(t, got.Leases, 1)
+	require.Equal(t, later.ID, got.Leases[0].ID)
+}
+
 func TestShards(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -245,6 +276,20 @@ func TestReading_MakesNoBucket(t *testing.T) {
 	d.ctl(0, "users", "status")
 	_, err := d.js.KeyValue(t.Context(), dirsync.Bucket)
 	require.ErrorIs(t, err, jetstream.ErrBucketNotFound)
+}
+
+// TestRedisHangs: an operator is not kept waiting for half a minute, nor told of a
+// timeout of nobody knows what.
+func TestRedisHangs(t *testing.T) {
+	t.Parallel()
+	r := testenv.StartRedis(t)
+	d := &desk{t: t, environ: []string{"WRITEBACK_REDIS_URL=" + r.URL(), "WRITEBACK_NATS_URL=nats://127.0.0.1:1"}}
+	require.NoError(t, r.Pause())
+	for _, args := range [][]string{{"lane", "show", uuid.NewString()}, {"shards"}} {
+		_, errOut := d.ctl(1, args...)
+		require.Contains(t, errOut, "writeback: redis: no answer within 4s", args)
+		require.Contains(t, errOut, "writeback doctor", args)
+	}
 }
 
 // TestRebuild has a process that fills shards, as a worker does.

@@ -77,7 +77,8 @@ func (o storeOperations) list(ctx context.Context, q listing) ([]operationView, 
 	views := []operationView{}
 	for more := true; more && len(views) < q.limit; {
 		var ops []operation.Operation
-		if ops, more, err = store.List(ctx, query); err != nil {
+		ops, more, err = store.ListReadable(ctx, query, func(_ uuid.UUID, err error) { o.c.say("left out: %s", explain(ctx, err)) })
+		if err != nil {
 			return nil, explain(ctx, err)
 		}
 		for _, op := range slices.Backward(ops) {
@@ -119,10 +120,13 @@ func (o storeOperations) cancel(ctx context.Context, connection, id uuid.UUID) (
 		return operationView{}, err
 	}
 	// The script looks at the operation's id alone.
-	if _, err := store.Get(ctx, connection, id); err != nil {
+	if _, err := store.Get(ctx, connection, id); err != nil && !errors.Is(err, redisstore.ErrUnreadable) {
 		return operationView{}, explain(ctx, err)
 	}
 	rec, err := store.Cancel(ctx, connection, id)
+	if errors.Is(err, redisstore.ErrUnreadable) {
+		return operationView{}, fmt.Errorf("it is cancelled, if it was pending; what it is now cannot be shown: %w", explain(ctx, err))
+	}
 	if errors.Is(err, redisstore.ErrEnded) {
 		return operationView{}, fmt.Errorf("the operation has ended as %s; only a pending one can be cancelled", rec.Operation.Status)
 	}

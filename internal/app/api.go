@@ -59,7 +59,7 @@ func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifie
 	accepter := work.NewAccepter(b.parts(), work.Config{}, b.Acker)
 	api.Handler, err = httpapi.New(httpapi.Deps{
 		Verifier: verifier, Directory: b.Directory, Providers: b.Providers,
-		Accepter: accepter, Syncer: accepter, DryRunner: dryRunner{accepter}, Canceller: accepter, Reader: work.NewReader(b.Store),
+		Accepter: accepter, Syncer: accepter, DryRunner: dryRunner{accepter}, Canceller: accepter, Reader: work.NewReader(b.Store, b.Log),
 		Admission: admission.New(depths{b}, admission.Config{
 			PerSecond: float64(cfg.PartnerRate), Burst: cfg.PartnerBurst, Outstanding: cfg.PartnerOutstanding,
 		}),

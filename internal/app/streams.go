@@ -146,6 +146,9 @@ func (k *streamKeeper) look(ctx context.Context) error {
 		return err
 	}
 	k.missed = nil
+	if k.base.Store.TakesWrites(asking) != nil {
+		return nil // that is what is wrong then, and says nothing of the streams
+	}
 	return k.refiller.Check(ctx) // it takes as long as there is to publish
 }
 

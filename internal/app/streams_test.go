@@ -91,6 +91,18 @@ func TestStreams_ReadinessSaysWhatIsGone(t *testing.T) {
 	require.NoError(t, b.keeper.look(t.Context()), "and the second look makes it")
 }
 
+// Redis that takes no writes, or hangs, is no stream that is gone.
+func TestStreams_AreNotBlamedForRedis(t *testing.T) {
+	t.Parallel()
+	b := openBase(t, workerSettings(t), io.Discard)
+	require.NoError(t, b.startShards(t.Context()))
+	require.NoError(t, b.keeper.look(t.Context()))
+	require.NoError(t, b.Redis.ReplicaOf(t.Context(), "127.0.0.1", "1").Err())
+	require.NoError(t, b.keeper.look(t.Context()))
+	require.NoError(t, b.JetStream.DeleteStream(t.Context(), natsq.StreamEvents))
+	require.ErrorContains(t, b.keeper.look(t.Context()), natsq.StreamEvents)
+}
+
 // What happened while a consumer was gone reaches the one that takes its place.
 func TestStreams_AConsumerMadeAnewMissesNothing(t *testing.T) {
 	t.Parallel()

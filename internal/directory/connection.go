@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -147,6 +148,18 @@ var shownCredentials = map[string][]string{
 	"samsara": {"client_id"},
 	"motive":  {"client_id", "redirect_uri"},
 	"geotab":  {"database"},
+}
+
+// Secrets are those of the values, which may be newer than the connection's own, that
+// MaskedCredentials masks.
+func (c Connection) Secrets(values tsp.Credentials) []string {
+	var out []string
+	for key, value := range values {
+		if !slices.Contains(shownCredentials[""], key) && !slices.Contains(shownCredentials[c.Provider], key) {
+			out = append(out, value)
+		}
+	}
+	return out
 }
 
 // MaskedCredentials is what the API shows: every key that the connection has,

@@ -72,14 +72,17 @@ func (w *walk) spend(ctx context.Context) error {
 	}
 	for waited := time.Duration(0); ; {
 		wait, err := w.parts.Rates.Spend(ctx, w.conn.ID, limits)
-		if err != nil {
+		switch {
+		case errors.Is(err, redisstore.ErrPaused):
+			return &aside{wait: 2 * w.cfg.Inline}
+		case err != nil:
 			return fmt.Errorf("dirsync: the connection's rate: %w", err)
 		}
 		if wait <= 0 {
 			return nil
 		}
 		if waited += wait; waited > w.cfg.Inline {
-			// It may be paused, blocked or busy with writes, which come first.
+			// It may be blocked or busy with writes, which come first.
 			return &aside{wait: max(wait, 2*w.cfg.Inline)}
 		}
 		if err := pause(ctx, wait); err != nil {

@@ -215,6 +215,7 @@ func TestExamine_Faults(t *testing.T) {
 			require.NoError(c.t, err)
 		}, "dead letters", doctor.Warn, "1 messages", "deadletter replay"},
 		{"Redis down", func(c *clinic) { c.redis.Kill() }, "redis", doctor.Fail, "not reached", "start redis-server"},
+		{"Redis hangs", func(c *clinic) { require.NoError(c.t, c.redis.Pause()) }, "redis", doctor.Fail, "not reached", "answers nothing"},
 		{"Redis evicts", redisWith("--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"),
 			"redis memory policy", doctor.Fail, `"allkeys-lru"`, "config set maxmemory-policy noeviction"},
 		{"pages in pieces", redisWith("--appendonly", "yes", "--hash-max-listpack-value", "64"),
@@ -235,7 +236,7 @@ func TestExamine_Faults(t *testing.T) {
 			_, err := c.store.TakeRebuild(c.t.Context(), []int{3})
 			require.NoError(c.t, err)
 		}, "rebuild", doctor.Warn, "1 of 64 shards", "wait"},
-		{"outbox old", oldOutbox(2 * time.Minute), "outbox", doctor.Warn, "1 operations wait", "see why nothing is published"},
+		{"outbox old", oldOutbox(20 * time.Second), "outbox", doctor.Warn, "1 operations wait", "see why nothing is published"},
 		{"outbox very old", oldOutbox(time.Hour), "outbox", doctor.Fail, "1 operations wait", "see why nothing is published"},
 		{"nobody works", func(c *clinic) { // a beat of its own is in each shard
 			for shard := range operation.Shards {

@@ -2,7 +2,9 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +30,7 @@ func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Tim
 	theirs, err := rdb.Time(ctx).Result()
 	after := now()
 	if err != nil {
-		r.fail("redis", "start redis-server, or correct WRITEBACK_REDIS_URL; meanwhile writes and reads are answered 503", "not reached: %s", err)
+		r.fail("redis", whyAway(err)+"; meanwhile writes and reads are answered 503", "not reached: %s", err)
 		return
 	}
 	r.ok("redis", "reached")
@@ -37,6 +39,19 @@ func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Tim
 	store := redisstore.New(rdb, redisstore.Config{})
 	lookAtLibraries(ctx, r, store)
 	lookAtShards(ctx, r, store, takesWrites(ctx, r, store))
+}
+
+// whyAway tells one that hangs from one that is not there: starting it helps only the
+// second, and stopping the first is not always wise.
+func whyAway(err error) string {
+	var failed net.Error
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &dial) && dial.Op == "dial":
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &failed) && failed.Timeout():
+		return "it takes connections and answers nothing: see whether its process is stopped, its disk hangs, or its one core is full (its log, `top`)"
+	}
+	return "start redis-server, or correct WRITEBACK_REDIS_URL"
 }
 
 // refusals are how Redis says that it takes no writes, with what helps.
@@ -175,8 +190,9 @@ func needVersion(r *report, check, have string, major, minor int, server string)
 }
 
 const (
-	// outboxWarn and outboxFail are for how long something may wait to be published.
-	outboxWarn = time.Minute
+	// outboxWarn and outboxFail are for how long something may wait to be published. Below a
+	// second is normal.
+	outboxWarn = 15 * time.Second
 	outboxFail = 10 * time.Minute
 	// beatWarn is after how long without a poll nobody works.
 	beatWarn = 15 * time.Second
@@ -230,6 +246,6 @@ func lookAtOutbox(r *report, d redisstore.Depth) {
 	case d.OutboxAge > outboxWarn:
 		r.warn("outbox", fix, "%d operations wait to be published, the first for %s", d.Outbox, age)
 	default:
-		r.ok("outbox", "%d operations, none overdue for a minute", d.Outbox)
+		r.ok("outbox", "%d operations, none overdue for long", d.Outbox)
 	}
 }

@@ -131,6 +131,21 @@ func TestSamsaraOAuth_Strict(t *testing.T) {
 	pair(t, b.refresh("sandbox-samsara-refresh-c1")) // a refusal uses nothing up
 }
 
+func TestSamsaraOAuth_CodeIsGoodOnce(t *testing.T) {
+	t.Parallel()
+	seed := sandbox.Seed{Connection: "x", Provider: sandbox.Samsara, Credentials: map[string]string{
+		"auth_code": "one-code", "client_id": "other-app", "client_secret": "other-secret",
+	}}
+	b := newBox(t, sandbox.Config{Extra: []sandbox.Seed{seed}})
+	code := func() result {
+		return b.call("POST", "/samsara/oauth2/token", "grant_type=authorization_code&code=one-code",
+			"Authorization", basic("other-app", "other-secret"), "Content-Type", formType)
+	}
+	access, _ := pair(t, code())
+	require.Equal(t, 404, b.opens(access), "it opens the account, which has no such driver")
+	require.Equal(t, 400, code().status)
+}
+
 func TestSamsaraOAuth_OneRefreshOfMany(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, sandbox.Config{Parts: boxes.Parts(boxes.Config{Samsara: samsara.Config{OAuth: true}})})

@@ -189,10 +189,10 @@ func (p *params) time(name string) time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	text := s
+	text := strings.ToUpper(s) // RFC 3339 lets T and Z be small
 	// A plus sign that was not escaped in the URL arrives as a space.
-	if i := len(s) - len(" 00:00"); i > 0 && s[i] == ' ' {
-		text = s[:i] + "+" + s[i+1:]
+	if i := len(text) - len(" 00:00"); i > 0 && text[i] == ' ' {
+		text = text[:i] + "+" + text[i+1:]
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || t.Year() < 1970 {

@@ -51,7 +51,7 @@ func TestParseListOperations_Accepts(t *testing.T) {
 			},
 		},
 		"window": {
-			"from_datetime=2026-01-01T01:00:00%2B01:00&to_datetime=2026-02-15T00:00:00Z&size=1000",
+			"from_datetime=2026-01-01T01:00:00%2B01:00&to_datetime=2026-02-15t00:00:00z&size=1000",
 			operation.Query{From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 2, 15, 0, 0, 0, 0, time.UTC), Limit: 1000},
 		},
 		"plus sign not escaped": {

@@ -1,11 +1,13 @@
 package wire
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	gojson "github.com/go-json-experiment/json"
@@ -181,8 +183,21 @@ func (d *body) secret() *string {
 		d.fault("secret", "", fmt.Sprintf("must have at least %d characters", MinWebhookSecret), "string_too_short")
 	case n > MaxWebhookSecret:
 		d.fault("secret", "", fmt.Sprintf("must have at most %d characters", MaxWebhookSecret), "string_too_long")
+	case !standardSecret(*s):
+		d.fault("secret", "", "must be base64 with its padding after "+standardPrefix+", as Standard Webhooks has it, or begin otherwise", "value_error")
 	}
 	return s
+}
+
+// standardPrefix begins a secret whose key is base64 in Standard Webhooks.
+const standardPrefix = "whsec_"
+
+// standardSecret says that a secret which claims to be a Standard Webhooks one is: from
+// any other the receivers' libraries get no key, so they would refuse every delivery.
+func standardSecret(s string) bool {
+	rest, claims := strings.CutPrefix(s, standardPrefix)
+	_, err := base64.StdEncoding.DecodeString(rest)
+	return !claims || err == nil
 }
 
 func (d *body) schedule() *string {

@@ -45,7 +45,7 @@ func webhookCreateProperties() []property {
 	return []property{
 		{"url", webhookURLSchema, true, "Where to send to: https, port 443 or 8443, at a public address."},
 		{"filters", nullable(ref("WebhookFilters")), false, "Null: all fleets."},
-		{"secret", nullable(textSchema), false, "What to sign with, 12 to 256 characters. Absent or null: one is made."},
+		{"secret", nullable(textSchema), false, "What to sign with, 12 to 256 characters; after whsec_ only base64. Absent or null: one is made."},
 		{"event_name", name, true, "The event to be told of, or all of a kind."},
 		{"schedule", nullable(ref("WebhookScheduleEnum")), false, scheduleText},
 	}
@@ -56,7 +56,7 @@ func webhookUpdateProperties() []property {
 	return []property{
 		{"url", nullable(webhookURLSchema), false, "Where to send to from now on."},
 		{"filters", nullable(ref("WebhookFilters")), false, "Replaces the filters."},
-		{"secret", nullable(secret), false, "What to sign with from now on, 12 to 256 characters. For 24 hours Standard Webhooks signatures are made with the one before, too."},
+		{"secret", nullable(secret), false, "What to sign with from now on, 12 to 256 characters; after whsec_ only base64. For 24 hours Standard Webhooks signatures are made with the one before, too."},
 		{"schedule", nullable(ref("WebhookScheduleEnum")), false, "An extension of the contract."},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -102,6 +103,9 @@ func refusal(err error) *operation.Error {
 	case errors.As(err, &conflict):
 		return &operation.Error{Code: operation.CodeConflict, Err: err, Message: fmt.Sprintf(
 			"operation %s of this user is still pending and would overwrite this write; wait for it or send without is_sync", conflict.Behind)}
+	case errors.Is(err, redisstore.ErrPaused):
+		return &operation.Error{Code: operation.CodeConflict, Err: err,
+			Message: "an operator has paused this connection; a write without is_sync and dry_run waits until it goes on"}
 	case errors.As(err, &later):
 		return &operation.Error{Code: operation.CodeRateLimited, Err: err, RetryAfter: max(later.Wait, time.Second),
 			Message: "the provider may not be called for this connection right now; try again later (a write without is_sync waits by itself)"}
@@ -113,6 +117,9 @@ func refusal(err error) *operation.Error {
 			Faults: []operation.Fault{{Path: "header.Idempotency-Key", Message: "was used with another body or query", Type: "idempotency_key_reused"}}}
 	case errors.Is(err, redisstore.ErrMissing):
 		return &operation.Error{Code: operation.CodeNotFound, Err: err, Message: "no such operation"}
+	case errors.Is(err, redisstore.ErrUnreadable):
+		return &operation.Error{Code: operation.CodeUnavailable, Err: err, RetryAfter: time.Minute,
+			Message: "there is such an operation, and its record cannot be read at present; it takes one of us to look into it"}
 	default:
 		return &operation.Error{Code: operation.CodeUnavailable, Err: err, RetryAfter: 2 * time.Second,
 			Message: "the operation store is not available; nothing is lost, try again"}
@@ -132,10 +139,15 @@ func notAccepted(id uuid.UUID, err error) *operation.Error {
 }
 
 // Reader reads operations for the api. Safe for concurrent use.
-type Reader struct{ store *redisstore.Store }
+type Reader struct {
+	store *redisstore.Store
+	log   *slog.Logger
+}
 
 // NewReader makes a reader.
-func NewReader(store *redisstore.Store) *Reader { return &Reader{store: store} }
+func NewReader(store *redisstore.Store, log *slog.Logger) *Reader {
+	return &Reader{store: store, log: log}
+}
 
 // Get reads one operation. The error is an *operation.Error.
 func (r *Reader) Get(ctx context.Context, connection, id uuid.UUID) (operation.Operation, error) {
@@ -146,9 +158,13 @@ func (r *Reader) Get(ctx context.Context, connection, id uuid.UUID) (operation.O
 	return op, nil
 }
 
-// List reads a page of operations. The error is an *operation.Error.
+// List reads a page of operations. Those whose records cannot be read are left out and
+// logged: nobody can tell what they are, and a partner would see none of the others. The
+// error is an *operation.Error.
 func (r *Reader) List(ctx context.Context, q operation.Query) ([]operation.Operation, bool, error) {
-	ops, more, err := r.store.List(ctx, q)
+	ops, more, err := r.store.ListReadable(ctx, q, func(id uuid.UUID, err error) {
+		r.log.ErrorContext(ctx, "a list leaves out an operation whose record cannot be read", "operation_id", id, "partner_id", q.PartnerID, "error", err)
+	})
 	if err != nil {
 		return nil, false, refusal(err)
 	}

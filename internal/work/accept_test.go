@@ -118,7 +118,11 @@ func TestAccept_RefusalsKeepNoKey(t *testing.T) {
 		return err
 	}
 	require.NoError(t, r.store.Pause(t.Context(), r.conn, true))
-	try(synced, operation.CodeRateLimited)
+	try(synced, operation.CodeConflict)
+	try(func(ctx context.Context, in operation.Accepted) error {
+		_, err := r.accepter.DryRun(ctx, in, r.limits())
+		return err
+	}, operation.CodeConflict)
 	require.NoError(t, r.store.Pause(t.Context(), r.conn, false))
 
 	first := r.accept(r.change(user, "first"))
@@ -179,7 +183,7 @@ func TestAccept_LostAnswerClaimsNothing(t *testing.T) {
 	_, lost := accepter.Accept(t.Context(), one, r.limits())
 	_, lostSync := accepter.Sync(t.Context(), sync, r.limits())
 	_, lostMany := accepter.AcceptMany(t.Context(), []operation.Accepted{many}, func(operation.Accepted) tsp.Limits { return r.limits() })
-	_, lostRead := work.NewReader(r.parts.Store).Get(t.Context(), r.conn, one.ID)
+	_, lostRead := work.NewReader(r.parts.Store, r.parts.Log).Get(t.Context(), r.conn, one.ID)
 	line.on.Store(false)
 	for in, err := range map[*operation.Accepted]error{&one: lost, &sync: lostSync, &many: lostMany[0]} {
 		var refused *operation.Error

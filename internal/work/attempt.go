@@ -149,6 +149,18 @@ func (a *Attempter) prepare(ctx context.Context, t *target, lastRefused string) 
 	return a.freshen(ctx, t.provider, &t.conn, lastRefused)
 }
 
+// renew renews a credential that was refused for an operation which does not try again, so
+// that the next one has another. Whether that works is for the next call to find out. Empty:
+// none was refused.
+func (a *Attempter) renew(ctx context.Context, op operation.Accepted, refused string) {
+	if refused == "" {
+		return
+	}
+	if t, failure := a.target(op); failure == nil {
+		_ = a.prepare(ctx, &t, refused)
+	}
+}
+
 // failPanic is deferred where an adapter is asked: its panic is the failure.
 func failPanic(failure **operation.Failure) {
 	if r := recover(); r != nil {

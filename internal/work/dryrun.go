@@ -3,7 +3,6 @@ package work
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"writeback/pkg/operation"
@@ -60,20 +59,14 @@ func (a *Attempter) draft(ctx context.Context, in operation.Accepted) ([]httpcal
 	if failure := a.prepare(ctx, &t, ""); failure != nil {
 		return nil, failure
 	}
-	d := &httpcall.Draft{Hidden: slices.Sorted(values(t.conn.Credentials))}
+	conn, _ := a.parts.Directory.ConnectionByID(in.ConnectionID)
+	d := &httpcall.Draft{Hidden: conn.Secrets(t.conn.Credentials)}
 	_, failure = write(httpcall.WithDraft(ctx, d), t, in, false)
 	if failure != nil && !errors.Is(failure, httpcall.ErrDraft) {
+		if failure.Refresh {
+			a.renew(ctx, in, t.conn.Credentials.Mark())
+		}
 		return nil, failure
 	}
 	return d.Calls, nil
-}
-
-func values(c tsp.Credentials) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, v := range c {
-			if !yield(v) {
-				return
-			}
-		}
-	}
 }

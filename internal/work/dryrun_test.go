@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/directory"
 	"writeback/internal/work"
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
@@ -21,9 +22,18 @@ func (d drafting) UpdateUser(ctx context.Context, _ tsp.Connection, u tsp.UserUp
 		return tsp.Result{}, operation.Refuse("dot_id: no such field")
 	}
 	_, err := httpcall.New(httpcall.Config{}).Do(ctx, httpcall.Request{
-		What: "write", Method: "PUT", URL: "http://127.0.0.1:1/users/7", Body: []byte(`{"notes":"x"}`), Write: true,
+		What: "write", Method: "PUT", URL: "http://127.0.0.1:1/users/7?k=planted", Body: []byte(`{"notes":"x"}`), Write: true,
 	})
 	return tsp.Result{}, err
+}
+
+// exchanged is a directory whose connections have what a token endpoint answered.
+type exchanged struct{ connections }
+
+func (c exchanged) ConnectionByID(id uuid.UUID) (directory.Connection, bool) {
+	conn, ok := c.connections.ConnectionByID(id)
+	conn.Credentials = tsp.Credentials{"access_token": "planted", "user_id": "7", "token_type": "notes"}
+	return conn, ok
 }
 
 func TestDryRun_ShowsTheCallAndStoresNothing(t *testing.T) {
@@ -33,12 +43,13 @@ func TestDryRun_ShowsTheCallAndStoresNothing(t *testing.T) {
 	registry, err := tsp.NewRegistry(p)
 	require.NoError(t, err)
 	r.parts.Providers = registry
+	r.parts.Directory = exchanged{}
 	accepter := work.NewAccepter(r.parts, r.cfg, r.acker)
 
 	d, err := accepter.DryRun(t.Context(), r.change(uuid.New(), "x"), r.limits())
 	require.NoError(t, err)
 	require.Equal(t, operation.Succeeded, d.Operation.Status)
-	require.Equal(t, []httpcall.DraftCall{{Method: "PUT", Path: "/users/7", Body: `{"notes":"x"}`}}, d.Calls)
+	require.Equal(t, []httpcall.DraftCall{{Method: "PUT", Path: "/users/7?k=*****", Body: `{"notes":"x"}`}}, d.Calls)
 
 	refused := r.change(uuid.New(), "x")
 	refused.Changes[operation.FieldDOTID] = operation.Text("1")

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/directory"
+	"writeback/internal/work"
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
 )
@@ -136,6 +137,57 @@ func TestCredential_OneEndIsOneRefresh(t *testing.T) {
 		require.Len(t, op.Attempts, 2, "the refused call, and one with the new token")
 	}
 	require.EqualValues(t, 1, p.asked.Load())
+}
+
+// Who does not try again by himself finds another credential when he comes back: a session
+// that nobody renews is refused for ever.
+func TestCredential_RefusedOnceIsRenewedForTheNext(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]func(*work.Accepter, context.Context, operation.Accepted, tsp.Limits) (operation.Operation, error){
+		"sync": (*work.Accepter).Sync,
+		"dry run": func(a *work.Accepter, ctx context.Context, in operation.Accepted, l tsp.Limits) (operation.Operation, error) {
+			d, err := a.DryRun(ctx, in, l)
+			return d.Operation, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := &rotating{provider: &provider{limits: tsp.Limits{InFlight: 1, Call: 5 * time.Second}}, renewed: make(chan struct{})}
+			p.under.Add(1)
+			p.valid.Store("")
+			r := rigOn(t, p.provider)
+			r.refreshing(p, 0)
+			accepter := work.NewAccepter(r.parts, r.cfg, r.acker)
+			for _, want := range []operation.Status{operation.Failed, operation.Succeeded} {
+				op, err := call(accepter, t.Context(), r.change(uuid.New(), "x"), r.limits())
+				require.NoError(t, err)
+				require.Equal(t, want, op.Status, "%v", op.Attempts)
+			}
+			require.EqualValues(t, 1, p.asked.Load())
+		})
+	}
+}
+
+// The same with an operation that may be attempted once only.
+func TestCredential_RefusedAtTheLastAttemptIsRenewed(t *testing.T) {
+	t.Parallel()
+	p := &rotating{provider: &provider{limits: tsp.Limits{InFlight: 1, Call: 5 * time.Second}}, renewed: make(chan struct{})}
+	p.under.Add(1)
+	p.valid.Store("")
+	r := rigOn(t, p.provider)
+	dir, _ := r.refreshing(p, 0)
+	r.worker()
+	once := func() operation.Operation {
+		in := r.change(uuid.New(), "x")
+		in.MaxAttempts = 1
+		return r.ended(r.accept(in).ID)
+	}
+	require.Equal(t, operation.Failed, once().Status)
+	require.Eventually(t, func() bool {
+		c, _ := dir.ConnectionByID(r.conn)
+		return c.Credentials["access_token"] == "new-1"
+	}, 30*time.Second, time.Millisecond)
+	require.Equal(t, operation.Succeeded, once().Status)
 }
 
 // refreshing has the rig write to a provider whose credentials it renews, over a real

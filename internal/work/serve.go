@@ -145,6 +145,9 @@ func (w *Worker) runOne(until terms, lease redisstore.Lease, began time.Time) (n
 	tell = func() {
 		defer span.End()
 		w.recorder.tell(record, rec.Record)
+		if r, ok := w.attempt.(renewer); ok && rec.Operation.Status.Terminal() && lease.Refused == "" {
+			r.renew(record, lease.Accepted, outcome.Refused)
+		}
 	}
 	if !rec.Operation.Status.Terminal() { // in the order of the attempts
 		tell()

@@ -38,6 +38,7 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 	outcome := a.attempt.Attempt(ctx, lease)
 	r := recorder{parts: a.parts, acks: a.acks, metrics: a.attempt.metrics}
 	rec, err := r.record(ctx, outcome)
+	a.attempt.renew(ctx, in, outcome.Refused)
 	if errors.Is(err, redisstore.ErrMissing) {
 		return a.tellAnew(ctx, r, pending(in, receipt.Place), outcome)
 	}

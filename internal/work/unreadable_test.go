@@ -8,7 +8,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/work"
 	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
 )
 
 // spoil makes the record of an operation one that nobody can read.
@@ -79,4 +81,83 @@ func TestVerify_PassesOverAnUnreadableRecord(t *testing.T) {
 	r.spoil(bad.ID)
 	require.NoError(t, r.reborn().Verify(t.Context()))
 	require.Empty(t, r.missing())
+}
+
+// A partner sees its others, whether the one is pending or lies in its page.
+func TestReader_LeavesOutWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	var all []uuid.UUID
+	for range 3 {
+		all = append(all, r.accept(r.change(uuid.New(), "good")).ID)
+	}
+	stop := r.worker()
+	for _, id := range all {
+		r.ended(id)
+	}
+	r.flushed()
+	stop()
+	paged := all[1]
+	page, field := fmt.Sprintf("wb:{%02d}:page:%s", operation.ShardOf(r.conn), paged.String()[24:34]), string(paged[:10])+string(paged[15:])
+	require.Eventually(t, func() bool {
+		there, err := r.rdb.HExists(t.Context(), page, field).Result()
+		return err == nil && there
+	}, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, r.rdb.HSet(t.Context(), page, field, "\xff of a later version").Err())
+	pending := r.accept(r.change(uuid.New(), "bad")).ID
+	r.spoil(pending)
+	all = append(all, pending, r.accept(r.change(uuid.New(), "good")).ID)
+
+	reader := work.NewReader(r.store, r.parts.Log)
+	q := operation.Query{PartnerID: r.partner, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Limit: 2}
+	var got []uuid.UUID
+	for more := true; more; {
+		var ops []operation.Operation
+		var err error
+		ops, more, err = reader.List(t.Context(), q)
+		require.NoError(t, err)
+		for _, op := range ops {
+			got = append(got, op.ID)
+			q.Position = operation.Position{Seq: op.Seq, ID: op.ID}
+		}
+	}
+	require.Equal(t, []uuid.UUID{all[0], all[2], all[4]}, got)
+	_, _, err := r.store.List(t.Context(), operation.Query{PartnerID: r.partner, From: q.From, To: q.To, Limit: 10})
+	require.ErrorIs(t, err, redisstore.ErrUnreadable, "who needs all of them is told")
+
+	for _, id := range []uuid.UUID{paged, pending} {
+		_, err = reader.Get(t.Context(), r.conn, id)
+		var refusal *operation.Error
+		require.ErrorAs(t, err, &refusal)
+		require.Equal(t, operation.CodeUnavailable, refusal.Code)
+		require.Contains(t, refusal.Message, "cannot be read")
+		require.Equal(t, time.Minute, refusal.RetryAfter)
+		require.ErrorContains(t, refusal.Err, id.String())
+	}
+	neighbour := uuid.Must(uuid.NewV7())
+	for operation.ShardOf(neighbour) != operation.ShardOf(r.conn) {
+		neighbour = uuid.New()
+	}
+	_, err = r.store.Get(t.Context(), neighbour, pending)
+	require.ErrorIs(t, err, redisstore.ErrMissing, "of another connection there is none")
+}
+
+// The runbook's way to have such a record again.
+func TestRestore_BringsBackARecordThatWasTakenOut(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	user := uuid.New()
+	first, bad, last := r.accept(r.change(uuid.New(), "1")), r.accept(r.change(user, "2")), r.accept(r.change(user, "3"))
+	require.NoError(t, r.rdb.Del(t.Context(), r.spoil(bad.ID)).Err())
+	require.NoError(t, r.store.Withdraw(t.Context(), []int{operation.ShardOf(r.conn)}))
+	r.worker()
+	r.open()
+	for _, op := range []operation.Operation{first, bad, last} {
+		require.Equal(t, operation.Succeeded, r.ended(op.ID).Status)
+	}
+	var got []uuid.UUID
+	for _, op := range r.all() {
+		got = append(got, op.ID)
+	}
+	require.Equal(t, []uuid.UUID{first.ID, bad.ID, last.ID}, got, "each once")
 }

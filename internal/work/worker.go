@@ -34,6 +34,11 @@ type attempter interface {
 	Attempt(ctx context.Context, lease redisstore.Lease) redisstore.Outcome
 }
 
+// renewer is an attempter whose calls need a credential.
+type renewer interface {
+	renew(ctx context.Context, op operation.Accepted, refused string)
+}
+
 // Worker runs the trip from wake to event. It owns its goroutines: Run returns
 // when all of them have.
 type Worker struct {

@@ -11,8 +11,8 @@ import (
 // a sentence for the partner that does not repeat the number.
 func PlusPhone(number, code string) (string, error) {
 	rest, international := strings.CutPrefix(strings.TrimSpace(number), "+")
-	d := digits(rest)
-	dial := digits(code)
+	d := Digits(rest)
+	dial := Digits(code)
 	switch {
 	case d == "" || strings.ContainsFunc(rest, notPhone):
 		return "", errors.New("must be digits with the usual separators")
@@ -30,7 +30,7 @@ func PlusPhone(number, code string) (string, error) {
 
 // SplitPhone takes a written number apart; false: the country code cannot be told.
 func SplitPhone(text string) (number, code string, ok bool) {
-	d := digits(text)
+	d := Digits(text)
 	code = dialPrefix(d)
 	if !strings.HasPrefix(text, "+") || code == "" {
 		return "", "", false
@@ -44,7 +44,7 @@ func NationalPhone(v operation.Value) (any, error) {
 	if number, _, ok := SplitPhone(strings.TrimSpace(v.Text())); ok {
 		return number, nil
 	}
-	if d := digits(v.Text()); d != "" && !strings.ContainsFunc(strings.TrimPrefix(strings.TrimSpace(v.Text()), "+"), notPhone) {
+	if d := Digits(v.Text()); d != "" && !strings.ContainsFunc(strings.TrimPrefix(strings.TrimSpace(v.Text()), "+"), notPhone) {
 		return d, nil
 	}
 	return nil, errors.New("must be digits with the usual separators")
@@ -53,7 +53,7 @@ func NationalPhone(v operation.Value) (any, error) {
 // DialDigits is a Rule's Convert for a country code: it gives its digits.
 func DialDigits(v operation.Value) (any, error) {
 	code := strings.TrimSpace(v.Text())
-	d := digits(code)
+	d := Digits(code)
 	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
 		return nil, errors.New("must be a plus sign and one to four digits")
 	}
@@ -76,13 +76,15 @@ func dialPrefix(d string) string {
 	return d[:3]
 }
 
-func digits(s string) string {
+// Digits are those of a written number, but for the national prefix that (0) marks, as in
+// +49 (0)30 123456: it is dialled within the country only.
+func Digits(number string) string {
 	return strings.Map(func(r rune) rune {
 		if r < '0' || r > '9' {
 			return -1
 		}
 		return r
-	}, s)
+	}, strings.Replace(number, "(0)", "", 1))
 }
 
 func notPhone(r rune) bool { return !strings.ContainsRune("0123456789 -.()/\u00a0", r) }

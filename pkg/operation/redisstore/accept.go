@@ -29,6 +29,10 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("redisstore: operation %s of this user is outstanding", e.Behind)
 }
 
+// ErrPaused is for a call that cannot wait: an operator has paused the connection, and
+// nobody knows for how long.
+var ErrPaused = errors.New("redisstore: the connection is paused")
+
 // LaterError says that the lane may not call now.
 type LaterError struct{ Wait time.Duration }
 
@@ -62,7 +66,7 @@ func (s *Store) AcceptNew(ctx context.Context, a operation.Accepted, l Limits) (
 }
 
 // AcceptSync is AcceptNew of a sync operation, with a lease for its one attempt. It adds
-// the errors *ConflictError and *LaterError.
+// the errors *ConflictError, ErrPaused and *LaterError.
 func (s *Store) AcceptSync(ctx context.Context, a operation.Accepted, l Limits, attempt uuid.UUID) (Receipt, error) {
 	return s.accept(ctx, newScript, a, l, attempt.String())
 }
@@ -111,6 +115,8 @@ func receipt(r reply) (Receipt, error) {
 			return Receipt{}, err
 		}
 		return Receipt{}, &ConflictError{Behind: id}
+	case word == "paused":
+		return Receipt{}, ErrPaused
 	case word == "later":
 		return Receipt{}, &LaterError{Wait: time.Duration(number(r[1])) * time.Millisecond}
 	default:

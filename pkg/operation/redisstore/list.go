@@ -27,6 +27,7 @@ const listTries = 3
 // stands before its last operation, also if it was accepted while the page was read: the
 // walk would not come back to it.
 // ErrStale while a shard is being rebuilt: a list with holes would look complete.
+// ErrUnreadable if that is so of one on the page.
 func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Operation, more bool, err error) {
 	return s.ListReadable(ctx, q, nil)
 }
@@ -35,7 +36,7 @@ func (s *Store) List(ctx context.Context, q operation.Query) (ops []operation.Op
 // maybe more than once.
 func (s *Store) ListReadable(ctx context.Context, q operation.Query, unread func(uuid.UUID, error)) (ops []operation.Operation, more bool, err error) {
 	for try := 1; ; try++ {
-		w := walk{store: s, query: q, want: q.Limit + 1, unread: unread}
+		w := walk{store: s, query: q, want: q.Limit + 1, unread: unread, last: q.Position}
 		var further bool
 		if ops, further, err = w.page(ctx); err != nil {
 			return nil, false, err
@@ -103,6 +104,9 @@ type walk struct {
 	query operation.Query
 	want  int
 	found []operation.Operation
+	// last is the entry that was taken last: one may be in an index twice, if its record
+	// was lost alone and put back.
+	last operation.Position
 	// unread is told of a record that cannot be read. Nil: the walk fails.
 	unread func(uuid.UUID, error)
 	// bytes is what was found weighs. full says that the next one was too much.
@@ -302,7 +306,11 @@ func position(entry string) operation.Position {
 // take reads the records of the entries and keeps those that the query selects.
 func (w *walk) take(ctx context.Context, entries []at) error {
 	entries = slices.DeleteFunc(entries, func(e at) bool {
-		return !w.query.Position.IsZero() && !w.before(w.query.Position, e.Position)
+		if !w.last.IsZero() && !w.before(w.last, e.Position) {
+			return true
+		}
+		w.last = e.Position
+		return false
 	})
 	for len(entries) > 0 {
 		n := min(len(entries), w.step())

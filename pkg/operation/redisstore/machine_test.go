@@ -313,6 +313,10 @@ func (m *machine) refused(t *rapid.T, l *mlane, a operation.Accepted, err error)
 		require.Equal(t, box[0].ID, conflict.Behind)
 		return true
 	}
+	if l.paused {
+		require.ErrorIs(t, err, redisstore.ErrPaused)
+		return true
+	}
 	if at, ok := m.gate(l); !ok || at > m.ms() {
 		var later *redisstore.LaterError
 		require.ErrorAs(t, err, &later)

@@ -145,11 +145,14 @@ func decodeLease(v []any) (Lease, error) {
 
 // Spend takes a call from a connection's rate for a read that belongs to no
 // operation. It gives how long to wait before trying again; zero: the call may be
-// made now. In flight it is not counted.
+// made now. In flight it is not counted. ErrPaused if the connection is paused.
 func (s *Store) Spend(ctx context.Context, connection uuid.UUID, l Limits) (time.Duration, error) {
 	r, err := s.run(ctx, spendScript, operation.ShardOf(connection), connection.String(), l.text())
 	if err != nil {
 		return 0, err
+	}
+	if r.word() == "paused" {
+		return 0, ErrPaused
 	}
 	return time.Duration(number(r[1])) * time.Millisecond, nil
 }

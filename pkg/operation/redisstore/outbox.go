@@ -92,7 +92,8 @@ func (s *Store) Claim(ctx context.Context, shards []int, most int, hold time.Dur
 			for _, item := range array(c.answer[1]) {
 				rec, err := claimed(array(item))
 				if err != nil {
-					bad = errors.Join(bad, err)
+					id, _ := uuid.Parse(text(array(item)[0]))
+					bad = errors.Join(bad, unreadable(id, err))
 					continue
 				}
 				out = append(out, rec)

@@ -2,14 +2,15 @@ package redisstore
 
 import (
 	"context"
+	"strings"
 
 	"github.com/google/uuid"
 
 	"writeback/pkg/operation"
 )
 
-// Get reads one operation, with the reason why it waits. Errors: ErrMissing, and
-// ErrStale while it cannot be known whether there is such an operation.
+// Get reads one operation, with the reason why it waits. Errors: ErrMissing,
+// ErrUnreadable, and ErrStale while it cannot be known whether there is such an operation.
 func (s *Store) Get(ctx context.Context, connection, id uuid.UUID) (operation.Operation, error) {
 	rec, err := s.GetRecord(ctx, connection, id)
 	return rec.Operation, err
@@ -28,10 +29,14 @@ func (s *Store) GetRecord(ctx context.Context, connection, id uuid.UUID) (Record
 	case "paged":
 		rec, err = decodePage([]byte(text(r[1])))
 	default:
-		rec, err = decodeRecord(pairs(r[1]), nil, ownRow{})
+		fields := pairs(r[1])
+		if !strings.HasPrefix(fields["who"], connection.String()) {
+			return Record{}, ErrMissing
+		}
+		rec, err = decodeRecord(fields, nil, ownRow{})
 	}
 	if err != nil {
-		return Record{}, err
+		return Record{}, unreadable(id, err)
 	}
 	if rec.Operation.ConnectionID != connection {
 		return Record{}, ErrMissing

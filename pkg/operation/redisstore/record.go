@@ -151,7 +151,8 @@ var ErrEnded = errors.New("redisstore: the operation has ended")
 
 // Cancel ends a pending operation as failed. One that is being called is marked:
 // the end of the call decides. The record shows which. Errors: ErrStale, ErrMissing,
-// and ErrEnded, with the record of an operation that had ended before.
+// ErrEnded, with the record of an operation that had ended before, and ErrUnreadable, when
+// it was done all the same.
 func (s *Store) Cancel(ctx context.Context, connection, id uuid.UUID) (Record, error) {
 	r, err := s.run(ctx, cancelScript, operation.ShardOf(connection), id.String(), id[:], spareID())
 	if err != nil {
@@ -163,13 +164,13 @@ func (s *Store) Cancel(ctx context.Context, connection, id uuid.UUID) (Record, e
 	case "paged":
 		rec, err := decodePage([]byte(text(r[1])))
 		if err == nil {
-			err = ErrEnded
+			return rec, ErrEnded
 		}
-		return rec, err
+		return rec, unreadable(id, err)
 	}
 	rec, err := decodeRecord(pairs(r[1]), nil, ownRow{})
 	if err == nil && r.word() == "ended" {
-		err = ErrEnded
+		return rec, ErrEnded
 	}
-	return rec, err
+	return rec, unreadable(id, err)
 }

@@ -59,8 +59,9 @@ func (s *Store) pages(ctx context.Context, entries []at, out []*Record) error {
 				continue
 			}
 			rec, err := decodePage([]byte(whole))
-			rec.unread = err
-			out[places[key][k]] = &rec
+			i := places[key][k]
+			rec.unread = unreadable(entries[i].ID, err)
+			out[i] = &rec
 		}
 	}
 	return nil
@@ -85,7 +86,7 @@ func (s *Store) hashes(ctx context.Context, entries []at, out []*Record) error {
 			continue
 		}
 		rec, err := decodeRecord(cmd.Val(), nil, ownRow{})
-		rec.unread = err
+		rec.unread = unreadable(entries[i].ID, err)
 		out[i] = &rec
 	}
 	return nil

@@ -32,6 +32,17 @@ var ErrStale = errors.New("redisstore: the shard is being rebuilt")
 // ErrMissing says that there is no such operation.
 var ErrMissing = errors.New("redisstore: no such operation")
 
+// ErrUnreadable says that there is a record and that it cannot be read: it is damaged, or
+// of a version that is not known here. What the scripts do with it goes on.
+var ErrUnreadable = errors.New("redisstore: the record cannot be read")
+
+func unreadable(id uuid.UUID, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: operation %s: %w", ErrUnreadable, id, err)
+}
+
 // Config of a Store. Every zero field takes the default given with it.
 type Config struct {
 	// Prefix of every key, so that stores for different things share a Redis.

@@ -52,7 +52,7 @@ func nationals(changes operation.Changes) []string {
 	if err != nil {
 		return nil
 	}
-	code := digits(changes[operation.FieldPhoneCountryCode].Text())
+	code := tsp.Digits(changes[operation.FieldPhoneCountryCode].Text())
 	return []string{number.national(number.code), number.national(code)}
 }
 

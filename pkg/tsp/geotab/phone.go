@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
 )
 
 // maxPhone is the provider's limit of "+<code> <digits>".
@@ -22,7 +23,7 @@ type phoneNumber struct {
 
 func parsePhone(text string) (phoneNumber, error) {
 	rest, international := strings.CutPrefix(strings.TrimSpace(text), "+")
-	n := phoneNumber{digits: digits(rest), international: international}
+	n := phoneNumber{digits: tsp.Digits(rest), international: international}
 	if n.digits == "" || strings.ContainsFunc(rest, notPhone) {
 		return n, errors.New("must be digits with the usual separators")
 	}
@@ -128,15 +129,6 @@ func wirePhone(code, national string) (string, error) {
 		return "", errors.New("is longer than the provider's 20 characters")
 	}
 	return text, nil
-}
-
-func digits(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 func notPhone(r rune) bool { return !strings.ContainsRune("0123456789 -.()/\u00a0", r) }

@@ -118,7 +118,7 @@ func shownPhone(text string) (number, code operation.Value) {
 		return orNull(text), operation.Null()
 	}
 	head, rest, spaced := strings.Cut(text, " ")
-	if spaced && head == "+"+digits(head) && strings.TrimSpace(rest) != "" {
+	if spaced && head == "+"+tsp.Digits(head) && strings.TrimSpace(rest) != "" {
 		return operation.Text(strings.TrimSpace(rest)), operation.Text(head)
 	}
 	return orNull(parsed.national(parsed.code)), operation.Text("+" + parsed.code)

@@ -118,17 +118,18 @@ func dialDigits(v operation.Value) (any, error) { return dialCode(v) }
 
 func dialCode(v operation.Value) (string, error) {
 	code := strings.TrimSpace(v.Text())
-	d := digits(code)
+	d := tsp.Digits(code)
 	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
 		return "", errors.New("must be a plus sign and one to four digits")
 	}
 	return d, nil
 }
 
-// alpha2 needs the standard's table of countries, which x/text keeps.
+// alpha2 needs the standard's table of countries, which x/text keeps, with those that were
+// withdrawn.
 func alpha2(v operation.Value) (any, error) {
 	region, err := language.ParseRegion(v.Text())
-	if err != nil || !region.IsCountry() || region.ISO3() != strings.ToUpper(v.Text()) {
+	if err != nil || !region.IsCountry() || region.Canonicalize() != region || region.ISO3() != strings.ToUpper(v.Text()) {
 		return nil, errors.New("is no country of ISO 3166-1 alpha-3")
 	}
 	return strings.ToLower(region.String()), nil

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/httpcall"
 )
 
@@ -37,7 +38,7 @@ func FuzzPhone(f *testing.F) {
 		f.Add(seed, "1", "+44 123456")
 	}
 	f.Fuzz(func(t *testing.T, number, code, present string) {
-		text, err := joinPhone(number, digits(code), present)
+		text, err := joinPhone(number, tsp.Digits(code), present)
 		if err == nil && (len(text) > maxPhone || text[0] != '+') {
 			t.Errorf("got %q", text)
 		}

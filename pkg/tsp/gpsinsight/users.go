@@ -57,7 +57,7 @@ func table() tsp.Table {
 
 func phoneDigits(v operation.Value) (any, error) {
 	rest := strings.TrimPrefix(strings.TrimSpace(v.Text()), "+")
-	if digits(rest) == "" || strings.ContainsFunc(rest, notPhone) {
+	if tsp.Digits(rest) == "" || strings.ContainsFunc(rest, notPhone) {
 		return nil, errors.New("must be digits with the usual separators")
 	}
 	return wirePhone(v.Text(), ""), nil
@@ -65,7 +65,7 @@ func phoneDigits(v operation.Value) (any, error) {
 
 func dialDigits(v operation.Value) (any, error) {
 	code := strings.TrimSpace(v.Text())
-	d := digits(code)
+	d := tsp.Digits(code)
 	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
 		return nil, errors.New("must be a plus sign and one to four digits")
 	}
@@ -75,7 +75,7 @@ func dialDigits(v operation.Value) (any, error) {
 // wirePhone is digits with the country code in front, but for +1, which the
 // provider's own numbers do not have.
 func wirePhone(number, code string) string {
-	d, dial := digits(number), digits(code)
+	d, dial := tsp.Digits(number), tsp.Digits(code)
 	if !strings.HasPrefix(strings.TrimSpace(number), "+") && dial != "1" {
 		d = dial + d
 	}
@@ -83,15 +83,6 @@ func wirePhone(number, code string) string {
 		return d[1:]
 	}
 	return d
-}
-
-func digits(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 func notPhone(r rune) bool { return !strings.ContainsRune("0123456789 -.()/\u00a0", r) }
@@ -107,7 +98,7 @@ func parameters(changes operation.Changes, refused *tsp.Refusals) map[string]str
 	switch {
 	case hasCode && !code.IsNull() && !hasNumber:
 		refused.Add(operation.FieldPhoneCountryCode, "can be written only together with phone_number")
-	case hasCode && strings.HasPrefix(number.Text(), "+") && !strings.HasPrefix(digits(number.Text()), digits(code.Text())):
+	case hasCode && strings.HasPrefix(number.Text(), "+") && !strings.HasPrefix(tsp.Digits(number.Text()), tsp.Digits(code.Text())):
 		refused.Add(operation.FieldPhoneNumber, "does not begin with the phone_country_code given with it")
 	case hasNumber:
 		params[keyPhone] = wirePhone(number.Text(), code.Text())
@@ -156,7 +147,7 @@ func (p *Provider) CreateUser(ctx context.Context, conn tsp.Connection, u tsp.Us
 // is reports whether the driver has these values and no others.
 func (d driver) is(params map[string]string) bool {
 	return text(d.FirstName) == params[keyFirst] && text(d.LastName) == params[keyLast] &&
-		strings.EqualFold(text(d.Email), params[keyEmail]) && digits(text(d.Phone)) == params[keyPhone]
+		strings.EqualFold(text(d.Email), params[keyEmail]) && tsp.Digits(text(d.Phone)) == params[keyPhone]
 }
 
 // ReadUser gives what GPS Insight shows of the driver, out of the list of all. Every
@@ -206,7 +197,7 @@ func (d driver) fields() operation.Changes {
 			out[f] = orNull(*v)
 		}
 	}
-	if n := digits(text(d.Phone)); d.Phone != nil && (n == "" || len(n) == 10) {
+	if n := tsp.Digits(text(d.Phone)); d.Phone != nil && (n == "" || len(n) == 10) {
 		out[operation.FieldPhoneNumber] = orNull(n)
 	}
 	return out

@@ -61,30 +61,37 @@ func RetryAfter(v string, now time.Time) time.Duration {
 	return retryafter.Parse(v, now, MaxRetryAfter)
 }
 
-// budgets are the common rate headers: what remains of a budget, and when it is refilled.
-var budgets = []struct{ remaining, reset string }{
+// budget are two rate headers: what remains of it, and when it is refilled.
+type budget struct{ remaining, reset string }
+
+// budgets are the common ones.
+var budgets = []budget{
 	{"Ratelimit-Remaining", "Ratelimit-Reset"},
 	{"X-Ratelimit-Remaining", "X-Ratelimit-Reset"},
 	{"X-Rate-Limit-Remaining", "X-Rate-Limit-Reset"},
 }
 
-// spent reads the common rate headers: a remaining budget of zero with a time at
-// which it is refilled, given in seconds, as a Unix time, or as a date of RFC 3339 or
-// HTTP.
-func spent(h http.Header, now time.Time) time.Duration {
-	for _, budget := range budgets {
-		if len(h[budget.remaining]) == 0 {
-			continue // an error for each that is absent would cost more than the look
-		}
-		left, ok := retryafter.Number(h.Get(budget.remaining))
-		if !ok || left > 0 {
+// spent reads the common rate headers: a budget that is used up with a time at which it
+// is refilled, given in seconds, as a Unix time, or as a date of RFC 3339 or HTTP.
+func spent(resp *http.Response, now time.Time) time.Duration {
+	for _, b := range budgets {
+		if !b.spent(resp) {
 			continue
 		}
-		if wait := resetIn(h.Get(budget.reset), now); wait > 0 {
+		if wait := resetIn(resp.Header.Get(b.reset), now); wait > 0 {
 			return wait
 		}
 	}
 	return 0
+}
+
+// spent reports that nothing remains. A 429 need not name how much.
+func (b budget) spent(resp *http.Response) bool {
+	if len(resp.Header[b.remaining]) == 0 { // an error for each that is absent would cost more than the look
+		return resp.StatusCode == http.StatusTooManyRequests
+	}
+	left, ok := retryafter.Number(resp.Header.Get(b.remaining))
+	return ok && left <= 0
 }
 
 // resetIn is the time until a budget is refilled.

@@ -5,6 +5,7 @@ package httpcall
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,10 +119,12 @@ type Answer struct {
 	Header map[string]string
 	// Wanted holds the headers of Request.Want that the answer has.
 	Wanted map[string]string
-	// RetryAfter is the parsed Retry-After. Zero: none, past or garbage.
+	// RetryAfter is the parsed Retry-After, or without one Spent. Zero: none, past or
+	// garbage.
 	RetryAfter time.Duration
 	// Spent is how long the rate headers of the answer ask to wait because the
-	// budget is used up. Zero: it is not, or there are no such headers.
+	// budget is used up, as a 429 says by itself. Zero: it is not, or there are no such
+	// headers.
 	Spent time.Duration
 	Body  []byte
 }
@@ -162,12 +165,12 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	c.measure(ctx, r.Method, resp.StatusCode, now.Sub(began))
 	defer func() { _ = resp.Body.Close() }()
 	answer := Answer{
-		Status:     resp.StatusCode,
-		Header:     allowed(resp.Header),
-		Wanted:     wanted(resp.Header, r.Want),
-		RetryAfter: RetryAfter(resp.Header.Get("Retry-After"), now),
-		Spent:      spent(resp.Header, now),
+		Status: resp.StatusCode,
+		Header: allowed(resp.Header),
+		Wanted: wanted(resp.Header, r.Want),
+		Spent:  spent(resp, now),
 	}
+	answer.RetryAfter = cmp.Or(RetryAfter(resp.Header.Get("Retry-After"), now), answer.Spent)
 	most := c.maxBody
 	if r.Whole {
 		most *= wholeFactor

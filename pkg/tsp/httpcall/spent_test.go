@@ -60,6 +60,36 @@ func TestAnswer_Spent(t *testing.T) {
 	}
 }
 
+// What is refused without a Retry-After waits as the rate headers say.
+func TestAnswer_RefusalWaitsForTheBudget(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		status int
+		header map[string]string
+		want   time.Duration
+	}{
+		"budget and time":        {429, map[string]string{"X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": "30"}, 30 * time.Second},
+		"time only":              {429, map[string]string{"X-RateLimit-Reset": "30"}, 30 * time.Second},
+		"Retry-After goes first": {429, map[string]string{"Retry-After": "7", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "30"}, 7 * time.Second},
+		"another refusal":        {400, map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": "30"}, 30 * time.Second},
+		"time only, not a 429":   {503, map[string]string{"X-RateLimit-Reset": "30"}, 0},
+		"a budget that is left":  {429, map[string]string{"RateLimit-Remaining": "3", "RateLimit-Reset": "30"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			base := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				for name, value := range tt.header {
+					w.Header().Set(name, value)
+				}
+				w.WriteHeader(tt.status)
+			})
+			answer, err := httpcall.New(httpcall.Config{}).Do(t.Context(), httpcall.Request{Method: http.MethodGet, URL: base})
+			require.NoError(t, err)
+			require.Equal(t, tt.want, answer.Classify("call", "").RetryAfter)
+		})
+	}
+}
+
 func TestAnswer_SpentUntilATime(t *testing.T) {
 	t.Parallel()
 	reset := time.Now().Add(10 * time.Minute)

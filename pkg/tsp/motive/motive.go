@@ -76,13 +76,14 @@ func New(call *httpcall.Client, cfg Config) *Provider {
 	}
 }
 
-// Describe gives the limits and the field table. Motive publishes no numbers: the
-// rate is a careful guess, the deadline covers its slow calls.
+// Describe gives the limits and the field table. Motive publishes no numbers: five
+// requests a second are a careful guess, and a write makes up to two; the deadline
+// covers its slow calls.
 func (p *Provider) Describe() tsp.Description {
 	return tsp.Description{
 		Name: Name, Title: "Motive",
 		Access: "access token or API key, renewed from a refresh token where there is one",
-		Limits: tsp.Limits{PerSecond: 5, Burst: 5, InFlight: 5, Call: 60 * time.Second},
+		Limits: tsp.Limits{PerSecond: 2.5, Burst: 2, InFlight: 5, Call: 60 * time.Second},
 		Users:  p.table(nil),
 		Create: &tsp.CreateRules{
 			Required: []operation.Field{operation.FieldUserEmail, operation.FieldFirstName, operation.FieldLastName},

@@ -22,7 +22,7 @@ func (p *Provider) ReadUser(ctx context.Context, conn tsp.Connection, sourceID s
 		return nil, err
 	}
 	fields := p.fields(user)
-	if code := fields[operation.FieldPhoneCountryCode].Text(); code != "" && !slices.Contains(knownCodes, digits(code)) {
+	if code := fields[operation.FieldPhoneCountryCode].Text(); code != "" && !slices.Contains(knownCodes, tsp.Digits(code)) {
 		delete(fields, operation.FieldPhoneNumber)
 	}
 	return fields, nil

@@ -117,7 +117,7 @@ func (p *plan) checkLicenseCountry() {
 
 func dialCode(v operation.Value) (any, error) {
 	code := strings.TrimSpace(v.Text())
-	d := digits(code)
+	d := tsp.Digits(code)
 	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
 		return nil, errors.New("must be a plus sign and one to four digits")
 	}
@@ -162,7 +162,7 @@ var knownCodes = []string{"1", "52"}
 func splitPhone(number, code string) (national, found string, err error) {
 	number = strings.TrimSpace(number)
 	rest, international := strings.CutPrefix(number, "+")
-	d := digits(rest)
+	d := tsp.Digits(rest)
 	if d == "" || strings.ContainsFunc(rest, notPhone) {
 		return "", "", errors.New("must be digits with the usual separators")
 	}
@@ -174,7 +174,7 @@ func splitPhone(number, code string) (national, found string, err error) {
 	}
 	codes := knownCodes
 	if code != "" {
-		codes = []string{digits(code)}
+		codes = []string{tsp.Digits(code)}
 	}
 	for _, c := range codes {
 		if rest, ok := strings.CutPrefix(d, c); ok && rest != "" {
@@ -185,15 +185,6 @@ func splitPhone(number, code string) (national, found string, err error) {
 		return "", "", errors.New("does not begin with the phone_country_code given with it")
 	}
 	return "", "", errors.New("begins with a country code that the provider may not know; give phone_country_code with it")
-}
-
-func digits(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 func notPhone(r rune) bool { return !strings.ContainsRune("0123456789 -.()/\u00a0", r) }

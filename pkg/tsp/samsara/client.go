@@ -50,6 +50,7 @@ func (s session) hidden() httpcall.Hidden {
 const (
 	credToken   = "access_token"
 	credRefresh = "refresh_token"
+	credCode    = "auth_code"
 	credClient  = "client_id"
 	credSecret  = "client_secret"
 )
@@ -63,7 +64,9 @@ func (p *Provider) session(conn tsp.Connection, changes operation.Changes, secre
 // check refuses what cannot be turned into a call.
 func (s session) check() *operation.Failure {
 	if s.conn.Credentials[credToken] == "" {
-		return &operation.Failure{Type: operation.ErrorAuth, Detail: "samsara: the connection has no access token"}
+		return &operation.Failure{
+			Type: operation.ErrorAuth, Refresh: renewable(s.conn.Credentials), Detail: "samsara: the connection has no access token",
+		}
 	}
 	return nil
 }

@@ -12,18 +12,28 @@ import (
 	"writeback/pkg/tsp/httpcall"
 )
 
-// Fresh reports whether the access token can be used at the time. A token without
-// a refresh token, or without a known end, is taken to live.
+// renewable reports whether there is something to get a token with.
+func renewable(c tsp.Credentials) bool { return c[credRefresh] != "" || c[credCode] != "" }
+
+// Fresh reports whether the access token can be used at the time. A token that cannot
+// be renewed, or has no known end, is taken to live.
 func (p *Provider) Fresh(c tsp.Credentials, now time.Time) bool {
-	return c[credRefresh] == "" || httpcall.FreshToken(c, now)
+	return !renewable(c) || httpcall.FreshToken(c, now)
 }
 
-// Refresh exchanges the refresh token for new tokens. The old one is of no use
-// afterwards. Every error is an *operation.Failure.
+// Refresh exchanges the refresh token, or where there is none yet the authorization
+// code, for new tokens. What it used up is replaced or gone. Every error is an
+// *operation.Failure.
 // https://developers.samsara.com/docs/oauth-20
 func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Credentials, error) {
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {conn.Credentials[credRefresh]}}
+	grant, coded := credRefresh, conn.Credentials[credRefresh] == "" && conn.Credentials[credCode] != ""
+	if coded {
+		grant = credCode
+		form = url.Values{"grant_type": {"authorization_code"}, "code": {conn.Credentials[credCode]}}
+	}
 	for _, need := range []struct{ name, words string }{
-		{credRefresh, "refresh token"}, {credClient, "client id"}, {credSecret, "client secret"},
+		{grant, "refresh token"}, {credClient, "client id"}, {credSecret, "client secret"},
 	} {
 		if conn.Credentials[need.name] == "" {
 			return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "samsara: the connection has no " + need.words}
@@ -31,7 +41,6 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 	}
 	const what = "samsara: refresh token"
 	pair := conn.Credentials[credClient] + ":" + conn.Credentials[credSecret]
-	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {conn.Credentials[credRefresh]}}
 	answer, err := p.client.call.Do(ctx, httpcall.Request{
 		What: what, Method: http.MethodPost, URL: p.base(conn) + "/oauth2/token",
 		Header: http.Header{
@@ -51,5 +60,9 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 	if !ok {
 		return nil, answer.Garbled(what)
 	}
-	return token.Into(conn.Credentials, p.now()), nil
+	fresh := token.Into(conn.Credentials, p.now())
+	if coded {
+		delete(fresh, credCode) // it can be used once
+	}
+	return fresh, nil
 }

@@ -38,6 +38,7 @@ func TestFresh(t *testing.T) {
 		"end that cannot be read":     {oauth("soon"), false},
 		"refresh token only":          {tsp.Credentials{"refresh_token": "r"}, false},
 		"refresh token, later end":    {tsp.Credentials{"refresh_token": "r", "expires_at": at(time.Hour)}, false},
+		"code only":                   {tsp.Credentials{"auth_code": "c"}, false},
 		"fractional seconds are read": {oauth(clock.Add(time.Hour).Format(time.RFC3339Nano)), true},
 	}
 	for name, tt := range tests {
@@ -86,6 +87,25 @@ func TestRefresh_Request(t *testing.T) {
 		"access_token": "a2", "refresh_token": "r2", "client_id": "client-1", "client_secret": "planted-secret",
 		"expires_at": "2026-11-24T13:00:00Z",
 	}, fresh)
+}
+
+func TestRefresh_ExchangesTheCodeOnce(t *testing.T) {
+	t.Parallel()
+	c := tsp.Credentials{"auth_code": "c&=", "client_id": "client-1", "client_secret": "planted-secret"}
+	fresh, r, form, err := refresh(t, c, 200, `{"access_token":"a1","refresh_token":"r1","expires_in":3600}`)
+	require.NoError(t, err)
+	require.Equal(t, url.Values{"grant_type": {"authorization_code"}, "code": {"c&="}}, form)
+	_, _, basic := r.BasicAuth()
+	require.True(t, basic)
+	require.Equal(t, tsp.Credentials{
+		"access_token": "a1", "refresh_token": "r1", "client_id": "client-1", "client_secret": "planted-secret",
+		"expires_at": "2026-11-24T13:00:00Z",
+	}, fresh)
+
+	fresh["auth_code"] = "spent"
+	_, _, form, err = refresh(t, fresh, 200, `{"access_token":"a2","refresh_token":"r2","expires_in":3600}`)
+	require.NoError(t, err)
+	require.Equal(t, "r1", form.Get("refresh_token"), "a refresh token goes first")
 }
 
 func TestRefresh_Answers(t *testing.T) {

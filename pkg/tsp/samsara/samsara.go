@@ -19,9 +19,10 @@
 // anything on the text of an error, which Samsara changes at will.
 //
 // Credentials of a connection are an access_token alone (an API token, which does
-// not expire), or what OAuth gave: access_token, refresh_token, client_id,
-// client_secret and expires_at (RFC 3339). A refresh token works once, so that
-// nobody else may use it beside Writeback.
+// not expire), or those of OAuth: client_id and client_secret with an auth_code, which
+// the first refresh exchanges, or with what it gave: access_token, refresh_token and
+// expires_at (RFC 3339). A refresh token works once, so that nobody else may use it
+// beside Writeback.
 //
 // Settings of a connection:
 //

@@ -134,18 +134,9 @@ func missed(changes operation.Changes, d driver) []string {
 // number into its own form.
 func alike(f operation.Field, sent, held string) bool {
 	if f == operation.FieldPhoneNumber {
-		return held != "" && digits(sent) == digits(held)
+		return held != "" && tsp.Digits(sent) == tsp.Digits(held)
 	}
 	return held != "" && strings.EqualFold(strings.TrimSpace(sent), held)
-}
-
-func digits(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 // refuseAfter is a refusal that was found out by an answer.

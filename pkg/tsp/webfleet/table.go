@@ -60,10 +60,11 @@ func table() tsp.Table {
 	}
 }
 
-// alpha2 needs the standard's table of countries, which x/text keeps.
+// alpha2 needs the standard's table of countries, which x/text keeps, with those that were
+// withdrawn.
 func alpha2(v operation.Value) (any, error) {
 	region, err := language.ParseRegion(v.Text())
-	if err != nil || !region.IsCountry() || region.ISO3() != strings.ToUpper(v.Text()) {
+	if err != nil || !region.IsCountry() || region.Canonicalize() != region || region.ISO3() != strings.ToUpper(v.Text()) {
 		return nil, errors.New("is no country of ISO 3166-1 alpha-3")
 	}
 	return region.String(), nil

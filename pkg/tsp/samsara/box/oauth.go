@@ -12,18 +12,24 @@ import (
 	"writeback/internal/sandbox"
 )
 
-// samsaraTokens says which access token opens which account, and exchanges refresh
-// tokens. An account with a refresh token has access tokens that end; the token of
-// any other is an API token, which does not. Safe for concurrent use.
+// samsaraTokens says which access token opens which account, and exchanges grants.
+// An account with a grant has access tokens that end; the token of any other is an API
+// token, which does not. Safe for concurrent use.
 type samsaraTokens struct {
 	life time.Duration
 	now  func() time.Time
 
 	mu        sync.RWMutex
 	access    map[string]accessToken
-	refresh   map[string]*sandbox.Account // those that were not used yet
+	grants    map[grant]*sandbox.Account // those that were not used yet
 	refreshes map[*sandbox.Account]int64
 }
+
+// grant is a refresh token or an authorization code, by its grant type.
+type grant struct{ kind, value string }
+
+// samsaraGrants are the keys of a token call that hold the grant, by grant type.
+var samsaraGrants = map[string]string{"refresh_token": "refresh_token", "authorization_code": "code"}
 
 type accessToken struct {
 	account *sandbox.Account
@@ -33,19 +39,28 @@ type accessToken struct {
 func newSamsaraTokens(accounts []*sandbox.Account, life time.Duration, now func() time.Time) *samsaraTokens {
 	t := &samsaraTokens{
 		life: life, now: now,
-		access: make(map[string]accessToken), refresh: make(map[string]*sandbox.Account), refreshes: make(map[*sandbox.Account]int64),
+		access: make(map[string]accessToken), grants: make(map[grant]*sandbox.Account), refreshes: make(map[*sandbox.Account]int64),
 	}
-	for token, a := range sandbox.AccountsBy("access_token", accounts) {
-		r := a.Credentials["refresh_token"]
-		if r == "" {
-			t.access[token] = accessToken{account: a}
-			continue
+	for _, a := range accounts {
+		held := accessToken{account: a}
+		for kind, name := range map[string]string{"refresh_token": "refresh_token", "authorization_code": "auth_code"} {
+			g := grant{kind, a.Credentials[name]}
+			if g.value == "" {
+				continue
+			}
+			if t.grants[g] != nil || a.Credentials["client_id"] == "" || a.Credentials["client_secret"] == "" {
+				panic("sandbox: the OAuth credentials of connection " + a.Connection + " are not whole or not unique")
+			}
+			t.grants[g], held.ends = a, now().Add(life)
 		}
-		if t.refresh[r] != nil || a.Credentials["client_id"] == "" || a.Credentials["client_secret"] == "" {
-			panic("sandbox: the OAuth credentials of connection " + a.Connection + " are not whole or not unique")
+		token := a.Credentials["access_token"]
+		_, taken := t.access[token]
+		switch {
+		case taken, token == "" && held.ends.IsZero():
+			panic("sandbox: the access_token of connection " + a.Connection + " is empty or not unique")
+		case token != "":
+			t.access[token] = held
 		}
-		t.refresh[r] = a
-		t.access[token] = accessToken{account: a, ends: now().Add(life)}
 	}
 	return t
 }
@@ -61,30 +76,30 @@ func (t *samsaraTokens) account(token string) *sandbox.Account {
 	return held.account
 }
 
-// owner gives whose refresh token it is; nil if it is none, or was used.
-func (t *samsaraTokens) owner(refresh string) *sandbox.Account {
+// owner gives whose grant it is; nil if it is none, or was used.
+func (t *samsaraTokens) owner(g grant) *sandbox.Account {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.refresh[refresh]
+	return t.grants[g]
 }
 
-// exchange uses the refresh token up. It counts the refreshes of the account; zero
-// says that the token was used meanwhile.
-func (t *samsaraTokens) exchange(refresh string) (access, next string, count int64) {
+// exchange uses the grant up. It counts the refreshes of the account; zero says that
+// the grant was used meanwhile.
+func (t *samsaraTokens) exchange(g grant) (access, next string, count int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a := t.refresh[refresh]
+	a := t.grants[g]
 	if a == nil {
 		return "", "", 0
 	}
-	delete(t.refresh, refresh)
+	delete(t.grants, g)
 	now := t.now()
 	maps.DeleteFunc(t.access, func(_ string, held accessToken) bool {
 		return held.account == a && !now.Before(held.ends)
 	})
 	access, next = "sandbox-access-"+rand.Text(), "sandbox-refresh-"+rand.Text()
 	t.access[access] = accessToken{account: a, ends: now.Add(t.life)}
-	t.refresh[next] = a
+	t.grants[grant{"refresh_token", next}] = a
 	t.refreshes[a]++
 	return access, next, t.refreshes[a]
 }
@@ -109,7 +124,9 @@ func (s *samsara) token(x *sandbox.Exchange) sandbox.Action {
 	if err != nil || kindErr != nil || kind != "application/x-www-form-urlencoded" || sandbox.Repeated(form) {
 		return func() sandbox.Answer { return s.oauthError(x, http.StatusBadRequest, "invalid_request") }
 	}
-	owner := s.tokens.owner(form.Get("refresh_token"))
+	key, known := samsaraGrants[form.Get("grant_type")]
+	given := grant{form.Get("grant_type"), form.Get(key)}
+	owner := s.tokens.owner(given)
 	x.Account = owner
 	return func() sandbox.Answer {
 		id, secret, basic := x.Request.BasicAuth()
@@ -118,12 +135,12 @@ func (s *samsara) token(x *sandbox.Exchange) sandbox.Action {
 			return s.oauthError(x, http.StatusUnauthorized, "invalid_client").With("WWW-Authenticate", "Basic")
 		case form.Get("grant_type") == "":
 			return s.oauthError(x, http.StatusBadRequest, "invalid_request")
-		case form.Get("grant_type") != "refresh_token":
+		case !known:
 			return s.oauthError(x, http.StatusBadRequest, "unsupported_grant_type")
 		case owner == nil || owner.Credentials["client_id"] != id:
 			return s.oauthError(x, http.StatusBadRequest, "invalid_grant")
 		}
-		access, next, count := s.tokens.exchange(form.Get("refresh_token"))
+		access, next, count := s.tokens.exchange(given)
 		if count == 0 {
 			return s.oauthError(x, http.StatusBadRequest, "invalid_grant")
 		}

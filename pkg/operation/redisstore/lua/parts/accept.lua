@@ -41,6 +41,7 @@ local function accept_one(i, new)
       l.changed = true
       leave(l)
       if earlier then return {'conflict', earlier} end
+      if l.paused == 1 then return {'paused'} end
       return {'later', at and at - now or 1000}
     end
   end
