@@ -115,12 +115,16 @@ func (r *Restorer) Restore(ctx context.Context, shards []int) error {
 	return r.over(ctx, b, r.rebuild(ctx, b))
 }
 
-// begin starts shards that have no data, if none of them has: one that went back in time
-// beside streams that were made anew has, and calls of before may be under way.
+// begin starts shards that have no data, unless one of them went back in time: beside streams
+// that were made anew that one has data, and calls of before may be under way.
 func (r *Restorer) begin(ctx context.Context, shards []int) (begun bool, err error) {
 	emptied, err := r.store.Emptied(ctx)
-	has := func(shard int) bool { return !slices.Contains(emptied, shard) }
-	if err != nil || slices.ContainsFunc(shards, has) {
+	if err != nil {
+		return false, err
+	}
+	missing, err := r.store.Missing(ctx) // asked after it: another process may begin them now
+	wentBack := func(shard int) bool { return slices.Contains(missing, shard) && !slices.Contains(emptied, shard) }
+	if err != nil || slices.ContainsFunc(shards, wentBack) {
 		return false, err
 	}
 	r.log.InfoContext(ctx, "starting new shards", "shards", len(shards))
