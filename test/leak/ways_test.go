@@ -12,8 +12,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/directory"
 	"writeback/internal/sandbox"
 	"writeback/pkg/tsp/webfleet"
 )
@@ -122,18 +124,25 @@ func (r *rig) faults() {
 				if i == 0 {
 					return sandbox.Fault{Reset: true, Reads: true, Logins: true}
 				}
-				return sandbox.Fault{Status: []int{0, 401, 400, 200}[i], Body: echo(said, i), Reads: true, Logins: true}
+				// A login knows of nobody.
+				return sandbox.Fault{Status: []int{0, 401, 400, 200}[i], Body: echo(r.keys(seed), i), Reads: true, Logins: true}
+			})
+			r.fails(seed, n, func(said []string) sandbox.Fault {
+				return sandbox.Fault{Status: []int{500, 401, 400, 200}[i], Body: echo(said, i), Reads: true}
 			})
 		}
 	}
 	r.fails(r.seeds[0], 19, func([]string) sandbox.Fault { return sandbox.Fault{Hang: true} })
 }
 
+// keys are the credentials as they are now.
+func (r *rig) keys(seed sandbox.Seed) []string { return slices.Sorted(maps.Values(r.held(seed))) }
+
 // said is what a provider can say about a write to user n: the credentials, what was
 // written, and what the user had before.
 func (r *rig) said(seed sandbox.Seed, n int) []string {
 	u := seed.Users[n]
-	out := append(slices.Collect(maps.Values(r.held(seed))), u.Email, u.Phone, u.LicenseNumber)
+	out := append(r.keys(seed), u.Email, u.Phone, u.LicenseNumber)
 	for field := range r.body(seed) {
 		if value, ok := person[field]; ok {
 			out = append(out, value)
@@ -151,9 +160,26 @@ func (r *rig) fails(seed sandbox.Seed, n int, fault func(said []string) sandbox.
 	order, err := json.Marshal(f)
 	require.NoError(r, err)
 	r.sandbox(http.MethodPost, "/_control/faults", string(order))
-	status, answer := r.send(http.MethodPatch, userPath(seed, n)+"?is_sync=true", r.body(seed))
+	var status int
+	var answer []byte
+	write := func() bool {
+		status, answer = r.send(http.MethodPatch, userPath(seed, n)+"?is_sync=true", r.body(seed))
+		return status != http.StatusConflict
+	}
+	if !write() { // it was refused a renewal of its credential, and is failed
+		require.NoError(r, r.directory().Activate(r.Context(), uuid.MustParse(seed.Connection)), "%s", answer)
+		require.Eventually(r, write, time.Minute, pollEvery)
+	}
 	require.Equal(r, http.StatusBadGateway, status, "%s: %s: %s", seed.Provider, order, answer)
 	r.sandbox(http.MethodDelete, "/_control/faults", "")
+}
+
+// directory is a copy as it is now.
+func (r *rig) directory() *directory.Directory {
+	r.Helper()
+	d, err := directory.Open(r.Context(), r.jetStream(), directory.Config{Existing: true})
+	require.NoError(r, err)
+	return d
 }
 
 func (r *rig) sandbox(method, path, body string) {

@@ -108,12 +108,30 @@ func (p *tap) said(r *http.Request, body []byte) {
 	}
 }
 
-// heard takes what is in an answer. Verizon Connect gives its token as plain text.
+// heard takes what is in an answer. Verizon Connect gives its token as plain text. What an
+// answer gives anew takes the place of all that was given before, under whatever name.
 func (p *tap) heard(path string, body []byte) {
+	before := p.forget(providerOf(path))
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.latest[providerOf(path)] == nil {
+			p.latest[providerOf(path)] = before
+		}
+	}()
 	if strings.HasSuffix(path, "/token") && !bytes.HasPrefix(body, []byte("{")) {
 		p.keep(providerOf(path), "token", string(body))
 	}
 	p.object(providerOf(path), body)
+}
+
+// forget gives the latest secrets, and leaves none.
+func (p *tap) forget(provider string) map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.latest[provider]
+	delete(p.latest, provider)
+	return before
 }
 
 func (p *tap) object(provider string, body []byte) {
