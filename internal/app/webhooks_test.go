@@ -61,8 +61,8 @@ func TestOpenWebhooks_AFirstKeysetTakesOver(t *testing.T) {
 
 	text, err := seal.Generate()
 	require.NoError(t, err)
-	cfg.Webhooks.KeysetFile = filepath.Join(t.TempDir(), "keyset.json")
-	require.NoError(t, os.WriteFile(cfg.Webhooks.KeysetFile, text, 0o600))
+	cfg.KeysetFile = filepath.Join(t.TempDir(), "keyset.json")
+	require.NoError(t, os.WriteFile(cfg.KeysetFile, text, 0o600))
 	for _, what := range []string{"beside the generated key", "without it"} {
 		with, err := OpenWebhooks(t.Context(), b, cfg.Webhooks, 1)
 		require.NoError(t, err)
