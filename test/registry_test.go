@@ -3,7 +3,6 @@ package test
 import (
 	"maps"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -19,7 +18,7 @@ import (
 // compares it with what the sandbox of the compose file knows.
 func TestRegistryExample_FitsTheSandbox(t *testing.T) {
 	t.Parallel()
-	nc, err := nats.Connect(testenv.NATS(t), nats.Timeout(5*time.Second))
+	nc, err := nats.Connect(testenv.NATS(t), testenv.Patient)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)

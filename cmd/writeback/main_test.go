@@ -45,7 +45,7 @@ func newDesk(t *testing.T) *desk {
 	opt, err := redis.ParseURL(redisURL)
 	require.NoError(t, err)
 	rdb := redis.NewClient(opt)
-	nc, err := nats.Connect(natsURL)
+	nc, err := nats.Connect(natsURL, testenv.Patient)
 	require.NoError(t, err)
 	t.Cleanup(func() { nc.Close(); _ = rdb.Close() })
 	js, err := jetstream.New(nc)

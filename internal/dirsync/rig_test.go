@@ -122,7 +122,7 @@ func newRig(t *testing.T, provider string, p tsp.Provider, users string) *rig {
 	t.Helper()
 	opt, err := redis.ParseURL(testenv.Redis(t))
 	require.NoError(t, err)
-	nc, err := nats.Connect(testenv.NATS(t))
+	nc, err := nats.Connect(testenv.NATS(t), testenv.Patient)
 	require.NoError(t, err)
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)

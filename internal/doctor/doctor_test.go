@@ -61,7 +61,7 @@ func newClinic(t *testing.T) *clinic {
 	opt, err := redis.ParseURL(c.redis.URL())
 	require.NoError(t, err)
 	c.rdb = redis.NewClient(opt)
-	nc, err := nats.Connect(natsURL)
+	nc, err := nats.Connect(natsURL, testenv.Patient)
 	require.NoError(t, err)
 	t.Cleanup(func() { nc.Close(); _ = c.rdb.Close() })
 	c.js, err = jetstream.New(nc)

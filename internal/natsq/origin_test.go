@@ -13,7 +13,7 @@ import (
 
 func TestHistory_LossesSaySinceWhenAStreamLacksWhatItHad(t *testing.T) {
 	t.Parallel()
-	nc, err := nats.Connect(testenv.NATS(t))
+	nc, err := nats.Connect(testenv.NATS(t), testenv.Patient)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)

@@ -15,6 +15,10 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+// Patient is how a test connects to NATS: the client's own two seconds are not always
+// enough on a machine that is busy otherwise.
+var Patient = nats.Timeout(startTimeout)
+
 // NATS runs a NATS server with JetStream inside the test process, its streams
 // in a directory of the test's own, and gives its URL.
 func NATS(t testing.TB) string {

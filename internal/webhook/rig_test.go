@@ -141,7 +141,7 @@ func newRig(t *testing.T) *rig {
 	require.NoError(t, err)
 	r.redis = redis.NewClient(opt)
 	t.Cleanup(func() { _ = r.redis.Close() })
-	nc, err := nats.Connect(r.nats)
+	nc, err := nats.Connect(r.nats, testenv.Patient)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	r.js, err = jetstream.New(nc)

@@ -18,6 +18,7 @@ import (
 	"writeback/internal/history"
 	"writeback/internal/natsq"
 	"writeback/internal/sandbox"
+	"writeback/internal/testenv"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 	"writeback/test/e2e/stack"
@@ -109,7 +110,7 @@ type holding struct {
 const foreign = "foreign"
 
 func newHolding(t *testing.T, s *stack.Stack) *holding {
-	nc, err := nats.Connect(s.NATS.URL())
+	nc, err := nats.Connect(s.NATS.URL(), testenv.Patient)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)

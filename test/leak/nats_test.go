@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/directory"
+	"writeback/internal/testenv"
 )
 
 // unlimited lifts the rate limits of all connections, since the test calls the
@@ -63,7 +64,7 @@ func (r *rig) stored() string {
 
 func (r *rig) jetStream() jetstream.JetStream {
 	r.Helper()
-	nc, err := nats.Connect(r.stack.URLs().NATS)
+	nc, err := nats.Connect(r.stack.URLs().NATS, testenv.Patient)
 	require.NoError(r, err)
 	r.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)

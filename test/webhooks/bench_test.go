@@ -28,6 +28,7 @@ import (
 	"writeback/internal/devissuer"
 	"writeback/internal/history"
 	"writeback/internal/natsq"
+	"writeback/internal/testenv"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 	"writeback/test/e2e/stack"
@@ -272,7 +273,7 @@ func (p *partner) settled() int64 {
 // tell publishes the operations and returns when n deliveries wait.
 func (p *partner) tell(all []operation.Message, lane uuid.UUID, n int) {
 	p.t.Helper()
-	nc, err := nats.Connect(p.stack.NATS.URL())
+	nc, err := nats.Connect(p.stack.NATS.URL(), testenv.Patient)
 	require.NoError(p.t, err)
 	defer nc.Close()
 	js, err := jetstream.New(nc)

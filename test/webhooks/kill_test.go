@@ -21,6 +21,7 @@ import (
 	"writeback/internal/history"
 	"writeback/internal/natsq"
 	"writeback/internal/sandbox"
+	"writeback/internal/testenv"
 	"writeback/pkg/operation/redisstore"
 	"writeback/test/e2e/stack"
 )
@@ -229,7 +230,7 @@ func (p *partner) awaitEnds() {
 // awaitDeliveries waits until nothing is left to deliver.
 func (p *partner) awaitDeliveries() {
 	p.t.Helper()
-	nc, err := nats.Connect(p.stack.NATS.URL())
+	nc, err := nats.Connect(p.stack.NATS.URL(), testenv.Patient)
 	require.NoError(p.t, err)
 	defer nc.Close()
 	js, err := jetstream.New(nc)

@@ -14,6 +14,7 @@ import (
 
 	"writeback/internal/egress"
 	"writeback/internal/seal"
+	"writeback/internal/testenv"
 	"writeback/internal/webhook"
 )
 
@@ -21,7 +22,7 @@ import (
 // until the test says so.
 func (r rig) held(t *testing.T) (other *Registry, follow func()) {
 	t.Helper()
-	nc, err := nats.Connect(r.url)
+	nc, err := nats.Connect(r.url, testenv.Patient)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)

@@ -54,7 +54,7 @@ func process(t *testing.T, natsURL string, keyset []byte, c *clock) *Registry {
 
 func watched(t *testing.T, natsURL string, keyset []byte, c *clock, changed func(webhook.Subscription)) *Registry {
 	t.Helper()
-	nc, err := nats.Connect(natsURL, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	nc, err := nats.Connect(natsURL, testenv.Patient, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
 	require.NoError(t, err)
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)

@@ -11,6 +11,7 @@ import (
 
 	"writeback/internal/history"
 	"writeback/internal/natsq"
+	"writeback/internal/testenv"
 	"writeback/pkg/operation"
 )
 
@@ -59,7 +60,7 @@ const fetchMost = 500
 // Messages passes every message that the stream holds now, in order, with the time
 // at which it was stored.
 func (s *Stack) Messages(ctx context.Context, stream string, pass func(m jetstream.Msg, at time.Time) error) error {
-	nc, err := nats.Connect(s.NATS.URL(), nats.Timeout(5*time.Second))
+	nc, err := nats.Connect(s.NATS.URL(), testenv.Patient)
 	if err != nil {
 		return fmt.Errorf("stack: %w", err)
 	}
