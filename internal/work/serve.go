@@ -119,14 +119,15 @@ func (w *Worker) runOne(until terms, lease redisstore.Lease, began time.Time) (n
 		return nil, nil
 	}
 	calls, span := startAttempt(until.calls, w.metrics.spanName(), lease)
-	if lease.Number == 1 {
-		w.metrics.first(calls, lease.Provider, time.Since(lease.CreatedAt()))
-	}
+	waited := time.Since(lease.CreatedAt())
 	outcome := w.attempt.Attempt(calls, lease)
 	if outcome.Attempt.ID == uuid.Nil {
 		span.End()
 		w.release(calls, lease, notMadePause)
 		return nil, nil
+	}
+	if lease.Number == 1 {
+		w.metrics.first(calls, lease.Provider, waited)
 	}
 	// After a broken-off call there is still time to say what is known.
 	record := trace.ContextWithSpan(until.recording, span)

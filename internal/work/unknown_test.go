@@ -7,8 +7,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"writeback/internal/directory"
+	"writeback/internal/metrics"
 	"writeback/pkg/operation"
 )
 
@@ -28,9 +32,13 @@ func (f *lostDirectory) ConnectionByID(id uuid.UUID) (directory.Connection, bool
 }
 
 // A connection that a worker does not know is no reason to end what was accepted for it: it
-// is new, or the directory was lost.
+// is new, or the directory was lost. The first attempt is the one that is made. Not parallel:
+// OpenTelemetry has one meter provider per process.
 func TestUnknownConnection_WaitsUntilItIsKnown(t *testing.T) {
-	t.Parallel()
+	reader := sdkmetric.NewManualReader()
+	before := otel.GetMeterProvider()
+	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+	t.Cleanup(func() { otel.SetMeterProvider(before) })
 	r := rigOn(t, &provider{})
 	dir := &lostDirectory{}
 	r.parts.Directory = dir
@@ -46,4 +54,18 @@ func TestUnknownConnection_WaitsUntilItIsKnown(t *testing.T) {
 	ended := r.ended(op.ID)
 	require.Equal(t, operation.Succeeded, ended.Status)
 	require.Len(t, ended.Attempts, 1, "and the waiting cost it nothing")
+
+	var all metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &all))
+	var firsts uint64
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if data, ok := m.Data.(metricdata.Histogram[float64]); ok && m.Name == string(metrics.FirstAttemptDelay) {
+				for _, p := range data.DataPoints {
+					firsts += p.Count
+				}
+			}
+		}
+	}
+	require.EqualValues(t, 1, firsts)
 }
