@@ -203,12 +203,9 @@ func (f *Follower) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 func BucketInfo(ctx context.Context, js jetstream.JetStream, bucket string) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
-	s, err := js.Stream(ctx, "KV_"+bucket)
+	s, err := led(ctx, js, "KV_"+bucket)
 	if err != nil {
 		return nil, err
-	}
-	if leaderless(s.CachedInfo()) {
-		return nil, errNoLeader
 	}
 	return s.CachedInfo(), nil
 }

@@ -35,21 +35,18 @@ func (h *History) Ends(ctx context.Context) (operations, events uint64, err erro
 }
 
 func (h *History) last(ctx context.Context, name string) (uint64, error) {
-	s, err := h.stream(ctx, name)
+	s, err := streamNow(ctx, h.js, name)
 	if err != nil {
 		return 0, err
 	}
 	return s.CachedInfo().State.LastSeq, nil
 }
 
-// stream gives a stream with what it is and holds now.
-func (h *History) stream(ctx context.Context, name string) (jetstream.Stream, error) {
-	s, err := h.js.Stream(ctx, name)
-	if err == nil && leaderless(s.CachedInfo()) {
-		err = errNoLeader
-	}
+// streamNow gives a stream with what it is and holds now.
+func streamNow(ctx context.Context, js jetstream.JetStream, name string) (jetstream.Stream, error) {
+	s, err := led(ctx, js, name)
 	if err != nil {
-		return nil, fmt.Errorf("natsq: stream %s: %w", name, Explain(h.js.Conn(), err))
+		return nil, fmt.Errorf("natsq: stream %s: %w", name, Explain(js.Conn(), err))
 	}
 	return s, nil
 }
@@ -57,10 +54,17 @@ func (h *History) stream(ctx context.Context, name string) (jetstream.Stream, er
 // errNoLeader says that what a stream holds is not known now.
 var errNoLeader = errors.New("it has no leader")
 
-// leaderless reports whether any copy may have given the answer, and not the one that has all:
-// one that has lost its files says that the stream is empty.
-func leaderless(info *jetstream.StreamInfo) bool {
-	return info.Cluster != nil && info.Cluster.Leader == ""
+// led is streamNow with NATS's own error, or errNoLeader: without a leader any copy answers,
+// and not the one that has all. One that has lost its files says that the stream is empty.
+func led(ctx context.Context, js jetstream.JetStream, name string) (jetstream.Stream, error) {
+	s, err := js.Stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if c := s.CachedInfo().Cluster; c != nil && c.Leader == "" {
+		return nil, errNoLeader
+	}
+	return s, nil
 }
 
 const (

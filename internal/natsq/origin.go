@@ -69,7 +69,7 @@ func (h *History) Losses(ctx context.Context, known map[string]string) (have map
 // that was empty, or of which nothing is known, has lost nothing.
 func (h *History) lost(ctx context.Context, name string, known, have map[string]string) (*time.Time, error) {
 	now := time.Now()
-	s, err := h.stream(ctx, name)
+	s, err := streamNow(ctx, h.js, name)
 	if err != nil {
 		return nil, err
 	}
@@ -139,14 +139,14 @@ func cameAt(ctx context.Context, s jetstream.Stream, seq uint64) (time.Time, err
 func Half(ctx context.Context, js jetstream.JetStream) (bool, error) {
 	gone, got := 0, uint64(0)
 	for _, name := range []string{StreamOperations, StreamEvents} {
-		s, err := js.Stream(ctx, name)
+		s, err := led(ctx, js, name)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			gone++
+		case errors.Is(err, errNoLeader):
+			return false, fmt.Errorf("natsq: stream %s: %w", name, err)
 		case err != nil:
 			return false, err
-		case leaderless(s.CachedInfo()):
-			return false, fmt.Errorf("natsq: stream %s: %w", name, errNoLeader)
 		default:
 			got += s.CachedInfo().State.LastSeq
 		}
@@ -164,7 +164,7 @@ func There(ctx context.Context, js jetstream.JetStream) (map[string]uint64, erro
 		StreamEvents:     {ConsumerEnded, ConsumerEndedBatches},
 		StreamDead:       nil, StreamDeliveries: nil, StreamDeliveryEvents: nil,
 	} {
-		s, err := NewHistory(js).stream(ctx, stream)
+		s, err := streamNow(ctx, js, stream)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			continue
 		}

@@ -255,7 +255,7 @@ func (t *Tail) remembered(ctx context.Context, from, to Moment) error {
 		name     string
 		from, to uint64
 	}{{StreamOperations, from.Operations, to.Operations}, {StreamEvents, from.Events, to.Events}} {
-		stream, err := NewHistory(t.js).stream(ctx, s.name)
+		stream, err := streamNow(ctx, t.js, s.name)
 		if err != nil {
 			return err
 		}
