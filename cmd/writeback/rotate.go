@@ -101,9 +101,8 @@ func (c *ctl) webhookSealer(ctx context.Context) (*seal.Sealer, error) {
 		return s, err
 	}
 	generated, err := natsq.ReadKey(ctx, c.js, seal.DevelopmentBucket, seal.DevelopmentKey)
-	if err != nil || generated == nil {
-		return s, err
+	if err != nil {
+		return nil, err
 	}
-	before, err := seal.New(generated)
-	return s.After(before), err
+	return s.After(generated)
 }

@@ -197,11 +197,10 @@ func (b *Base) sealer(ctx context.Context, file string, replicas int) (*seal.Sea
 			generated, err = natsq.ReadKey(ctx, b.JetStream, seal.DevelopmentBucket, seal.DevelopmentKey)
 			return err
 		})
-		if err != nil || generated == nil {
-			return s, err
+		if err != nil {
+			return nil, err
 		}
-		before, err := seal.New(generated)
-		return s.After(before), err
+		return s.After(generated)
 	}
 	b.Log.WarnContext(ctx, "WRITEBACK_KEYSET_FILE is not set: webhook secrets are sealed with a generated key that lies in NATS beside them. "+
 		"That protects nothing; it is for development only", "bucket", seal.DevelopmentBucket)

@@ -95,21 +95,17 @@ func lookAtWebhooks(ctx context.Context, r *report, s settings, js jetstream.Jet
 // webhookSealer opens what programs with these settings seal. Nil: nothing does.
 func webhookSealer(ctx context.Context, s settings, js jetstream.JetStream) (*seal.Sealer, error) {
 	generated, err := natsq.ReadKey(ctx, js, seal.DevelopmentBucket, seal.DevelopmentKey)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	var before *seal.Sealer
-	if generated != nil {
-		if before, err = seal.New(generated); err != nil {
-			return nil, err
+	case s.KeysetFile != "":
+		keyset, err := seal.Load(s.KeysetFile)
+		if err != nil {
+			return nil, nil //nolint:nilerr // said by the check of the keyset
 		}
+		return keyset.After(generated)
+	case generated == nil:
+		return nil, nil //nolint:nilnil // nothing was ever sealed
 	}
-	if s.KeysetFile == "" {
-		return before, nil
-	}
-	keyset, err := seal.Load(s.KeysetFile)
-	if err != nil {
-		return nil, nil //nolint:nilerr // said by the check of the keyset
-	}
-	return keyset.After(before), nil
+	return seal.New(generated)
 }

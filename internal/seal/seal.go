@@ -39,10 +39,17 @@ type Sealer struct {
 	before *Sealer
 }
 
-// After gives a sealer that also opens what another one had sealed, and seals it anew in
-// Reseal. Nil: there was none.
-func (s *Sealer) After(before *Sealer) *Sealer {
-	return &Sealer{aead: s.aead, primary: s.primary, before: before}
+// After gives a sealer that also opens what was sealed under a keyset of before, in Tink's
+// JSON form, and seals it anew in Reseal. Nil: there was none.
+func (s *Sealer) After(keysetJSON []byte) (*Sealer, error) {
+	if keysetJSON == nil {
+		return s, nil
+	}
+	before, err := New(keysetJSON)
+	if err != nil {
+		return nil, err
+	}
+	return &Sealer{aead: s.aead, primary: s.primary, before: before}, nil
 }
 
 // New makes a sealer from a keyset in Tink's JSON form.
