@@ -59,6 +59,7 @@ func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
 		g.Go(func() error { return base.WatchShards(serving) })
 		g.Go(func() error { return api.Follow(lasting) })
 		g.Go(func() error { return api.Tail(serving) })
+		g.Go(func() error { return api.FollowOffers(serving) })
 		g.Go(func() error {
 			defer end()
 			t.Logger.Info("serving", "addr", listener.Addr().String())

@@ -25,6 +25,7 @@ import (
 type API struct {
 	// Handler serves the API.
 	Handler  http.Handler
+	accepter *work.Accepter
 	webhooks *Webhooks
 	tail     *tail.Hub
 }
@@ -32,6 +33,13 @@ type API struct {
 // Follow keeps the copy of the webhooks up to date until ctx ends; it must run as long
 // as requests are served.
 func (a *API) Follow(ctx context.Context) error { return a.webhooks.Run(ctx, nil) }
+
+// FollowOffers learns which workers have free slots, until ctx ends. Without it operations
+// take longer to their first attempt.
+func (a *API) FollowOffers(ctx context.Context) error {
+	a.accepter.FollowOffers(ctx)
+	return nil
+}
 
 // Checks are what readiness asks of the API besides the shared parts: an api that does
 // not follow the webhooks would not show what another one has made.
@@ -57,6 +65,7 @@ func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifie
 	}
 	api := &API{webhooks: webhooks, tail: tail.New(natsq.NewTail(b.JetStream), tail.Config{}, b.Log)}
 	accepter := work.NewAccepter(b.parts(), work.Config{}, b.Acker)
+	api.accepter = accepter
 	api.Handler, err = httpapi.New(httpapi.Deps{
 		Verifier: verifier, Directory: b.Directory, Providers: b.Providers,
 		Accepter: accepter, Syncer: accepter, DryRunner: dryRunner{accepter}, Canceller: accepter, Reader: work.NewReader(b.Store, b.Log),

@@ -106,6 +106,7 @@ func (s *Stack) serve(ctx context.Context, l listeners) error {
 	})
 	// It is ended before the server, which would wait for live tails.
 	s.parts.run("live tails", api.Tail)
+	s.parts.run("offers", api.FollowOffers)
 	return nil
 }
 

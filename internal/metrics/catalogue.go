@@ -19,6 +19,7 @@ const (
 	Attempts          Name = "writeback.attempts"
 	AttemptDuration   Name = "writeback.attempt.duration"
 	FirstAttemptDelay Name = "writeback.first_attempt.delay"
+	Handovers         Name = "writeback.handovers"
 	Ended             Name = "writeback.operations.ended"
 	OperationDuration Name = "writeback.operation.duration"
 
@@ -115,6 +116,10 @@ var table = []Metric{
 		About: "Time of one attempt: renewing credentials, all its calls, and reading back.", Answers: "How long does a provider hold a slot?"},
 	{Name: FirstAttemptDelay, Kind: Spread, Unit: "s", In: Worker, Labels: []Label{provider}, Buckets: patient,
 		About: "Time from accept to the first attempt.", Answers: "How long do partners wait for us, not for the provider?"},
+	{Name: Handovers, Kind: Count, Unit: "{operation}", In: Worker, Labels: []Label{handover},
+		About: "Operations that the api handed to a free slot of this worker in the step that accepted them: `taken`, or `returned`, since the slot was gone " +
+			"or it came late. All others wait for a message, or for their lane to be looked at.",
+		Answers: "Do workers with free slots get work at once?"},
 	{Name: Ended, Kind: Count, Unit: "{operation}", In: Both, Labels: []Label{provider, status, errorType},
 		About: "Operations that ended, counted when the event that says so is in its stream.", Answers: "How many writes succeed, and why do the others not?"},
 	{Name: OperationDuration, Kind: Spread, Unit: "s", In: Both, Labels: []Label{provider, status}, Buckets: patient,

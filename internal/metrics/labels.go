@@ -18,6 +18,8 @@ const (
 	StateBehind      = "behind"
 	StateInFlight    = "in_flight"
 
+	HandoverTaken     = "taken"
+	HandoverReturned  = "returned"
 	RepairExpired     = "expired_lease"
 	RepairHealed      = "healed"
 	RepairRepublished = "republished"
@@ -60,6 +62,7 @@ var (
 	state            = Label{Key: "state", Values: []string{
 		StateReady, StateDelayed, StateRateLimited, StateBlocked, StateBehind, StateInFlight,
 	}}
+	handover   = Label{Key: "result", Values: []string{HandoverTaken, HandoverReturned}}
 	repair     = Label{Key: "kind", Values: []string{RepairExpired, RepairHealed, RepairRepublished, RepairRefilled}}
 	generation = Label{Key: "cause", Values: []string{GenerationNew, GenerationRebuilt}}
 	result     = Label{Key: "result", Values: []string{ResultDone, ResultFailed}}

@@ -21,6 +21,7 @@ type Accepter struct {
 	cfg     Config
 	acks    *Acker
 	attempt *Attempter
+	offers  *offers
 	// replays joins the publishes of replays of one operation at one time.
 	replays singleflight.Group
 }
@@ -28,14 +29,18 @@ type Accepter struct {
 // NewAccepter makes an accepter; acks must be running.
 func NewAccepter(parts Parts, cfg Config, acks *Acker) *Accepter {
 	cfg = cfg.withDefaults()
-	return &Accepter{parts: parts, cfg: cfg, acks: acks, attempt: NewAttempter(parts, cfg)}
+	return &Accepter{parts: parts, cfg: cfg, acks: acks, attempt: NewAttempter(parts, cfg), offers: newOffers()}
 }
 
 // Accept stores the operation and publishes it. Once it is stored it will end, so
 // a publish that fails is left to the outbox and is no error. The error is an
 // *operation.Error.
 func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limits) (operation.Operation, error) {
-	receipt, err := a.parts.Store.AcceptNew(ctx, in, storeLimits(l))
+	offer := a.offers.take()
+	receipt, err := a.parts.Store.AcceptOffered(ctx, in, storeLimits(l), offer)
+	if !receipt.Handed {
+		a.offers.back(offer)
+	}
 	if err != nil {
 		return operation.Operation{}, notAccepted(in.ID, err)
 	}
@@ -43,7 +48,7 @@ func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limi
 		return a.replay(ctx, in.ConnectionID, receipt.Replay)
 	}
 	op := pending(in, receipt.Place)
-	a.publish(ctx, op, receipt.Outstanding < a.cfg.QuietBelow)
+	a.publish(ctx, op, !receipt.Handed && receipt.Outstanding < a.cfg.QuietBelow)
 	return op, nil
 }
 

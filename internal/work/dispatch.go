@@ -71,46 +71,58 @@ func (w *Worker) glance(ctx context.Context, msg *wake) {
 	}
 }
 
-// dispatch gives each free slot its work: a waiting quiet wake first, then the
-// lane longest due, then one of our own with work left.
-func (w *Worker) dispatch(ctx context.Context, serve serving) error {
+// job is what a slot is to do: look at a lane, for a message if there is one, or make the
+// call of a lease.
+type job struct {
+	msg   *wake
+	lane  uuid.UUID
+	lease *redisstore.Lease
+}
+
+// dispatch gives each free slot its work: a waiting quiet wake first, then the lane longest
+// due, then one of our own with work left, then what is handed over for a free slot.
+func (w *Worker) dispatch(ctx context.Context, serve serving, run func(redisstore.Lease)) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-w.slots:
 		}
-		msg, lane, ok := w.nextWake(ctx)
-		if !ok {
+		j, ok := w.nextJob(ctx)
+		switch {
+		case !ok:
 			w.slots <- struct{}{}
 			return nil
+		case j.lease != nil:
+			run(*j.lease)
+		case j.msg != nil:
+			serve(j.msg, j.lane, 1)
+		default:
+			serve(nil, j.lane, 1+w.takeFree(w.cfg.Concurrency/4))
 		}
-		n := 1
-		if msg == nil {
-			n += w.takeFree(w.cfg.Concurrency / 4)
-		}
-		serve(msg, lane, n)
 	}
 }
 
-func (w *Worker) nextWake(ctx context.Context) (*wake, uuid.UUID, bool) {
+func (w *Worker) nextJob(ctx context.Context) (job, bool) {
 	w.waiting.Store(1)
 	defer w.waiting.Store(0)
 	for {
 		select {
 		case m := <-w.quiet:
-			return &m, m.ConnectionID, true
+			return job{msg: &m, lane: m.ConnectionID}, true
 		default:
 		}
 		if lane, ok := w.lanes.take(); ok {
-			return nil, lane, true
+			return job{lane: lane}, true
 		}
 		select {
 		case m := <-w.quiet:
-			return &m, m.ConnectionID, true
+			return job{msg: &m, lane: m.ConnectionID}, true
 		case <-w.lanes.some:
+		case lease := <-w.direct:
+			return job{lease: &lease}, true
 		case <-ctx.Done():
-			return nil, uuid.Nil, false
+			return job{}, false
 		}
 	}
 }
@@ -131,4 +143,5 @@ func (w *Worker) giveBack(n int) {
 	for range n {
 		w.slots <- struct{}{}
 	}
+	w.freed()
 }

@@ -20,6 +20,7 @@ type meters struct {
 	life     *metrics.Histogram
 	repairs  *metrics.Counter
 	dead     *metrics.Counter
+	handed   *metrics.Counter // only of operations
 }
 
 // newMetrics makes the instruments of a queue. What only a worker counts is made by
@@ -40,6 +41,9 @@ func newMetrics(queue string) meters {
 func (m meters) forWorker() meters {
 	set := metrics.New(nil)
 	m.repairs, m.dead = set.Counter(metrics.Repairs), set.Counter(metrics.DeadLetters)
+	if m.queue == metrics.QueueOperations {
+		m.handed = set.Counter(metrics.Handovers)
+	}
 	return m
 }
 

@@ -53,9 +53,11 @@ type Worker struct {
 
 	slots chan struct{} // one token per free slot
 	quiet chan wake
-	lanes *lanes
-	poll  chan struct{} // asks for a poll before its time
-	lost  chan lost
+	// direct passes what an accept handed over to the dispatcher's slot.
+	direct chan redisstore.Lease
+	lanes  *lanes
+	poll   chan struct{} // asks for a poll before its time
+	lost   chan lost
 	// whole is when the last whole poll was; only the poll loop uses it.
 	whole time.Time
 	// saturated: the last poll found as many lanes as it asked for.
@@ -66,6 +68,15 @@ type Worker struct {
 	glancing sync.WaitGroup
 	// knocking counts the quiet wakes that wait for a slot.
 	knocking atomic.Int32
+	// offers: it tells those that accept of its free slots. Nobody hands webhook deliveries over.
+	offers bool
+	// name is the worker's in its offers, and began the start of the clock that it writes on them.
+	name  string
+	began time.Time
+	// changed asks for an offer out of turn. told is how many free slots it has told of last, and
+	// again counts down from a part of them.
+	changed     chan struct{}
+	told, again atomic.Int32
 	// waiting is 1 while the dispatcher holds a slot for which there is no work.
 	waiting atomic.Int32
 }
@@ -74,7 +85,7 @@ type Worker struct {
 func NewWorker(parts Parts, cfg Config, acks *Acker, restore restorer) *Worker {
 	attempt := NewAttempter(parts, cfg)
 	w := newWorker(parts, cfg, acks, restore, attempt, attempt.metrics)
-	w.limits = w.connectionLimits
+	w.limits, w.offers = w.connectionLimits, true
 	return w
 }
 
@@ -101,6 +112,10 @@ func newWorker(parts Parts, cfg Config, acks *Acker, restore restorer, attempt a
 		recorder: &recorder{parts: parts, acks: acks, metrics: m},
 		slots:    make(chan struct{}, cfg.Concurrency),
 		quiet:    make(chan wake),
+		direct:   make(chan redisstore.Lease),
+		name:     uuid.NewString(),
+		began:    time.Now(),
+		changed:  make(chan struct{}, 1),
 		lanes:    newLanes(),
 		poll:     make(chan struct{}, 1),
 		lost:     make(chan lost),
@@ -140,10 +155,23 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	g.Go(func() error { return w.restoreLoop(fetching) })
 	g.Go(func() error { return w.gaugeLoop(fetching) })
 	serving := newCrew(2 * w.cfg.Concurrency) // a slot calls while what it did before is told
+	until := terms{fetching, calls, recording}
 	serve := func(msg *wake, lane uuid.UUID, n int) {
-		serving.Go(func() { w.serve(terms{fetching, calls, recording}, msg, lane, n, serving) }) //nolint:contextcheck // terms are its contexts
+		serving.Go(func() { w.serve(until, msg, lane, n, serving) }) //nolint:contextcheck // until are its contexts
 	}
-	g.Go(func() error { return w.dispatch(fetching, serve) })
+	run := func(lease redisstore.Lease) {
+		serving.Go(func() { w.run(until, lease, serving) }) //nolint:contextcheck // until are its contexts
+	}
+	g.Go(func() error { return w.dispatch(fetching, serve, run) })
+	if w.offers {
+		g.Go(func() error { return w.offer(fetching) })
+		g.Go(func() error {
+			w.parts.Store.Listen(fetching, w.name, func(h redisstore.HandedOver, err error) {
+				w.handed(until, h, err, serving) //nolint:contextcheck // until are its contexts
+			})
+			return nil
+		})
+	}
 	g.Go(func() error {
 		return source.Run(fetching, func(ctx context.Context, m operation.Message, ack, nak func()) {
 			w.woken(ctx, &wake{m, ack, nak}, serve)

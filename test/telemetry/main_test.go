@@ -52,7 +52,7 @@ func TestTelemetry(t *testing.T) {
 		name string
 		look func(*rig)
 	}{
-		{"success", (*rig).success}, {"retry", (*rig).retry}, {"failure", (*rig).failure}, {"sync", (*rig).sync},
+		{"success", (*rig).success}, {"woken", (*rig).woken}, {"retry", (*rig).retry}, {"failure", (*rig).failure}, {"sync", (*rig).sync},
 		{"not sampled", (*rig).unsampled}, {"over OTLP", (*rig).overOTLP}, {"scrape", (*rig).scrape}, {"log lines", (*rig).lines},
 		{"collector away", (*rig).away},
 	} {

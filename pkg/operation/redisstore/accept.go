@@ -49,6 +49,8 @@ type Receipt struct {
 	// Replay is the operation that the idempotency key already stands for. Nil:
 	// this one was accepted.
 	Replay uuid.UUID
+	// Handed says that a worker has the operation already, by its offer.
+	Handed bool
 }
 
 // Accept stores the operation at the end of its mailbox and puts it into the
@@ -56,23 +58,40 @@ type Receipt struct {
 // ErrMismatch, ErrLaneFull, ErrOutboxFull, and those of the connection to Redis,
 // after which it is not known whether it was accepted.
 func (s *Store) Accept(ctx context.Context, a operation.Accepted, l Limits) (Receipt, error) {
-	return s.accept(ctx, acceptScript, a, l, "")
+	return s.accept(ctx, acceptScript, a, l, slot{})
 }
 
 // AcceptNew is Accept for an id that was made for this call and is used for no other,
 // not even after an error; what the client library sends twice is still accepted once.
 func (s *Store) AcceptNew(ctx context.Context, a operation.Accepted, l Limits) (Receipt, error) {
-	return s.accept(ctx, newScript, a, l, "")
+	return s.accept(ctx, newScript, a, l, slot{})
+}
+
+// AcceptOffered is AcceptNew, and hands the operation over to the worker that made the offer, if
+// that still listens and the operation may be called now: nothing of its lane waits.
+func (s *Store) AcceptOffered(ctx context.Context, a operation.Accepted, l Limits, o Offer) (Receipt, error) {
+	if o == (Offer{}) {
+		return s.AcceptNew(ctx, a, l)
+	}
+	return s.accept(ctx, newScript, a, l, slot{attempt: uuid.Must(uuid.NewV7()).String(), offer: s.offerText(o)})
 }
 
 // AcceptSync is AcceptNew of a sync operation, with a lease for its one attempt. It adds
 // the errors *ConflictError, ErrPaused and *LaterError.
 func (s *Store) AcceptSync(ctx context.Context, a operation.Accepted, l Limits, attempt uuid.UUID) (Receipt, error) {
-	return s.accept(ctx, newScript, a, l, attempt.String())
+	return s.accept(ctx, newScript, a, l, slot{attempt: attempt.String()})
 }
 
-func (s *Store) accept(ctx context.Context, script *script, a operation.Accepted, l Limits, attempt string) (Receipt, error) {
-	r, err := s.run(ctx, script, operation.ShardOf(a.ConnectionID), s.acceptArgs(a, l, attempt)...)
+// slot is where the first attempt of an operation is made. Its zero value: nobody knows yet.
+type slot struct {
+	// attempt is its id.
+	attempt string
+	// offer is that of a worker. Empty: the caller makes the attempt.
+	offer string
+}
+
+func (s *Store) accept(ctx context.Context, script *script, a operation.Accepted, l Limits, first slot) (Receipt, error) {
+	r, err := s.run(ctx, script, operation.ShardOf(a.ConnectionID), s.acceptArgs(a, l, first)...)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -80,15 +99,15 @@ func (s *Store) accept(ctx context.Context, script *script, a operation.Accepted
 }
 
 // acceptFields is how many arguments the scripts get of one operation.
-const acceptFields = 11
+const acceptFields = 12
 
-func (s *Store) acceptArgs(a operation.Accepted, l Limits, attempt string) []any {
+func (s *Store) acceptArgs(a operation.Accepted, l Limits, first slot) []any {
 	scope, fingerprint := keyBytes(a.Key)
 	return []any{
 		a.ID.String(), a.ID[:], a.ConnectionID.String(), UserOf(a), a.PartnerID.String(), encodeDoc(a), l.text(),
 		words(l.Life.Milliseconds(), int64(s.cfg.LaneBound), int64(s.cfg.OutboxBound), s.LeaseFor(l).Milliseconds(),
 			s.cfg.KeyTTL.Milliseconds(), int64(maxAttempts(a))),
-		attempt, scope, fingerprint,
+		first.attempt, scope, fingerprint, first.offer,
 	}
 }
 
@@ -99,6 +118,7 @@ func receipt(r reply) (Receipt, error) {
 		return Receipt{
 			Place:       operation.Place{Seq: number(r[1]), Deadline: milli(number(r[2]))},
 			Outstanding: int(number(r[3])),
+			Handed:      len(r) > 4 && number(r[4]) == 1,
 		}, nil
 	case word == "replay":
 		id, err := uuid.FromBytes([]byte(text(r[1])))

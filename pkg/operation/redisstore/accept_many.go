@@ -64,7 +64,7 @@ func (s *Store) acceptSome(
 ) error {
 	args := make([]any, 0, acceptFields*len(places))
 	for _, i := range places {
-		args = append(args, s.acceptArgs(all[i], limits(all[i]), "")...)
+		args = append(args, s.acceptArgs(all[i], limits(all[i]), slot{})...)
 	}
 	r, err := s.run(ctx, manyScript, shard, args...)
 	if err != nil {

@@ -33,7 +33,12 @@ type machine struct {
 	nexts   []asked
 	acks    []redisstore.Ack
 	before  map[uuid.UUID]seen
+	// handovers are what the worker named listener got.
+	handovers <-chan redisstore.HandedOver
 }
+
+// listener is the worker that listens in all histories.
+const listener = "listener"
 
 // asked is a next that was sent.
 type asked struct {
@@ -96,6 +101,8 @@ func TestModel_FindsMissingRules(t *testing.T) {
 		{"older than a call that ends", edit{"if reach ~= 'uncalled' and closed() > 0 then overtake(", "if not held and closed() > 0 then overtake("}, false},
 		{"older than one that ended late", edit{"if reach ~= 'uncalled' and closed() > 0 then overtake(", "if held and closed() > 0 then overtake("}, true},
 		{"order of sync", edit{"if earlier or not at or at > now then", "if not at or at > now then"}, false},
+		{"a worker that is gone", edit{"not asked or tonumber(heard[2]) == 0", "not asked"}, false},
+		{"others that wait", edit{"and (outstanding == 0 or size(l.ready) == 0)", ""}, false},
 		{"lost replies", edit{"local o = out[attempt] and open(out[attempt])", "local o = nil"}, false},
 	} {
 		if tt.rare && !long() {
@@ -157,14 +164,20 @@ func setFlags(t *testing.T, flags map[string]string) {
 
 // play runs random histories.
 func play(t testing.TB, rdb *redis.Client) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	handovers := make(chan redisstore.HandedOver, 1)
+	go redisstore.New(rdb, redisstore.Config{}).Listen(ctx, listener, func(h redisstore.HandedOver, _ error) { handovers <- h })
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine(t, rdb)
+		m.handovers = handovers
 		t.Repeat(map[string]func(*rapid.T){
 			"":          m.check,
 			"accept":    m.acceptNew,
 			"acceptBy":  m.acceptKeyed,
 			"acceptTwo": m.acceptAgain,
 			"sync":      m.acceptSync,
+			"offered":   m.acceptOffered,
 			"next":      m.next,
 			"nextMore":  m.next,
 			"nextTwice": m.nextAgain,
@@ -237,7 +250,15 @@ func (m *machine) draw(t *rapid.T, l *mlane) operation.Accepted {
 
 func (m *machine) acceptNew(t *rapid.T) {
 	l := m.lane(t)
-	m.accept(t, l, m.draw(t, l), nil)
+	m.accept(t, l, m.draw(t, l), nil, redisstore.Offer{})
+}
+
+// acceptOffered is an accept that knows of a free slot, maybe of a worker that is gone.
+func (m *machine) acceptOffered(t *rapid.T) {
+	l := m.lane(t)
+	m.accept(t, l, m.draw(t, l), nil, redisstore.Offer{
+		Worker: rapid.SampledFrom([]string{listener, listener, "gone"}).Draw(t, "worker"), Ticket: m.now,
+	})
 }
 
 func (m *machine) acceptKeyed(t *rapid.T) {
@@ -247,7 +268,7 @@ func (m *machine) acceptKeyed(t *rapid.T) {
 		Scope:       rapid.SampledFrom([]string{"k1", "k2"}).Draw(t, "scope"),
 		Fingerprint: rapid.SampledFrom([]string{"f1", "f1", "f2"}).Draw(t, "fingerprint"),
 	}
-	m.accept(t, l, a, nil)
+	m.accept(t, l, a, nil, redisstore.Offer{})
 }
 
 func (m *machine) acceptSync(t *rapid.T) {
@@ -255,18 +276,21 @@ func (m *machine) acceptSync(t *rapid.T) {
 	a := m.draw(t, l)
 	a.Sync = true
 	attempt := uuid.Must(uuid.NewV7())
-	m.accept(t, l, a, &attempt)
+	m.accept(t, l, a, &attempt, redisstore.Offer{})
 }
 
 // accept asks the store, and requires what the model says.
-func (m *machine) accept(t *rapid.T, l *mlane, a operation.Accepted, attempt *uuid.UUID) {
+func (m *machine) accept(t *rapid.T, l *mlane, a operation.Accepted, attempt *uuid.UUID, offer redisstore.Offer) {
 	limits := l.want
 	limits.Life = lives.Draw(t, "life")
 	var r redisstore.Receipt
 	var err error
-	if attempt != nil {
+	switch {
+	case attempt != nil:
 		r, err = m.store.AcceptSync(m.ctx, a, limits, *attempt)
-	} else {
+	case offer != redisstore.Offer{}:
+		r, err = m.store.AcceptOffered(m.ctx, a, limits, offer)
+	default:
 		r, err = m.store.Accept(m.ctx, a, limits)
 	}
 	if a.Key != nil {
@@ -292,7 +316,10 @@ func (m *machine) accept(t *rapid.T, l *mlane, a operation.Accepted, attempt *uu
 	if attempt != nil && m.refused(t, l, a, err) {
 		return
 	}
+	at, room := m.gate(l)
+	goes := offer.Worker == listener && room && at <= m.ms() && len(m.mailbox(l, a.ResourceID)) == 0 && len(m.ready(l)) == 0
 	require.NoError(t, err)
+	require.Equal(t, goes, r.Handed, "handed over if it may be called, nothing of its lane waits, and the worker listens")
 	require.Equal(t, max(m.seq[operation.ShardOf(l.id)]+1, m.now), r.Seq, "the place is behind the shard's last, and not before the clock")
 	require.Equal(t, m.ms()+limits.Life.Milliseconds(), r.Deadline.UnixMilli())
 	op := m.insert(l, a, r.Place)
@@ -302,6 +329,17 @@ func (m *machine) accept(t *rapid.T, l *mlane, a operation.Accepted, attempt *uu
 	}
 	if attempt != nil {
 		m.handed(t, op, redisstore.Lease{Accepted: a, Place: r.Place, AttemptID: *attempt, Number: 1})
+	}
+	if goes {
+		select {
+		case h := <-m.handovers:
+			require.Equal(t, a, h.Accepted)
+			require.Equal(t, offer.Ticket, h.Ticket)
+			require.Equal(t, m.store.LeaseFor(limits), h.For)
+			m.handed(t, op, h.Lease)
+		case <-time.After(10 * time.Second):
+			require.Fail(t, "handed over to nobody")
+		}
 	}
 }
 
