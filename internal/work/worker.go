@@ -156,18 +156,18 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	g.Go(func() error { return w.gaugeLoop(fetching) })
 	serving := newCrew(2 * w.cfg.Concurrency) // a slot calls while what it did before is told
 	until := terms{fetching, calls, recording}
-	serve := func(msg *wake, lane uuid.UUID, n int) {
-		serving.Go(func() { w.serve(until, msg, lane, n, serving) }) //nolint:contextcheck // until are its contexts
+	serve := func(msg *wake, lane uuid.UUID, n int) { //nolint:contextcheck // until are its contexts
+		serving.Go(func() { w.serve(until, msg, lane, n, serving) })
 	}
-	run := func(lease redisstore.Lease) {
-		serving.Go(func() { w.run(until, lease, serving) }) //nolint:contextcheck // until are its contexts
+	run := func(lease redisstore.Lease) { //nolint:contextcheck // as above
+		serving.Go(func() { w.run(until, lease, serving) })
 	}
 	g.Go(func() error { return w.dispatch(fetching, serve, run) })
 	if w.offers {
 		g.Go(func() error { return w.offer(fetching) })
 		g.Go(func() error {
-			w.parts.Store.Listen(fetching, w.name, func(h redisstore.HandedOver, err error) {
-				w.handed(until, h, err, serving) //nolint:contextcheck // until are its contexts
+			w.parts.Store.Listen(fetching, w.name, func(h redisstore.HandedOver, err error) { //nolint:contextcheck // as above
+				w.handed(until, h, err, serving)
 			})
 			return nil
 		})
