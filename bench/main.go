@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -30,6 +31,9 @@ type options struct {
 	rounds, retained    int
 }
 
+// schedules is how many open loads run beside each other at most.
+const schedules = 4
+
 func main() {
 	var o options
 	flag.BoolVar(&o.quick, "quick", false, "everything smaller, in less than four minutes")
@@ -40,6 +44,9 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "folder for profiles of api and worker during the burst of the row e2e")
 	flag.BoolVar(&o.write, "write", false, "write results and document even if not everything was measured")
 	flag.Parse()
+	// A schedule sleeps in the kernel, and the runtime takes a processor back from such a
+	// thread only after milliseconds, by which the request that is due would be late.
+	runtime.GOMAXPROCS(runtime.NumCPU() + schedules)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, o); err != nil {

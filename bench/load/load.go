@@ -8,6 +8,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -80,16 +81,34 @@ func (c *Client) Closed(ctx context.Context, n int, shot Shot, seen Seen) (Resul
 	}, shot, seen)
 }
 
-// Open sends n requests at rate a second.
-func (c *Client) Open(ctx context.Context, n int, rate float64, shot Shot, seen Seen) (Result, error) {
+// Even are the times of n requests at a steady rate a second.
+func Even(n int, rate float64) []time.Time {
+	return schedule(n, rate, func() float64 { return 0 })
+}
+
+// Scattered are the times of n requests at a rate a second, each anywhere in its interval, so
+// that two loads beside each other do not always send at the same moment.
+func Scattered(n int, rate float64) []time.Time { return schedule(n, rate, rand.Float64) }
+
+func schedule(n int, rate float64, within func() float64) []time.Time {
 	due := make([]time.Time, n)
 	began := time.Now().Add(10 * time.Millisecond)
 	for i := range due {
-		due[i] = began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
+		due[i] = began.Add(time.Duration((float64(i) + within()) / rate * float64(time.Second)))
 	}
+	return due
+}
+
+// Open sends n requests at rate a second.
+func (c *Client) Open(ctx context.Context, n int, rate float64, shot Shot, seen Seen) (Result, error) {
+	return c.OpenAt(ctx, Even(n, rate), shot, seen)
+}
+
+// OpenAt sends a request at each of the times, which rise.
+func (c *Client) OpenAt(ctx context.Context, due []time.Time, shot Shot, seen Seen) (Result, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	next := make(chan int, n) // with room for all: the schedule waits for nobody
+	next := make(chan int, len(due)) // with room for all: the schedule waits for nobody
 	go keepTime(ctx, due, next)
 	return c.run(ctx, due, func(ctx context.Context) (int, bool) {
 		select {

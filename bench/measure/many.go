@@ -157,11 +157,13 @@ func (b *Bench) readMany(ctx context.Context, s *rig.System, c *load.Client, kep
 	errs := make([]error, 3)
 	wg.Go(func() { accepts, errs[0] = t.open(ctx, c, writes) })
 	wg.Go(func() {
-		gets, errs[1] = readers.Open(ctx, reads*seconds, reads, func(i int, r *fasthttp.Request) {
+		gets, errs[1] = readers.OpenAt(ctx, load.Scattered(reads*seconds, reads), func(i int, r *fasthttp.Request) {
 			kept.read(i*7919%len(kept.ids), r)
 		}, func(_ int, r *fasthttp.Response) error { return want(r, fasthttp.StatusOK) })
 	})
-	wg.Go(func() { lists, errs[2] = lister.Open(ctx, pages*seconds, pages, walk.shot, walk.seen) })
+	wg.Go(func() {
+		lists, errs[2] = lister.OpenAt(ctx, load.Scattered(pages*seconds, pages), walk.shot, walk.seen)
+	})
 	wg.Wait()
 	for _, err := range errs {
 		if err != nil {

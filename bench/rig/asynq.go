@@ -40,6 +40,7 @@ func (s *System) startAsynq(ctx context.Context) error {
 		addr, err := proc.FreeAddr()
 		return proc.Command{
 			Name: name, Binary: s.rig.binary("peer"), Dir: s.dir, Ready: proc.Answers("http://" + addr + "/readyz"),
+			Environ: []string{memoryLimit, collector},
 			Args: []string{
 				"-role", role, "-addr", addr, "-redis", redis, "-issuer", s.rig.issuer.URL, "-registry", registry,
 				"-provider", s.rig.Provider.URL, "-concurrency", strconv.Itoa(s.opts.Slots), "-pool", strconv.Itoa(s.opts.Slots + 8),

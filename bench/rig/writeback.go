@@ -16,6 +16,10 @@ import (
 // file, have in a container of 140 MiB.
 const memoryLimit = "GOMEMLIMIT=126MiB"
 
+// collector is what api and worker ask of Go's collector under such a limit; nats-server and
+// the peer get it as well.
+const collector = "GOGC=400"
+
 // Writeback starts an api, a worker, nats-server and redis-server.
 func (r *Rig) Writeback(ctx context.Context, o Options) (*System, error) {
 	o = o.withDefaults()
@@ -98,7 +102,7 @@ func (s *System) startNATS(ctx context.Context) (addr string, err error) {
 		return "", err
 	}
 	p, err := proc.Start(ctx, proc.Command{
-		Name: "nats", Binary: s.rig.binary("nats-server"), Args: []string{"-c", file}, Dir: s.dir, Environ: []string{memoryLimit},
+		Name: "nats", Binary: s.rig.binary("nats-server"), Args: []string{"-c", file}, Dir: s.dir, Environ: []string{memoryLimit, collector},
 		Ready: func(context.Context) error {
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
