@@ -227,6 +227,9 @@ func TestExamine_Faults(t *testing.T) {
 			code := "#!lua name=writeback_0123456789ab\nredis.register_function('f', function() return 1 end)"
 			require.NoError(c.t, c.rdb.FunctionLoad(c.t.Context(), code).Err())
 		}, "redis functions", doctor.Warn, "writeback_0123456789ab", "redis-cli function delete writeback_0123456789ab"},
+		{"no channels for us", func(c *clinic) {
+			require.NoError(c.t, c.rdb.Do(c.t.Context(), "ACL", "SETUSER", "default", "resetchannels").Err())
+		}, "redis channels", doctor.Warn, "not handed to free slots", "&wb:*"},
 		{"Redis full", redisRefuses("maxmemory", "1"), "redis writes", doctor.Fail, "OOM", "raise maxmemory"},
 		{"Redis without its replica", redisRefuses("min-replicas-to-write", "1"), "redis writes", doctor.Fail, "NOREPLICAS", "bring a replica back"},
 		{"a replica", func(c *clinic) { require.NoError(c.t, c.rdb.ReplicaOf(c.t.Context(), "127.0.0.1", "1").Err()) },

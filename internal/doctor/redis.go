@@ -38,6 +38,7 @@ func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Tim
 	servers(ctx, r, rdb)
 	store := redisstore.New(rdb, redisstore.Config{})
 	lookAtLibraries(ctx, r, store)
+	lookAtChannels(ctx, r, store)
 	lookAtShards(ctx, r, store, takesWrites(ctx, r, store))
 }
 
@@ -173,6 +174,17 @@ func lookAtLibraries(ctx context.Context, r *report, store *redisstore.Store) {
 		r.warn("redis functions", "when no api and no worker of those versions runs any more: `redis-cli function delete "+others[0]+"`",
 			"libraries of other versions are there: %s", strings.Join(others, ", "))
 	}
+}
+
+// lookAtChannels says whether operations can be handed to free slots. Without that they take
+// longer to their first attempt, and nothing else changes.
+func lookAtChannels(ctx context.Context, r *report, store *redisstore.Store) {
+	if err := store.MayHandOver(ctx); err != nil {
+		r.warn("redis channels", "let the user of WRITEBACK_REDIS_URL use them: `&wb:* +publish +subscribe +unsubscribe +pubsub`",
+			"operations are not handed to free slots at once: %s", err)
+		return
+	}
+	r.ok("redis channels", "may be used")
 }
 
 // needVersion fails if a server is older than major.minor.

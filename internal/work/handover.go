@@ -10,7 +10,7 @@ import (
 
 const (
 	// offerEvery is how often a worker tells what it has free.
-	offerEvery = 200 * time.Millisecond
+	offerEvery = 400 * time.Millisecond
 	// offerSpacing is the least time between two offers.
 	offerSpacing = 5 * time.Millisecond
 	// offerPart is the part of its slots by which what a worker has free must have changed

@@ -8,9 +8,9 @@ import (
 	"writeback/pkg/operation/redisstore"
 )
 
-// offerLasts is how long an offer of free slots may be taken. It is well below the start
+// offerLasts is how long an offer of free slots may be taken. It is below the start
 // window, which for an operation that is handed over runs from when the worker made the offer.
-const offerLasts = 600 * time.Millisecond
+const offerLasts = 800 * time.Millisecond
 
 // offers are the free slots of which workers have told this process. Each accept takes one. They
 // are hints: one that is gone by now costs a script, and the operation waits for a look, like any

@@ -59,6 +59,22 @@ func (s *Store) Announce(ctx context.Context, o Offers) error {
 	return s.rdb.Publish(ctx, s.offersChannel(), fmt.Sprintf("%s %d %d", o.Worker, o.Ticket, o.Free)).Err()
 }
 
+// MayHandOver gives the error with which Redis refuses what handing over takes: publishing and
+// listening on our channels. Nobody hears what it publishes.
+func (s *Store) MayHandOver(ctx context.Context) error {
+	channel := s.workerChannel("nobody")
+	if err := s.rdb.PubSubNumSub(ctx, channel).Err(); err != nil {
+		return err
+	}
+	if err := s.rdb.Publish(ctx, channel, "").Err(); err != nil {
+		return err
+	}
+	sub := s.rdb.Subscribe(ctx, channel)
+	defer func() { _ = sub.Close() }()
+	_, err := sub.Receive(ctx)
+	return err
+}
+
 // FollowOffers passes on what workers announce, until ctx ends.
 func (s *Store) FollowOffers(ctx context.Context, pass func(Offers)) {
 	s.listen(ctx, s.offersChannel(), func(message string) {
