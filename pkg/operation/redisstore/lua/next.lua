@@ -76,7 +76,7 @@ for _, id in ipairs(ends and call('ZRANGEBYSCORE', l.pend, '-inf', now, 'LIMIT',
   end
 end
 
-local leases = handout(l, attempts, lease_ms, repeated())
+local leases = handout(l, attempts, lease_ms, repeated(), args[5])
 save_lane(l)
 local due = look(l)
 return {'ok', (due and due <= now) and 1 or 0, healed, expired, ended, leases}

@@ -35,6 +35,7 @@ end
 
 -- It has gone, and the shard has lost its data once.
 if reach ~= 'uncalled' and closed() > 0 then overtake(o.conn, o.user, o.seq, args[10], MOST_OVERTAKEN) end
+if reach ~= 'uncalled' and remembers_gone() then note_gone(o.conn, o.user, o.seq) end
 if held then
   if verdict == 'success' then
     finish(o, 'success', 2000)
@@ -55,7 +56,7 @@ save(o)
 
 local attempts = {}
 for k = 13, #args do attempts[#attempts + 1] = args[k] end
-local leases = handout(l, attempts, lease_ms, not fresh)
+local leases = handout(l, attempts, lease_ms, not fresh, args[10])
 save_lane(l)
 local due = look(l)
 return {'ok', held and 'held' or (fresh and 'late' or 'again'), (due and due <= now) and 1 or 0,

@@ -6,8 +6,9 @@ end
 
 -- handout gives ready heads out, at most one for each attempt id, as far as room and
 -- rate last. again says that they may have been asked for before: what has gone out under
--- one of the ids is given again, since the first reply was lost.
-local function handout(l, attempts, lease_ms, again)
+-- one of the ids is given again, since the first reply was lost. base is for the ids of rows.
+local LATE_ROWS, MOST_LATE = 200, 50 -- the ids from there on are for what came back too late
+local function handout(l, attempts, lease_ms, again, base)
   local leases, unused = {}, attempts
   if #attempts == 0 then return leases end
   if again and count_calls(l) > 0 then
@@ -22,7 +23,7 @@ local function handout(l, attempts, lease_ms, again)
   if #unused == 0 then return leases end
   local at = gate(l, count_calls(l))
   if not at or at > now then return leases end
-  local most = #unused
+  local most, late = #unused, 0
   local heads = call('ZRANGE', l.ready, '0', int(most), 'WITHSCORES') -- one more: what remains
   if #heads <= 2 * most then l.turn = false end
   for i = 1, #heads, 2 do
@@ -35,6 +36,12 @@ local function handout(l, attempts, lease_ms, again)
     local o = open(id)
     if not o then
       call('ZREM', l.ready, id)
+    elseif too_late(o) then
+      if late < MOST_LATE then
+        explain(o, spare(base, LATE_ROWS + late), OVERTAKEN)
+        finish(o, 'failed', 0) -- the next of its mailbox is ready then
+      end
+      late = late + 1
     elseif tonumber(o.dl) > now then
       spend(l)
       call('ZREM', l.ready, id)
@@ -51,5 +58,6 @@ local function handout(l, attempts, lease_ms, again)
       l.turn = l.turn or turn
     end
   end
+  if late > 0 then l.turn, l.deadline = nil, nil end -- look reads them again
   return leases
 end

@@ -56,6 +56,25 @@ local function finish(o, status, delay)
   o.turn = false
 end
 
+-- After a loss an operation may come back late, when a newer write of its user has gone and ended:
+-- nothing of the mailbox would tell. So for an hour (ms) the shard keeps which place of each
+-- user has gone.
+local GONE_LIFE = 3600000
+local GONE_RECENT = 600000000 -- us; what a rebuild finds to have gone before is not kept
+
+local function remembers_gone() return closed() > 0 and now - closed() < GONE_LIFE end
+
+local function note_gone(c, user, seq)
+  local key, field = P .. 'gone', c .. ':' .. user
+  if tonumber(call('HGET', key, field) or 0) >= tonumber(seq) then return end
+  if call('HSET', key, field, int(seq)) == 1 and call('HLEN', key) == 1 then call('PEXPIRE', key, 2 * GONE_LIFE) end
+end
+
+-- too_late says that a newer write of the operation's user has gone to the provider.
+local function too_late(o)
+  return remembers_gone() and tonumber(call('HGET', P .. 'gone', o.conn .. ':' .. o.user) or 0) > tonumber(o.seq)
+end
+
 local MOST_OVERTAKEN = '100' -- by one outcome
 
 -- overtake ends what waits in a mailbox and is older than a write that has gone to the
