@@ -249,7 +249,7 @@ func (s *Store) run(ctx context.Context, script *script, shard int, args ...any)
 			return nil, err
 		}
 		if g < s.newest(shard) {
-			return nil, ErrStale // it went back; the next poll withdraws it
+			return nil, ErrStale // it went back since
 		}
 		s.setGen(shard, g)
 	}

@@ -1,14 +1,8 @@
--- poll: args caller, most lanes, beat (0|1). Redis went back if a generation is older than
--- the one that the caller has seen (they are UUIDv7): then it is withdrawn, as one with too
--- low a mark is, and the shard is rebuilt. With beat the caller says that it lives. If it
+-- poll: args caller, most lanes, beat (0|1). With beat the caller says that it lives. If it
 -- lived later than now, the clock has been set back: then somebody looks at all lanes, of
 -- which some would wait for a time of the old clock. That sets when they are due anew.
 local MOST_LOOKS, STEPPED = 2000, 1000 -- ms
 local gen = shard.gen
-if gen ~= '' and gen < sub(args[1], 1, GEN) then
-  call('DEL', N.gen)
-  gen = ''
-end
 if gen == '' then return {'', '0', {}, 0, now} end
 local beat = call('HGET', N.beat, process) or '0'
 if args[3] == '1' then

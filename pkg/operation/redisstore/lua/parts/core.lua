@@ -75,7 +75,8 @@ end
 -- mark there. A caller tells of a shard the generation that it knows, whether this run gets
 -- a number (+ or -), and the highest number that it was answered under this generation
 -- (0 for none). A shard with a lower mark went back in time: it does not remember what it
--- has answered. Then its generation is withdrawn. Numbers are given here and not by the
+-- has answered. So did one whose generation is older than the caller's: they are UUIDv7. Then
+-- its generation is withdrawn. Numbers are given here and not by the
 -- caller, since of two runs under way at once nobody else knows which comes first.
 local function know(prefixes, callers)
   local ask = {}
@@ -88,7 +89,12 @@ local function know(prefixes, callers)
   for k, prefix in ipairs(prefixes) do
     local caller, i = callers[k], 4 * k
     local gen, raise, noted = v[i - 3] or '', sub(caller, GEN + 1, GEN + 1) == '+', tonumber(sub(caller, GEN + 2))
-    local mark, same = tonumber(v[i] or 0), gen ~= '' and gen == sub(caller, 1, GEN)
+    local seen = sub(caller, 1, GEN)
+    if gen ~= '' and gen < seen then -- in a run that writes nothing it is left to the next
+      pcall(call, 'DEL', ask[i - 3])
+      gen = ''
+    end
+    local mark, same = tonumber(v[i] or 0), gen ~= '' and gen == seen
     if same and mark < noted then
       call('DEL', ask[i - 3])
       gen, same = '', false
