@@ -81,11 +81,6 @@ func (c *Client) Closed(ctx context.Context, n int, shot Shot, seen Seen) (Resul
 	}, shot, seen)
 }
 
-// Even are the times of n requests at a steady rate a second.
-func Even(n int, rate float64) []time.Time {
-	return schedule(n, rate, func() float64 { return 0 })
-}
-
 // Scattered are the times of n requests at a rate a second, each anywhere in its interval, so
 // that two loads beside each other do not always send at the same moment.
 func Scattered(n int, rate float64) []time.Time { return schedule(n, rate, rand.Float64) }
@@ -101,7 +96,7 @@ func schedule(n int, rate float64, within func() float64) []time.Time {
 
 // Open sends n requests at rate a second.
 func (c *Client) Open(ctx context.Context, n int, rate float64, shot Shot, seen Seen) (Result, error) {
-	return c.OpenAt(ctx, Even(n, rate), shot, seen)
+	return c.OpenAt(ctx, schedule(n, rate, func() float64 { return 0 }), shot, seen)
 }
 
 // OpenAt sends a request at each of the times, which rise.

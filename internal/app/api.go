@@ -63,9 +63,8 @@ func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifie
 	if err != nil {
 		return nil, err
 	}
-	api := &API{webhooks: webhooks, tail: tail.New(natsq.NewTail(b.JetStream), tail.Config{}, b.Log)}
 	accepter := work.NewAccepter(b.parts(), work.Config{}, b.Acker)
-	api.accepter = accepter
+	api := &API{accepter: accepter, webhooks: webhooks, tail: tail.New(natsq.NewTail(b.JetStream), tail.Config{}, b.Log)}
 	api.Handler, err = httpapi.New(httpapi.Deps{
 		Verifier: verifier, Directory: b.Directory, Providers: b.Providers,
 		Accepter: accepter, Syncer: accepter, DryRunner: dryRunner{accepter}, Canceller: accepter, Reader: work.NewReader(b.Store, b.Log),

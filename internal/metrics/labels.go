@@ -18,8 +18,9 @@ const (
 	StateBehind      = "behind"
 	StateInFlight    = "in_flight"
 
-	HandoverTaken     = "taken"
-	HandoverReturned  = "returned"
+	HandoverTaken    = "taken"
+	HandoverReturned = "returned"
+
 	RepairExpired     = "expired_lease"
 	RepairHealed      = "healed"
 	RepairRepublished = "republished"

@@ -64,7 +64,7 @@ func (w *Worker) announce(ctx context.Context, free int) {
 // operation back, and whoever looks at its lane next makes the call. So it does with one whose
 // start window is over, and one that was leased for a shorter time than its call may take.
 // The start window runs from the offer: the worker knows only that it was taken after that.
-func (w *Worker) handed(until terms, h redisstore.HandedOver, err error, serving *crew) {
+func (w *Worker) handed(until terms, h redisstore.HandedOver, err error, serving *crew, run func(redisstore.Lease)) {
 	if w.again.Add(-1) == 0 {
 		signal(w.changed)
 	}
@@ -74,7 +74,7 @@ func (w *Worker) handed(until terms, h redisstore.HandedOver, err error, serving
 	}
 	h.Handed = w.began.Add(time.Duration(h.Ticket))
 	if until.fetching.Err() == nil && time.Since(h.Handed) <= w.parts.Store.Config().StartWindow &&
-		h.For >= w.parts.Store.LeaseFor(w.limits(h.ConnectionID)) && w.placed(until, h.Lease, serving) {
+		h.For >= w.parts.Store.LeaseFor(w.limits(h.ConnectionID)) && w.placed(h.Lease, run) {
 		w.metrics.handed.Add(until.calls, 1, metrics.HandoverTaken)
 		return
 	}
@@ -87,10 +87,10 @@ func (w *Worker) handed(until terms, h redisstore.HandedOver, err error, serving
 
 // placed reports whether there was a slot for the lease: a free one, or that for which the
 // dispatcher has found nothing.
-func (w *Worker) placed(until terms, lease redisstore.Lease, serving *crew) bool {
+func (w *Worker) placed(lease redisstore.Lease, run func(redisstore.Lease)) bool {
 	select {
 	case <-w.slots:
-		serving.Go(func() { w.run(until, lease, serving) })
+		run(lease)
 		return true
 	default:
 	}

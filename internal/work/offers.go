@@ -43,11 +43,12 @@ func (o *offers) heard(said redisstore.Offers) {
 func (o *offers) take() redisstore.Offer {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	now := time.Now()
 	var most *offered
 	var out redisstore.Offer
 	for worker, w := range o.workers {
 		switch {
-		case time.Now().After(w.until):
+		case now.After(w.until):
 			delete(o.workers, worker)
 		case most == nil || w.free > most.free:
 			most, out = w, redisstore.Offer{Worker: worker, Ticket: w.ticket}

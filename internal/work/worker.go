@@ -167,7 +167,7 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 		g.Go(func() error { return w.offer(fetching) })
 		g.Go(func() error {
 			w.parts.Store.Listen(fetching, w.name, func(h redisstore.HandedOver, err error) { //nolint:contextcheck // as above
-				w.handed(until, h, err, serving)
+				w.handed(until, h, err, serving, run)
 			})
 			return nil
 		})

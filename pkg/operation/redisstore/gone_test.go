@@ -17,6 +17,13 @@ func (f *fixture) lost(ago time.Duration) {
 	require.NoError(f.t, f.rdb.Set(f.t.Context(), f.key("not_before"), time.Now().Add(-ago).UnixMilli(), 0).Err())
 }
 
+// write accepts a write of the user that goes to the provider and ends.
+func (f *fixture) write(user uuid.UUID) {
+	f.t.Helper()
+	f.accept(f.accepted(user))
+	f.record(f.next(1).Leases[0], succeed)
+}
+
 // late is the message of an operation that was accepted before all that the fixture has.
 func (f *fixture) late(user uuid.UUID) *operation.Message {
 	now := time.Now()
@@ -33,8 +40,7 @@ func TestLateComer_IsNotCalledAfterANewerOneHasGone(t *testing.T) {
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
 		f.lost(time.Second)
 		user := uuid.New()
-		f.accept(f.accepted(user))
-		f.record(f.next(1).Leases[0], succeed)
+		f.write(user)
 		older := f.late(user)
 		h, err := f.store.Next(t.Context(), f.conn, f.limits, ids(3), older)
 		require.NoError(t, err)
@@ -73,8 +79,7 @@ func TestLateComer_ItsOwnOutcomeCounts(t *testing.T) {
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
 		f.lost(time.Second)
 		user := uuid.New()
-		f.accept(f.accepted(user))
-		f.record(f.next(1).Leases[0], succeed)
+		f.write(user)
 		older := f.late(user)
 		_, err := f.store.Next(t.Context(), f.conn, f.limits, nil, older)
 		require.NoError(t, err)
@@ -93,12 +98,10 @@ func TestLateComer_WhoRemembers(t *testing.T) {
 			require.NoError(t, err)
 			return n
 		}
-		f.accept(f.accepted(user))
-		f.record(f.next(1).Leases[0], succeed)
+		f.write(user)
 		require.Zero(t, kept())
 		f.lost(2 * time.Hour)
-		f.accept(f.accepted(user))
-		f.record(f.next(1).Leases[0], succeed)
+		f.write(user)
 		require.Zero(t, kept())
 
 		shard := operation.ShardOf(f.conn)

@@ -4,10 +4,12 @@ local function hand(leases, o)
   leases[#leases + 1] = {o.id, o.lease, f.doc, o.seq, o.dl, tonumber(o.dl) - now, f.attempted or 0, f.renew or '', f['repeat'] or '0'}
 end
 
+-- Of the row ids that a caller gives, those from LATE_ROWS on are for what came back too late.
+local LATE_ROWS, MOST_LATE = 200, 50
+
 -- handout gives ready heads out, at most one for each attempt id, as far as room and
 -- rate last. again says that they may have been asked for before: what has gone out under
 -- one of the ids is given again, since the first reply was lost. base is for the ids of rows.
-local LATE_ROWS, MOST_LATE = 200, 50 -- the ids from there on are for what came back too late
 local function handout(l, attempts, lease_ms, again, base)
   local leases, unused = {}, attempts
   if #attempts == 0 then return leases end
