@@ -41,6 +41,7 @@ type users interface {
 	All() []directory.Connection
 	ConnectionByID(id uuid.UUID) (directory.Connection, bool)
 	Credentials(ctx context.Context, connection uuid.UUID, stale tsp.Credentials, r tsp.Refresher) (tsp.Credentials, error)
+	Named(connection uuid.UUID, users []tsp.ListedUser) []tsp.ListedUser
 	Learn(ctx context.Context, connection uuid.UUID, users []tsp.ListedUser) (directory.Count, error)
 	Retire(ctx context.Context, connection uuid.UUID, since time.Time, listed func(context.Context, []string) ([]bool, error)) (int, error)
 }

@@ -110,7 +110,7 @@ func (w *walk) page(ctx context.Context) error {
 	if page.Next == w.p.Cursor && page.Next != "" {
 		return &operation.Failure{Type: operation.ErrorTSP, Detail: "the provider gave the same page again"}
 	}
-	users, ids := distinct(page.Users)
+	users, ids := distinct(w.parts.Directory.Named(w.conn.ID, page.Users))
 	seen, err := w.seen.add(ctx, w.conn.ID, w.p.Run, ids, w.p.Seen)
 	if err != nil {
 		return err

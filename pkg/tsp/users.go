@@ -74,6 +74,9 @@ type UserPage struct {
 // ListedUser is a user as the provider lists it.
 type ListedUser struct {
 	SourceID string
+	// Aliases are other ids by which the provider takes the user in a call: a registry
+	// file may name the user by one.
+	Aliases []string
 	// Fields hold what is known, in unified fields; unknown ones are absent.
 	Fields operation.Changes
 }

@@ -23,9 +23,9 @@ const (
 // an answer, and a driver may have many tags and settings.
 const pageSize = 200
 
-// ListUsers gives one page of drivers. A cursor is the status of the walk, a colon,
-// and Samsara's own cursor. A driver whose status changes during the walk may be
-// given twice or not at all. Every error is an *operation.Failure.
+// ListUsers gives one page of drivers, with their external ids as aliases. A cursor is
+// the status of the walk, a colon, and Samsara's own cursor. A driver whose status changes
+// during the walk may be given twice or not at all. Every error is an *operation.Failure.
 func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor string) (tsp.UserPage, error) {
 	s := p.session(conn, nil)
 	if f := s.check(); f != nil {
@@ -55,7 +55,7 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 	}
 	page := tsp.UserPage{Result: resultOf(answer), Users: make([]tsp.ListedUser, len(list.Data))}
 	for i, d := range list.Data {
-		page.Users[i] = tsp.ListedUser{SourceID: d.ID, Fields: p.fields(d, conn.Settings)}
+		page.Users[i] = tsp.ListedUser{SourceID: d.ID, Aliases: d.aliases(), Fields: p.fields(d, conn.Settings)}
 	}
 	switch {
 	case list.Pagination.HasNextPage:

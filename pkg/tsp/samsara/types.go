@@ -2,6 +2,7 @@ package samsara
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -51,6 +52,18 @@ func (d named) is(sourceID string) bool {
 	}
 	key, value, external := strings.Cut(sourceID, ":")
 	return external && value != "" && d.ExternalIDs[key] == value
+}
+
+// aliases are the external ids in the form in which a call takes them.
+func (d named) aliases() []string {
+	out := make([]string, 0, len(d.ExternalIDs))
+	for key, value := range d.ExternalIDs {
+		if value != "" {
+			out = append(out, key+":"+value)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // driverAnswer is the envelope of a driver.
