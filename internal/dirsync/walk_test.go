@@ -3,6 +3,7 @@ package dirsync
 import (
 	"context"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -453,4 +454,54 @@ func TestWalk_ListWithoutAnEndIsGivenUp(t *testing.T) {
 			require.Equal(t, 1, p.GivenUp, "the pause before the next grows")
 		})
 	}
+}
+
+// locking is a directory whose connections this process can open until they are sealed
+// under a key that it does not have.
+type locking struct {
+	users
+	sealed atomic.Bool
+}
+
+func (l *locking) ConnectionByID(id uuid.UUID) (directory.Connection, bool) {
+	c, ok := l.users.ConnectionByID(id)
+	if c.Locked = l.sealed.Load(); c.Locked {
+		c.Credentials = nil
+	}
+	return c, ok
+}
+
+func (l *locking) All() []directory.Connection {
+	var out []directory.Connection
+	for _, c := range l.users.All() {
+		c, _ = l.ConnectionByID(c.ID)
+		out = append(out, c)
+	}
+	return out
+}
+
+func TestWalk_OfALockedConnectionIsLeftToAnother(t *testing.T) {
+	t.Parallel()
+	f := newFleet(6)
+	r := newRig(t, "fake", f, "")
+	l := &locking{users: r.d}
+	old := r.syncer()
+	old.parts.Directory = l
+	f.set(func(call int) error {
+		l.sealed.Store(call == 2)
+		return nil
+	})
+	stop := r.run(old)
+	r.until(func() bool { p := r.progress(); return p.Pages == 2 && p.Owner == uuid.Nil })
+	stop()
+	p := r.progress()
+	require.Empty(t, p.LastError)
+	require.Zero(t, p.Failures)
+	_, due := r.cfg.dueSince(p, r.now())
+	require.True(t, due, "at once")
+	f.set(nil)
+	stop = r.run(r.syncer())
+	r.until(func() bool { return r.finished(uuid.Nil) })
+	stop()
+	require.Equal(t, []string{"", "2", "4"}, f.pages(), "it goes on where it was")
 }
