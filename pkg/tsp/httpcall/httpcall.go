@@ -32,7 +32,8 @@ const (
 // Config of a Client. The zero value is usable.
 type Config struct {
 	// MaxBody caps the bytes read of an answer, 16 times as many of a list without pages;
-	// see Request.Whole. Zero: DefaultMaxBody. A longer answer is a "tsp" failure.
+	// see Request.Whole. Zero: DefaultMaxBody. A longer success is a "tsp" failure, a
+	// longer refusal is cut off.
 	MaxBody int64
 	// Transport makes the connections. Nil: a private one with bounded idle
 	// connections.
@@ -131,7 +132,7 @@ type Answer struct {
 
 // Do makes the call. ctx must carry the deadline of the attempt. The error is an
 // *operation.Failure: "network" for DNS, connect, TLS, reset and timeout, "tsp"
-// for a redirect or an answer over the cap. Of an answer that is not 2xx the body may
+// for a redirect or a success over the cap. Of an answer that is not 2xx the body may
 // be cut off. In a dry run a write is not sent, and the error is ErrDraft.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	if r.Write && Drafting(ctx, r) {
@@ -182,7 +183,10 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		return Answer{}, f
 	}
 	if int64(len(answer.Body)) > most {
-		return Answer{}, answer.failure(operation.ErrorTSP, true, r.What+": the answer is larger than allowed")
+		if answer.OK() {
+			return Answer{}, answer.failure(operation.ErrorTSP, true, r.What+": the answer is larger than allowed")
+		}
+		answer.Body = answer.Body[:most]
 	}
 	if answer.Status >= 300 && answer.Status < 400 {
 		return Answer{}, answer.failure(operation.ErrorTSP, false,

@@ -224,6 +224,27 @@ func TestDo_RefusalThatIsCutOffIsARefusal(t *testing.T) {
 	require.Equal(t, operation.ErrorTSP, failure(t, err).Type)
 }
 
+// A refused credential is renewed and a wrong write is not repeated, however long the page
+// is that says so.
+func TestDo_RefusalThatIsTooLongIsARefusal(t *testing.T) {
+	t.Parallel()
+	const limit = 1000
+	for _, status := range []int{400, 401, 403, 429, 503} {
+		url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "58")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, strings.Repeat("a", 50*limit))
+		})
+		answer, err := httpcall.New(httpcall.Config{MaxBody: limit}).Do(t.Context(), httpcall.Request{
+			What: "test: call", Method: http.MethodPost, URL: url,
+		})
+		require.NoError(t, err, status)
+		require.Equal(t, status, answer.Status)
+		require.Equal(t, 58*time.Second, answer.RetryAfter)
+		require.Len(t, answer.Body, limit)
+	}
+}
+
 func TestDo_ErrorsHideURLAndSecrets(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
