@@ -89,8 +89,8 @@ func (p *Provider) ReadUser(ctx context.Context, conn tsp.Connection, sourceID s
 	return d.fields(), nil
 }
 
-// ListUsers gives all drivers that are not deleted: no pages are known. Every error
-// is an *operation.Failure.
+// ListUsers gives all drivers that are not deleted: no pages are known. Left out is whom
+// the customer gave no number: no call can name it. Every error is an *operation.Failure.
 func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor string) (tsp.UserPage, error) {
 	const what = "verizon_connect: list drivers"
 	if cursor != "" {
@@ -108,13 +108,15 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 	if json.Unmarshal(answer.Body, &rows) != nil || rows == nil {
 		return tsp.UserPage{}, answer.Garbled(what)
 	}
-	page := tsp.UserPage{Result: resultOf(answer), Users: make([]tsp.ListedUser, len(rows))}
-	for i, row := range rows {
+	page := tsp.UserPage{Result: resultOf(answer), Users: make([]tsp.ListedUser, 0, len(rows))}
+	for _, row := range rows {
 		d, ok := decodeDriver(row)
-		if !ok {
+		switch {
+		case ok:
+			page.Users = append(page.Users, tsp.ListedUser{SourceID: d.text(keyNumber), Fields: d.fields()})
+		case !d.unnumbered():
 			return tsp.UserPage{}, answer.Garbled(what)
 		}
-		page.Users[i] = tsp.ListedUser{SourceID: d.text(keyNumber), Fields: d.fields()}
 	}
 	return page, nil
 }
