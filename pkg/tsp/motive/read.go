@@ -80,11 +80,19 @@ func (p *Provider) fields(user map[string]any) operation.Changes {
 	if zone, ok := ianaZones[text(user, keyTimeZone)]; ok {
 		out[operation.FieldDefaultTimeZone] = operation.Text(zone)
 	}
-	if code, ok := p.rulesetOf(user); ok {
+	if code, _ := p.rulesetOf(user); code != "" {
 		out[operation.FieldHOSRulesetCode] = operation.Text(code)
 	}
 	modesOf(text(user, keyELDMode), out)
 	return out
+}
+
+// listed are the fields as a list tells them.
+func (p *Provider) listed(user map[string]any) operation.Changes {
+	_, ruleset := p.rulesetOf(user)
+	return tsp.Unsaid(p.fields(user), map[operation.Field]bool{
+		operation.FieldDefaultTimeZone: text(user, keyTimeZone) != "", operation.FieldHOSRulesetCode: ruleset,
+	})
 }
 
 // modesOf reads the mode of the pair that is shown. It says all but how an exempt

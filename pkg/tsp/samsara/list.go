@@ -55,7 +55,7 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 	}
 	page := tsp.UserPage{Result: resultOf(answer), Users: make([]tsp.ListedUser, len(list.Data))}
 	for i, d := range list.Data {
-		page.Users[i] = tsp.ListedUser{SourceID: d.ID, Aliases: d.aliases(), Fields: p.fields(d, conn.Settings)}
+		page.Users[i] = tsp.ListedUser{SourceID: d.ID, Aliases: d.aliases(), Fields: p.listed(d, conn.Settings)}
 	}
 	switch {
 	case list.Pagination.HasNextPage:
