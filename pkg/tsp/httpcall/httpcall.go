@@ -145,6 +145,11 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		}
 	}
 	if r.Header != nil {
+		if !sendable(r.Header) {
+			return Answer{}, &operation.Failure{
+				Type: operation.ErrorAuth, Detail: r.What + ": not sent: a credential of the connection has a line break or another control character",
+			}
+		}
 		req.Header = r.Header
 	}
 	req.Header["User-Agent"] = c.agent
@@ -193,6 +198,19 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 			fmt.Sprintf("%s: the provider redirected (%d); redirects are not followed", r.What, answer.Status))
 	}
 	return answer, nil
+}
+
+// sendable reports whether the values can stand in headers. A secret that was read from a
+// file with a line break at its end cannot; the transport would call that a fault of the way.
+func sendable(header http.Header) bool {
+	for _, values := range header {
+		for _, v := range values {
+			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == '\x7f' }) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // usualBody is how much of an announced answer gets its memory at once; what is longer

@@ -66,6 +66,23 @@ func TestDo_SendsTheRequestAndKeepsTheAnswer(t *testing.T) {
 	require.Equal(t, "2s", answer.RetryAfter.String())
 }
 
+// It is no fault of the network, and no later call fares better.
+func TestDo_CredentialThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("called with %q", r.Header) })
+	for _, token := range []string{"planted\n", "planted\r\nX-Other: 1", "pla\x00nted", "planted\x7f"} {
+		_, err := httpcall.New(httpcall.Config{}).Do(t.Context(), httpcall.Request{
+			What: "test: call", Method: http.MethodGet, URL: url, Header: http.Header{"Authorization": {"Bearer " + token}},
+		})
+		f := failure(t, err)
+		require.Equal(t, operation.ErrorAuth, f.Type)
+		require.False(t, f.Retryable)
+		require.False(t, f.Refresh)
+		require.Contains(t, f.Detail, "test: call: not sent: a credential")
+		require.NotContains(t, texts(err), "planted")
+	}
+}
+
 func TestDo_KeepsOnlyAllowedHeaders(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
