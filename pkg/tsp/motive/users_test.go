@@ -264,7 +264,7 @@ func TestListUsers_Fields(t *testing.T) {
 		operation.FieldFirstName: text("Elena"), operation.FieldLastName: text("Marchetti"), operation.FieldUserEmail: null(),
 		operation.FieldUsername: text("emarchetti"), operation.FieldIsDriver: flag(true),
 		operation.FieldHOSComplianceType: text(operation.Exempt),
-		operation.FieldDefaultTimeZone: null(),
+		operation.FieldDefaultTimeZone:   null(),
 	}}}, second.Users, "what has no counterpart is left out, or known no more")
 }
 
