@@ -2,6 +2,7 @@ package samsara_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -152,4 +153,22 @@ func TestListUsers_CursorOfAnother(t *testing.T) {
 	}
 	_, err := p.ReadUser(t.Context(), tsp.Connection{Credentials: oauth("")}, "..")
 	require.Equal(t, operation.ErrorValidation, tsptest.Failure(t, err).Type)
+}
+
+func TestListUsers_NoMoreThanAPage(t *testing.T) {
+	t.Parallel()
+	list := func(drivers int) (tsp.UserPage, error) {
+		server := tsptest.NewServer(t, tsptest.Exchange{
+			Method: http.MethodGet, Path: listPath(""), Answer: `{"data":[` + strings.Repeat(`{"id":"1"},`, drivers-1) + `{"id":"2"}],"pagination":{"hasNextPage":false}}`,
+		})
+		p := samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{BaseURL: server.URL})
+		return p.ListUsers(t.Context(), connection(nil), "")
+	}
+	page, err := list(512)
+	require.NoError(t, err)
+	require.Len(t, page.Users, 512)
+	for _, drivers := range []int{513, 80_000} {
+		_, err = list(drivers)
+		require.Equal(t, operation.ErrorTSP, tsptest.Failure(t, err).Type, drivers)
+	}
 }

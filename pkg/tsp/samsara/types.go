@@ -71,9 +71,10 @@ type driverAnswer struct {
 	Data driver `json:"data"`
 }
 
-// listAnswer is the envelope of a page of drivers.
+// listAnswer is the envelope of a page of drivers. They stay raw until they are counted:
+// read, an empty one takes a hundred times the memory.
 type listAnswer struct {
-	Data       []driver `json:"data"`
+	Data       []json.RawMessage `json:"data"`
 	Pagination *struct {
 		EndCursor   string `json:"endCursor"`
 		HasNextPage bool   `json:"hasNextPage"`
