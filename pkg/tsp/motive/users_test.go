@@ -256,7 +256,11 @@ func TestListUsers_Fields(t *testing.T) {
 		operation.FieldFirstName: text("Marcus"), operation.FieldLastName: text("Okafor"), operation.FieldUserEmail: text("marcus@example.com"),
 		operation.FieldPhoneNumber: null(), operation.FieldPhoneCountryCode: null(), operation.FieldDefaultTimeZone: text("America/Phoenix"),
 		operation.FieldIsDriver: flag(false), operation.FieldIsActive: flag(false), operation.FieldStatus: text("INACTIVE"),
-	}}, first.Users[1], "an office user has no driver block")
+		operation.FieldUsername: null(), operation.FieldEmployeeNumber: null(), operation.FieldLicenseRegion: null(),
+		operation.FieldLicenseNumber: null(), operation.FieldHOSRulesetCode: null(), operation.FieldAllowYardMove: null(),
+		operation.FieldAllowPersonalConveyance: null(), operation.FieldAllowAdverseDriving: null(), operation.FieldDOTID: null(),
+		operation.FieldHOSComplianceType: null(), operation.FieldHOSTrackingMethod: null(),
+	}}, first.Users[1], "an office user has no driver block, whatever was known before")
 	second, err := p.ListUsers(t.Context(), connection(nil), first.Next)
 	require.NoError(t, err)
 	require.Empty(t, second.Next)
