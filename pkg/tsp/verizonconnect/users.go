@@ -104,19 +104,16 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 	if err != nil {
 		return tsp.UserPage{}, err
 	}
-	var rows []json.RawMessage
-	if json.Unmarshal(answer.Body, &rows) != nil || rows == nil {
-		return tsp.UserPage{}, answer.Garbled(what)
-	}
-	page := tsp.UserPage{Result: resultOf(answer), Users: make([]tsp.ListedUser, 0, len(rows))}
-	for _, row := range rows {
-		d, ok := decodeDriver(row)
-		switch {
-		case ok:
+	page := tsp.UserPage{Result: resultOf(answer)}
+	_, ok := httpcall.Rows(answer.Body, func(row json.RawMessage) bool {
+		d, numbered := decodeDriver(row)
+		if numbered {
 			page.Users = append(page.Users, tsp.ListedUser{SourceID: d.text(keyNumber), Fields: d.fields()})
-		case !d.unnumbered():
-			return tsp.UserPage{}, answer.Garbled(what)
 		}
+		return numbered || d.unnumbered()
+	})
+	if !ok {
+		return tsp.UserPage{}, answer.Garbled(what)
 	}
 	return page, nil
 }
