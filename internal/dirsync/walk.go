@@ -46,7 +46,7 @@ var errEndless = errors.New("dirsync: the provider's list does not end")
 
 // maxStale is how many pages in a row may show nobody new. A page that a killed worker had
 // noted does so, and an empty one that is not the last.
-const maxStale = 20
+const maxStale = 100
 
 // maxAnew is how often a walk that was short is begun anew.
 const maxAnew = 2
