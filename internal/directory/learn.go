@@ -56,6 +56,53 @@ func (d *Directory) Learn(ctx context.Context, connection uuid.UUID, users []tsp
 	return total, g.Wait()
 }
 
+// Named gives the listed users by the ids by which the directory has them: one whom the
+// registry file names by an alias stands under that, and under the provider's own id only if
+// the file names that too. Two ids for one user would be two mailboxes.
+func (d *Directory) Named(connection uuid.UUID, listed []tsp.ListedUser) []tsp.ListedUser {
+	inFile := d.inFile(connection, listed)
+	if len(inFile) == 0 {
+		return listed
+	}
+	out := make([]tsp.ListedUser, 0, len(listed))
+	for _, u := range listed {
+		named := false
+		for _, alias := range u.Aliases {
+			if inFile[alias] {
+				out = append(out, tsp.ListedUser{SourceID: alias, Fields: u.Fields})
+				named = true
+			}
+		}
+		if !named || inFile[u.SourceID] {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+// inFile are the ids, of those of listed users that have aliases, by which the registry file
+// names a user.
+func (d *Directory) inFile(connection uuid.UUID, listed []tsp.ListedUser) map[string]bool {
+	asked := make(map[string]bool)
+	for _, u := range listed {
+		for _, alias := range u.Aliases {
+			asked[alias], asked[u.SourceID] = true, true
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	out := make(map[string]bool)
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, id := range d.copy.onConnection[connection] {
+		if u := d.copy.users[id]; u != nil && u.Given != "" && asked[u.SourceID] {
+			out[u.SourceID] = true
+		}
+	}
+	return out
+}
+
 // bySource maps the listed ones of the provider's ids of a connection to ours,
 // users that are gone included. Of two with the same the one stands that the
 // registry file names, else the one that is not gone.

@@ -88,3 +88,22 @@ func TestRetire(t *testing.T) {
 	_, _, ok = d.User(demo, UserID(id("c1"), "b"))
 	require.True(t, ok, "who is listed again is back")
 }
+
+func TestNamed_ByAnAliasOfTheFile(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	load(t, d, one(old+`, users: [{id: 00000000-0000-7000-8000-00000000a100, source_id: "badge:A"},
+		{id: 00000000-0000-7000-8000-00000000a101, source_id: "badge:B"}, {id: 00000000-0000-7000-8000-00000000a102, source_id: "2"}]`))
+	_, err := d.Learn(t.Context(), id("c1"), names("badge:D"))
+	require.NoError(t, err)
+	listed := names("1", "2", "3", "4", "5")
+	for i, alias := range []string{"badge:A", "badge:B", "badge:C", "badge:D"} {
+		listed[i].Aliases = []string{"other:" + listed[i].SourceID, alias}
+	}
+	var ids []string
+	for _, u := range d.Named(id("c1"), listed) {
+		ids = append(ids, u.SourceID)
+	}
+	require.Equal(t, []string{"badge:A", "badge:B", "2", "3", "4", "5"}, ids, "only the file's names count")
+	require.Equal(t, names("x"), d.Named(id("c1"), names("x")))
+}

@@ -41,6 +41,7 @@ type users interface {
 	All() []directory.Connection
 	ConnectionByID(id uuid.UUID) (directory.Connection, bool)
 	Credentials(ctx context.Context, connection uuid.UUID, stale tsp.Credentials, r tsp.Refresher) (tsp.Credentials, error)
+	Named(connection uuid.UUID, users []tsp.ListedUser) []tsp.ListedUser
 	Learn(ctx context.Context, connection uuid.UUID, users []tsp.ListedUser) (directory.Count, error)
 	Retire(ctx context.Context, connection uuid.UUID, since time.Time, listed func(context.Context, []string) ([]bool, error)) (int, error)
 }
@@ -90,6 +91,9 @@ type Config struct {
 	// MaxAge is the age at which an unfinished walk is begun anew: its cursor is no
 	// longer good. Default 12 h.
 	MaxAge time.Duration
+	// MaxUsers is more users than any connection has: a longer list is given up, since each
+	// user takes memory in every process. Default 500,000.
+	MaxUsers int
 	// Backoff between tries after a failure. Default: from 1 min to 1 h.
 	Backoff operation.Backoff
 	// Now is the clock. Nil: time.Now.
@@ -104,6 +108,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Walks <= 0 {
 		c.Walks = 4
+	}
+	if c.MaxUsers <= 0 {
+		c.MaxUsers = 500_000
 	}
 	set(&c.Poll, 5*time.Second)
 	set(&c.Lease, 2*time.Minute)

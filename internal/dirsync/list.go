@@ -97,6 +97,9 @@ func (w *walk) connection(ctx context.Context, stale tsp.Credentials) (tsp.Conne
 	if !ok || c.Status != directory.ConnectionActive {
 		return tsp.Connection{}, errInactive
 	}
+	if c.Locked {
+		return tsp.Connection{}, &aside{} // another worker may have the key
+	}
 	conn := c.TSP()
 	refresher, ok := w.provider.(tsp.Refresher)
 	switch {

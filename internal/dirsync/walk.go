@@ -20,6 +20,8 @@ type walk struct {
 	lister   tsp.Lister
 	limits   tsp.Limits
 	p        Progress
+	// stale is how many pages in a row showed nobody new.
+	stale int
 }
 
 // aside says that a walk is put down until later, as nothing went wrong.
@@ -37,6 +39,14 @@ var errInactive = errors.New("dirsync: the connection is not active")
 
 // errShort says that the walk saw fewer users than there are.
 var errShort = errors.New("dirsync: the provider listed fewer users than it says it has")
+
+// errEndless says that there is no end of pages. It is the provider's fault, and nobody is
+// marked as gone by what was seen.
+var errEndless = errors.New("dirsync: the provider's list does not end")
+
+// maxStale is how many pages in a row may show nobody new. A page that a killed worker had
+// noted does so, and an empty one that is not the last.
+const maxStale = 100
 
 // maxAnew is how often a walk that was short is begun anew.
 const maxAnew = 2
@@ -110,7 +120,7 @@ func (w *walk) page(ctx context.Context) error {
 	if page.Next == w.p.Cursor && page.Next != "" {
 		return &operation.Failure{Type: operation.ErrorTSP, Detail: "the provider gave the same page again"}
 	}
-	users, ids := distinct(page.Users)
+	users, ids := distinct(w.parts.Directory.Named(w.conn.ID, page.Users))
 	seen, err := w.seen.add(ctx, w.conn.ID, w.p.Run, ids, w.p.Seen)
 	if err != nil {
 		return err
@@ -122,6 +132,11 @@ func (w *walk) page(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if seen > w.p.Seen {
+		w.stale = 0
+	} else {
+		w.stale++
+	}
 	w.p.Cursor, w.p.Listed = page.Next, page.Next == ""
 	w.p.Seen, w.p.Total = seen, max(w.p.Total, page.Total)
 	w.p.Pages++
@@ -132,10 +147,19 @@ func (w *walk) page(ctx context.Context) error {
 	if err := w.keep(ctx); err != nil {
 		return err
 	}
+	if !w.p.Listed && w.endless() {
+		return errEndless
+	}
 	if wait := page.Result.RetryAfter; wait > 0 && !w.p.Listed {
 		return w.wait(ctx, wait)
 	}
 	return nil
+}
+
+// endless reports a list that goes round in a circle, or is longer than a fleet can be or a
+// cursor can live.
+func (w *walk) endless() bool {
+	return w.stale >= maxStale || w.p.Seen > int64(w.cfg.MaxUsers) || w.cfg.Now().Sub(w.p.StartedAt) > w.cfg.MaxAge
 }
 
 // keep writes the progress down and extends the lease.
@@ -266,9 +290,9 @@ func (w *walk) explain(err error) {
 	}
 	w.p.Failures++
 	tries := w.p.Failures
-	// A cursor that is refused is none any more, and without all who are there nobody
-	// can be said to be gone.
-	if errors.Is(err, errForgotten) || errors.Is(err, errShort) || f != nil && f.Type == operation.ErrorValidation && w.p.Cursor != "" {
+	// A cursor that is refused, or leads nowhere, is none any more, and without all who are
+	// there nobody can be said to be gone.
+	if errors.Is(err, errForgotten) || errors.Is(err, errShort) || errors.Is(err, errEndless) || f != nil && f.Type == operation.ErrorValidation && w.p.Cursor != "" {
 		w.p.Restart = true
 		w.p.GivenUp++
 		tries = max(tries, 2*w.p.GivenUp)

@@ -2,6 +2,8 @@ package dirsync
 
 import (
 	"context"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -403,4 +405,103 @@ func TestDue(t *testing.T) {
 		_, due := tc.cfg.dueSince(tc.p, now)
 		require.Equal(t, tc.want, due, name)
 	}
+}
+
+// endless is a provider whose pages go on for ever.
+type endless struct {
+	*fleet
+	circle bool // of two pages
+}
+
+func (e endless) ListUsers(ctx context.Context, c tsp.Connection, cursor string) (tsp.UserPage, error) {
+	page, err := e.fleet.ListUsers(ctx, c, "")
+	at, _ := strconv.Atoi(cursor)
+	page.Next = strconv.Itoa(at + 1)
+	if e.circle {
+		page.Next = strconv.Itoa(1 + at%2)
+		return page, err
+	}
+	for i := range page.Users {
+		page.Users[i].SourceID += "-" + cursor
+	}
+	return page, err
+}
+
+func TestWalk_ListWithoutAnEndIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		circle bool
+		cfg    Config
+		pages  int
+	}{
+		"in a circle":       {circle: true, pages: 1 + maxStale},
+		"always new users":  {cfg: Config{MaxUsers: 9}, pages: 5},
+		"older than it may": {cfg: Config{MaxAge: time.Nanosecond}, pages: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := endless{newFleet(2), tt.circle}
+			r := newRig(t, "fake", e, "{id: 00000000-0000-7000-8000-00000000a100, source_id: other}")
+			r.cfg.MaxUsers, r.cfg.MaxAge = tt.cfg.MaxUsers, tt.cfg.MaxAge
+			stop := r.run(r.syncer())
+			r.until(func() bool { return r.progress().Restart })
+			stop()
+			p := r.progress()
+			require.Equal(t, tt.pages, p.Pages)
+			require.Contains(t, p.LastError, "does not end")
+			require.True(t, p.FinishedAt.IsZero())
+			require.Contains(t, r.byID(), uuid.MustParse("00000000-0000-7000-8000-00000000a100"), "nobody is marked as gone")
+			require.Equal(t, 1, p.GivenUp, "the pause before the next grows")
+		})
+	}
+}
+
+// locking is a directory whose connections this process can open until they are sealed
+// under a key that it does not have.
+type locking struct {
+	users
+	sealed atomic.Bool
+}
+
+func (l *locking) ConnectionByID(id uuid.UUID) (directory.Connection, bool) {
+	c, ok := l.users.ConnectionByID(id)
+	if c.Locked = l.sealed.Load(); c.Locked {
+		c.Credentials = nil
+	}
+	return c, ok
+}
+
+func (l *locking) All() []directory.Connection {
+	var out []directory.Connection
+	for _, c := range l.users.All() {
+		c, _ = l.ConnectionByID(c.ID)
+		out = append(out, c)
+	}
+	return out
+}
+
+func TestWalk_OfALockedConnectionIsLeftToAnother(t *testing.T) {
+	t.Parallel()
+	f := newFleet(6)
+	r := newRig(t, "fake", f, "")
+	l := &locking{users: r.d}
+	old := r.syncer()
+	old.parts.Directory = l
+	f.set(func(call int) error {
+		l.sealed.Store(call == 2)
+		return nil
+	})
+	stop := r.run(old)
+	r.until(func() bool { p := r.progress(); return p.Pages == 2 && p.Owner == uuid.Nil })
+	stop()
+	p := r.progress()
+	require.Empty(t, p.LastError)
+	require.Zero(t, p.Failures)
+	_, due := r.cfg.dueSince(p, r.now())
+	require.True(t, due, "at once")
+	f.set(nil)
+	stop = r.run(r.syncer())
+	r.until(func() bool { return r.finished(uuid.Nil) })
+	stop()
+	require.Equal(t, []string{"", "2", "4"}, f.pages(), "it goes on where it was")
 }

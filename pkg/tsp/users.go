@@ -74,6 +74,21 @@ type UserPage struct {
 // ListedUser is a user as the provider lists it.
 type ListedUser struct {
 	SourceID string
-	// Fields hold what is known, in unified fields; unknown ones are absent.
+	// Aliases are other ids by which the provider takes the user in a call: a registry
+	// file may name the user by one.
+	Aliases []string
+	// Fields hold what is known, in unified fields; unknown ones are absent. A null one is
+	// empty, or has a value that none of ours says; see Unsaid.
 	Fields operation.Changes
+}
+
+// Unsaid adds a null for each shown field that is not among those told: the provider has a
+// value, none of ours says it, and what was known before is known no more.
+func Unsaid(told operation.Changes, shown map[operation.Field]bool) operation.Changes {
+	for f, is := range shown {
+		if is && !told.Has(f) {
+			told[f] = operation.Null()
+		}
+	}
+	return told
 }

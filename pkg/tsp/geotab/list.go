@@ -39,7 +39,7 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 	}
 	page := tsp.UserPage{Result: resultOf(answer), Users: make([]tsp.ListedUser, len(users))}
 	for i, user := range users {
-		page.Users[i] = tsp.ListedUser{SourceID: user.text("id"), Fields: p.fields(user)}
+		page.Users[i] = tsp.ListedUser{SourceID: user.text("id"), Fields: p.listed(user)}
 		page.Next = page.Users[i].SourceID
 	}
 	if page.Next != "" && page.Next == cursor {

@@ -94,6 +94,17 @@ func (p *Provider) fields(user entity) operation.Changes {
 	return out
 }
 
+// listed are the fields as a list tells them.
+func (p *Provider) listed(user entity) operation.Changes {
+	_, known := user["isDriver"]
+	office := known && !user.flag("isDriver")
+	return tsp.Unsaid(p.fields(user), map[operation.Field]bool{
+		operation.FieldDefaultTimeZone: user.text(keyZone) != "", operation.FieldHOSRulesetCode: user.text(keyRuleset) != "",
+		// What somebody had as a driver is gone.
+		operation.FieldLicenseRegion: office, operation.FieldLicenseNumber: office,
+	})
+}
+
 // activeTo adds whether the user is active now, if it has dates at all.
 func (p *Provider) activeTo(user entity, out operation.Changes) {
 	from, hasFrom := user.moment("activeFrom")

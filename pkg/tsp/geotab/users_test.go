@@ -274,7 +274,9 @@ func TestListUsers(t *testing.T) {
 		operation.FieldEmployeeNumber: null(), operation.FieldUserDesignation: null(), operation.FieldNotes: null(),
 		operation.FieldCarrierNumber: null(), operation.FieldDOTID: null(),
 		operation.FieldPhoneNumber: text("(1) 234-5678"), operation.FieldPhoneCountryCode: text("+353"),
-	}, first.Users[1].Fields, "what has no counterpart is left out")
+		operation.FieldDefaultTimeZone: null(), operation.FieldHOSRulesetCode: null(),
+		operation.FieldLicenseRegion: null(), operation.FieldLicenseNumber: null(),
+	}, first.Users[1].Fields, "what has no counterpart is left out, or known no more")
 	second, err := p.ListUsers(t.Context(), connection(nil), first.Next)
 	require.NoError(t, err)
 	late := second.Users[0].Fields

@@ -121,14 +121,9 @@ func (c client) drivers(ctx context.Context, what string) ([]driver, httpcall.An
 	if err != nil {
 		return nil, answer, err
 	}
-	var rows []driver
-	if json.Unmarshal(data, &rows) != nil || rows == nil {
+	rows, ok := httpcall.Rows(data, func(row driver) bool { return row.ID != "" })
+	if !ok {
 		return nil, answer, answer.Garbled(what)
-	}
-	for _, row := range rows {
-		if row.ID == "" {
-			return nil, answer, answer.Garbled(what)
-		}
 	}
 	return rows, answer, nil
 }

@@ -73,6 +73,10 @@ var (
 	named = regexp.MustCompile(`(?i)(?:\bid|_id|[a-z]Id|\bno|number|\brequest|#)["']?\s*[:=#]?\s*["']?$`)
 )
 
+// lookBehind is how far before a number its name is looked for: a provider may send a
+// megabyte of numbers, and each look costs as much as it is long.
+const lookBehind = 64
+
 // The fewest and most digits of a phone number.
 const (
 	minPhone = 7
@@ -106,7 +110,7 @@ func isPhone(text string, from, to int) bool {
 	case n < minPhone, n > maxPhone,
 		inWord(before), inWord(after), // part of an id, a UUID, a decimal, a time
 		calendar.MatchString(found), address.MatchString(found),
-		strings.TrimLeft(found, "0123456789") == "" && named.MatchString(text[:from]):
+		strings.TrimLeft(found, "0123456789") == "" && named.MatchString(text[max(0, from-lookBehind):from]):
 		return false
 	}
 	return true

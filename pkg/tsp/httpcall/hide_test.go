@@ -1,7 +1,9 @@
 package httpcall_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -34,6 +36,25 @@ func TestHide(t *testing.T) {
 	}
 	require.Equal(t, "as it is", httpcall.Hidden(nil).In("as it is"))
 	require.Equal(t, "as it is", httpcall.Hide(nil, nil).In("as it is"))
+}
+
+// A provider may send a whole page of what looks like phone numbers.
+func TestMask_OfALongTextTakesNoTime(t *testing.T) {
+	t.Parallel()
+	for name, mask := range map[string]func(string) string{"mask": httpcall.Mask, "short": httpcall.Short} {
+		done := make(chan string, 1)
+		go func() { done <- mask(strings.Repeat("1234567,", 1<<14) + " end") }()
+		select {
+		case got := <-done:
+			require.NotContains(t, got, "1234567", name)
+		case <-time.After(time.Minute): // it takes a tenth of a second
+			t.Fatalf("%s takes minutes", name)
+		}
+	}
+	long := httpcall.Short(strings.Repeat("word ", 1<<12) + "end")
+	require.Len(t, long, 300)
+	address := httpcall.Short(strings.Repeat("a.b.c@d.example, ", 1000) + strings.Repeat("x", 1<<15))
+	require.NotContains(t, address, "@")
 }
 
 func TestMask(t *testing.T) {

@@ -32,7 +32,8 @@ const (
 // Config of a Client. The zero value is usable.
 type Config struct {
 	// MaxBody caps the bytes read of an answer, 16 times as many of a list without pages;
-	// see Request.Whole. Zero: DefaultMaxBody. A longer answer is a "tsp" failure.
+	// see Request.Whole. Zero: DefaultMaxBody. A longer success is a "tsp" failure, a
+	// longer refusal is cut off.
 	MaxBody int64
 	// Transport makes the connections. Nil: a private one with bounded idle
 	// connections.
@@ -131,7 +132,7 @@ type Answer struct {
 
 // Do makes the call. ctx must carry the deadline of the attempt. The error is an
 // *operation.Failure: "network" for DNS, connect, TLS, reset and timeout, "tsp"
-// for a redirect or an answer over the cap. Of an answer that is not 2xx the body may
+// for a redirect or a success over the cap. Of an answer that is not 2xx the body may
 // be cut off. In a dry run a write is not sent, and the error is ErrDraft.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	if r.Write && Drafting(ctx, r) {
@@ -144,6 +145,11 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		}
 	}
 	if r.Header != nil {
+		if !sendable(r.Header) {
+			return Answer{}, &operation.Failure{
+				Type: operation.ErrorAuth, Detail: r.What + ": not sent: a credential of the connection has a line break or another control character",
+			}
+		}
 		req.Header = r.Header
 	}
 	req.Header["User-Agent"] = c.agent
@@ -182,13 +188,29 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		return Answer{}, f
 	}
 	if int64(len(answer.Body)) > most {
-		return Answer{}, answer.failure(operation.ErrorTSP, true, r.What+": the answer is larger than allowed")
+		if answer.OK() {
+			return Answer{}, answer.failure(operation.ErrorTSP, true, r.What+": the answer is larger than allowed")
+		}
+		answer.Body = answer.Body[:most]
 	}
 	if answer.Status >= 300 && answer.Status < 400 {
 		return Answer{}, answer.failure(operation.ErrorTSP, false,
 			fmt.Sprintf("%s: the provider redirected (%d); redirects are not followed", r.What, answer.Status))
 	}
 	return answer, nil
+}
+
+// sendable reports whether the values can stand in headers. A secret that was read from a
+// file with a line break at its end cannot; the transport would call that a fault of the way.
+func sendable(header http.Header) bool {
+	for _, values := range header {
+		for _, v := range values {
+			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == '\x7f' }) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // usualBody is how much of an announced answer gets its memory at once; what is longer
@@ -243,9 +265,16 @@ func (a Answer) Classify(what, message string) *operation.Failure {
 	}
 }
 
+// longText is how much of a text is looked at: masking a megabyte takes a while.
+const longText = 16 << 10
+
 // Short makes a provider's text fit for an attempt log: one line, valid UTF-8, at
 // most 300 bytes, and nobody's e-mail address or phone number in it; see Mask.
 func Short(s string) string {
+	if len(s) > longText {
+		s = s[:longText]
+		s = s[:max(0, strings.LastIndexAny(s, " ,;\"<>\n"))] // half an address would not look like one
+	}
 	s = Mask(strings.Join(strings.Fields(strings.ToValidUTF8(s, "")), " "))
 	if len(s) <= 300 {
 		return s

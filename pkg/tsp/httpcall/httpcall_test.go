@@ -66,6 +66,23 @@ func TestDo_SendsTheRequestAndKeepsTheAnswer(t *testing.T) {
 	require.Equal(t, "2s", answer.RetryAfter.String())
 }
 
+// It is no fault of the network, and no later call fares better.
+func TestDo_CredentialThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("called with %q", r.Header) })
+	for _, token := range []string{"planted\n", "planted\r\nX-Other: 1", "pla\x00nted", "planted\x7f"} {
+		_, err := httpcall.New(httpcall.Config{}).Do(t.Context(), httpcall.Request{
+			What: "test: call", Method: http.MethodGet, URL: url, Header: http.Header{"Authorization": {"Bearer " + token}},
+		})
+		f := failure(t, err)
+		require.Equal(t, operation.ErrorAuth, f.Type)
+		require.False(t, f.Retryable)
+		require.False(t, f.Refresh)
+		require.Contains(t, f.Detail, "test: call: not sent: a credential")
+		require.NotContains(t, texts(err), "planted")
+	}
+}
+
 func TestDo_KeepsOnlyAllowedHeaders(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -222,6 +239,27 @@ func TestDo_RefusalThatIsCutOffIsARefusal(t *testing.T) {
 	require.Equal(t, 200, f.StatusCode)
 	_, err = do(302)
 	require.Equal(t, operation.ErrorTSP, failure(t, err).Type)
+}
+
+// A refused credential is renewed and a wrong write is not repeated, however long the page
+// is that says so.
+func TestDo_RefusalThatIsTooLongIsARefusal(t *testing.T) {
+	t.Parallel()
+	const limit = 1000
+	for _, status := range []int{400, 401, 403, 429, 503} {
+		url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "58")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, strings.Repeat("a", 50*limit))
+		})
+		answer, err := httpcall.New(httpcall.Config{MaxBody: limit}).Do(t.Context(), httpcall.Request{
+			What: "test: call", Method: http.MethodPost, URL: url,
+		})
+		require.NoError(t, err, status)
+		require.Equal(t, status, answer.Status)
+		require.Equal(t, 58*time.Second, answer.RetryAfter)
+		require.Len(t, answer.Body, limit)
+	}
 }
 
 func TestDo_ErrorsHideURLAndSecrets(t *testing.T) {

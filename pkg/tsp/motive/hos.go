@@ -64,8 +64,8 @@ func codesOf(table map[string]ruleset) map[rulesetValue]string {
 	return codes
 }
 
-// rulesetOf is the ruleset that a user has, if all of its keys are shown and they
-// are those of one.
+// rulesetOf is the ruleset that a user has, and whether all of its keys are shown. Empty:
+// they are those of none.
 func (p *Provider) rulesetOf(user map[string]any) (string, bool) {
 	v := rulesetValue{Cycle: text(user, keyCycle)}
 	for key, into := range map[string]*bool{
@@ -78,8 +78,7 @@ func (p *Provider) rulesetOf(user map[string]any) (string, bool) {
 			return "", false
 		}
 	}
-	code, ok := p.codes[v]
-	return code, ok
+	return p.codes[v], v.Cycle != ""
 }
 
 func (p *Provider) ruleset(code string, settings map[string]string) (ruleset, error) {

@@ -54,7 +54,7 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 		Users: make([]tsp.ListedUser, len(list.Users)),
 	}
 	for i, item := range list.Users {
-		out.Users[i] = tsp.ListedUser{SourceID: idOf(item.User), Fields: p.fields(item.User)}
+		out.Users[i] = tsp.ListedUser{SourceID: idOf(item.User), Fields: p.listed(item.User)}
 	}
 	return out, nil
 }

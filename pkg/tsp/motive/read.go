@@ -2,6 +2,7 @@ package motive
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"writeback/pkg/operation"
@@ -80,11 +81,23 @@ func (p *Provider) fields(user map[string]any) operation.Changes {
 	if zone, ok := ianaZones[text(user, keyTimeZone)]; ok {
 		out[operation.FieldDefaultTimeZone] = operation.Text(zone)
 	}
-	if code, ok := p.rulesetOf(user); ok {
+	if code, _ := p.rulesetOf(user); code != "" {
 		out[operation.FieldHOSRulesetCode] = operation.Text(code)
 	}
 	modesOf(text(user, keyELDMode), out)
 	return out
+}
+
+// listed are the fields as a list tells them.
+func (p *Provider) listed(user map[string]any) operation.Changes {
+	_, ruleset := p.rulesetOf(user)
+	shown := map[operation.Field]bool{
+		operation.FieldDefaultTimeZone: text(user, keyTimeZone) != "", operation.FieldHOSRulesetCode: ruleset,
+	}
+	if role := text(user, keyRole); role != "" && role != roleDriver {
+		maps.Copy(shown, driverOnly) // what somebody had as a driver is gone
+	}
+	return tsp.Unsaid(p.fields(user), shown)
 }
 
 // modesOf reads the mode of the pair that is shown. It says all but how an exempt

@@ -112,27 +112,23 @@ func text(user map[string]any, key string) string {
 }
 
 // errorMessage finds the sentence in an error body: "error_message", else
-// "errors" in any of its forms, else the JSON as it is. What is not JSON is a
-// proxy's page and gives "".
+// "errors" in any of its forms, else all that the JSON says. Its escapes are undone, or
+// what must not be shown would not be found in it. What is not JSON is a proxy's page
+// and gives "".
 func errorMessage(body []byte) string {
-	var fields map[string]any
-	if json.Unmarshal(body, &fields) != nil {
-		if !json.Valid(body) {
-			return ""
-		}
-		return string(body)
+	var all any
+	if decode(body, &all) != nil {
+		return ""
 	}
-	for _, key := range []string{"error_message", "errors"} {
+	fields, _ := all.(map[string]any)
+	for _, part := range []any{fields["error_message"], fields["errors"], all} {
 		var b strings.Builder
-		flatten(&b, fields[key], 0)
+		flatten(&b, part, 0)
 		if b.Len() > 0 {
 			return b.String()
 		}
 	}
-	if len(fields) == 0 {
-		return ""
-	}
-	return string(body)
+	return ""
 }
 
 const maxErrorDepth = 4

@@ -256,7 +256,11 @@ func TestListUsers_Fields(t *testing.T) {
 		operation.FieldFirstName: text("Marcus"), operation.FieldLastName: text("Okafor"), operation.FieldUserEmail: text("marcus@example.com"),
 		operation.FieldPhoneNumber: null(), operation.FieldPhoneCountryCode: null(), operation.FieldDefaultTimeZone: text("America/Phoenix"),
 		operation.FieldIsDriver: flag(false), operation.FieldIsActive: flag(false), operation.FieldStatus: text("INACTIVE"),
-	}}, first.Users[1], "an office user has no driver block")
+		operation.FieldUsername: null(), operation.FieldEmployeeNumber: null(), operation.FieldLicenseRegion: null(),
+		operation.FieldLicenseNumber: null(), operation.FieldHOSRulesetCode: null(), operation.FieldAllowYardMove: null(),
+		operation.FieldAllowPersonalConveyance: null(), operation.FieldAllowAdverseDriving: null(), operation.FieldDOTID: null(),
+		operation.FieldHOSComplianceType: null(), operation.FieldHOSTrackingMethod: null(),
+	}}, first.Users[1], "an office user has no driver block, whatever was known before")
 	second, err := p.ListUsers(t.Context(), connection(nil), first.Next)
 	require.NoError(t, err)
 	require.Empty(t, second.Next)
@@ -264,7 +268,8 @@ func TestListUsers_Fields(t *testing.T) {
 		operation.FieldFirstName: text("Elena"), operation.FieldLastName: text("Marchetti"), operation.FieldUserEmail: null(),
 		operation.FieldUsername: text("emarchetti"), operation.FieldIsDriver: flag(true),
 		operation.FieldHOSComplianceType: text(operation.Exempt),
-	}}}, second.Users, "what has no counterpart is left out")
+		operation.FieldDefaultTimeZone:   null(),
+	}}}, second.Users, "what has no counterpart is left out, or known no more")
 }
 
 func TestListUsers_End(t *testing.T) {
@@ -455,4 +460,23 @@ func TestRules_Same(t *testing.T) {
 	require.Equal(t, changes{
 		operation.FieldPhoneCountryCode: text("+49"), operation.FieldDefaultTimeZone: text("America/Phoenix"),
 	}, fields)
+}
+
+// A cycle that is none of ours is no reason to keep the ruleset that was known before; one
+// whose exceptions are not shown may be the same.
+func TestListUsers_RulesetThatIsNoneOfOurs(t *testing.T) {
+	t.Parallel()
+	const exceptions = `,"exception_24_hour_restart":false,"exception_8_hour_break":false,"exception_wait_time":false,` +
+		`"exception_short_haul":false,"exception_ca_farm_school_bus":false`
+	listed := func(user string) changes {
+		page, err := provider(t, tsptest.Exchange{
+			Method: http.MethodGet, Path: "/v1/users?per_page=100&page_no=1", Answer: `{"users":[{"user":{"id":1,` + user + `}}],"pagination":{"total":1}}`,
+		}).ListUsers(t.Context(), connection(nil), "")
+		require.NoError(t, err)
+		return page.Users[0].Fields
+	}
+	require.Equal(t, changes{operation.FieldHOSRulesetCode: null()}, listed(`"cycle":"Other"`+exceptions))
+	require.Equal(t, changes{operation.FieldHOSRulesetCode: text("US_INT_PROP_70_8")}, listed(`"cycle":"70_8"`+exceptions))
+	require.Empty(t, listed(`"cycle":"Other"`))
+	require.Empty(t, listed(`"cycle":null`+exceptions))
 }

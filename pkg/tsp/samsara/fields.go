@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"writeback/pkg/operation"
+	"writeback/pkg/tsp"
 )
 
 // fields are what the driver says in unified fields. What Samsara does not store,
@@ -59,6 +60,14 @@ func (p *Provider) fields(d driver, settings map[string]string) operation.Change
 		out[operation.FieldHOSRulesetCode] = v
 	}
 	return out
+}
+
+// listed are the fields as a list tells them.
+func (p *Provider) listed(d driver, settings map[string]string) operation.Changes {
+	_, likely := p.rules.of(d, true)
+	return tsp.Unsaid(p.fields(d, settings), map[operation.Field]bool{
+		operation.FieldDefaultTimeZone: d.Timezone != "", operation.FieldHOSRulesetCode: !likely,
+	})
 }
 
 func orNull(s string) operation.Value {

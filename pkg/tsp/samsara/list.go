@@ -3,6 +3,7 @@ package samsara
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -23,9 +24,9 @@ const (
 // an answer, and a driver may have many tags and settings.
 const pageSize = 200
 
-// ListUsers gives one page of drivers. A cursor is the status of the walk, a colon,
-// and Samsara's own cursor. A driver whose status changes during the walk may be
-// given twice or not at all. Every error is an *operation.Failure.
+// ListUsers gives one page of drivers, with their external ids as aliases. A cursor is
+// the status of the walk, a colon, and Samsara's own cursor. A driver whose status changes
+// during the walk may be given twice or not at all. Every error is an *operation.Failure.
 func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor string) (tsp.UserPage, error) {
 	s := p.session(conn, nil)
 	if f := s.check(); f != nil {
@@ -47,15 +48,15 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 	if err != nil {
 		return tsp.UserPage{}, err
 	}
-	var list listAnswer
-	if err := json.Unmarshal(answer.Body, &list); err != nil || !list.whole(after) {
+	list, drivers, err := decodeList(answer.Body, after)
+	if err != nil {
 		f := answer.Garbled(what)
 		f.Err = err
 		return tsp.UserPage{}, f
 	}
-	page := tsp.UserPage{Result: resultOf(answer), Users: make([]tsp.ListedUser, len(list.Data))}
-	for i, d := range list.Data {
-		page.Users[i] = tsp.ListedUser{SourceID: d.ID, Fields: p.fields(d, conn.Settings)}
+	page := tsp.UserPage{Result: resultOf(answer), Users: make([]tsp.ListedUser, len(drivers))}
+	for i, d := range drivers {
+		page.Users[i] = tsp.ListedUser{SourceID: d.ID, Aliases: d.aliases(), Fields: p.listed(d, conn.Settings)}
 	}
 	switch {
 	case list.Pagination.HasNextPage:
@@ -66,18 +67,29 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 	return page, nil
 }
 
-// whole reports whether the answer to a page is one: every driver has an id, and
-// the next page, if there is one, is another.
-func (l listAnswer) whole(after string) bool {
-	if l.Data == nil || l.Pagination == nil {
-		return false
+// maxPage is the most drivers that Samsara gives at once.
+const maxPage = 512
+
+// decodeList reads the answer to a page: every driver has an id, and the next page, if
+// there is one, is another.
+func decodeList(body []byte, after string) (list listAnswer, drivers []driver, err error) {
+	if err := json.Unmarshal(body, &list); err != nil {
+		return list, nil, err
 	}
-	for _, d := range l.Data {
-		if d.ID == "" {
-			return false
+	page := list.Pagination
+	if list.Data == nil || len(list.Data) > maxPage || page == nil || page.HasNextPage && (page.EndCursor == "" || page.EndCursor == after) {
+		return list, nil, errors.New("samsara: decode drivers: the answer is no page of them")
+	}
+	drivers = make([]driver, len(list.Data))
+	for i, raw := range list.Data {
+		if err := json.Unmarshal(raw, &drivers[i]); err != nil {
+			return list, nil, err
+		}
+		if drivers[i].ID == "" {
+			return list, nil, errors.New("samsara: decode drivers: one has no id")
 		}
 	}
-	return !l.Pagination.HasNextPage || l.Pagination.EndCursor != "" && l.Pagination.EndCursor != after
+	return list, drivers, nil
 }
 
 // ReadUser reads the driver back. Left out is what Samsara does not hold as it was

@@ -2,6 +2,7 @@ package samsara_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,6 +48,8 @@ func TestFields(t *testing.T) {
 		listed   changes
 		// unread are listed, but not read back.
 		unread []operation.Field
+		// unsaid have a value that none of ours says: they are listed as null.
+		unsaid []operation.Field
 		gone   []operation.Field
 	}{
 		{name: "nothing known", listed: changes{
@@ -73,7 +76,7 @@ func TestFields(t *testing.T) {
 		{name: "phone without a code", more: `,"phone":"55 010"`, listed: changes{operation.FieldPhoneNumber: text("55 010")}},
 		{name: "no DOT number", more: `,"carrierSettings":{"dotNumber":0}`, listed: changes{operation.FieldDOTID: null()}},
 		{name: "strange DOT number", more: `,"carrierSettings":{"dotNumber":1.5}`, gone: []operation.Field{operation.FieldDOTID}},
-		{name: "zone that is not ours", more: `,"timezone":"Mars/Base"`, gone: []operation.Field{operation.FieldDefaultTimeZone}},
+		{name: "zone that is not ours", more: `,"timezone":"Mars/Base"`, unsaid: []operation.Field{operation.FieldDefaultTimeZone}},
 		{name: "locale is no country by itself", more: `,"locale":"us"`, gone: []operation.Field{operation.FieldCountryCode}},
 		{name: "locale", settings: settings{"write_locale": "true"}, more: `,"locale":"pr"`, listed: changes{operation.FieldCountryCode: text("PRI")}},
 		{name: "employee number", settings: settings{"employee_external_id": "payrollId"}, more: `,"externalIds":{"payrollId":"E1"}`,
@@ -84,7 +87,7 @@ func TestFields(t *testing.T) {
 			listed: changes{operation.FieldHOSRulesetCode: text("US_INT_OILTR_60_7_NOBRK")}},
 		{name: "the ruleset that says most", settings: settings{"weak_rulesets": "true"}, more: oil + `,"waitingTimeDutyStatusEnabled":true`,
 			listed: changes{operation.FieldHOSRulesetCode: text("US_INT_OILWL_60_7_NOBRK")}},
-		{name: "unknown ruleset", more: `,"usDriverRulesetOverride":{"cycle":"Moon"}`, gone: []operation.Field{operation.FieldHOSRulesetCode}},
+		{name: "unknown ruleset", more: `,"usDriverRulesetOverride":{"cycle":"Moon"}`, unsaid: []operation.Field{operation.FieldHOSRulesetCode}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -99,6 +102,12 @@ func TestFields(t *testing.T) {
 				require.NotContains(t, read, f)
 			}
 			for _, f := range tt.unread {
+				require.Contains(t, listed, f)
+				require.NotContains(t, read, f)
+				delete(listed, f)
+			}
+			for _, f := range tt.unsaid {
+				require.Equal(t, null(), listed[f], f)
 				require.Contains(t, listed, f)
 				require.NotContains(t, read, f)
 				delete(listed, f)
@@ -144,4 +153,22 @@ func TestListUsers_CursorOfAnother(t *testing.T) {
 	}
 	_, err := p.ReadUser(t.Context(), tsp.Connection{Credentials: oauth("")}, "..")
 	require.Equal(t, operation.ErrorValidation, tsptest.Failure(t, err).Type)
+}
+
+func TestListUsers_NoMoreThanAPage(t *testing.T) {
+	t.Parallel()
+	list := func(drivers int) (tsp.UserPage, error) {
+		server := tsptest.NewServer(t, tsptest.Exchange{
+			Method: http.MethodGet, Path: listPath(""), Answer: `{"data":[` + strings.Repeat(`{"id":"1"},`, drivers-1) + `{"id":"2"}],"pagination":{"hasNextPage":false}}`,
+		})
+		p := samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{BaseURL: server.URL})
+		return p.ListUsers(t.Context(), connection(nil), "")
+	}
+	page, err := list(512)
+	require.NoError(t, err)
+	require.Len(t, page.Users, 512)
+	for _, drivers := range []int{513, 80_000} {
+		_, err = list(drivers)
+		require.Equal(t, operation.ErrorTSP, tsptest.Failure(t, err).Type, drivers)
+	}
 }

@@ -2,6 +2,7 @@ package samsara
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -53,14 +54,27 @@ func (d named) is(sourceID string) bool {
 	return external && value != "" && d.ExternalIDs[key] == value
 }
 
+// aliases are the external ids in the form in which a call takes them.
+func (d named) aliases() []string {
+	out := make([]string, 0, len(d.ExternalIDs))
+	for key, value := range d.ExternalIDs {
+		if value != "" {
+			out = append(out, key+":"+value)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // driverAnswer is the envelope of a driver.
 type driverAnswer struct {
 	Data driver `json:"data"`
 }
 
-// listAnswer is the envelope of a page of drivers.
+// listAnswer is the envelope of a page of drivers. They stay raw until they are counted:
+// read, an empty one takes a hundred times the memory.
 type listAnswer struct {
-	Data       []driver `json:"data"`
+	Data       []json.RawMessage `json:"data"`
 	Pagination *struct {
 		EndCursor   string `json:"endCursor"`
 		HasNextPage bool   `json:"hasNextPage"`

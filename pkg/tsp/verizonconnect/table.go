@@ -82,6 +82,12 @@ func decodeDriver(body []byte) (driver, bool) {
 	return d, d.text(keyNumber) != ""
 }
 
+// unnumbered reports a driver to whom the customer gave no number.
+func (d driver) unnumbered() bool {
+	number := string(d[keyNumber])
+	return number == "null" || number == `""`
+}
+
 // text is the string at a key, or "" for anything else.
 func (d driver) text(key string) string {
 	var s string

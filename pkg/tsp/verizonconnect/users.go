@@ -89,8 +89,8 @@ func (p *Provider) ReadUser(ctx context.Context, conn tsp.Connection, sourceID s
 	return d.fields(), nil
 }
 
-// ListUsers gives all drivers that are not deleted: no pages are known. Every error
-// is an *operation.Failure.
+// ListUsers gives all drivers that are not deleted: no pages are known. Left out is whom
+// the customer gave no number: no call can name it. Every error is an *operation.Failure.
 func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor string) (tsp.UserPage, error) {
 	const what = "verizon_connect: list drivers"
 	if cursor != "" {
@@ -104,17 +104,16 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 	if err != nil {
 		return tsp.UserPage{}, err
 	}
-	var rows []json.RawMessage
-	if json.Unmarshal(answer.Body, &rows) != nil || rows == nil {
-		return tsp.UserPage{}, answer.Garbled(what)
-	}
-	page := tsp.UserPage{Result: resultOf(answer), Users: make([]tsp.ListedUser, len(rows))}
-	for i, row := range rows {
-		d, ok := decodeDriver(row)
-		if !ok {
-			return tsp.UserPage{}, answer.Garbled(what)
+	page := tsp.UserPage{Result: resultOf(answer)}
+	_, ok := httpcall.Rows(answer.Body, func(row json.RawMessage) bool {
+		d, numbered := decodeDriver(row)
+		if numbered {
+			page.Users = append(page.Users, tsp.ListedUser{SourceID: d.text(keyNumber), Fields: d.fields()})
 		}
-		page.Users[i] = tsp.ListedUser{SourceID: d.text(keyNumber), Fields: d.fields()}
+		return numbered || d.unnumbered()
+	})
+	if !ok {
+		return tsp.UserPage{}, answer.Garbled(what)
 	}
 	return page, nil
 }

@@ -141,3 +141,23 @@ func TestSandbox_LoginCreateUpdateReadList(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, page.Users, 101)
 }
+
+// The number is the customer's to give. One driver without does not end the list.
+func TestList_LeavesOutWhoHasNoNumber(t *testing.T) {
+	t.Parallel()
+	list := func(driver string) (tsp.UserPage, error) {
+		return serve(t, tsptest.Exchange{
+			Method: "GET", Path: "/cmd/v1/drivers", Answer: `[` + driver + `,{"Driver":{"DriverNumber":"7","FirstName":"B"}}]`,
+		}).ListUsers(t.Context(), connection(), "")
+	}
+	for _, driver := range []string{`{"Driver":{"DriverId":1,"DriverNumber":"","FirstName":"A"}}`, `{"DriverId":1,"DriverNumber":null}`} {
+		page, err := list(driver)
+		require.NoError(t, err, driver)
+		require.Len(t, page.Users, 1)
+		require.Equal(t, "7", page.Users[0].SourceID)
+	}
+	for _, driver := range []string{`{"Driver":{"FirstName":"A"}}`, `{"Driver":{"DriverNumber":7}}`, `{}`, `null`, `"x"`} {
+		_, err := list(driver)
+		require.Equal(t, operation.ErrorTSP, tsptest.Failure(t, err).Type, driver)
+	}
+}

@@ -70,16 +70,9 @@ func (c client) show(ctx context.Context, what string, params map[string]string)
 	if err != nil {
 		return nil, answer, err
 	}
-	var rows []driver
-	d := json.NewDecoder(bytes.NewReader(answer.Body))
-	d.UseNumber()
-	if d.Decode(&rows) != nil || rows == nil {
+	rows, ok := httpcall.Rows(answer.Body, func(row driver) bool { return row.text("driveruid") != "" })
+	if !ok {
 		return nil, answer, answer.Garbled(what)
-	}
-	for _, row := range rows {
-		if row.text("driveruid") == "" {
-			return nil, answer, answer.Garbled(what)
-		}
 	}
 	return rows, answer, nil
 }
