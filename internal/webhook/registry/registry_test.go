@@ -248,6 +248,7 @@ func TestUpdate_RefusesWhatAReadShows(t *testing.T) {
 	shown := made.MaskedURL()
 	for what, refused := range map[string]string{
 		"as it is": shown, "with a query": shown + "?token=x", "escaped": "https://example.com/hooks/%2A%2A%2A%2A%2A",
+		"with a slash": shown + "/",
 	} {
 		_, onCreate := r.Create(t.Context(), partner, webhook.New{URL: refused, EventName: webhook.EventFailed})
 		_, onUpdate := r.Update(t.Context(), partner, made.ID, webhook.Change{URL: &refused})
