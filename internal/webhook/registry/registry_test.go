@@ -366,6 +366,12 @@ func TestList_Pages(t *testing.T) {
 	require.True(t, more)
 	got, _ = page(webhook.Query{Limit: 9, EventName: webhook.EventCreated})
 	require.Empty(t, got)
+	got, _ = page(webhook.Query{Limit: 9, EventName: webhook.EventFailed})
+	require.Equal(t, ids, got)
+	got, _ = page(webhook.Query{Limit: 9, EventName: "resource_operation.*"})
+	require.Equal(t, ids, got, "as they were made: by the name of all of them")
+	got, _ = page(webhook.Query{Limit: 9, EventName: "webhook.*"})
+	require.Empty(t, got)
 	got, _ = page(webhook.Query{Limit: 9, Status: webhook.Paused})
 	require.Empty(t, got)
 }
