@@ -239,6 +239,21 @@ func TestTenants_SeeTheirOwn(t *testing.T) {
 	require.Empty(t, list[0].Secrets)
 }
 
+// TestCreate_RefusesASpaceInTheURL: with one in its query no send would be a request.
+func TestCreate_RefusesASpaceInTheURL(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, address := range []string{"https://example.com/hooks?team=a b", "https://example.com/a b"} {
+		_, err := r.Create(t.Context(), partner, webhook.New{URL: address, EventName: webhook.EventFailed})
+		var e *operation.Error
+		require.ErrorAs(t, err, &e, address)
+		want := []operation.Fault{{Path: "body.url", Message: "must not hold a space; write it as %20", Type: "url_parsing"}}
+		require.Equal(t, want, e.Faults)
+		require.Equal(t, want, r.Check(&address, nil))
+	}
+	r.create(t, webhook.New{URL: "https://example.com/hooks?team=a%20b"})
+}
+
 // TestUpdate_RefusesWhatAReadShows: a read that is sent back would call the mask.
 func TestUpdate_RefusesWhatAReadShows(t *testing.T) {
 	t.Parallel()
