@@ -263,7 +263,7 @@ func TestUpdate_RefusesWhatAReadShows(t *testing.T) {
 	shown := made.MaskedURL()
 	for what, refused := range map[string]string{
 		"as it is": shown, "with a query": shown + "?token=x", "escaped": "https://example.com/hooks/%2A%2A%2A%2A%2A",
-		"with a slash": shown + "/",
+		"with a slash": shown + "/", "of a query": webhook.Subscription{URL: "https://example.com/?token=x"}.MaskedURL(),
 	} {
 		_, onCreate := r.Create(t.Context(), partner, webhook.New{URL: refused, EventName: webhook.EventFailed})
 		_, onUpdate := r.Update(t.Context(), partner, made.ID, webhook.Change{URL: &refused})
