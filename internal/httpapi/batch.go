@@ -32,7 +32,7 @@ func (s *server) updateUsers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := wantPlain(r); err != nil {
+	if err := wantPlain(r, "a batch"); err != nil {
 		return err
 	}
 	body, err := s.readBody(w, r, s.cfg.MaxBatch)
@@ -60,13 +60,14 @@ func (s *server) updateUsers(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// wantPlain refuses what a single write can be asked for and a batch cannot.
-func wantPlain(r *http.Request) error {
+// wantPlain refuses what a single write can be asked for and this cannot: left out, a
+// dry run would be a write.
+func wantPlain(r *http.Request, this string) error {
 	values, err := query(r)
 	if err != nil {
 		return err
 	}
-	return wire.ParseBatchMode(values)
+	return wire.ParsePlainMode(values, this)
 }
 
 // batch is a request on its way: the answers so far, and what is to be accepted.

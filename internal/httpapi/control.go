@@ -37,7 +37,7 @@ func (s *server) cancelOperation(w http.ResponseWriter, r *http.Request) error {
 // behind what the user has outstanding. It is queued even if the failed one was not.
 func (s *server) retryOperation(w http.ResponseWriter, r *http.Request) error {
 	failed, err := s.ownOperation(r)
-	if err != nil {
+	if err := join(err, wantPlain(r, "a retry")); err != nil {
 		return err
 	}
 	switch {

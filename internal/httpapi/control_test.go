@@ -103,6 +103,24 @@ func TestRetry_AcceptsTheChangesAnew(t *testing.T) {
 	}
 }
 
+// TestRetry_IsNoDryRun: a dry run that is not one writes.
+func TestRetry_IsNoDryRun(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	failed := api.seedAs(partnerOne, connOne, operation.Failed)
+	path := connectionsPath + connOne.String() + "/resource-operations/" + failed.String() + "/retry"
+	for _, mode := range []string{"dry_run", "is_sync"} {
+		got := api.send(request{method: http.MethodPost, path: path + "?" + mode + "=true"})
+		require.Equal(t, 422, got.status, got.text)
+		require.Contains(t, got.text, `{"path":"query.`+mode+`","input":"true","message":"is not possible in a retry","error_type":"extra_forbidden"}`)
+		require.Len(t, api.memory.all(), 1)
+	}
+	bad := api.send(request{method: http.MethodPost, path: connectionsPath + "x/resource-operations/y/retry?dry_run=true"})
+	require.Equal(t, 422, bad.status)
+	require.Len(t, bad.body["detail"], 3, "all at once")
+	require.Equal(t, 202, api.send(request{method: http.MethodPost, path: path + "?dry_run=false"}).status)
+}
+
 // A retried create knows the first of its kind, however often it is retried.
 func TestRetry_ACreateKnowsTheFirst(t *testing.T) {
 	t.Parallel()

@@ -44,6 +44,7 @@ type Change struct {
 // Query selects a partner's subscriptions, by id ascending. Deleted ones are only
 // given when Status asks for them.
 type Query struct {
+	// EventName is an event, or a family that ends in ".*". Empty: any.
 	EventName string
 	Status    Status
 	// Position is the id to start from, exclusive. Nil: the first, or backwards the

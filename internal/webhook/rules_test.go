@@ -168,7 +168,11 @@ func TestSubscription_ShowsNoSecret(t *testing.T) {
 		"https://example.com/webhooks/token?key=1": "https://example.com/webhooks/*****",
 		"https://example.com":                      "https://example.com",
 		"https://example.com/":                     "https://example.com/",
-		"https://example.com/a/":                   "https://example.com/a/*****",
+		"https://example.com/?key=token":           "https://example.com/?*****",
+		"https://example.com?key=token":            "https://example.com?*****",
+		"https://example.com/a/token/":             "https://example.com/a/*****/",
+		"https://example.com/token//?key=1":        "https://example.com/*****//",
+		"https://example.com/token":                "https://example.com/*****",
 		"::":                                       "*****",
 	} {
 		s := Subscription{URL: in}

@@ -118,23 +118,27 @@ func (s Subscription) Since() time.Time {
 const mask = wire.MaskedSecret
 
 // MaskedURL is the URL as it may be shown: without the last part of its path and
-// without its query, which may hold a secret.
+// without its query, which may hold a secret. A slash at the end is no part; where
+// there is no part, the mask stands for the query.
 func (s Subscription) MaskedURL() string {
 	u, err := url.Parse(s.URL)
 	if err != nil {
 		return mask
 	}
 	path := u.EscapedPath()
-	if i := strings.LastIndexByte(path, '/'); i >= 0 && path != "/" {
-		path = path[:i+1] + mask
+	if parts := strings.TrimRight(path, "/"); parts != "" {
+		path = parts[:strings.LastIndexByte(parts, '/')+1] + mask + path[len(parts):]
+	} else if u.RawQuery != "" {
+		path += "?" + mask
 	}
 	return u.Scheme + "://" + u.Host + path
 }
 
-// IsMasked reports whether a URL ends in the mask that MaskedURL puts there: it was
-// read, and calls nothing.
+// IsMasked reports whether a URL has the mask where MaskedURL puts it: it was read, and
+// calls nothing.
 func IsMasked(u *url.URL) bool {
-	return u.Path[strings.LastIndexByte(u.Path, '/')+1:] == mask
+	parts := strings.TrimRight(u.Path, "/")
+	return parts[strings.LastIndexByte(parts, '/')+1:] == mask || u.RawQuery == mask
 }
 
 // String names the subscription and nothing secret.

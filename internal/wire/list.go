@@ -70,13 +70,13 @@ func ParseMode(q url.Values) (Mode, error) {
 	return m, p.err()
 }
 
-// ParseBatchMode refuses what a write can be asked for and a batch of them cannot. The
-// error is an *operation.Error with every fault.
-func ParseBatchMode(q url.Values) error {
+// ParsePlainMode refuses what a write can be asked for and this, for example "a batch",
+// cannot. The error is an *operation.Error with every fault.
+func ParsePlainMode(q url.Values, this string) error {
 	p := params{q: q}
 	for _, name := range []string{"is_sync", "dry_run"} {
 		if p.flag(name) {
-			p.fault(name, q.Get(name), "is not possible in a batch", "extra_forbidden")
+			p.fault(name, q.Get(name), "is not possible in "+this, "extra_forbidden")
 		}
 	}
 	return p.err()

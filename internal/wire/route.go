@@ -171,7 +171,7 @@ var resourceEndpoints = []endpoint{
 		},
 		tag: tagOperations, summary: "Retry a resource operation",
 		text: "Accepts the changes of a failed operation once more, as a new operation behind those that the user has outstanding. " +
-			"It names the failed one in `retry_of` and is always queued. A retried create first looks whether an earlier one has made " +
+			"It names the failed one in `retry_of` and is always queued: `is_sync` and `dry_run` are refused with 422. A retried create first looks whether an earlier one has made " +
 			"the user after all. Any other than a failed one is refused with 409. An " +
 			"extension of the contract.",
 		params:  []parameter{connectionIDParam, operationIDParam},

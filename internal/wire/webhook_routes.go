@@ -30,7 +30,7 @@ var (
 )
 
 var webhookFilters = []parameter{
-	{"event_name", false, nullable(ref("WebhookEventNameEnum")), "Only webhooks of this event."},
+	{"event_name", false, nullable(ref("WebhookEventNameEnum")), "Only webhooks of this event, or of a name that ends in `.*`: of each event that it stands for."},
 	{"status", false, nullable(ref("WebhookStatusEnum")), "Only webhooks with this status. Deleted ones are listed for 14 days, and only if asked for."},
 }
 

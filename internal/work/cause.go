@@ -34,7 +34,7 @@ func causeOf(f *operation.Failure) string {
 	case errors.As(f.Err, &certificate):
 		return certificate.Error()
 	}
-	for _, known := range []error{context.DeadlineExceeded, context.Canceled, errCallOver, errStopping, io.EOF, io.ErrUnexpectedEOF} {
+	for _, known := range []error{errCallOver, errStopping, context.DeadlineExceeded, context.Canceled, io.EOF, io.ErrUnexpectedEOF} {
 		if errors.Is(f.Err, known) {
 			return known.Error()
 		}

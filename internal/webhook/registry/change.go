@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -373,6 +374,10 @@ func (r *Registry) badURL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		return "must be a URL"
+	}
+	// In a query one would end the address in the request line: no send could arrive.
+	if strings.Contains(text, " ") {
+		return "must not hold a space; write it as %20"
 	}
 	if webhook.IsMasked(u) {
 		return maskedURL

@@ -342,7 +342,7 @@ func selects(q webhook.Query, s webhook.Subscription) bool {
 			return false
 		}
 	}
-	if q.EventName != "" && q.EventName != s.EventName {
+	if q.EventName != "" && !slices.Contains(webhook.Expand(q.EventName), s.EventName) {
 		return false
 	}
 	if q.Status == "" {

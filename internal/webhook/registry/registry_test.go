@@ -239,6 +239,21 @@ func TestTenants_SeeTheirOwn(t *testing.T) {
 	require.Empty(t, list[0].Secrets)
 }
 
+// TestCreate_RefusesASpaceInTheURL: with one in its query no send would be a request.
+func TestCreate_RefusesASpaceInTheURL(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, address := range []string{"https://example.com/hooks?team=a b", "https://example.com/a b"} {
+		_, err := r.Create(t.Context(), partner, webhook.New{URL: address, EventName: webhook.EventFailed})
+		var e *operation.Error
+		require.ErrorAs(t, err, &e, address)
+		want := []operation.Fault{{Path: "body.url", Message: "must not hold a space; write it as %20", Type: "url_parsing"}}
+		require.Equal(t, want, e.Faults)
+		require.Equal(t, want, r.Check(&address, nil))
+	}
+	r.create(t, webhook.New{URL: "https://example.com/hooks?team=a%20b"})
+}
+
 // TestUpdate_RefusesWhatAReadShows: a read that is sent back would call the mask.
 func TestUpdate_RefusesWhatAReadShows(t *testing.T) {
 	t.Parallel()
@@ -248,6 +263,7 @@ func TestUpdate_RefusesWhatAReadShows(t *testing.T) {
 	shown := made.MaskedURL()
 	for what, refused := range map[string]string{
 		"as it is": shown, "with a query": shown + "?token=x", "escaped": "https://example.com/hooks/%2A%2A%2A%2A%2A",
+		"with a slash": shown + "/", "of a query": webhook.Subscription{URL: "https://example.com/?token=x"}.MaskedURL(),
 	} {
 		_, onCreate := r.Create(t.Context(), partner, webhook.New{URL: refused, EventName: webhook.EventFailed})
 		_, onUpdate := r.Update(t.Context(), partner, made.ID, webhook.Change{URL: &refused})
@@ -364,6 +380,12 @@ func TestList_Pages(t *testing.T) {
 	require.Equal(t, ids[2:4], got)
 	require.True(t, more)
 	got, _ = page(webhook.Query{Limit: 9, EventName: webhook.EventCreated})
+	require.Empty(t, got)
+	got, _ = page(webhook.Query{Limit: 9, EventName: webhook.EventFailed})
+	require.Equal(t, ids, got)
+	got, _ = page(webhook.Query{Limit: 9, EventName: "resource_operation.*"})
+	require.Equal(t, ids, got, "as they were made: by the name of all of them")
+	got, _ = page(webhook.Query{Limit: 9, EventName: "webhook.*"})
 	require.Empty(t, got)
 	got, _ = page(webhook.Query{Limit: 9, Status: webhook.Paused})
 	require.Empty(t, got)

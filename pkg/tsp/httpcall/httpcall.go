@@ -166,7 +166,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	answered(span, resp, err)
 	if err != nil {
 		c.measure(ctx, r.Method, 0, now.Sub(began))
-		return Answer{}, networkFailure(r.What, err)
+		return Answer{}, networkFailure(ctx, r.What, err)
 	}
 	c.measure(ctx, r.Method, resp.StatusCode, now.Sub(began))
 	defer func() { _ = resp.Body.Close() }()
@@ -183,7 +183,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	}
 	answer.Body, err = read(resp, most)
 	if err != nil && answer.OK() { // what is no success is told by its head
-		f := networkFailure(r.What, err)
+		f := networkFailure(ctx, r.What, err)
 		f.StatusCode, f.Header = answer.Status, answer.Header
 		return Answer{}, f
 	}
@@ -284,8 +284,12 @@ func Short(s string) string {
 
 // networkFailure hides the URL of a transport error: its path and query may hold
 // personal data, and its host is our configuration.
-func networkFailure(what string, err error) *operation.Failure {
+func networkFailure(ctx context.Context, what string, err error) *operation.Failure {
 	err = redact(err)
+	// The transport gives the cause of the context's end, which need not be its error.
+	if ended := ctx.Err(); ended != nil && errors.Is(err, context.Cause(ctx)) && !errors.Is(err, ended) {
+		err = fmt.Errorf("%w: %w", ended, err)
+	}
 	reason := "the connection failed"
 	var dns *net.DNSError
 	var timeout net.Error

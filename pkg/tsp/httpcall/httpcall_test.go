@@ -187,6 +187,21 @@ func TestDo_DeadlineAndCancelAreToldApart(t *testing.T) {
 			},
 			cause: context.Canceled, detail: "test: call: the call was broken off",
 		},
+		"deadline with a cause": {
+			ctx: func() (context.Context, func()) {
+				ctx, cancel := context.WithTimeoutCause(context.Background(), 200*time.Millisecond, errors.New("over"))
+				t.Cleanup(cancel)
+				return ctx, func() {}
+			},
+			cause: context.DeadlineExceeded, detail: "test: call: no answer in time",
+		},
+		"cancel with a cause": {
+			ctx: func() (context.Context, func()) {
+				ctx, cancel := context.WithCancelCause(context.Background())
+				return ctx, func() { cancel(errors.New("stopping")) }
+			},
+			cause: context.Canceled, detail: "test: call: the call was broken off",
+		},
 	}
 	for name, tt := range tests {
 		for _, partly := range []bool{false, true} {
