@@ -19,7 +19,7 @@ const tracerName = "writeback/work"
 // startAttempt begins the span of an attempt. The first one is in the trace of the
 // request. Each later one has a trace of its own, which may be hours after, with
 // links to the attempt before it and to the request. The caller ends the span, after
-// what came of the attempt is recorded and told.
+// what came of the attempt is recorded and told; that of a call that was not made it leaves.
 func startAttempt(ctx context.Context, name string, l redisstore.Lease) (context.Context, trace.Span) {
 	parent := telemetry.Extract(ctx, l.TraceParent, l.TraceState)
 	request := trace.SpanContextFromContext(parent)

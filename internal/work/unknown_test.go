@@ -10,6 +10,8 @@ import (
 	"go.opentelemetry.io/otel"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"writeback/internal/directory"
 	"writeback/internal/metrics"
@@ -33,12 +35,15 @@ func (f *lostDirectory) ConnectionByID(id uuid.UUID) (directory.Connection, bool
 
 // A connection that a worker does not know is no reason to end what was accepted for it: it
 // is new, or the directory was lost. The first attempt is the one that is made. Not parallel:
-// OpenTelemetry has one meter provider per process.
+// OpenTelemetry has one meter and one tracer provider per process.
 func TestUnknownConnection_WaitsUntilItIsKnown(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
 	before := otel.GetMeterProvider()
 	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
 	t.Cleanup(func() { otel.SetMeterProvider(before) })
+	spans, tracers := tracetest.NewSpanRecorder(), otel.GetTracerProvider()
+	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))
+	t.Cleanup(func() { otel.SetTracerProvider(tracers) })
 	r := rigOn(t, &provider{})
 	dir := &lostDirectory{}
 	r.parts.Directory = dir
@@ -68,4 +73,14 @@ func TestUnknownConnection_WaitsUntilItIsKnown(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, 1, firsts)
+	attempts := func() (n int) {
+		for _, s := range spans.Ended() {
+			if s.Name() == "operation attempt" {
+				n++
+			}
+		}
+		return n
+	}
+	require.Eventually(t, func() bool { return attempts() > 0 }, 20*time.Second, 5*time.Millisecond)
+	require.Equal(t, 1, attempts(), "each has the ids of the first attempt")
 }
