@@ -100,6 +100,7 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 	if err != nil {
 		return a.unsendable(lease, began, "the delivery is not understood")
 	}
+	r.mark(trace.SpanFromContext(ctx))
 	reading, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	s, found, err := a.Endpoints.Find(reading, lease.ConnectionID)
@@ -141,7 +142,6 @@ func (a *Attempter) send(ctx context.Context, lease redisstore.Lease, s Subscrip
 		a.warn(ctx, "webhook body", lease, err)
 		return a.unsendable(lease, began, "the event could not be written")
 	}
-	trace.SpanFromContext(ctx).SetAttributes(attribute.String("writeback.webhook_event", r.Event))
 	got := post(ctx, a.Client, l, a.now)
 	ended := a.now()
 	if got.code == 0 && ctx.Err() != nil {
@@ -245,6 +245,7 @@ func (a *Attempter) tell(ctx context.Context, l redisstore.Lease, r Reference, g
 		span.SetAttributes(attribute.String("writeback.outcome", result))
 		if v.failure != nil {
 			span.SetStatus(codes.Error, result)
+			span.SetAttributes(attribute.String("error.type", result))
 		}
 	}
 	a.measured().sends.Add(ctx, 1, result)
