@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"writeback/internal/webhook"
 	"writeback/pkg/operation"
@@ -19,9 +20,9 @@ import (
 // connection finds its deliveries, and a delivery is called one. Not parallel: OpenTelemetry
 // has one tracer provider per process.
 func TestSpan_NamesTheOperationItTellsOf(t *testing.T) {
-	spans, before := tracetest.NewSpanRecorder(), otel.GetTracerProvider()
+	spans := tracetest.NewSpanRecorder()
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))
-	t.Cleanup(func() { otel.SetTracerProvider(before) })
+	t.Cleanup(func() { otel.SetTracerProvider(noop.NewTracerProvider()) })
 	r := newRig(t)
 	e := newEndpoint(t, func(_ int, w http.ResponseWriter) { w.WriteHeader(http.StatusBadRequest) })
 	s := r.subscribe(webhook.New{URL: e.URL, EventName: webhook.EventSucceeded})

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"writeback/internal/directory"
 	"writeback/internal/metrics"
@@ -23,9 +24,9 @@ import (
 // tracer provider per process.
 func recordSpans(t *testing.T) *tracetest.SpanRecorder {
 	t.Helper()
-	spans, before := tracetest.NewSpanRecorder(), otel.GetTracerProvider()
+	spans := tracetest.NewSpanRecorder()
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))
-	t.Cleanup(func() { otel.SetTracerProvider(before) })
+	t.Cleanup(func() { otel.SetTracerProvider(noop.NewTracerProvider()) })
 	return spans
 }
 
