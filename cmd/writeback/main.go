@@ -155,6 +155,8 @@ type spec struct {
 	first cobra.CompletionFunc
 	run   func(ctx context.Context, args []string) error
 	flags func(f *pflag.FlagSet)
+	// values complete flags by their names. The others have values that no shell knows.
+	values map[string]cobra.CompletionFunc
 }
 
 // command makes one that is run with its settings read and its time bounded.
@@ -193,6 +195,13 @@ func (c *ctl) command(s spec) *cobra.Command {
 	if s.flags != nil {
 		s.flags(cmd.Flags())
 	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		complete := s.values[f.Name]
+		if complete == nil {
+			complete = cobra.NoFileCompletions
+		}
+		_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // it exists, and is registered once
+	})
 	return cmd
 }
 
