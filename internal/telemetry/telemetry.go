@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
@@ -105,6 +106,8 @@ func build(ctx context.Context, cfg Config) (*Telemetry, error) {
 		resource.WithAttributes(
 			attribute.String("service.name", cfg.Service),
 			attribute.String("service.version", cfg.Version),
+			// Without it the metrics that several processes send are one series.
+			attribute.String("service.instance.id", uuid.NewString()),
 		),
 		resource.WithFromEnv(),
 	)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -93,6 +94,20 @@ func TestSetup_Errors(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "pigeon")
 	_, err = telemetry.Setup(t.Context(), telemetry.Config{Service: "x"})
 	require.ErrorContains(t, err, `OTEL_TRACES_EXPORTER="pigeon"`)
+}
+
+// TestSetup_InstancesAreToldApart: what two processes send is not one series.
+func TestSetup_InstancesAreToldApart(t *testing.T) {
+	instance := func() string {
+		tel, _ := setup(t, telemetry.Config{})
+		_, body := get(t, tel.Admin(telemetry.AdminConfig{}), "/metrics")
+		found := regexp.MustCompile(`target_info\{.*service_instance_id="([^"]+)"`).FindStringSubmatch(body)
+		require.NotNil(t, found)
+		return found[1]
+	}
+	require.NotEqual(t, instance(), instance())
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=worker-3")
+	require.Equal(t, "worker-3", instance())
 }
 
 // TestSetup_Endpoints: one without a scheme, or without a host, is refused by its name: the
