@@ -103,7 +103,7 @@ func TestLine_ShowsValuesByTheirType(t *testing.T) {
 	for name, tt := range map[string]struct{ in, want any }{
 		"id": {id, id.String()}, "kind": {kind("auth"), "auth"}, "number": {7, 7.0}, "flag": {true, true}, "list": {[]int{1, 2}, []any{1.0, 2.0}},
 		"map": {map[string]int{"a": 1}, map[string]any{"a": 1.0}}, "nothing": {nil, nil}, "nil pointer": {(*url.URL)(nil), ""},
-		"nil text": {(*uuid.UUID)(nil), nil}, "time": {time.Unix(0, 0).UTC(), "1970-01-01T00:00:00Z"},
+		"nil text": {(*uuid.UUID)(nil), nil}, "time": {time.Unix(0, 0).UTC(), "1970-01-01T00:00:00Z"}, "duration": {1500 * time.Millisecond, "1.5s"},
 		"bytes": {[]byte("SECRET"), "[6 bytes]"}, "json": {json.RawMessage(`"SECRET"`), "[json.RawMessage]"}, "url": {address, "https://host.example"},
 		"header":  {http.Header{"Authorization": {"SECRET"}}, "[http.Header]"},
 		"request": {&http.Request{}, "[*http.Request]"}, "error": {errors.New("plain"), "plain"},

@@ -13,12 +13,16 @@ import (
 )
 
 // shown is what a log line shows of a value, by its type: numbers, texts, times and
-// ids as they are, errors without the paths and queries of URLs, and of everything
+// ids as they are, durations with their unit, errors without the paths and queries of URLs, and of everything
 // that was not made to be logged (bodies, headers, requests, records of people) its
 // type only. A type that has more to show says so by slog.LogValuer.
 func shown(v slog.Value) slog.Value {
 	v = v.Resolve()
-	if v.Kind() != slog.KindAny {
+	switch v.Kind() {
+	case slog.KindAny:
+	case slog.KindDuration: // a number would not tell its unit
+		return slog.StringValue(v.Duration().String())
+	default:
 		return v
 	}
 	switch x := v.Any().(type) {
