@@ -28,6 +28,19 @@ func (r Reference) mark(span trace.Span) {
 	}
 }
 
+// markEnd says on a delivery's span what came of the attempt: success, or the kind of error.
+func markEnd(ctx context.Context, result string) {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
+		return
+	}
+	span.SetAttributes(attribute.String("writeback.outcome", result))
+	if result != "success" {
+		span.SetStatus(codes.Error, result)
+		span.SetAttributes(semconv.ErrorTypeKey.String(result))
+	}
+}
+
 // calling begins the client span of a send, if it is part of a sampled trace. It has
 // the endpoint's host and nothing else of its URL, which may hold a token; the trace
 // is not told to the endpoint.

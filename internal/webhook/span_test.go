@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -49,4 +50,25 @@ func TestSpan_NamesTheOperationItTellsOf(t *testing.T) {
 	require.Equal(t, webhook.EventSucceeded, has["writeback.webhook_event"])
 	require.Equal(t, codes.Error, attempt.Status().Code)
 	require.Equal(t, has["writeback.outcome"], has["error.type"])
+}
+
+// TestSpan_OfWhatCannotBeSent: an attempt that ends its delivery without a send has an error.
+func TestSpan_OfWhatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.subscribe(webhook.New{URL: newEndpoint(t, nil).URL, EventName: webhook.EventSucceeded})
+	require.NoError(t, r.front.queue.Begin(t.Context(), shards()))
+	event := operation.Event{Version: operation.Version, Kind: operation.EventSucceeded, Operation: r.operation(true)}
+	require.NoError(t, r.front.fanout.Ended(t.Context(), event))
+	out, err := r.front.queue.Next(t.Context(), s.ID, r.front.fanout.Limits(s.ID), []uuid.UUID{uuid.Must(uuid.NewV7())}, nil)
+	require.NoError(t, err)
+	require.Len(t, out.Leases, 1)
+	require.NoError(t, r.front.Delete(t.Context(), r.partner, s.ID))
+	spans := tracetest.NewSpanRecorder()
+	ctx, span := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test").Start(t.Context(), "attempt")
+	outcome := r.front.attempt.Attempt(ctx, out.Leases[0])
+	span.End()
+	require.Equal(t, operation.ErrorValidation, outcome.Attempt.ErrorType)
+	require.Equal(t, codes.Error, spans.Ended()[0].Status().Code)
+	require.Contains(t, spans.Ended()[0].Attributes(), attribute.String("error.type", "validation"))
 }
