@@ -50,7 +50,8 @@ func (c *ctl) loadtestCommand() *cobra.Command {
 			f.IntVar(&l.users, "users", 100, "how many of its users to write, in turn")
 			f.BoolVar(&l.really, "yes-really", false, "even if the API is not on this machine")
 		},
-		run: func(ctx context.Context, _ []string) error { return c.loadtest(ctx, l) },
+		values: map[string]cobra.CompletionFunc{"connection": c.completeConnections},
+		run:    func(ctx context.Context, _ []string) error { return c.loadtest(ctx, l) },
 	})
 }
 

@@ -72,6 +72,7 @@ func run(ctx context.Context, args, environ []string, out, errOut io.Writer) int
 	c := &ctl{sources: config.Sources{Environ: environ, Flags: map[string]string{}}, out: out, errOut: errOut}
 	defer c.close()
 	root := c.root()
+	strictCompletion(root)
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -130,19 +131,31 @@ func (s setting) Set(value string) error { s.flags[s.variable] = value; return n
 
 // group is a command that has only commands.
 func (c *ctl) group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return wrongUsage("%s: a command is missing", cmd.CommandPath())
-		}
-		text := fmt.Sprintf("no such command: %s", cmd.CommandPath()+" "+args[0])
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			text += "; did you mean " + strings.Join(near, " or ") + "?"
-		}
-		return wrongUsage("%s", text)
-	}}
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: noCommand}
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(commands...)
 	return cmd
+}
+
+// noCommand says what is wrong where one of a group's commands should stand.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return wrongUsage("%s: a command is missing", cmd.CommandPath())
+	}
+	text := fmt.Sprintf("no such command: %s", cmd.CommandPath()+" "+args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return wrongUsage("%s", text)
+}
+
+// strictCompletion refuses the names of other shells: cobra prints its help for them and ends
+// with 0, and whoever sources that runs it.
+func strictCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	if cmd, _, err := root.Find([]string{"completion"}); err == nil {
+		cmd.Args, cmd.RunE = cobra.ArbitraryArgs, noCommand
+	}
 }
 
 // spec is one command.
@@ -155,6 +168,8 @@ type spec struct {
 	first cobra.CompletionFunc
 	run   func(ctx context.Context, args []string) error
 	flags func(f *pflag.FlagSet)
+	// values complete flags by their names. The others have values that no shell knows.
+	values map[string]cobra.CompletionFunc
 }
 
 // command makes one that is run with its settings read and its time bounded.
@@ -193,6 +208,13 @@ func (c *ctl) command(s spec) *cobra.Command {
 	if s.flags != nil {
 		s.flags(cmd.Flags())
 	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		complete := s.values[f.Name]
+		if complete == nil {
+			complete = cobra.NoFileCompletions
+		}
+		_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // it exists, and is registered once
+	})
 	return cmd
 }
 

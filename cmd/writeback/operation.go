@@ -109,6 +109,10 @@ func (c *ctl) operationList() *cobra.Command {
 			f.DurationVar(&q.since, "since", 24*time.Hour, "accepted within this time")
 			f.IntVar(&q.limit, "limit", 100, "how many to list at most, the newest")
 		},
+		values: map[string]cobra.CompletionFunc{
+			"connection": c.completeConnections,
+			"status":     cobra.FixedCompletions([]cobra.Completion{"pending", "success", "failed"}, cobra.ShellCompDirectiveNoFileComp),
+		},
 		run: func(ctx context.Context, _ []string) (err error) {
 			if connection != "" {
 				if q.connection, err = id("--connection", connection); err != nil {
@@ -200,6 +204,7 @@ type attemptView struct {
 	Code      int                     `json:"status_code"`
 	Unknown   bool                    `json:"outcome_unknown"`
 	Detail    string                  `json:"detail"`
+	TraceID   string                  `json:"trace_id"`
 }
 
 // shown is the view without the values, unless they are wanted.
@@ -253,6 +258,9 @@ func writeOperation(w io.Writer, v operationView) {
 		}
 		if a.Code != 0 {
 			text += fmt.Sprintf(" %d", a.Code)
+		}
+		if a.TraceID != "" {
+			text += ", trace " + a.TraceID
 		}
 		row(w, fmt.Sprintf("attempt %d", i+1), text)
 		if a.Detail != "" {

@@ -44,7 +44,7 @@ func viewRead(op wire.ResourceOperationRead) operationView {
 	}
 	_ = json.Unmarshal(op.Payload, &v.Payload) // a payload that is no object shows as none
 	for _, l := range op.Logs {
-		a := attemptView{ID: l.ID, StartedAt: l.CreatedAt, EndedAt: l.UpdatedAt, Status: l.Status}
+		a := attemptView{ID: l.ID, StartedAt: l.CreatedAt, EndedAt: l.UpdatedAt, Status: l.Status, TraceID: l.TraceID}
 		if l.ErrorType != nil {
 			a.ErrorType = *l.ErrorType
 		}

@@ -38,7 +38,7 @@ func viewOperation(op operation.Operation) operationView {
 	for _, a := range op.Attempts {
 		v.Attempts = append(v.Attempts, attemptView{
 			ID: a.ID, StartedAt: a.StartedAt, EndedAt: a.EndedAt, Status: a.Status, ErrorType: a.ErrorType,
-			Code: a.StatusCode, Unknown: a.Unknown, Detail: a.Detail,
+			Code: a.StatusCode, Unknown: a.Unknown, Detail: a.Detail, TraceID: a.TraceID,
 		})
 	}
 	return v

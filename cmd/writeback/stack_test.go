@@ -142,6 +142,8 @@ func stackOperations(t *testing.T, b *bench) {
 		require.Nil(t, v.Payload)
 		out, _ := d.ctl(0, "operation", "get", samsaraConnection, failed.ID.String(), "--payload")
 		require.Contains(t, out, secretName)
+		require.Len(t, v.Attempts[0].TraceID, 32, "from an attempt one comes to its trace")
+		require.Contains(t, out, "failed validation 400, trace "+v.Attempts[0].TraceID)
 
 		list := asJSON[[]operationView](d, "operation", "list", "--connection", samsaraConnection, "--status", "failed")
 		require.NotEmpty(t, list)
@@ -199,6 +201,8 @@ func stackLanes(t *testing.T, b *bench) {
 
 	// A shell is offered the connections.
 	out, _ = b.store.ctl(0, "__complete", "lane", "show", "")
+	require.Contains(t, out, motiveConnection+"\tmotive")
+	out, _ = b.store.ctl(0, "__complete", "operation", "list", "--connection", "")
 	require.Contains(t, out, motiveConnection+"\tmotive")
 	out, _ = b.store.ctl(0, "__complete", "operation", "")
 	require.Contains(t, out, "retry\t")

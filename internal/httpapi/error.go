@@ -52,7 +52,7 @@ func (s *server) classify(ctx context.Context, err error) (int, *operation.Error
 	case errors.As(err, &known) && known.Code != operation.CodeInternal:
 		if known.Err != nil {
 			// It goes into the request's own line: a refusal is no event of its own.
-			trailOf(ctx).cause = known.Err.Error()
+			trailOf(ctx).cause = known.Err
 		}
 		return wire.StatusOf(known.Code), explained(known)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, errDeadline):
@@ -82,11 +82,11 @@ func (s *server) cause(ctx context.Context, err error) []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("request_id", t.requestID),
 		slog.String("route", t.route),
-		slog.String("error", err.Error()),
+		slog.Any("error", err),
 	}
 	var known *operation.Error
 	if errors.As(err, &known) && known.Err != nil {
-		attrs = append(attrs, slog.String("cause", known.Err.Error()))
+		attrs = append(attrs, slog.Any("cause", known.Err))
 	}
 	return attrs
 }

@@ -39,8 +39,8 @@ type trail struct {
 	batch *counts
 	// code is the class of the refusal. Empty: none.
 	code string
-	// cause is our own reason for the refusal, never shown. Empty: none.
-	cause string
+	// cause is our own reason for the refusal, never shown. Nil: none.
+	cause error
 }
 
 // namedID is an id with its key in logs and traces.
@@ -149,7 +149,7 @@ func (t *trail) line(r *http.Request, status int, took time.Duration) []slog.Att
 		slog.String("method", method(r.Method)),
 		slog.String("route", t.route),
 		slog.Int("status", status),
-		slog.Duration("duration", took),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 		slog.String("request_id", t.requestID))
 	for _, id := range t.ids() {
 		if id.value != uuid.Nil {
@@ -163,8 +163,8 @@ func (t *trail) line(r *http.Request, status int, took time.Duration) []slog.Att
 	if t.code != "" {
 		attrs = append(attrs, slog.String("code", t.code))
 	}
-	if t.cause != "" {
-		attrs = append(attrs, slog.String("cause", t.cause))
+	if t.cause != nil {
+		attrs = append(attrs, slog.Any("cause", t.cause))
 	}
 	return attrs
 }

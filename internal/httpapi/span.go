@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -13,24 +14,34 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"writeback/internal/metrics"
 )
 
 // serverKind is what every span here is started with.
 var serverKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 
-// begin starts the span of a request, in the trace that the caller names. It has no name
-// before there is a route, and no path, query or agent at all: a caller may have written
-// anything into them.
+// begin starts the span of a request, in the trace that the caller names. It is named after
+// the method until there is a route, and has no path, query or agent at all: a caller may
+// have written anything into them.
 func (s *server) begin(r *http.Request) (context.Context, trace.Span) {
 	ctx := r.Context()
 	if r.Header["Traceparent"] != nil {
 		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
 	}
-	ctx, span := s.tracer.Start(ctx, unmatched, serverKind...)
+	ctx, span := s.tracer.Start(ctx, unrouted(r), serverKind...)
 	if span.IsRecording() {
 		span.SetAttributes(asked(r)...)
 	}
 	return ctx, span // ServeHTTP ends it
+}
+
+// unrouted is the name of a span without a route, as the conventions have it.
+func unrouted(r *http.Request) string {
+	if verb := standardMethod(r); verb != metrics.Other {
+		return verb
+	}
+	return "HTTP"
 }
 
 // carried is the trace context of the request, for an operation's record.
@@ -81,13 +92,24 @@ func asked(r *http.Request) []attribute.KeyValue {
 			out = append(out, semconv.NetworkPeerPort(port))
 		}
 	}
-	if first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ","); first != "" {
-		peer = first
+	if client := forwarded(r); client != "" {
+		peer = client
 	}
 	if peer != "" {
 		out = append(out, semconv.ClientAddress(peer))
 	}
 	return out
+}
+
+// forwarded is the address of the client by those who passed the request on. Empty: they
+// say none, or what is no address.
+func forwarded(r *http.Request) string {
+	first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ",")
+	host, _ := hostPort(strings.TrimSpace(first))
+	if _, err := netip.ParseAddr(host); err != nil {
+		return ""
+	}
+	return host
 }
 
 // standardMethod is the method as the conventions have it.
@@ -120,6 +142,7 @@ func (t *trail) finish(status int, written int64) {
 	}
 	if status >= http.StatusInternalServerError {
 		t.span.SetStatus(codes.Error, "")
+		t.span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(status)))
 	}
 	t.span.SetAttributes(semconv.HTTPResponseStatusCode(status), attribute.String("writeback.request_id", t.requestID))
 	if t.read > 0 {

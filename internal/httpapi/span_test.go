@@ -79,7 +79,7 @@ func TestSpan(t *testing.T) {
 			method: http.MethodPatch, path: usersPath + userOne.String() + "?mark=QUERYMARK", body: body, token: row.token,
 			header: http.Header{
 				"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, "User-Agent": {"AGENTMARK"},
-				"X-Forwarded-For": {"203.0.113.7"},
+				"X-Forwarded-For": {" 203.0.113.7:4711, 10.0.0.1"},
 			},
 		})
 		require.Equal(t, row.status, got.status)
@@ -97,6 +97,11 @@ func TestSpan(t *testing.T) {
 		require.Equal(t, "203.0.113.7", has["client.address"].AsString())
 		require.Equal(t, got.header.Get("X-Request-Id"), has["writeback.request_id"].AsString())
 		require.EqualValues(t, len(got.text), has["http.response.body.size"].AsInt64())
+		if row.code == codes.Error {
+			require.Equal(t, "500", has["error.type"].AsString())
+		} else {
+			require.NotContains(t, has, attribute.Key("error.type"))
+		}
 		if row.status == 202 {
 			require.EqualValues(t, len(body), has["http.request.body.size"].AsInt64())
 			require.Equal(t, got.body["id"], has["writeback.operation_id"].AsString())
@@ -106,6 +111,26 @@ func TestSpan(t *testing.T) {
 		for _, a := range span.Attributes {
 			require.NotContains(t, a.Value.String(), "MARK", a.Key)
 			require.NotContains(t, a.Value.String(), userOne.String(), a.Key)
+		}
+	}
+}
+
+// TestSpan_WithoutRoute: it is named after the method, and nothing that the caller wrote in
+// place of an address is in it.
+func TestSpan_WithoutRoute(t *testing.T) {
+	t.Parallel()
+	exporter := tracetest.NewInMemoryExporter()
+	api := newAPI(t, Config{Tracer: sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter))})
+	for method, name := range map[string]string{http.MethodGet: http.MethodGet, "BREW": "HTTP"} {
+		exporter.Reset()
+		got := api.send(request{method: method, path: "/PATHMARK", token: token(partnerOne), header: http.Header{"X-Forwarded-For": {"+1 555 0100 PEERMARK"}}})
+		require.Equal(t, 404, got.status)
+		require.Eventually(t, func() bool { return len(exporter.GetSpans()) == 1 }, 5*time.Second, time.Millisecond)
+		span := exporter.GetSpans()[0]
+		require.Equal(t, name, span.Name)
+		require.Equal(t, "127.0.0.1", attributes(span)["client.address"].AsString())
+		for _, a := range span.Attributes {
+			require.NotContains(t, a.Value.String(), "MARK", a.Key)
 		}
 	}
 }

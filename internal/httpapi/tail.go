@@ -69,7 +69,7 @@ func (s *server) tailOperations(w http.ResponseWriter, r *http.Request) error {
 	// What goes wrong from here on cannot be an answer: the stream has begun.
 	ended := s.tell(ctx, out, stream, after)
 	out.end(endOf(ended))
-	trailOf(r.Context()).cause = ended.Error()
+	trailOf(r.Context()).cause = ended
 	return nil
 }
 

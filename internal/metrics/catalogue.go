@@ -93,9 +93,9 @@ var table = []Metric{
 	{Name: MessagingDuration, Kind: Spread, Unit: "s", In: Both, Labels: []Label{system, doing, destination, mishap}, Buckets: quick, Standard: true,
 		About: "Time of one publish, its acknowledgement included.", Answers: "Is JetStream keeping up?"},
 	{Name: MessagingSent, Kind: Count, Unit: "{message}", In: Both, Labels: []Label{system, doing, destination, mishap}, Standard: true,
-		About: "Messages that were published, or could not be.", Answers: "How much goes into the streams, and does any of it fail?"},
+		About: "Messages that were published, or could not be; one that carries several counts as many.", Answers: "How much goes into the streams, and does any of it fail?"},
 	{Name: MessagingConsumed, Kind: Count, Unit: "{message}", In: Worker, Labels: []Label{system, doing, destination, group}, Standard: true,
-		About: "Messages that were handed to this process.", Answers: "Do the workers receive?"},
+		About: "Messages that were handed to this process, counted in the same way.", Answers: "Do the workers receive?"},
 	{Name: MessagingProcess, Kind: Spread, Unit: "s", In: Worker, Labels: []Label{system, destination, group}, Buckets: quick, Standard: true,
 		About: "Time to fan one event out into webhook deliveries.", Answers: "Is fanning out slow?"},
 

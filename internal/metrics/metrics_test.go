@@ -28,6 +28,11 @@ func TestPage_IsUpToDate(t *testing.T) {
 	text, err := os.ReadFile(page)
 	require.NoError(t, err)
 	require.Equal(t, metrics.Page(), string(text), "go test ./internal/metrics -update")
+	headings := map[string]bool{}
+	for _, heading := range regexp.MustCompile(`(?m)^## .*$`).FindAllString(metrics.Page(), -1) {
+		require.False(t, headings[heading], "%s is there twice: a metric stands apart from its group", heading)
+		headings[heading] = true
+	}
 }
 
 var (

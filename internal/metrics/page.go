@@ -64,6 +64,7 @@ var groups = []struct{ prefix, heading string }{
 	{string(TokensRejected), "What comes in"},
 	{"writeback.attempt", "The trip of an operation"},
 	{string(FirstAttemptDelay), "The trip of an operation"},
+	{string(Handovers), "The trip of an operation"},
 	{string(Ended), "The trip of an operation"},
 	{string(OperationDuration), "The trip of an operation"},
 	{string(Pending), "What waits"},

@@ -24,7 +24,7 @@ func (p *Publisher) AcceptedMany(ctx context.Context, all []operation.Message) (
 		if err != nil {
 			return published, err
 		}
-		c := newParcel(ctx, SubjectBatch, data, &all[published].Accepted)
+		c := newParcel(ctx, SubjectBatch, data, n, &all[published].Accepted)
 		p.sendShared(c.message(SubjectBatch), []*parcel{c}) //nolint:contextcheck // its own deadline: what has left arrives
 		if c.err != nil {
 			return published, c.err

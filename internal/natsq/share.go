@@ -48,8 +48,10 @@ func newShared(pub *Publisher, form form, subject, many string, most int) *share
 
 // parcel is one thing that is to be published.
 type parcel struct {
-	ctx     context.Context
-	data    []byte
+	ctx  context.Context
+	data []byte
+	// n is how many operations or events it has: several, where one request has.
+	n       int
 	carried carried
 	span    trace.Span
 	began   time.Time
@@ -79,16 +81,16 @@ func (s *shared) publish(ctx context.Context, body appender, a *operation.Accept
 	if err != nil {
 		return err
 	}
-	c := newParcel(ctx, s.subject, data, a)
+	c := newParcel(ctx, s.subject, data, 1, a)
 	if err := s.convoy.Do(ctx, c); err != nil {
 		return fmt.Errorf("natsq: publish %s: %w", s.subject, err)
 	}
 	return c.err
 }
 
-func newParcel(ctx context.Context, subject string, data []byte, a *operation.Accepted) *parcel {
-	c := &parcel{data: data, began: time.Now()}
-	c.ctx, c.span, c.carried = carrying(ctx, subject, len(data), a)
+func newParcel(ctx context.Context, subject string, data []byte, n int, a *operation.Accepted) *parcel {
+	c := &parcel{data: data, n: n, began: time.Now()}
+	c.ctx, c.span, c.carried = carrying(ctx, subject, len(data), n, a)
 	return c
 }
 

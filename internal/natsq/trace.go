@@ -87,7 +87,7 @@ func carriedBy(h nats.Header, at int) carried {
 // carrying gives the trace that a message is to carry, and begins the span of its
 // publish. An operation whose request was not sampled costs no span; the message of
 // one that is published later, by the outbox, belongs to the trace of its request.
-func carrying(ctx context.Context, subject string, size int, a *operation.Accepted) (context.Context, trace.Span, carried) {
+func carrying(ctx context.Context, subject string, size, n int, a *operation.Accepted) (context.Context, trace.Span, carried) {
 	if !trace.SpanContextFromContext(ctx).IsValid() && sampled(a.TraceParent) {
 		ctx = telemetry.Extract(ctx, a.TraceParent, a.TraceState)
 	}
@@ -100,9 +100,11 @@ func carrying(ctx context.Context, subject string, size int, a *operation.Accept
 			semconv.MessagingOperationTypeSend,
 			semconv.MessagingOperationName(metrics.OperationPublish),
 			semconv.MessagingDestinationName(subject),
-			semconv.MessagingMessageConversationID(a.ID.String()),
 			semconv.MessagingMessageBodySize(size),
 		))
+	if n == 1 {
+		span.SetAttributes(semconv.MessagingMessageConversationID(a.ID.String()))
+	}
 	parent, state := telemetry.Inject(ctx)
 	return ctx, span, carried{parent, state} //nolint:spancheck // see above
 }
@@ -115,15 +117,18 @@ func sampled(parent string) bool {
 
 // published ends the spans of those who shared a message, and counts it.
 func (t traffic) published(subject string, batch []*parcel, err error) {
-	mishap := mishapOf(err)
+	mishap, n := mishapOf(err), 0
+	for _, c := range batch {
+		n += c.n
+	}
 	for _, c := range batch {
 		if c.span.IsRecording() {
-			ended(c.span, subject, len(batch), mishap)
+			ended(c.span, subject, n, mishap)
 		}
 	}
 	first := batch[0]
 	t.duration.Record(first.ctx, time.Since(first.began).Seconds(), metrics.SystemNATS, metrics.OperationPublish, subject, mishap)
-	t.sent.Add(first.ctx, len(batch), metrics.SystemNATS, metrics.OperationPublish, subject, mishap)
+	t.sent.Add(first.ctx, n, metrics.SystemNATS, metrics.OperationPublish, subject, mishap)
 }
 
 // ended ends the span of a publish. Where it went is known only now.
@@ -178,6 +183,7 @@ func processing(ctx context.Context, msg jetstream.Msg, at int, group string) (c
 func (t traffic) processed(ctx context.Context, span trace.Span, msg jetstream.Msg, group string, began time.Time, err error) {
 	if err != nil && span.IsRecording() {
 		span.SetStatus(codes.Error, "given back")
+		span.SetAttributes(semconv.ErrorTypeOther)
 	}
 	span.End()
 	t.process.Record(ctx, time.Since(began).Seconds(), metrics.SystemNATS, msg.Subject(), group)

@@ -98,16 +98,22 @@ func TestLine_ShowsValuesByTheirType(t *testing.T) {
 	address, err := url.Parse("https://user:pw@host.example/path?token=SECRET")
 	require.NoError(t, err)
 	called := &url.Error{Op: "Patch", URL: "https://host.example/drivers/4711?key=SECRET", Err: errors.New("refused")}
+	other := &url.Error{Op: "Get", URL: "https://user.example/?token=SECRET", Err: errors.New("refused")}
 	log, line := logger(t)
 	for name, tt := range map[string]struct{ in, want any }{
 		"id": {id, id.String()}, "kind": {kind("auth"), "auth"}, "number": {7, 7.0}, "flag": {true, true}, "list": {[]int{1, 2}, []any{1.0, 2.0}},
 		"map": {map[string]int{"a": 1}, map[string]any{"a": 1.0}}, "nothing": {nil, nil}, "nil pointer": {(*url.URL)(nil), ""},
-		"nil text": {(*uuid.UUID)(nil), nil}, "time": {time.Unix(0, 0).UTC(), "1970-01-01T00:00:00Z"},
+		"nil text": {(*uuid.UUID)(nil), nil}, "time": {time.Unix(0, 0).UTC(), "1970-01-01T00:00:00Z"}, "duration": {1500 * time.Millisecond, "1.5s"},
 		"bytes": {[]byte("SECRET"), "[6 bytes]"}, "json": {json.RawMessage(`"SECRET"`), "[json.RawMessage]"}, "url": {address, "https://host.example"},
 		"header":  {http.Header{"Authorization": {"SECRET"}}, "[http.Header]"},
 		"request": {&http.Request{}, "[*http.Request]"}, "error": {errors.New("plain"), "plain"},
-		"url error": {fmt.Errorf("samsara: %w", called), `samsara: Patch "https://host.example": refused`},
-		"person":    {person{"SECRET"}, "[telemetry.person]"}, "people": {[]person{{"SECRET"}}, "[[]telemetry.person]"},
+		"url error":      {fmt.Errorf("samsara: %w", called), `samsara: Patch "https://host.example": refused`},
+		"several":        {errors.Join(errors.New("first"), called, other), "first\nPatch \"https://host.example\": refused\nGet \"https://user.example\": refused"},
+		"one in another": {&url.Error{Op: "Get", URL: "http://a.example/SECRET", Err: called}, `Get "http://a.example": Patch "https://host.example": refused`},
+		"in a text":      {errors.New("moved to https://u:SECRET@b.example:8443/p?k=SECRET, or redis://:SECRET@c.example/0"), "moved to https://b.example:8443, or redis://c.example"},
+		"an odd one":     {&url.Error{Op: "parse", URL: "https://b.example/%zz SECRET", Err: errors.New("invalid")}, `parse "[url]": invalid`},
+		"an address":     {errors.New("dial tcp [::1]:6379: connection refused"), "dial tcp [::1]:6379: connection refused"},
+		"person":         {person{"SECRET"}, "[telemetry.person]"}, "people": {[]person{{"SECRET"}}, "[[]telemetry.person]"},
 		"pointer": {&person{"SECRET"}, "[*telemetry.person]"}, "masked": {masked{"SECRET"}, "masked"},
 		"group of people": {slog.GroupValue(slog.Any("p", person{"SECRET"})), map[string]any{"p": "[telemetry.person]"}},
 	} {

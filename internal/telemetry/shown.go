@@ -2,23 +2,27 @@ package telemetry
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 )
 
 // shown is what a log line shows of a value, by its type: numbers, texts, times and
-// ids as they are, errors without the paths and queries of URLs, and of everything
+// ids as they are, durations with their unit, errors without the paths and queries of URLs, and of everything
 // that was not made to be logged (bodies, headers, requests, records of people) its
 // type only. A type that has more to show says so by slog.LogValuer.
 func shown(v slog.Value) slog.Value {
 	v = v.Resolve()
-	if v.Kind() != slog.KindAny {
+	switch v.Kind() {
+	case slog.KindAny:
+	case slog.KindDuration: // a number would not tell its unit
+		return slog.StringValue(v.Duration().String())
+	default:
 		return v
 	}
 	switch x := v.Any().(type) {
@@ -88,19 +92,45 @@ func plain(t reflect.Type) bool {
 	return t == reflect.TypeFor[time.Time]()
 }
 
-// errorText is an error's text. A URL in it is cut to its origin: path and query may
+// errorText is an error's text. Each URL in it is cut to its origin: path and query may
 // hold keys and personal data.
 func errorText(err error) string {
 	text := err.Error()
-	var u *url.Error
-	if errors.As(err, &u) && u.URL != "" {
-		short := "[url]"
-		if parsed, err := url.Parse(u.URL); err == nil {
-			short = origin(parsed)
-		}
-		text = strings.ReplaceAll(text, u.URL, short)
+	for _, whole := range urlsOf(err, nil) {
+		text = strings.ReplaceAll(text, whole, cut(whole))
 	}
-	return text
+	return someURL.ReplaceAllStringFunc(text, cut)
+}
+
+// urlsOf adds the URLs that errors say they are of. They may have any character in them.
+func urlsOf(err error, all []string) []string {
+	if u, ok := err.(*url.Error); ok && u.URL != "" { //nolint:errorlint // each of the tree is looked at
+		all = append(all, u.URL)
+	}
+	switch e := err.(type) { //nolint:errorlint // the same
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			all = urlsOf(inner, all)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			all = urlsOf(inner, all)
+		}
+	}
+	return all
+}
+
+// someURL finds the URLs in a text.
+var someURL = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>` + "`" + `]+`)
+
+// cut is a URL's origin, with the marks that a sentence puts after it.
+func cut(whole string) string {
+	bare := strings.TrimRight(whole, ".,:;!?)]}")
+	parsed, err := url.Parse(bare)
+	if err != nil {
+		return "[url]"
+	}
+	return origin(parsed) + whole[len(bare):]
 }
 
 func origin(u *url.URL) string {

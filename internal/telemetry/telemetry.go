@@ -14,11 +14,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
@@ -104,6 +106,8 @@ func build(ctx context.Context, cfg Config) (*Telemetry, error) {
 		resource.WithAttributes(
 			attribute.String("service.name", cfg.Service),
 			attribute.String("service.version", cfg.Version),
+			// Without it the metrics that several processes send are one series.
+			attribute.String("service.instance.id", uuid.NewString()),
 		),
 		resource.WithFromEnv(),
 	)
@@ -140,9 +144,12 @@ func (t *Telemetry) metrics(ctx context.Context, res *resource.Resource) error {
 	}
 	opts := []sdkmetric.Option{sdkmetric.WithReader(reader), sdkmetric.WithResource(res), views()}
 	if wanted("METRICS") {
+		if err := checkEndpoints("METRICS"); err != nil {
+			return err
+		}
 		exported, err := autoexport.NewMetricReader(ctx)
 		if err != nil {
-			return fmt.Errorf("metric exporter: %w", err)
+			return exporterFault("METRICS", err)
 		}
 		if !autoexport.IsNoneMetricReader(exported) {
 			opts = append(opts, sdkmetric.WithReader(exported))
@@ -162,9 +169,12 @@ func (t *Telemetry) traces(ctx context.Context, res *resource.Resource) error {
 		sdktrace.WithResource(res), sdktrace.WithIDGenerator(idGenerator{}), sdktrace.WithSampler(sdktrace.NeverSample()),
 	}
 	if wanted("TRACES") {
+		if err := checkEndpoints("TRACES"); err != nil {
+			return err
+		}
 		exporter, err := autoexport.NewSpanExporter(ctx)
 		if err != nil {
-			return fmt.Errorf("trace exporter: %w", err)
+			return exporterFault("TRACES", err)
 		}
 		sampler, err := samplerFromEnv()
 		if err != nil {
@@ -185,9 +195,12 @@ func (t *Telemetry) logs(ctx context.Context, res *resource.Resource) (log.Logge
 	if !wanted("LOGS") {
 		return nil, nil
 	}
+	if err := checkEndpoints("LOGS"); err != nil {
+		return nil, err
+	}
 	exporter, err := autoexport.NewLogExporter(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("log exporter: %w", err)
+		return nil, exporterFault("LOGS", err)
 	}
 	if autoexport.IsNoneLogExporter(exporter) {
 		return nil, nil
@@ -208,6 +221,36 @@ func wanted(signal string) bool {
 		}
 	}
 	return false
+}
+
+// checkEndpoints refuses an endpoint that the exporters would take for another: of one that
+// they do not understand they write a line, and send to this machine.
+func checkEndpoints(signal string) error {
+	if by := os.Getenv("OTEL_" + signal + "_EXPORTER"); by != "" && by != "otlp" {
+		return nil
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_" + signal + "_ENDPOINT"} {
+		text := strings.TrimSpace(os.Getenv(name))
+		if text == "" {
+			continue
+		}
+		if u, err := url.Parse(text); err != nil || u.Scheme == "" || (u.Host == "" && u.Scheme != "unix") {
+			return fmt.Errorf("%s must be a URL such as http://collector:4318, not %q", name, text[strings.LastIndexByte(text, '@')+1:])
+		}
+	}
+	return nil
+}
+
+// exporterFault names the variables that choose an exporter, which the library's error does not.
+func exporterFault(signal string, err error) error {
+	names := []string{"OTEL_" + signal + "_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_" + signal + "_PROTOCOL"}
+	var set []string
+	for _, name := range names {
+		if value := os.Getenv(name); value != "" {
+			set = append(set, fmt.Sprintf("%s=%q", name, value))
+		}
+	}
+	return fmt.Errorf("exporter of %s by %s: %w", strings.ToLower(signal), strings.Join(set, ", "), err)
 }
 
 // Shutdown sends what is still to be sent and stops. It ends within

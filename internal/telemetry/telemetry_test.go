@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,7 +93,37 @@ func TestSetup_Errors(t *testing.T) {
 	require.Error(t, err, "no service")
 	t.Setenv("OTEL_TRACES_EXPORTER", "pigeon")
 	_, err = telemetry.Setup(t.Context(), telemetry.Config{Service: "x"})
-	require.Error(t, err, "unknown exporter")
+	require.ErrorContains(t, err, `OTEL_TRACES_EXPORTER="pigeon"`)
+}
+
+// TestSetup_InstancesAreToldApart: what two processes send is not one series.
+func TestSetup_InstancesAreToldApart(t *testing.T) {
+	instance := func() string {
+		tel, _ := setup(t, telemetry.Config{})
+		_, body := get(t, tel.Admin(telemetry.AdminConfig{}), "/metrics")
+		found := regexp.MustCompile(`target_info\{.*service_instance_id="([^"]+)"`).FindStringSubmatch(body)
+		require.NotNil(t, found)
+		return found[1]
+	}
+	require.NotEqual(t, instance(), instance())
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=worker-3")
+	require.Equal(t, "worker-3", instance())
+}
+
+// TestSetup_Endpoints: one without a scheme, or without a host, is refused by its name: the
+// exporters would send to this machine instead.
+func TestSetup_Endpoints(t *testing.T) {
+	for endpoint, shown := range map[string]string{
+		"collector:4318": "collector:4318", "127.0.0.1:4318": "127.0.0.1:4318", ":::bad": ":::bad", "http://": "http://", "user:pw@collector:4318": "collector:4318",
+	} {
+		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+		_, err := telemetry.Setup(t.Context(), telemetry.Config{Service: "x"})
+		require.EqualError(t, err, fmt.Sprintf("telemetry: OTEL_EXPORTER_OTLP_ENDPOINT must be a URL such as http://collector:4318, not %q", shown))
+	}
+	for _, signal := range []string{"TRACES", "METRICS", "LOGS"} {
+		t.Setenv("OTEL_"+signal+"_EXPORTER", "none")
+	}
+	setup(t, telemetry.Config{})
 }
 
 func TestSetup_Metrics(t *testing.T) {

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"writeback/internal/metrics"
@@ -98,8 +96,9 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 	began := a.now()
 	r, err := referenceOf(lease.Accepted)
 	if err != nil {
-		return a.unsendable(lease, began, "the delivery is not understood")
+		return a.unsendable(ctx, lease, began, "the delivery is not understood")
 	}
+	r.mark(trace.SpanFromContext(ctx))
 	reading, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	s, found, err := a.Endpoints.Find(reading, lease.ConnectionID)
@@ -108,7 +107,7 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 		a.warn(ctx, "webhook not made: its subscription cannot be read", lease, err)
 		return redisstore.Outcome{}
 	case !found || s.Status == Deleted:
-		return a.unsendable(lease, began, "the webhook was deleted")
+		return a.unsendable(ctx, lease, began, "the webhook was deleted")
 	case s.Status != Active:
 		// Its lane should be paused; a loss of Redis has forgotten that.
 		if err := a.Queue.Pause(reading, s.ID, true); err != nil {
@@ -119,8 +118,9 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 	about, err := a.about(reading, r, lease.CreatedAt())
 	switch {
 	case errors.Is(err, redisstore.ErrMissing):
-		out := a.unsendable(lease, began, "what the event is about is not known any more")
+		out := a.unsendable(ctx, lease, began, "what the event is about is not known any more")
 		out.Attempt.ErrorType = operation.ErrorTSP // no refusal: it may be replayed
+		markEnd(ctx, string(operation.ErrorTSP))
 		return out
 	case err != nil:
 		a.warn(ctx, "webhook not made: its operation cannot be read now", lease, err)
@@ -139,9 +139,8 @@ func (a *Attempter) send(ctx context.Context, lease redisstore.Lease, s Subscrip
 	}
 	if l.body, err = envelope(s, r, about, lease.Number); err != nil {
 		a.warn(ctx, "webhook body", lease, err)
-		return a.unsendable(lease, began, "the event could not be written")
+		return a.unsendable(ctx, lease, began, "the event could not be written")
 	}
-	trace.SpanFromContext(ctx).SetAttributes(attribute.String("writeback.webhook_event", r.Event))
 	got := post(ctx, a.Client, l, a.now)
 	ended := a.now()
 	if got.code == 0 && ctx.Err() != nil {
@@ -213,7 +212,8 @@ func (a *Attempter) remember(ctx context.Context, s Subscription, r Reference, g
 	}
 }
 
-func (a *Attempter) unsendable(lease redisstore.Lease, at time.Time, why string) redisstore.Outcome {
+func (a *Attempter) unsendable(ctx context.Context, lease redisstore.Lease, at time.Time, why string) redisstore.Outcome {
+	markEnd(ctx, string(operation.ErrorValidation))
 	return outcome(lease, at, at, verdict{
 		Decision: operation.Decision{Verdict: operation.Fail},
 		failure:  &operation.Failure{Type: operation.ErrorValidation, Detail: why},
@@ -241,12 +241,7 @@ func (a *Attempter) tell(ctx context.Context, l redisstore.Lease, r Reference, g
 	if v.failure != nil {
 		result = string(v.failure.Type)
 	}
-	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		span.SetAttributes(attribute.String("writeback.outcome", result))
-		if v.failure != nil {
-			span.SetStatus(codes.Error, result)
-		}
-	}
+	markEnd(ctx, result)
 	a.measured().sends.Add(ctx, 1, result)
 	a.measured().duration.Record(ctx, got.took.Seconds())
 	a.Log.InfoContext(ctx, "webhook send", "webhook_id", l.ConnectionID, "partner_id", l.PartnerID, "message_id", r.Message,

@@ -5,11 +5,41 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/google/uuid"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 )
+
+// mark says on a delivery's span what it tells of.
+func (r Reference) mark(span trace.Span) {
+	if !span.IsRecording() {
+		return
+	}
+	span.SetAttributes(
+		attribute.String("writeback.webhook_event", r.Event), attribute.String("writeback.message_id", r.Message.String()),
+	)
+	if r.Operation != uuid.Nil {
+		span.SetAttributes(
+			attribute.String("writeback.operation_id", r.Operation.String()), attribute.String("writeback.connection_id", r.Connection.String()),
+		)
+	}
+}
+
+// markEnd says on a delivery's span what came of the attempt: success, or the kind of error.
+func markEnd(ctx context.Context, result string) {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
+		return
+	}
+	span.SetAttributes(attribute.String("writeback.outcome", result))
+	if result != "success" {
+		span.SetStatus(codes.Error, result)
+		span.SetAttributes(semconv.ErrorTypeKey.String(result))
+	}
+}
 
 // calling begins the client span of a send, if it is part of a sampled trace. It has
 // the endpoint's host and nothing else of its URL, which may hold a token; the trace

@@ -40,7 +40,6 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 	failure = a.hide(lease.Accepted, failure)
 	ended := time.Now()
 	if failure != nil && errors.Is(failure, errNotMade) && !lease.Sync {
-		trace.SpanFromContext(ctx).SetAttributes(attribute.Bool("writeback.not_made", true))
 		a.parts.Log.WarnContext(ctx, "attempt not made", "operation_id", lease.ID, "connection_id", lease.ConnectionID,
 			"provider", lease.Provider, "cause", failure.Err)
 		return redisstore.Outcome{}

@@ -55,6 +55,15 @@ func (m meters) spanName() string {
 	return "operation attempt"
 }
 
+// idNames are the attributes of what an attempt is of, and of its lane: a delivery of a
+// webhook is no operation. Which one it tells of is for its attempter to say.
+func (m meters) idNames() (id, lane string) {
+	if m.queue == metrics.QueueWebhooks {
+		return "writeback.delivery_id", "writeback.webhook_id"
+	}
+	return "writeback.operation_id", "writeback.connection_id"
+}
+
 // labels puts the provider before the others; lanes of webhooks have none.
 func (m meters) labels(provider string, others ...string) []string {
 	if m.queue == metrics.QueueWebhooks {

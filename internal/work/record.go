@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"go.opentelemetry.io/otel/codes"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
@@ -35,10 +36,15 @@ const recordFor = 10 * time.Minute
 
 // store keeps the outcome until the store has it: Redis may be away, or its data may
 // be on its way back. It gives up when ctx ends, and after recordFor.
-func (r *recorder) store(ctx context.Context, o redisstore.Outcome) (redisstore.Recorded, error) {
+func (r *recorder) store(ctx context.Context, o redisstore.Outcome) (rec redisstore.Recorded, err error) {
 	storing, span := inner(ctx, "record outcome")
-	defer span.End()
-	rec, err := r.storeOnce(storing, o)
+	defer func() {
+		if err != nil && span.IsRecording() {
+			span.SetStatus(codes.Error, "not recorded")
+		}
+		span.End()
+	}()
+	rec, err = r.storeOnce(storing, o)
 	if err == nil || errors.Is(err, redisstore.ErrMissing) {
 		return rec, err
 	}

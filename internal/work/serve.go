@@ -118,11 +118,11 @@ func (w *Worker) runOne(until terms, lease redisstore.Lease, began time.Time) (n
 		w.release(until.calls, lease, 0)
 		return nil, nil
 	}
-	calls, span := startAttempt(until.calls, w.metrics.spanName(), lease)
+	calls, span := w.metrics.startAttempt(until.calls, lease)
 	waited := time.Since(lease.CreatedAt())
 	outcome := w.attempt.Attempt(calls, lease)
 	if outcome.Attempt.ID == uuid.Nil {
-		span.End()
+		// The span never ends, so that nobody sends it: the attempt that is made has its ids.
 		w.release(calls, lease, notMadePause)
 		return nil, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/codes"
 
 	"writeback/internal/work"
 	"writeback/pkg/tsp"
@@ -50,9 +51,10 @@ func (a *away) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 }
 
 // A worker that is told to stop while Redis is away, with a call just ended, does not wait
-// for Redis: the outcome that it cannot record is in its log.
+// for Redis: the outcome that it cannot record is in its log, and its trace has an error. Not
+// parallel: see recordSpans.
 func TestStop_DoesNotWaitForAStoreThatIsAway(t *testing.T) {
-	t.Parallel()
+	spans := recordSpans(t)
 	started, answer := make(chan struct{}), make(chan struct{})
 	r := rigOn(t, &provider{answer: func(context.Context, int, tsp.UserUpdate) error {
 		close(started)
@@ -81,4 +83,7 @@ func TestStop_DoesNotWaitForAStoreThatIsAway(t *testing.T) {
 	require.Contains(t, log.String(), "outcome not recorded")
 	require.Contains(t, log.String(), "operation_id="+op.ID.String())
 	require.Contains(t, log.String(), "outcome=success status_code=200")
+	recorded := named(spans, "record outcome")
+	require.Len(t, recorded, 1)
+	require.Equal(t, codes.Error, recorded[0].Status().Code)
 }

@@ -33,7 +33,7 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.Call+SyncRecordTime)
 	defer cancel()
 	lease := redisstore.Lease{Accepted: in, Place: receipt.Place, AttemptID: attempt, Number: 1, Left: l.Deadline}
-	ctx, span := startAttempt(ctx, a.attempt.metrics.spanName(), lease)
+	ctx, span := a.attempt.metrics.startAttempt(ctx, lease)
 	defer span.End()
 	outcome := a.attempt.Attempt(ctx, lease)
 	r := recorder{parts: a.parts, acks: a.acks, metrics: a.attempt.metrics}

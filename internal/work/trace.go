@@ -19,8 +19,8 @@ const tracerName = "writeback/work"
 // startAttempt begins the span of an attempt. The first one is in the trace of the
 // request. Each later one has a trace of its own, which may be hours after, with
 // links to the attempt before it and to the request. The caller ends the span, after
-// what came of the attempt is recorded and told.
-func startAttempt(ctx context.Context, name string, l redisstore.Lease) (context.Context, trace.Span) {
+// what came of the attempt is recorded and told; that of a call that was not made it leaves.
+func (m meters) startAttempt(ctx context.Context, l redisstore.Lease) (context.Context, trace.Span) {
 	parent := telemetry.Extract(ctx, l.TraceParent, l.TraceState)
 	request := trace.SpanContextFromContext(parent)
 	this := attemptContext(l.ID, l.Number, request)
@@ -31,11 +31,12 @@ func startAttempt(ctx context.Context, name string, l redisstore.Lease) (context
 			trace.Link{SpanContext: request, Attributes: linked("request")},
 		))
 	}
-	_, span := otel.Tracer(tracerName).Start(telemetry.WithIDs(parent, this.TraceID(), this.SpanID()), name, opts...)
+	_, span := otel.Tracer(tracerName).Start(telemetry.WithIDs(parent, this.TraceID(), this.SpanID()), m.spanName(), opts...)
 	if span.IsRecording() {
+		id, lane := m.idNames()
 		span.SetAttributes(
-			attribute.String("writeback.operation_id", l.ID.String()),
-			attribute.String("writeback.connection_id", l.ConnectionID.String()),
+			attribute.String(id, l.ID.String()),
+			attribute.String(lane, l.ConnectionID.String()),
 			attribute.String("writeback.partner_id", l.PartnerID.String()),
 			attribute.String("writeback.provider", l.Provider),
 			attribute.String("writeback.attempt_id", l.AttemptID.String()),

@@ -1,6 +1,7 @@
 package work_test
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,11 +11,29 @@ import (
 	"go.opentelemetry.io/otel"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"writeback/internal/directory"
 	"writeback/internal/metrics"
 	"writeback/pkg/operation"
 )
+
+// recordSpans keeps the spans of the test, which may not be parallel: OpenTelemetry has one
+// tracer provider per process.
+func recordSpans(t *testing.T) *tracetest.SpanRecorder {
+	t.Helper()
+	spans := tracetest.NewSpanRecorder()
+	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))
+	t.Cleanup(func() { otel.SetTracerProvider(noop.NewTracerProvider()) })
+	return spans
+}
+
+// named gives the spans of a name that have ended.
+func named(spans *tracetest.SpanRecorder, name string) []sdktrace.ReadOnlySpan {
+	return slices.DeleteFunc(spans.Ended(), func(s sdktrace.ReadOnlySpan) bool { return s.Name() != name })
+}
 
 // lostDirectory is a directory that has lost its connections, until it has them back.
 type lostDirectory struct {
@@ -39,6 +58,7 @@ func TestUnknownConnection_WaitsUntilItIsKnown(t *testing.T) {
 	before := otel.GetMeterProvider()
 	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
 	t.Cleanup(func() { otel.SetMeterProvider(before) })
+	spans := recordSpans(t)
 	r := rigOn(t, &provider{})
 	dir := &lostDirectory{}
 	r.parts.Directory = dir
@@ -68,4 +88,6 @@ func TestUnknownConnection_WaitsUntilItIsKnown(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, 1, firsts)
+	require.Eventually(t, func() bool { return len(named(spans, "operation attempt")) > 0 }, 20*time.Second, 5*time.Millisecond)
+	require.Len(t, named(spans, "operation attempt"), 1, "each has the ids of the first attempt")
 }

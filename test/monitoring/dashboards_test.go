@@ -2,6 +2,7 @@ package monitoring
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +42,37 @@ func TestDashboards_AreReadable(t *testing.T) {
 		require.LessOrEqual(t, len(d.Panels), 20, "%s: nobody reads so many", d.File)
 	}
 	require.True(t, uids["writeback-partners"])
+}
+
+// TestDashboards_SayWhatNothingMeans: a panel that is empty where all is well says so. Who
+// reads "no data" looks for what is broken.
+func TestDashboards_SayWhatNothingMeans(t *testing.T) {
+	t.Parallel()
+	dashboards, err := Dashboards(root)
+	require.NoError(t, err)
+	table, found := series(t), 0
+	for _, d := range dashboards {
+		for _, p := range d.Panels {
+			if p.Type == "row" || !slices.ContainsFunc(p.Targets, func(one Target) bool { return mayBeEmpty(table, one.Expr) }) {
+				continue
+			}
+			found++
+			require.NotContains(t, []string{"", "no data"}, p.FieldConfig.Defaults.NoValue, "%s: %s", d.File, p.Title)
+		}
+	}
+	require.Greater(t, found, 10)
+}
+
+// filtered is an expression that shows only what is above a number.
+var filtered = regexp.MustCompile(`> [0-9.]+\)*$`)
+
+// mayBeEmpty reports an expression that shows nothing where all is well: only what is above a
+// number, or what is rare, or what has failed.
+func mayBeEmpty(table map[string]known, expr string) bool {
+	selectors, _ := Parse(expr)
+	return filtered.MatchString(expr) || slices.ContainsFunc(selectors, func(s Selector) bool {
+		return table[s.Metric].Rare || slices.Contains(s.Matchers, Matcher{"error_type", "!=", ""})
+	})
 }
 
 var traceLink = regexp.MustCompile(`^/explore\?.*\$\{traces\}.*traceql`)

@@ -21,14 +21,17 @@ type Panel struct {
 	Type, Title, Description string
 	FieldConfig              struct {
 		Defaults struct {
-			Unit  string
-			Links []struct{ Title, URL string }
+			Unit, NoValue string
+			Links         []struct{ Title, URL string }
 		}
 	}
-	Targets []struct {
-		Expr     string
-		Exemplar bool
-	}
+	Targets []Target
+}
+
+// Target is one of the queries of a panel.
+type Target struct {
+	Expr     string
+	Exemplar bool
 }
 
 // Dashboard is one of Grafana's.

@@ -23,7 +23,7 @@ const (
 	spanRecord   = "record outcome"
 	spanDelivery = "webhook delivery attempt"
 	spanSend     = "POST"
-	spanCall     = "HTTP PATCH"
+	spanCall     = "PATCH"
 )
 
 // success: one PATCH is one connected trace over both programs, down to the webhook. The api

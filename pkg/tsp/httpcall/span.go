@@ -3,6 +3,7 @@ package httpcall
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"go.opentelemetry.io/otel"
@@ -28,19 +29,30 @@ func (c *Client) calling(ctx context.Context, r *http.Request) trace.Span {
 		provider = within.TracerProvider()
 	}
 	if !within.SpanContext().IsValid() || within.SpanContext().IsSampled() {
-		ctx, span = provider.Tracer(tracerName).Start(ctx, "HTTP "+r.Method, trace.WithSpanKind(trace.SpanKindClient))
+		ctx, span = provider.Tracer(tracerName).Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindClient))
 	}
 	c.carry.Inject(ctx, propagation.HeaderCarrier(r.Header))
 	if !span.IsRecording() {
 		return span
 	}
 	span.SetAttributes(
-		semconv.HTTPRequestMethodKey.String(r.Method), semconv.URLScheme(r.URL.Scheme), semconv.ServerAddress(r.URL.Hostname()),
+		semconv.HTTPRequestMethodKey.String(r.Method), semconv.URLScheme(r.URL.Scheme),
+		semconv.ServerAddress(r.URL.Hostname()), semconv.ServerPort(portOf(r.URL)),
 	)
-	if port, err := strconv.Atoi(r.URL.Port()); err == nil {
-		span.SetAttributes(semconv.ServerPort(port))
-	}
 	return span
+}
+
+// portOf gives the port that a call goes to, the usual one where the URL has none.
+func portOf(u *url.URL) int {
+	port, err := strconv.Atoi(u.Port())
+	switch {
+	case err == nil:
+		return port
+	case u.Scheme == "http":
+		return 80
+	default:
+		return 443
+	}
 }
 
 // answered says how a call went.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -107,6 +108,33 @@ func TestSpan_IsMadeOnlyWhereItIsRecorded(t *testing.T) {
 			require.Empty(t, spans.Started())
 			require.Contains(t, sent, parent.SpanContext().SpanID().String())
 		}
+	}
+}
+
+// answers is a transport that answers by itself.
+type answers struct{}
+
+func (answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+}
+
+// TestSpan_FollowsTheConventions: its name is the method, and its port is there too where the
+// URL has none.
+func TestSpan_FollowsTheConventions(t *testing.T) {
+	t.Parallel()
+	c := httpcall.New(httpcall.Config{Transport: answers{}})
+	for base, port := range map[string]int64{
+		"https://provider.example": 443, "http://provider.example": 80, "https://provider.example:8443": 8443, "https://[2001:db8::1]": 443,
+	} {
+		spans := tracetest.NewSpanRecorder()
+		ctx, parent := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test").Start(t.Context(), "attempt")
+		_, err := c.Do(ctx, httpcall.Request{Method: http.MethodPatch, URL: base + "/drivers/1", Body: []byte("b")})
+		require.NoError(t, err)
+		parent.End()
+		span := spans.Ended()[0]
+		require.Equal(t, http.MethodPatch, span.Name())
+		require.Equal(t, trace.SpanKindClient, span.SpanKind())
+		require.Contains(t, span.Attributes(), attribute.Int64("server.port", port), base)
 	}
 }
 
