@@ -97,9 +97,9 @@ const unheard = time.Second
 
 // listen passes on what comes over a channel; the client library connects again by itself.
 func (s *Store) listen(ctx context.Context, channel string, pass func(message string)) {
+	sub := s.rdb.Subscribe(ctx, channel)
+	defer end(sub)
 	lasting := context.WithoutCancel(ctx)
-	sub := s.rdb.Subscribe(lasting, channel)
-	defer func() { _ = sub.Close() }()
 	in := sub.ChannelWithSubscriptions(redis.WithChannelSize(1024))
 	ended := ctx.Done()
 	var late <-chan time.Time
@@ -123,6 +123,17 @@ func (s *Store) listen(ctx context.Context, channel string, pass func(message st
 		case <-late:
 			return
 		}
+	}
+}
+
+// end closes a subscription. While the client library connects to a server that hangs, that
+// waits; then it is left to itself.
+func end(sub *redis.PubSub) {
+	closed := make(chan struct{})
+	go func() { defer close(closed); _ = sub.Close() }()
+	select {
+	case <-closed:
+	case <-time.After(unheard):
 	}
 }
 
