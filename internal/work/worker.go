@@ -177,11 +177,16 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 			w.woken(ctx, &wake{m, ack, nak}, serve)
 		})
 	})
-	err := g.Wait()
+	var grace, last *time.Timer
+	stopping := make(chan struct{})
+	context.AfterFunc(fetching, func() {
+		grace = time.AfterFunc(w.cfg.Grace, func() { breakOff(errStopping) })
+		last = time.AfterFunc(w.cfg.Grace+RecordTime, giveUp)
+		close(stopping)
+	})
+	err := g.Wait() // a server that hangs may keep one for some seconds
 	w.glancing.Wait()
-
-	grace := time.AfterFunc(w.cfg.Grace, func() { breakOff(errStopping) })
-	last := time.AfterFunc(w.cfg.Grace+RecordTime, giveUp)
+	<-stopping
 	serving.Wait()
 	grace.Stop()
 	last.Stop()
