@@ -77,6 +77,8 @@ type Worker struct {
 	// again counts down from a part of them.
 	changed     chan struct{}
 	told, again atomic.Int32
+	// heard is when something last came over its channel, in ns since it began. 0: never.
+	heard atomic.Int64
 	// waiting is 1 while the dispatcher holds a slot for which there is no work.
 	waiting atomic.Int32
 }
@@ -166,7 +168,7 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	if w.offers {
 		g.Go(func() error { return w.offer(fetching) })
 		g.Go(func() error {
-			w.parts.Store.Listen(fetching, w.name, func(h redisstore.HandedOver, err error) {
+			w.parts.Store.Listen(fetching, w.name, w.hears, func(h redisstore.HandedOver, err error) {
 				w.handed(until, h, err, serving, run)
 			})
 			return nil

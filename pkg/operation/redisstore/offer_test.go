@@ -23,7 +23,7 @@ func (f *fixture) listen(worker string) (handed <-chan redisstore.HandedOver, st
 	got, ended := make(chan redisstore.HandedOver, 100), make(chan struct{})
 	go func() {
 		defer close(ended)
-		f.store.Listen(ctx, worker, func(h redisstore.HandedOver, err error) {
+		f.store.Listen(ctx, worker, func() {}, func(h redisstore.HandedOver, err error) {
 			if err != nil {
 				f.t.Errorf("handed over: %v", err)
 			}
@@ -246,6 +246,27 @@ func (h *hanging) hang(on bool) {
 		_ = c.Close()
 	}
 	h.conns = nil
+}
+
+// A listener hears that its subscription stands, and what it sends itself; neither is an operation.
+func TestListen_HearsItself(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		ctx, cancel := context.WithCancel(t.Context())
+		heard, ended := make(chan struct{}, 10), make(chan struct{})
+		go func() {
+			defer close(ended)
+			f.store.Listen(ctx, "w", func() { heard <- struct{}{} }, func(h redisstore.HandedOver, err error) {
+				t.Errorf("handed over: %v %v", h, err)
+			})
+		}()
+		<-heard
+		require.NoError(t, f.store.Echo(t.Context(), "w"))
+		<-heard
+		cancel()
+		<-ended
+		require.Empty(t, heard)
+	})
 }
 
 // A program that stops while Redis hangs does not wait until the client library has seen that.
