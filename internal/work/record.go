@@ -39,7 +39,7 @@ func (r *recorder) store(ctx context.Context, o redisstore.Outcome) (redisstore.
 	storing, span := inner(ctx, "record outcome")
 	defer span.End()
 	rec, err := r.storeOnce(storing, o)
-	if err == nil || errors.Is(err, redisstore.ErrMissing) {
+	if err == nil || final(err) {
 		return rec, err
 	}
 	policy := backoff.NewExponentialBackOff(
@@ -49,11 +49,16 @@ func (r *recorder) store(ctx context.Context, o redisstore.Outcome) (redisstore.
 	)
 	return backoff.RetryWithData(func() (redisstore.Recorded, error) {
 		rec, err := r.storeOnce(storing, o)
-		if errors.Is(err, redisstore.ErrMissing) {
+		if err != nil && final(err) {
 			return rec, backoff.Permanent(err)
 		}
 		return rec, err
 	}, backoff.WithContext(policy, ctx))
+}
+
+// final says that recording once more would come to the same.
+func final(err error) bool {
+	return errors.Is(err, redisstore.ErrMissing) || errors.Is(err, redisstore.ErrUnreadable)
 }
 
 func (r *recorder) storeOnce(ctx context.Context, o redisstore.Outcome) (redisstore.Recorded, error) {

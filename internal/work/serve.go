@@ -136,23 +136,24 @@ func (w *Worker) runOne(until terms, lease redisstore.Lease, began time.Time) (n
 	if errors.Is(err, redisstore.ErrMissing) {
 		rec, err = w.storeAnew(record, lease, outcome)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, redisstore.ErrUnreadable):
+		w.parts.Log.ErrorContext(calls, "the record of an operation cannot be read after a call; the streams are not told of its outcome",
+			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID,
+			"outcome", outcome.Attempt.Status, "status_code", outcome.Attempt.StatusCode, "error", err)
+		span.End()
+	case err != nil:
 		w.parts.Log.ErrorContext(calls, "outcome not recorded; its lease will end as unknown",
 			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID,
 			"outcome", outcome.Attempt.Status, "status_code", outcome.Attempt.StatusCode, "error", err)
 		span.End()
 		return nil, nil
-	}
-	tell = func() {
-		defer span.End()
-		w.recorder.tell(record, rec.Record)
-		if r, ok := w.attempt.(renewer); ok && rec.Operation.Status.Terminal() && lease.Refused == "" {
-			r.renew(record, lease.Accepted, outcome.Refused)
+	default:
+		tell = w.telling(record, span, lease, outcome, rec)
+		if !rec.Operation.Status.Terminal() { // in the order of the attempts
+			tell()
+			tell = nil
 		}
-	}
-	if !rec.Operation.Status.Terminal() { // in the order of the attempts
-		tell()
-		tell = nil
 	}
 	if rec.More {
 		w.lanes.more(lease.ConnectionID)
@@ -163,6 +164,17 @@ func (w *Worker) runOne(until terms, lease redisstore.Lease, began time.Time) (n
 		next.Handed = asked
 	}
 	return next, tell
+}
+
+// telling gives what says of a recorded outcome, to the streams and to the directory.
+func (w *Worker) telling(ctx context.Context, span trace.Span, lease redisstore.Lease, o redisstore.Outcome, rec redisstore.Recorded) func() {
+	return func() {
+		defer span.End()
+		w.recorder.tell(ctx, rec.Record)
+		if r, ok := w.attempt.(renewer); ok && rec.Operation.Status.Terminal() && lease.Refused == "" {
+			r.renew(ctx, lease.Accepted, o.Refused)
+		}
+	}
 }
 
 // keeping asks for more work of the lane, if this worker goes on and nobody else waits
