@@ -159,17 +159,17 @@ func (s *Store) performTogether(ctx context.Context, calls []*call) {
 	}
 }
 
-// errNoLibrary says that Redis does not have the scripts, and why it does not take them.
-type errNoLibrary struct{ error }
+// loadError says that Redis does not have the scripts, and why it does not take them.
+type loadError struct{ error }
 
 // Error says what failed.
-func (e errNoLibrary) Error() string { return "redisstore: load the scripts: " + e.error.Error() }
+func (e loadError) Error() string { return "redisstore: load the scripts: " + e.error.Error() }
 
 // Unwrap gives what Redis said.
-func (e errNoLibrary) Unwrap() error { return e.error }
+func (e loadError) Unwrap() error { return e.error }
 
 // pipelined runs a pipeline; when Redis has forgotten the library, it loads it and runs
-// the pipeline once more. If it cannot be loaded, the error is errNoLibrary.
+// the pipeline once more. If it cannot be loaded, the error is loadError.
 func (s *Store) pipelined(ctx context.Context, build func(pipe redis.Pipeliner)) error {
 	once := func() error {
 		_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -183,7 +183,7 @@ func (s *Store) pipelined(ctx context.Context, build func(pipe redis.Pipeliner))
 		return err
 	}
 	if err := s.scripts.load(ctx); err != nil {
-		return errNoLibrary{err}
+		return loadError{err}
 	}
 	return once()
 }
@@ -262,7 +262,7 @@ func (s *Store) argsOf(r *run) []any {
 func (s *Store) land(r *run, err error) {
 	var answers []any
 	var answered redis.Error
-	var none errNoLibrary
+	var none loadError
 	own := r.cmd.Err()
 	switch {
 	case errors.As(err, &none):
@@ -308,7 +308,7 @@ func (s *Store) land(r *run, err error) {
 // isAway says that no server answered for the shard. One without the scripts has answered.
 func isAway(err error) bool {
 	var answered redis.Error
-	var none errNoLibrary
+	var none loadError
 	if err == nil || errors.As(err, &none) {
 		return false
 	}

@@ -48,6 +48,7 @@ func (n *network) fallSilent() {
 	n.conns = nil
 }
 
+// Read drops what comes once it is silent.
 func (c *silentConn) Read(b []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(b)
@@ -62,6 +63,7 @@ func (c *silentConn) Read(b []byte) (int, error) {
 	}
 }
 
+// Write drops what is sent once it is silent.
 func (c *silentConn) Write(b []byte) (int, error) {
 	select {
 	case <-c.silent:
