@@ -98,7 +98,7 @@ func (w *Worker) handed(until terms, h redisstore.HandedOver, err error, serving
 		signal(w.changed)
 	}
 	if err != nil {
-		serving.Go(func() { w.returnUnreadable(until.calls, []redisstore.Unreadable{{Lease: h.Lease, Err: err}}) })
+		serving.Go(func() { w.returnUnreadable(until, []redisstore.Unreadable{{Lease: h.Lease, Err: err}}) })
 		return
 	}
 	h.Handed = w.began.Add(time.Duration(h.Ticket))
@@ -109,7 +109,7 @@ func (w *Worker) handed(until terms, h redisstore.HandedOver, err error, serving
 	}
 	w.metrics.handed.Add(until.calls, 1, metrics.HandoverReturned)
 	serving.Go(func() {
-		w.release(until.calls, h.Lease, 0)
+		w.release(until, h.Lease, 0)
 		w.lanes.more(h.ConnectionID)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/trace"
 
@@ -27,7 +28,7 @@ func (w *Worker) serve(until terms, msg *wake, lane uuid.UUID, n int, serving *c
 	}
 	w.giveBack(n - len(out.Leases))
 	if len(out.Unreadable) > 0 {
-		serving.Go(func() { w.returnUnreadable(until.calls, out.Unreadable) })
+		serving.Go(func() { w.returnUnreadable(until, out.Unreadable) })
 	}
 	if out.More {
 		w.lanes.more(lane)
@@ -115,7 +116,7 @@ func (w *Worker) run(until terms, lease redisstore.Lease, serving *crew) {
 func (w *Worker) runOne(until terms, lease redisstore.Lease, began time.Time) (next *redisstore.Lease, tell func()) {
 	// Between here and the socket nothing waits: a late start would break order.
 	if until.fetching.Err() != nil || time.Since(lease.Handed) > w.parts.Store.Config().StartWindow {
-		w.release(until.calls, lease, 0)
+		w.release(until, lease, 0)
 		return nil, nil
 	}
 	calls, span := startAttempt(until.calls, w.metrics.spanName(), lease)
@@ -123,7 +124,7 @@ func (w *Worker) runOne(until terms, lease redisstore.Lease, began time.Time) (n
 	outcome := w.attempt.Attempt(calls, lease)
 	if outcome.Attempt.ID == uuid.Nil {
 		span.End()
-		w.release(calls, lease, notMadePause)
+		w.release(terms{until.fetching, calls, until.recording}, lease, notMadePause)
 		return nil, nil
 	}
 	if lease.Number == 1 {
@@ -158,7 +159,7 @@ func (w *Worker) runOne(until terms, lease redisstore.Lease, began time.Time) (n
 	if rec.More {
 		w.lanes.more(lease.ConnectionID)
 	}
-	w.returnUnreadable(record, rec.Unreadable)
+	w.returnUnreadable(until, rec.Unreadable)
 	if len(rec.Leases) > 0 {
 		next = &rec.Leases[0]
 		next.Handed = asked
@@ -208,11 +209,27 @@ func (w *Worker) storeAnew(ctx context.Context, lease redisstore.Lease, o rediss
 // back.
 const notMadePause = time.Second
 
-func (w *Worker) release(ctx context.Context, lease redisstore.Lease, after time.Duration) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-	defer cancel()
-	if err := w.parts.Store.Release(ctx, lease, after); err != nil {
-		w.parts.Log.WarnContext(ctx, "giving a lease back", "operation_id", lease.ID, "error", err)
+// release gives a lease back whose call was not made: once more if the store is away, since it would
+// end as an attempt, until it has ended by itself or the worker stops.
+func (w *Worker) release(until terms, lease redisstore.Lease, after time.Duration) {
+	once := func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(until.calls), 3*time.Second)
+		defer cancel()
+		return w.parts.Store.Release(ctx, lease, after)
+	}
+	err := once()
+	if err != nil && until.fetching.Err() == nil {
+		policy := backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second),
+			backoff.WithMaxElapsedTime(w.parts.Store.LeaseFor(w.limits(lease.ConnectionID))),
+		)
+		if backoff.Retry(once, backoff.WithContext(policy, until.fetching)) == nil {
+			return
+		}
+	}
+	if err != nil {
+		w.parts.Log.WarnContext(until.calls, "a lease is not given back; it will end as unknown, though no call was made",
+			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID, "error", err)
 	}
 }
 
@@ -221,11 +238,11 @@ func (w *Worker) release(ctx context.Context, lease redisstore.Lease, after time
 const unreadablePause = time.Minute
 
 // returnUnreadable gives back what no call can be made of, and says so.
-func (w *Worker) returnUnreadable(ctx context.Context, all []redisstore.Unreadable) {
+func (w *Worker) returnUnreadable(until terms, all []redisstore.Unreadable) {
 	for _, u := range all {
-		w.parts.Log.ErrorContext(ctx, "the record of an operation cannot be read; it is not written, and its user's later ones wait until it is cancelled",
+		w.parts.Log.ErrorContext(until.calls, "the record of an operation cannot be read; it is not written, and its user's later ones wait until it is cancelled",
 			"operation_id", u.Lease.ID, "connection_id", u.Lease.ConnectionID, "error", u.Err)
-		w.release(ctx, u.Lease, unreadablePause)
+		w.release(until, u.Lease, unreadablePause)
 	}
 }
 
