@@ -16,17 +16,26 @@ const (
 	// offerPart is the part of its slots by which what a worker has free must have changed
 	// for it to tell of it out of turn.
 	offerPart = 4
+	// heardFor is how long after it was reached a worker believes that it still is.
+	heardFor = time.Second
 )
 
 // offer tells the processes that accept how many slots are free, until ctx ends: at intervals,
-// when a good part of what it told of last is taken, and when it has some again.
+// when a good part of what it told of last is taken, and when it has some again. A worker that
+// nothing reaches offers none: its connection may have fallen silent without breaking, and Redis
+// would take it for a listener for minutes.
 func (w *Worker) offer(ctx context.Context) error {
 	tick := time.NewTicker(offerEvery)
 	defer tick.Stop()
+	var echoed time.Time
 	for {
 		free := 0
-		if ctx.Err() == nil && w.knocking.Load() == 0 {
+		if ctx.Err() == nil && w.knocking.Load() == 0 && w.heardWithin(heardFor) {
 			free = w.Free()
+		}
+		if time.Since(echoed) >= offerEvery/2 && !w.heardWithin(offerEvery/2) {
+			echoed = time.Now()
+			w.echo(ctx)
 		}
 		if w.told.Swap(int32(free)) > 0 || free > 0 { // else it is known
 			w.announce(ctx, free)
@@ -51,6 +60,26 @@ func (w *Worker) freed() {
 	}
 }
 
+// hears notes that something has come over the worker's channel.
+func (w *Worker) hears() {
+	known := w.heardWithin(heardFor)
+	w.heard.Store(int64(time.Since(w.began)))
+	if !known {
+		signal(w.changed)
+	}
+}
+
+func (w *Worker) heardWithin(d time.Duration) bool {
+	at := w.heard.Load()
+	return at > 0 && time.Since(w.began)-time.Duration(at) <= d
+}
+
+func (w *Worker) echo(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, offerEvery)
+	defer cancel()
+	_ = w.parts.Store.Echo(ctx, w.name) // what does not come tells enough
+}
+
 func (w *Worker) announce(ctx context.Context, free int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), offerEvery)
 	defer cancel()
@@ -69,7 +98,7 @@ func (w *Worker) handed(until terms, h redisstore.HandedOver, err error, serving
 		signal(w.changed)
 	}
 	if err != nil {
-		serving.Go(func() { w.returnUnreadable(until.calls, []redisstore.Unreadable{{Lease: h.Lease, Err: err}}) })
+		serving.Go(func() { w.returnUnreadable(until, []redisstore.Unreadable{{Lease: h.Lease, Err: err}}) })
 		return
 	}
 	h.Handed = w.began.Add(time.Duration(h.Ticket))
@@ -80,7 +109,7 @@ func (w *Worker) handed(until terms, h redisstore.HandedOver, err error, serving
 	}
 	w.metrics.handed.Add(until.calls, 1, metrics.HandoverReturned)
 	serving.Go(func() {
-		w.release(until.calls, h.Lease, 0)
+		w.release(until, h.Lease, 0)
 		w.lanes.more(h.ConnectionID)
 	})
 }

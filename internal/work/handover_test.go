@@ -224,3 +224,49 @@ func TestHandover_NotToAFullOrStoppingWorker(t *testing.T) {
 	require.Equal(t, operation.Pending, left.Status)
 	require.Empty(t, left.Attempts)
 }
+
+// refusing lets no lease be given back until it is told to.
+type refusing struct {
+	released
+	on atomic.Bool
+}
+
+// ProcessPipelineHook refuses a pipeline with such a step.
+func (r *refusing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	counted := r.released.ProcessPipelineHook(next)
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if !r.on.Load() {
+			return counted(ctx, cmds)
+		}
+		before := r.Load()
+		nothing := func(context.Context, []redis.Cmder) error { return nil }
+		_ = r.released.ProcessPipelineHook(nothing)(ctx, cmds)
+		if r.Load() == before {
+			return next(ctx, cmds)
+		}
+		for _, cmd := range cmds {
+			cmd.SetErr(errRedisAway)
+		}
+		return errRedisAway
+	}
+}
+
+// A lease whose call is not made is given back when the store is there again: it is no attempt.
+func TestHandover_IsGivenBackAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	var away refusing
+	r.rdb.AddHook(&away)
+	offer, _ := r.offered()
+	o, l := offer().Offer, r.storeLimits()
+	l.Call -= time.Second // too short for the worker
+	away.on.Store(true)
+	a, receipt := r.take(o, l)
+	require.True(t, receipt.Handed)
+	require.Eventually(t, func() bool { return away.Load() > 0 }, 10*time.Second, time.Millisecond)
+	time.Sleep(500 * time.Millisecond)
+	away.on.Store(false)
+	done := r.ended(a.ID)
+	require.Equal(t, operation.Succeeded, done.Status)
+	require.Len(t, done.Attempts, 1)
+}

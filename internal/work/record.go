@@ -39,13 +39,13 @@ const recordFor = 10 * time.Minute
 func (r *recorder) store(ctx context.Context, o redisstore.Outcome) (rec redisstore.Recorded, err error) {
 	storing, span := inner(ctx, "record outcome")
 	defer func() {
-		if err != nil && span.IsRecording() {
+		if err != nil && !errors.Is(err, redisstore.ErrUnreadable) && span.IsRecording() { // that is recorded
 			span.SetStatus(codes.Error, "not recorded")
 		}
 		span.End()
 	}()
 	rec, err = r.storeOnce(storing, o)
-	if err == nil || errors.Is(err, redisstore.ErrMissing) {
+	if err == nil || final(err) {
 		return rec, err
 	}
 	policy := backoff.NewExponentialBackOff(
@@ -55,11 +55,16 @@ func (r *recorder) store(ctx context.Context, o redisstore.Outcome) (rec redisst
 	)
 	return backoff.RetryWithData(func() (redisstore.Recorded, error) {
 		rec, err := r.storeOnce(storing, o)
-		if errors.Is(err, redisstore.ErrMissing) {
+		if err != nil && final(err) {
 			return rec, backoff.Permanent(err)
 		}
 		return rec, err
 	}, backoff.WithContext(policy, ctx))
+}
+
+// final says that recording once more would come to the same.
+func final(err error) bool {
+	return errors.Is(err, redisstore.ErrMissing) || errors.Is(err, redisstore.ErrUnreadable)
 }
 
 func (r *recorder) storeOnce(ctx context.Context, o redisstore.Outcome) (redisstore.Recorded, error) {

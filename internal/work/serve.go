@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/trace"
 
@@ -27,7 +28,7 @@ func (w *Worker) serve(until terms, msg *wake, lane uuid.UUID, n int, serving *c
 	}
 	w.giveBack(n - len(out.Leases))
 	if len(out.Unreadable) > 0 {
-		serving.Go(func() { w.returnUnreadable(until.calls, out.Unreadable) })
+		serving.Go(func() { w.returnUnreadable(until, out.Unreadable) })
 	}
 	if out.More {
 		w.lanes.more(lane)
@@ -115,7 +116,7 @@ func (w *Worker) run(until terms, lease redisstore.Lease, serving *crew) {
 func (w *Worker) runOne(until terms, lease redisstore.Lease, began time.Time) (next *redisstore.Lease, tell func()) {
 	// Between here and the socket nothing waits: a late start would break order.
 	if until.fetching.Err() != nil || time.Since(lease.Handed) > w.parts.Store.Config().StartWindow {
-		w.release(until.calls, lease, 0)
+		w.release(until, lease, 0)
 		return nil, nil
 	}
 	calls, span := w.metrics.startAttempt(until.calls, lease)
@@ -123,7 +124,7 @@ func (w *Worker) runOne(until terms, lease redisstore.Lease, began time.Time) (n
 	outcome := w.attempt.Attempt(calls, lease)
 	if outcome.Attempt.ID == uuid.Nil {
 		// The span never ends, so that nobody sends it: the attempt that is made has its ids.
-		w.release(calls, lease, notMadePause)
+		w.release(terms{until.fetching, calls, until.recording}, lease, notMadePause)
 		return nil, nil
 	}
 	if lease.Number == 1 {
@@ -136,33 +137,45 @@ func (w *Worker) runOne(until terms, lease redisstore.Lease, began time.Time) (n
 	if errors.Is(err, redisstore.ErrMissing) {
 		rec, err = w.storeAnew(record, lease, outcome)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, redisstore.ErrUnreadable):
+		w.parts.Log.ErrorContext(calls, "the record of an operation cannot be read after a call; the streams are not told of its outcome",
+			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID,
+			"outcome", outcome.Attempt.Status, "status_code", outcome.Attempt.StatusCode, "error", err)
+		span.End()
+	case err != nil:
 		w.parts.Log.ErrorContext(calls, "outcome not recorded; its lease will end as unknown",
 			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID,
 			"outcome", outcome.Attempt.Status, "status_code", outcome.Attempt.StatusCode, "error", err)
 		span.End()
 		return nil, nil
-	}
-	tell = func() {
-		defer span.End()
-		w.recorder.tell(record, rec.Record)
-		if r, ok := w.attempt.(renewer); ok && rec.Operation.Status.Terminal() && lease.Refused == "" {
-			r.renew(record, lease.Accepted, outcome.Refused)
+	default:
+		tell = w.telling(record, span, lease, outcome, rec)
+		if !rec.Operation.Status.Terminal() { // in the order of the attempts
+			tell()
+			tell = nil
 		}
-	}
-	if !rec.Operation.Status.Terminal() { // in the order of the attempts
-		tell()
-		tell = nil
 	}
 	if rec.More {
 		w.lanes.more(lease.ConnectionID)
 	}
-	w.returnUnreadable(record, rec.Unreadable)
+	w.returnUnreadable(until, rec.Unreadable)
 	if len(rec.Leases) > 0 {
 		next = &rec.Leases[0]
 		next.Handed = asked
 	}
 	return next, tell
+}
+
+// telling gives what says of a recorded outcome, to the streams and to the directory.
+func (w *Worker) telling(ctx context.Context, span trace.Span, lease redisstore.Lease, o redisstore.Outcome, rec redisstore.Recorded) func() {
+	return func() {
+		defer span.End()
+		w.recorder.tell(ctx, rec.Record)
+		if r, ok := w.attempt.(renewer); ok && rec.Operation.Status.Terminal() && lease.Refused == "" {
+			r.renew(ctx, lease.Accepted, o.Refused)
+		}
+	}
 }
 
 // keeping asks for more work of the lane, if this worker goes on and nobody else waits
@@ -196,11 +209,27 @@ func (w *Worker) storeAnew(ctx context.Context, lease redisstore.Lease, o rediss
 // back.
 const notMadePause = time.Second
 
-func (w *Worker) release(ctx context.Context, lease redisstore.Lease, after time.Duration) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-	defer cancel()
-	if err := w.parts.Store.Release(ctx, lease, after); err != nil {
-		w.parts.Log.WarnContext(ctx, "giving a lease back", "operation_id", lease.ID, "error", err)
+// release gives a lease back whose call was not made: once more if the store is away, since it would
+// end as an attempt, until it has ended by itself or the worker stops.
+func (w *Worker) release(until terms, lease redisstore.Lease, after time.Duration) {
+	once := func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(until.calls), 3*time.Second)
+		defer cancel()
+		return w.parts.Store.Release(ctx, lease, after)
+	}
+	err := once()
+	if err != nil && until.fetching.Err() == nil {
+		policy := backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second),
+			backoff.WithMaxElapsedTime(w.parts.Store.LeaseFor(w.limits(lease.ConnectionID))),
+		)
+		if backoff.Retry(once, backoff.WithContext(policy, until.fetching)) == nil {
+			return
+		}
+	}
+	if err != nil {
+		w.parts.Log.WarnContext(until.calls, "a lease is not given back; it will end as unknown, though no call was made",
+			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID, "error", err)
 	}
 }
 
@@ -209,11 +238,11 @@ func (w *Worker) release(ctx context.Context, lease redisstore.Lease, after time
 const unreadablePause = time.Minute
 
 // returnUnreadable gives back what no call can be made of, and says so.
-func (w *Worker) returnUnreadable(ctx context.Context, all []redisstore.Unreadable) {
+func (w *Worker) returnUnreadable(until terms, all []redisstore.Unreadable) {
 	for _, u := range all {
-		w.parts.Log.ErrorContext(ctx, "the record of an operation cannot be read; it is not written, and its user's later ones wait until it is cancelled",
+		w.parts.Log.ErrorContext(until.calls, "the record of an operation cannot be read; it is not written, and its user's later ones wait until it is cancelled",
 			"operation_id", u.Lease.ID, "connection_id", u.Lease.ConnectionID, "error", u.Err)
-		w.release(ctx, u.Lease, unreadablePause)
+		w.release(until, u.Lease, unreadablePause)
 	}
 }
 

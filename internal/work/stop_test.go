@@ -14,7 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/codes"
 
+	"writeback/internal/natsq"
 	"writeback/internal/work"
+	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
 )
 
@@ -86,4 +88,39 @@ func TestStop_DoesNotWaitForAStoreThatIsAway(t *testing.T) {
 	recorded := named(spans, "record outcome")
 	require.Len(t, recorded, 1)
 	require.Equal(t, codes.Error, recorded[0].Status().Code)
+}
+
+// lingering is a source of messages that ends late.
+type lingering struct{ passes time.Duration }
+
+// Run waits for the end, and for longer.
+func (l lingering) Run(ctx context.Context, _ func(context.Context, operation.Message, func(), func())) error {
+	<-ctx.Done()
+	time.Sleep(l.passes)
+	return nil
+}
+
+// The grace is counted from the stop: what fetches may take its time to end, when a server hangs.
+func TestStop_TheGraceBeginsAtOnce(t *testing.T) {
+	t.Parallel()
+	const lingers = 5 * time.Second
+	started, brokenOff := make(chan struct{}), make(chan time.Time, 1)
+	r := rigOn(t, &provider{answer: func(ctx context.Context, _ int, _ tsp.UserUpdate) error {
+		close(started)
+		<-ctx.Done()
+		brokenOff <- time.Now()
+		return ctx.Err()
+	}})
+	r.cfg.Grace = lingers / 5
+	restorer := work.NewRestorer(r.store, natsq.NewHistory(r.js), work.RestoreConfig{}, r.parts.Log)
+	w := work.NewWorker(r.parts, r.cfg, r.acker, restorer)
+	stop := r.background(func(ctx context.Context) error { return w.Run(ctx, lingering{lingers}) })
+	op := r.accept(r.change(uuid.New(), "x"))
+	<-started
+	began := time.Now()
+	stop()
+	require.Less(t, (<-brokenOff).Sub(began), lingers)
+	kept, err := r.store.Get(t.Context(), r.conn, op.ID)
+	require.NoError(t, err)
+	require.Len(t, kept.Attempts, 1, "and its outcome is recorded")
 }

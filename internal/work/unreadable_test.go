@@ -1,6 +1,7 @@
 package work_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"writeback/internal/work"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
+	"writeback/pkg/tsp"
 )
 
 // spoil makes the record of an operation one that nobody can read.
@@ -160,4 +162,36 @@ func TestRestore_BringsBackARecordThatWasTakenOut(t *testing.T) {
 		got = append(got, op.ID)
 	}
 	require.Equal(t, []uuid.UUID{first.ID, bad.ID, last.ID}, got, "each once")
+}
+
+// A row that cannot be read makes its operation one, when its next outcome goes in: that is
+// recorded, and neither the slot nor what the lane handed over stands still for it.
+func TestRecord_OfAnUnreadableRecordKeepsNoSlot(t *testing.T) {
+	t.Parallel()
+	failed, spoilt := make(chan struct{}), make(chan struct{})
+	r := rigOn(t, &provider{answer: func(_ context.Context, n int, _ tsp.UserUpdate) error {
+		switch n {
+		case 1:
+			return &operation.Failure{Type: operation.ErrorTSP, Retryable: true, StatusCode: 500, Detail: "answered 500"}
+		case 2:
+			close(failed)
+			<-spoilt
+		}
+		return nil
+	}})
+	r.cfg.Concurrency, r.cfg.Keep = 1, time.Minute // what follows comes with the record
+	bad := r.accept(r.change(uuid.New(), "bad"))
+	r.worker()
+	<-failed
+	key := fmt.Sprintf("wb:{%02d}:op:%s", operation.ShardOf(r.conn), bad.ID)
+	require.NoError(t, r.rdb.HSet(t.Context(), key, "r:1", "\xff").Err())
+	good := r.accept(r.change(uuid.New(), "good"))
+	close(spoilt)
+	op := r.ended(good.ID)
+	require.Equal(t, operation.Succeeded, op.Status)
+	require.Len(t, op.Attempts, 1, "and it did not stand still for a lease")
+	st, err := r.rdb.HGet(t.Context(), key, "st").Result()
+	require.NoError(t, err)
+	require.Equal(t, "success", st)
+	require.Len(t, r.provider.received(), 3)
 }

@@ -77,6 +77,8 @@ type Worker struct {
 	// again counts down from a part of them.
 	changed     chan struct{}
 	told, again atomic.Int32
+	// heard is when something last came over its channel, in ns since it began. 0: never.
+	heard atomic.Int64
 	// waiting is 1 while the dispatcher holds a slot for which there is no work.
 	waiting atomic.Int32
 }
@@ -166,7 +168,7 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	if w.offers {
 		g.Go(func() error { return w.offer(fetching) })
 		g.Go(func() error {
-			w.parts.Store.Listen(fetching, w.name, func(h redisstore.HandedOver, err error) {
+			w.parts.Store.Listen(fetching, w.name, w.hears, func(h redisstore.HandedOver, err error) {
 				w.handed(until, h, err, serving, run)
 			})
 			return nil
@@ -177,11 +179,16 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 			w.woken(ctx, &wake{m, ack, nak}, serve)
 		})
 	})
-	err := g.Wait()
+	var grace, last *time.Timer
+	stopping := make(chan struct{})
+	context.AfterFunc(fetching, func() {
+		grace = time.AfterFunc(w.cfg.Grace, func() { breakOff(errStopping) })
+		last = time.AfterFunc(w.cfg.Grace+RecordTime, giveUp)
+		close(stopping)
+	})
+	err := g.Wait() // a server that hangs may keep one for some seconds
 	w.glancing.Wait()
-
-	grace := time.AfterFunc(w.cfg.Grace, func() { breakOff(errStopping) })
-	last := time.AfterFunc(w.cfg.Grace+RecordTime, giveUp)
+	<-stopping
 	serving.Wait()
 	grace.Stop()
 	last.Stop()

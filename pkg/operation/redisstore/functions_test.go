@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/testenv"
@@ -68,6 +69,36 @@ func TestFunctions_AccountWithoutThem(t *testing.T) {
 	require.NoError(t, admin.rdb.Do(t.Context(), "ACL", "SETUSER", "limited", "on", ">pw", "~*", "+@all", "-function", "-fcall").Err())
 	newFixture(t, strings.Replace(url, "redis://", "redis://limited:pw@", 1), redisstore.Config{}).trip()
 	require.Empty(t, admin.libraries())
+}
+
+// TestFunctions_ThatCannotBeLoadedSayWhy: a server that does not take the scripts is the reason, not
+// that it has none.
+func TestFunctions_ThatCannotBeLoadedSayWhy(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testenv.Redis(t), redisstore.Config{})
+	f.trip()
+	require.NoError(t, f.rdb.FunctionFlush(t.Context()).Err())
+	require.NoError(t, f.rdb.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	for range 2 {
+		_, err := f.store.Accept(t.Context(), f.accepted(uuid.New()), f.limits)
+		require.ErrorContains(t, err, "load the scripts: OOM ")
+		require.NotContains(t, err.Error(), "not found")
+		var answered redis.Error
+		require.ErrorAs(t, err, &answered, "Redis said it")
+	}
+	require.NoError(t, f.rdb.ConfigSet(t.Context(), "maxmemory", "0").Err())
+	f.trip()
+}
+
+// TestFunctions_AccountWithoutScripts may neither load functions nor scripts.
+func TestFunctions_AccountWithoutScripts(t *testing.T) {
+	t.Parallel()
+	url := testenv.Redis(t)
+	admin := newFixture(t, url, redisstore.Config{})
+	require.NoError(t, admin.rdb.Do(t.Context(), "ACL", "SETUSER", "limited", "on", ">pw", "~*", "+@all", "-function", "-script").Err())
+	f := newFixture(t, strings.Replace(url, "redis://", "redis://limited:pw@", 1), redisstore.Config{})
+	_, err := f.store.Poll(t.Context(), 1)
+	require.ErrorContains(t, err, "load the scripts: NOPERM ")
 }
 
 // TestFunctions_ClusterThatDoesNotLookLikeOne has one node with all slots, and a client that

@@ -167,7 +167,7 @@ func play(t testing.TB, rdb *redis.Client) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	handovers := make(chan redisstore.HandedOver, 1)
-	go redisstore.New(rdb, redisstore.Config{}).Listen(ctx, listener, func(h redisstore.HandedOver, _ error) { handovers <- h })
+	go redisstore.New(rdb, redisstore.Config{}).Listen(ctx, listener, func() {}, func(h redisstore.HandedOver, _ error) { handovers <- h })
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine(t, rdb)
 		m.handovers = handovers

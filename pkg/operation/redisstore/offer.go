@@ -87,19 +87,34 @@ func (s *Store) FollowOffers(ctx context.Context, pass func(Offers)) {
 
 // Listen passes on the operations that are handed to a worker, until ctx ends, and then those
 // that were handed to it before Redis knew of that. One that cannot be read has an error; of
-// its lease there are the ids only.
-func (s *Store) Listen(ctx context.Context, worker string, pass func(HandedOver, error)) {
-	s.listen(ctx, s.workerChannel(worker), func(message string) { pass(readHanded(message)) })
+// its lease there are the ids only. heard is called whenever something comes: what is handed to
+// the worker reaches it.
+func (s *Store) Listen(ctx context.Context, worker string, heard func(), pass func(HandedOver, error)) {
+	s.listen(ctx, s.workerChannel(worker), func(message string) {
+		heard()
+		if message != echo {
+			pass(readHanded(message))
+		}
+	})
+}
+
+// echo is what a worker sends itself, and stands for a subscription that has begun.
+const echo = ""
+
+// Echo lets a worker that listens hear something.
+func (s *Store) Echo(ctx context.Context, worker string) error {
+	return s.rdb.Publish(ctx, s.workerChannel(worker), echo).Err()
 }
 
 // unheard is how long the end of a subscription is waited for.
 const unheard = time.Second
 
-// listen passes on what comes over a channel; the client library connects again by itself.
+// listen passes on what comes over a channel, and an echo with each subscription; the client
+// library connects again by itself.
 func (s *Store) listen(ctx context.Context, channel string, pass func(message string)) {
+	sub := s.rdb.Subscribe(ctx, channel)
+	defer end(sub)
 	lasting := context.WithoutCancel(ctx)
-	sub := s.rdb.Subscribe(lasting, channel)
-	defer func() { _ = sub.Close() }()
 	in := sub.ChannelWithSubscriptions(redis.WithChannelSize(1024))
 	ended := ctx.Done()
 	var late <-chan time.Time
@@ -116,6 +131,7 @@ func (s *Store) listen(ctx context.Context, channel string, pass func(message st
 				if got.Kind == "unsubscribe" {
 					return
 				}
+				pass(echo)
 			}
 		case <-ended:
 			ended, late = nil, time.After(unheard)
@@ -123,6 +139,17 @@ func (s *Store) listen(ctx context.Context, channel string, pass func(message st
 		case <-late:
 			return
 		}
+	}
+}
+
+// end closes a subscription. While the client library connects to a server that hangs, that
+// waits; then it is left to itself.
+func end(sub *redis.PubSub) {
+	closed := make(chan struct{})
+	go func() { defer close(closed); _ = sub.Close() }()
+	select {
+	case <-closed:
+	case <-time.After(unheard):
 	}
 }
 

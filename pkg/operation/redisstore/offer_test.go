@@ -2,6 +2,8 @@ package redisstore_test
 
 import (
 	"context"
+	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +23,7 @@ func (f *fixture) listen(worker string) (handed <-chan redisstore.HandedOver, st
 	got, ended := make(chan redisstore.HandedOver, 100), make(chan struct{})
 	go func() {
 		defer close(ended)
-		f.store.Listen(ctx, worker, func(h redisstore.HandedOver, err error) {
+		f.store.Listen(ctx, worker, func() {}, func(h redisstore.HandedOver, err error) {
 			if err != nil {
 				f.t.Errorf("handed over: %v", err)
 			}
@@ -212,4 +214,80 @@ func TestOffers_AreHeard(t *testing.T) {
 		cancel()
 		<-ended
 	})
+}
+
+// hanging is a server that breaks its connections when it begins to hang, and takes new ones.
+type hanging struct {
+	mu    sync.Mutex
+	hangs bool
+	conns []net.Conn
+}
+
+func (h *hanging) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.hangs {
+		c, silent := net.Pipe()
+		h.conns = append(h.conns, c, silent)
+		return c, nil
+	}
+	c, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err == nil {
+		h.conns = append(h.conns, c)
+	}
+	return c, err
+}
+
+func (h *hanging) hang(on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hangs = on
+	for _, c := range h.conns {
+		_ = c.Close()
+	}
+	h.conns = nil
+}
+
+// A listener hears that its subscription stands, and what it sends itself; neither is an operation.
+func TestListen_HearsItself(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		ctx, cancel := context.WithCancel(t.Context())
+		heard, ended := make(chan struct{}, 10), make(chan struct{})
+		go func() {
+			defer close(ended)
+			f.store.Listen(ctx, "w", func() { heard <- struct{}{} }, func(h redisstore.HandedOver, err error) {
+				t.Errorf("handed over: %v %v", h, err)
+			})
+		}()
+		<-heard
+		require.NoError(t, f.store.Echo(t.Context(), "w"))
+		<-heard
+		cancel()
+		<-ended
+		require.Empty(t, heard)
+	})
+}
+
+// A program that stops while Redis hangs does not wait until the client library has seen that.
+func TestListen_EndsThoughRedisHangs(t *testing.T) {
+	t.Parallel()
+	opt, err := redis.ParseURL(testenv.Redis(t))
+	require.NoError(t, err)
+	var h hanging
+	opt.Dialer, opt.ReadTimeout, opt.WriteTimeout = h.dial, time.Minute, time.Minute
+	rdb := redis.NewClient(opt)
+	t.Cleanup(func() { _ = rdb.Close() })
+	f := newFixture(t, testenv.Redis(t), redisstore.Config{})
+	f.rdb, f.store = rdb, redisstore.New(rdb, redisstore.Config{})
+	_, stop := f.listen("w")
+	h.hang(true)
+	defer h.hang(false) // or what connects would wait on
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	select {
+	case <-stopped:
+	case <-time.After(20 * time.Second):
+		require.Fail(t, "it waits for Redis")
+	}
 }

@@ -65,7 +65,8 @@ var verdicts = map[operation.Verdict]string{
 // Record writes the outcome under its attempt id; twice is once. An outcome whose
 // lease has ended completes its row, and a success still ends a pending
 // operation. Errors: ErrStale (keep the outcome and record it later), ErrMissing,
-// and those of the connection to Redis.
+// those of the connection to Redis, and ErrUnreadable: of a record, when the outcome is in it and
+// the rest of the answer holds, and of a page, when it is not.
 func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 	written := rowOf(o.Attempt)
 	verdict := verdicts[o.Decision.Verdict] + " " + words(o.Decision.Delay.Milliseconds(), o.Decision.Block.Milliseconds()) + " " + string(o.Reach)
@@ -93,13 +94,10 @@ func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 	}
 	// The answer leaves out what we sent.
 	rec, err := decodeRecord(pairs(r[3]), o.Accepted, ownRow{int(number(r[6])), written.attempt(o.Attempt.ID, op, false)})
-	if err != nil {
-		return Recorded{}, err
-	}
 	rec.Blocked = lifted(r[4])
 	out := Recorded{Record: rec, Late: text(r[1]) != "held", More: number(r[2]) == 1}
 	out.Leases, out.Unreadable = decodeLeases(o.Connection, array(r[5]))
-	return out, nil
+	return out, unreadable(op, err)
 }
 
 // amend writes the outcome of a call that ended after its operation had, and after
@@ -108,7 +106,7 @@ func (s *Store) amend(ctx context.Context, o Outcome, page string) (Recorded, er
 	for range amendTries {
 		rec, err := decodePage([]byte(page))
 		if err != nil {
-			return Recorded{}, err
+			return Recorded{Late: true}, unreadable(o.Attempt.OperationID, err)
 		}
 		out := Recorded{Record: rec, Late: true}
 		op := &out.Operation

@@ -159,8 +159,17 @@ func (s *Store) performTogether(ctx context.Context, calls []*call) {
 	}
 }
 
+// loadError says that Redis does not have the scripts, and why it does not take them.
+type loadError struct{ error }
+
+// Error says what failed.
+func (e loadError) Error() string { return "redisstore: load the scripts: " + e.error.Error() }
+
+// Unwrap gives what Redis said.
+func (e loadError) Unwrap() error { return e.error }
+
 // pipelined runs a pipeline; when Redis has forgotten the library, it loads it and runs
-// the pipeline once more.
+// the pipeline once more. If it cannot be loaded, the error is loadError.
 func (s *Store) pipelined(ctx context.Context, build func(pipe redis.Pipeliner)) error {
 	once := func() error {
 		_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -170,12 +179,13 @@ func (s *Store) pipelined(ctx context.Context, build func(pipe redis.Pipeliner))
 		return err
 	}
 	err := once()
-	if err != nil && unknown(err) {
-		if err = s.scripts.load(ctx); err == nil {
-			err = once()
-		}
+	if err == nil || !unknown(err) {
+		return err
 	}
-	return err
+	if err := s.scripts.load(ctx); err != nil {
+		return loadError{err}
+	}
+	return once()
 }
 
 // run is what one run of the library does.
@@ -252,8 +262,15 @@ func (s *Store) argsOf(r *run) []any {
 func (s *Store) land(r *run, err error) {
 	var answers []any
 	var answered redis.Error
-	if errors.As(err, &answered) || (s.apart.Load() && (r.cmd.Err() != nil || r.cmd.Val() != nil)) {
-		err = r.cmd.Err()
+	var none loadError
+	own := r.cmd.Err()
+	switch {
+	case errors.As(err, &none):
+		if own == nil || !unknown(own) { // else it says why
+			err = own
+		}
+	case errors.As(err, &answered) || (s.apart.Load() && (own != nil || r.cmd.Val() != nil)):
+		err = own
 	}
 	if s.apart.Load() {
 		for _, shard := range r.shards {
@@ -288,8 +305,12 @@ func (s *Store) land(r *run, err error) {
 	}
 }
 
-// isAway says that no server answered for the shard.
+// isAway says that no server answered for the shard. One without the scripts has answered.
 func isAway(err error) bool {
 	var answered redis.Error
-	return err != nil && (!errors.As(err, &answered) || strings.HasPrefix(err.Error(), "CLUSTERDOWN"))
+	var none loadError
+	if err == nil || errors.As(err, &none) {
+		return false
+	}
+	return !errors.As(err, &answered) || strings.HasPrefix(err.Error(), "CLUSTERDOWN")
 }
