@@ -94,7 +94,7 @@ func carrying(ctx context.Context, subject string, size, n int, a *operation.Acc
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return ctx, trace.SpanFromContext(context.Background()), carried{a.TraceParent, a.TraceState}
 	}
-	ctx, span := otel.Tracer("writeback/natsq").Start(ctx, "publish "+subject, //nolint:spancheck // published ends it
+	ctx, span := otel.Tracer("writeback/natsq").Start(ctx, "publish "+subject,
 		trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
 			semconv.MessagingSystemKey.String(metrics.SystemNATS),
 			semconv.MessagingOperationTypeSend,
@@ -106,7 +106,7 @@ func carrying(ctx context.Context, subject string, size, n int, a *operation.Acc
 		span.SetAttributes(semconv.MessagingMessageConversationID(a.ID.String()))
 	}
 	parent, state := telemetry.Inject(ctx)
-	return ctx, span, carried{parent, state} //nolint:spancheck // see above
+	return ctx, span, carried{parent, state}
 }
 
 // sampled reads the flag of a traceparent without the rest.

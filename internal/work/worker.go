@@ -168,7 +168,7 @@ func (w *Worker) Run(ctx context.Context, source wakes) error {
 	if w.offers {
 		g.Go(func() error { return w.offer(fetching) })
 		g.Go(func() error {
-			w.parts.Store.Listen(fetching, w.name, w.hears, func(h redisstore.HandedOver, err error) {
+			w.parts.Store.Listen(fetching, w.name, w.hears, func(h redisstore.HandedOver, err error) { //nolint:contextcheck // as above
 				w.handed(until, h, err, serving, run)
 			})
 			return nil
