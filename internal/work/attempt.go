@@ -73,6 +73,9 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 
 // call finds everything the provider needs and makes the one call.
 func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, redisstore.Reach, *operation.Failure) {
+	if failure := a.unheard(lease); failure != nil {
+		return written{}, redisstore.Uncalled, failure
+	}
 	t, failure := a.target(lease.Accepted)
 	if failure != nil {
 		return written{}, redisstore.Uncalled, failure
@@ -97,6 +100,25 @@ func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, 
 	}
 	w.unapplied = a.readBack(ctx, t, lease, w)
 	return w, redisstore.Answered, nil
+}
+
+// hearsWithin is how long a worker may take to hear of a change of the directory, which
+// usually takes milliseconds.
+const hearsWithin = 3 * time.Second
+
+// unheard leaves an operation for a moment that was just accepted on a connection which is not
+// active by what this process knows, and which it knows from before: the process that accepted it
+// may have heard already that it is active again. The end of an operation is final.
+func (a *Attempter) unheard(lease redisstore.Lease) *operation.Failure {
+	conn, ok := a.parts.Directory.ConnectionByID(lease.ConnectionID)
+	accepted := lease.CreatedAt()
+	if !ok || lease.Sync || conn.Status == directory.ConnectionActive || !accepted.After(conn.UpdatedAt) || time.Since(accepted) > hearsWithin {
+		return nil
+	}
+	return &operation.Failure{
+		Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, errUnheard),
+		Detail: "the call was not made: the worker may not have heard yet that the connection is active",
+	}
 }
 
 // target is where an operation writes to.
@@ -217,6 +239,9 @@ var errCallOver = errors.New("the call deadline passed")
 var errUnknown = errors.New("work: the directory does not have the connection: if it has lost it, restore it or load the registry file again")
 
 var errLate = errors.New("work: the start window has passed")
+
+// errUnheard says that the directory may lag behind that of whoever accepted the operation.
+var errUnheard = errors.New("work: the connection was not active when the directory last heard of it, and the operation was accepted after that")
 
 // refreshWait bounds the wait for a credential that somebody else renews; a slot
 // must not stand still for long.

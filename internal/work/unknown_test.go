@@ -2,6 +2,7 @@ package work_test
 
 import (
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,6 +49,50 @@ func (f *lostDirectory) ConnectionByID(id uuid.UUID) (directory.Connection, bool
 		return directory.Connection{}, false
 	}
 	return f.connections.ConnectionByID(id)
+}
+
+// behindDirectory says of every connection that it has failed, a minute ago, until it hears
+// that it is active again.
+type behindDirectory struct {
+	connections
+	asked atomic.Int32
+	heard atomic.Bool
+}
+
+func (b *behindDirectory) ConnectionByID(id uuid.UUID) (directory.Connection, bool) {
+	c, ok := b.connections.ConnectionByID(id)
+	if !b.heard.Load() {
+		b.asked.Add(1)
+		c.Status, c.UpdatedAt = directory.ConnectionFailed, time.Now().Add(-time.Minute)
+	}
+	return c, ok
+}
+
+// TestStaleStatus_EndsNothingThatWasJustAccepted: whoever accepted it had heard more.
+func TestStaleStatus_EndsNothingThatWasJustAccepted(t *testing.T) {
+	t.Parallel()
+	for _, heard := range []bool{true, false} {
+		t.Run(strconv.FormatBool(heard), func(t *testing.T) {
+			t.Parallel()
+			p := &provider{}
+			r := rigOn(t, p)
+			dir := &behindDirectory{}
+			r.parts.Directory = dir
+			op := r.accept(r.change(uuid.New(), "x"))
+			r.worker()
+			require.Eventually(t, func() bool { return dir.asked.Load() > 1 }, 20*time.Second, time.Millisecond)
+			dir.heard.Store(heard)
+			ended := r.ended(op.ID)
+			require.Len(t, ended.Attempts, 1)
+			if heard {
+				require.Equal(t, operation.Succeeded, ended.Status)
+				return
+			}
+			require.Equal(t, operation.Failed, ended.Status, "nobody says that it is active again")
+			require.Equal(t, operation.ErrorAuth, ended.Attempts[0].ErrorType)
+			require.Empty(t, p.received())
+		})
+	}
 }
 
 // A connection that a worker does not know is no reason to end what was accepted for it: it
