@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -67,6 +68,7 @@ func newClinic(t *testing.T) *clinic {
 	c.js, err = jetstream.New(nc)
 	require.NoError(t, err)
 	require.NoError(t, natsq.Ensure(t.Context(), c.js, natsq.Config{OperationsMaxBytes: 1 << 30, EventsMaxBytes: 4 << 30}))
+	require.NoError(t, natsq.EnsureWebhooks(t.Context(), c.js, natsq.WebhookConfig{}))
 	c.store = redisstore.New(c.rdb, redisstore.Config{})
 	require.NoError(t, c.store.Begin(t.Context(), everyShard()))
 	_, err = c.store.Poll(t.Context(), 0)
@@ -88,6 +90,7 @@ func (c *clinic) register(keysetFile string) {
 	require.NoError(c.t, os.WriteFile(file, []byte(text), 0o600))
 	_, err = d.LoadFile(c.t.Context(), file)
 	require.NoError(c.t, err)
+	c.environ["WRITEBACK_REGISTRY_FILE"] = file
 }
 
 func issuer(t *testing.T) string {
@@ -153,8 +156,8 @@ func TestExamine_Healthy(t *testing.T) {
 	require.Equal(t, doctor.OK, doctor.Worst(findings))
 	for _, check := range []string{
 		"configuration", "nats", "nats version", "jetstream", "nats clock", "stream OPERATIONS", "stream OPERATION_EVENTS", "dead letters",
-		"consumer workers-quiet", "directory", "redis", "redis version", "redis clock", "redis memory policy", "redis persistence", "redis writes", "generation",
-		"workers", "outbox", "token issuer", "issuer clock", "keyset",
+		"consumer workers-quiet", "stream WEBHOOK_DELIVERIES", "stream WEBHOOK_EVENTS", "consumer webhooks-created", "consumer webhooks-ended-batches", "directory", "redis", "redis version", "redis clock", "redis memory policy", "redis persistence", "redis writes", "generation",
+		"workers", "outbox", "token issuer", "issuer clock", "registry file", "keyset",
 	} {
 		_, ok := found(findings, check, doctor.OK, "")
 		require.True(t, ok, check)
@@ -195,6 +198,7 @@ func TestExamine_Faults(t *testing.T) {
 		fix   string
 	}{
 		{"NATS down", set("WRITEBACK_NATS_URL", "nats://"+closedPort), "nats", doctor.Fail, "not reached", "start nats-server"},
+		{"NATS hangs", func(c *clinic) { c.environ["WRITEBACK_NATS_URL"] = "nats://" + silent(c.t) }, "nats", doctor.Fail, "not reached", "answers nothing"},
 		{"JetStream off", plainNATS, "jetstream", doctor.Fail, "cannot be used", "JetStream"},
 		{"stream missing", func(c *clinic) { require.NoError(c.t, c.js.DeleteStream(c.t.Context(), natsq.StreamEvents)) },
 			"stream OPERATION_EVENTS", doctor.Fail, "missing", "start an api or worker"},
@@ -213,12 +217,34 @@ func TestExamine_Faults(t *testing.T) {
 		{"consumer missing", func(c *clinic) {
 			require.NoError(c.t, c.js.DeleteConsumer(c.t.Context(), natsq.StreamOperations, natsq.ConsumerQuiet))
 		}, "consumer workers-quiet", doctor.Fail, "missing", "restart"},
+		{"stream of webhooks missing", func(c *clinic) { require.NoError(c.t, c.js.DeleteStream(c.t.Context(), natsq.StreamDeliveries)) },
+			"stream WEBHOOK_DELIVERIES", doctor.Fail, "missing", "start an api or worker"},
+		{"consumer of webhooks missing", func(c *clinic) {
+			require.NoError(c.t, c.js.DeleteConsumer(c.t.Context(), natsq.StreamEvents, natsq.ConsumerEnded))
+		}, "consumer webhooks-ended", doctor.Fail, "missing", "no webhook is told"},
+		{"consumer of webhooks paused", func(c *clinic) {
+			_, err := c.js.PauseConsumer(c.t.Context(), natsq.StreamOperations, natsq.ConsumerCreated, time.Now().Add(time.Hour))
+			require.NoError(c.t, err)
+		}, "consumer webhooks-created", doctor.Fail, "paused", "nats consumer resume OPERATIONS webhooks-created"},
 		{"dead letters", func(c *clinic) {
 			_, err := c.js.Publish(c.t.Context(), natsq.SubjectDead, []byte(plantedToken))
 			require.NoError(c.t, err)
 		}, "dead letters", doctor.Warn, "1 messages", "deadletter replay"},
 		{"Redis down", func(c *clinic) { c.redis.Kill() }, "redis", doctor.Fail, "not reached", "start redis-server"},
 		{"Redis hangs", func(c *clinic) { require.NoError(c.t, c.redis.Pause()) }, "redis", doctor.Fail, "not reached", "answers nothing"},
+		{"Redis wants a password", func(c *clinic) {
+			require.NoError(c.t, c.rdb.ConfigSet(c.t.Context(), "requirepass", plantedToken).Err())
+		}, "redis", doctor.Fail, "NOAUTH", "the password that Redis takes"},
+		{"Redis wants another password", func(c *clinic) {
+			require.NoError(c.t, c.rdb.ConfigSet(c.t.Context(), "requirepass", plantedToken).Err())
+			c.environ["WRITEBACK_REDIS_URL"] = strings.Replace(c.environ["WRITEBACK_REDIS_URL"], "://", "://:old-"+plantedToken+"@", 1)
+		}, "redis", doctor.Fail, "WRONGPASS", "the password that Redis takes"},
+		{"a database that Redis has not", func(c *clinic) {
+			c.environ["WRITEBACK_REDIS_URL"] = strings.TrimSuffix(c.environ["WRITEBACK_REDIS_URL"], "/0") + "/99"
+		}, "redis", doctor.Fail, "DB index", "correct WRITEBACK_REDIS_URL"},
+		{"no scripts for us", func(c *clinic) {
+			require.NoError(c.t, c.rdb.Do(c.t.Context(), "ACL", "SETUSER", "default", "-fcall").Err())
+		}, "shards", doctor.Fail, "'fcall'", "ACL SETUSER"},
 		{"Redis evicts", redisWith("--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"),
 			"redis memory policy", doctor.Fail, `"allkeys-lru"`, "config set maxmemory-policy noeviction"},
 		{"pages in pieces", redisWith("--appendonly", "yes", "--hash-max-listpack-value", "64"),
@@ -257,6 +283,9 @@ func TestExamine_Faults(t *testing.T) {
 			c.environ["WRITEBACK_OIDC_ISSUER"] = strings.TrimSuffix(c.environ["WRITEBACK_OIDC_ISSUER"], devissuer.Realm)
 		}, "token issuer", doctor.Fail, "no discovery document", "correct WRITEBACK_OIDC_ISSUER"},
 		{"no keyset", set("WRITEBACK_KEYSET_FILE", ""), "keyset", doctor.Warn, "no keyset", "keyset create"},
+		{"registry is none", registryFile("hello"), "registry file", doctor.Fail, "must be a mapping", "do not start with it"},
+		{"registry wants a variable", registryFile("partners: [{id: " + uuid.NewString() + ", name: P, connections: [{id: " + uuid.NewString() +
+			", provider: samsara, credentials: {access_token: \"${NOT_GIVEN}\"}}]}]"), "registry file", doctor.Fail, "NOT_GIVEN", "environment"},
 		{"another keyset", func(c *clinic) { c.environ["WRITEBACK_KEYSET_FILE"] = keyset(c.t) },
 			"credentials", doctor.Fail, "1 of 1 connections", "the keyset that sealed them"},
 		{"webhooks under another keyset", func(c *clinic) {
@@ -301,6 +330,24 @@ func TestExamine_Faults(t *testing.T) {
 			require.NotContains(t, fmt.Sprintf("%+v", findings), plantedToken)
 		})
 	}
+}
+
+// registryFile has a registry file with this text.
+func registryFile(text string) func(*clinic) {
+	return func(c *clinic) {
+		file := filepath.Join(c.t.TempDir(), "registry.yaml")
+		require.NoError(c.t, os.WriteFile(file, []byte(text), 0o600))
+		c.environ["WRITEBACK_REGISTRY_FILE"] = file
+	}
+}
+
+// silent is the address of a server that takes connections and says nothing.
+func silent(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln.Addr().String()
 }
 
 // plainNATS is a nats-server without JetStream.

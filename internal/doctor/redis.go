@@ -42,26 +42,45 @@ func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Tim
 	lookAtShards(ctx, r, store, takesWrites(ctx, r, store))
 }
 
-// whyAway tells one that hangs from one that is not there: starting it helps only the
-// second, and stopping the first is not always wise.
+// whyAway tells one that refuses us and one that hangs from one that is not there: starting
+// it helps only the last, and stopping the second is not always wise.
 func whyAway(err error) string {
 	var failed net.Error
 	var dial *net.OpError
+	var refused redis.Error
 	switch {
+	case errors.As(err, &refused):
+		return whatHelps(err, "correct WRITEBACK_REDIS_URL")
 	case errors.As(err, &dial) && dial.Op == "dial":
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &failed) && failed.Timeout():
-		return "it takes connections and answers nothing: see whether its process is stopped, its disk hangs, or its one core is full (its log, `top`)"
+		return "it takes connections and answers nothing: see whether its process is stopped, its disk hangs, or its one core is full (its log, `top`), " +
+			"and whether it speaks TLS as WRITEBACK_REDIS_URL says (`rediss`)"
 	}
 	return "start redis-server, or correct WRITEBACK_REDIS_URL"
 }
 
-// refusals are how Redis says that it takes no writes, with what helps.
+// refusals are the first words of what Redis refuses with, and what helps.
 var refusals = map[string]string{
 	"OOM":        "raise maxmemory; `noeviction` must stay",
 	"MISCONF":    "give Redis's disk room and see its log; it takes writes again by itself once it can write its file",
 	"NOREPLICAS": "bring a replica back: min-replicas-to-write wants one, so that a failover loses nothing",
 	"READONLY":   "name the primary in WRITEBACK_REDIS_URL, or its Sentinels",
-	"NOPERM":     "let the user of WRITEBACK_REDIS_URL write the keys wb:*",
+	"NOPERM":     "let the user of WRITEBACK_REDIS_URL do what the error names, with the keys wb:* and wh:* (`ACL SETUSER`)",
+
+	"WRONGPASS":   "give WRITEBACK_REDIS_URL the user and the password that Redis takes",
+	"NOAUTH":      "give WRITEBACK_REDIS_URL the user and the password that Redis takes",
+	"LOADING":     "wait: Redis still reads its file",
+	"MOVED":       "it is a node of a Redis Cluster: name it by redis+cluster:// in WRITEBACK_REDIS_URL",
+	"CLUSTERDOWN": "bring the primaries back that `redis-cli cluster nodes` shows as failed",
+}
+
+// whatHelps says what to do about a refusal of Redis, or otherwise if it is none that we know.
+func whatHelps(err error, otherwise string) string {
+	code, _, _ := strings.Cut(err.Error(), " ")
+	if fix, ok := refusals[code]; ok {
+		return fix
+	}
+	return otherwise
 }
 
 // takesWrites says whether Redis takes writes; reads may be all that it answers.
@@ -72,12 +91,7 @@ func takesWrites(ctx context.Context, r *report, store *redisstore.Store) bool {
 		r.ok(check, "are taken")
 		return true
 	}
-	code, _, _ := strings.Cut(err.Error(), " ")
-	fix := refusals[code]
-	if fix == "" {
-		fix = "see the log of redis-server"
-	}
-	r.fail(check, fix+"; meanwhile writes are answered 503, and nothing is handed out", "are refused: %s", err)
+	r.fail(check, whatHelps(err, "see the log of redis-server")+"; meanwhile writes are answered 503, and nothing is handed out", "are refused: %s", err)
 	return false
 }
 
@@ -214,8 +228,11 @@ const (
 // trace.
 func lookAtShards(ctx context.Context, r *report, store *redisstore.Store, writable bool) {
 	shards, err := store.Shards(ctx, 1)
-	if err != nil {
-		r.fail("shards", "see the log of redis-server", "%s", err)
+	switch {
+	case err != nil && !writable: // said above
+		return
+	case err != nil:
+		r.fail("shards", whatHelps(err, "see the log of redis-server"), "%s", err)
 		return
 	}
 	missing, rebuilding, beat := 0, 0, time.Duration(-1)

@@ -75,12 +75,10 @@ func (c WebhookConfig) withDefaults() WebhookConfig {
 	return c
 }
 
-// EnsureWebhooks creates the streams of deliveries and the consumers that feed
-// them; Ensure comes first.
-func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConfig) error {
+// WebhookStreams are the streams that EnsureWebhooks makes, as the configuration wants them.
+func WebhookStreams(cfg WebhookConfig) []jetstream.StreamConfig {
 	cfg = cfg.withDefaults()
-	p := provision{js, cfg.Log}
-	for _, s := range []jetstream.StreamConfig{
+	streams := []jetstream.StreamConfig{
 		{Name: StreamDeliveries, Subjects: []string{SubjectDelivery, SubjectDeliveryBatch}, Description: "webhook deliveries to make"},
 		{
 			Name: StreamDeliveryEvents, Subjects: []string{
@@ -88,13 +86,25 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 			},
 			Description: "how webhook deliveries ended",
 		},
-	} {
+	}
+	for i := range streams {
+		s := &streams[i]
 		s.MaxAge, s.MaxBytes, s.Replicas = cfg.MaxAge, cfg.MaxBytes, cfg.Replicas
 		s.Storage, s.Compression = jetstream.FileStorage, jetstream.S2Compression
 		// A delivery whose message is forgotten early is still made; only a loss of
 		// Redis would lose it.
 		s.Discard = jetstream.DiscardOld
 		s.Duplicates = time.Second
+	}
+	return streams
+}
+
+// EnsureWebhooks creates the streams of deliveries and the consumers that feed
+// them; Ensure comes first.
+func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConfig) error {
+	cfg = cfg.withDefaults()
+	p := provision{js, cfg.Log}
+	for _, s := range WebhookStreams(cfg) {
 		if err := p.stream(ctx, s); err != nil {
 			return err
 		}
