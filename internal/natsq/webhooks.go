@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
 )
 
@@ -181,11 +182,13 @@ type Feed struct {
 	js      jetstream.JetStream
 	log     *slog.Logger
 	traffic traffic
+	// away is for what fails as long as NATS is away.
+	away *slog.Logger
 }
 
 // NewFeed makes a feed.
 func NewFeed(js jetstream.JetStream, log *slog.Logger) *Feed {
-	return &Feed{js: js, log: log, traffic: newReceiving()}
+	return &Feed{js: js, log: log, away: telemetry.Seldom(log), traffic: newReceiving()}
 }
 
 const (
@@ -237,7 +240,7 @@ func hold(msg jetstream.Msg) (letGo func()) {
 func feed[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) ([]part[T], []odd, error), take func(context.Context, T) error) error {
 	for ctx.Err() == nil {
 		if err := feedOnce(ctx, f, stream, name, decode, take); err != nil && ctx.Err() == nil {
-			f.log.WarnContext(ctx, "feeding webhooks", "consumer", name, "error", err)
+			f.away.WarnContext(ctx, "feeding webhooks", "consumer", name, "error", Explain(f.js.Conn(), err))
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):
