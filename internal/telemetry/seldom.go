@@ -12,7 +12,7 @@ const seldomEvery = 30 * time.Second
 
 // Seldom gives a logger for what is tried again and again while something is away. Of each
 // message it writes the first line, and then one every half a minute, which says in
-// "left_out" how many there were between.
+// "skipped" how many there were between.
 func Seldom(log *slog.Logger) *slog.Logger {
 	return slog.New(seldom{log.Handler(), &lines{last: map[string]*line{}}})
 }
@@ -59,7 +59,7 @@ func (s seldom) Handle(ctx context.Context, r slog.Record) error {
 	}
 	if left > 0 {
 		r = r.Clone()
-		r.AddAttrs(slog.Int("left_out", left))
+		r.AddAttrs(slog.Int("skipped", left))
 	}
 	return s.Handler.Handle(ctx, r)
 }

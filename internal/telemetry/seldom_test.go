@@ -34,8 +34,8 @@ func TestSeldom_LeavesOutWhatIsRepeated(t *testing.T) {
 		}
 		require.Equal(t, []string{
 			"WARN msg=polling error=refused",
-			"WARN msg=polling error=refused left_out=59",
-			"WARN msg=polling error=refused left_out=59",
+			"WARN msg=polling error=refused skipped=59",
+			"WARN msg=polling error=refused skipped=59",
 			"WARN msg=pulling error=refused",
 		}, lines)
 	})

@@ -142,7 +142,7 @@ func (t *Telemetry) metrics(ctx context.Context, res *resource.Resource) error {
 	if wanted("METRICS") {
 		exported, err := autoexport.NewMetricReader(ctx)
 		if err != nil {
-			return fmt.Errorf("metric exporter: %w", err)
+			return noExporter("METRICS", err)
 		}
 		if !autoexport.IsNoneMetricReader(exported) {
 			opts = append(opts, sdkmetric.WithReader(exported))
@@ -164,7 +164,7 @@ func (t *Telemetry) traces(ctx context.Context, res *resource.Resource) error {
 	if wanted("TRACES") {
 		exporter, err := autoexport.NewSpanExporter(ctx)
 		if err != nil {
-			return fmt.Errorf("trace exporter: %w", err)
+			return noExporter("TRACES", err)
 		}
 		sampler, err := samplerFromEnv()
 		if err != nil {
@@ -187,7 +187,7 @@ func (t *Telemetry) logs(ctx context.Context, res *resource.Resource) (log.Logge
 	}
 	exporter, err := autoexport.NewLogExporter(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("log exporter: %w", err)
+		return nil, noExporter("LOGS", err)
 	}
 	if autoexport.IsNoneLogExporter(exporter) {
 		return nil, nil
@@ -195,6 +195,12 @@ func (t *Telemetry) logs(ctx context.Context, res *resource.Resource) (log.Logge
 	provider := sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)))
 	t.stop = append(t.stop, provider.Shutdown)
 	return provider, nil
+}
+
+// noExporter names the variable that chooses the exporter of a signal.
+func noExporter(signal string, err error) error {
+	name := "OTEL_" + signal + "_EXPORTER"
+	return fmt.Errorf("no exporter (%s=%q): %w", name, os.Getenv(name), err)
 }
 
 // wanted reports whether a signal is to be exported.
