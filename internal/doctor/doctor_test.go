@@ -48,6 +48,7 @@ type clinic struct {
 	rdb     *redis.Client
 	js      jetstream.JetStream
 	store   *redisstore.Store
+	pulling jetstream.MessagesContext
 	now     func() time.Time
 }
 
@@ -74,7 +75,19 @@ func newClinic(t *testing.T) *clinic {
 	_, err = c.store.Poll(t.Context(), 0)
 	require.NoError(t, err)
 	c.register(c.environ["WRITEBACK_KEYSET_FILE"])
+	c.pull()
 	return c
+}
+
+// pull asks for wake-ups, as a worker does.
+func (c *clinic) pull() {
+	c.t.Helper()
+	consumer, err := c.js.Consumer(c.t.Context(), natsq.StreamOperations, natsq.ConsumerQuiet)
+	require.NoError(c.t, err)
+	c.pulling, err = consumer.Messages()
+	require.NoError(c.t, err)
+	c.t.Cleanup(c.pulling.Stop)
+	go func() { _, _ = c.pulling.Next() }()
 }
 
 // register puts one connection into the directory, sealed under a keyset.
@@ -226,6 +239,11 @@ func TestExamine_Faults(t *testing.T) {
 			_, err := c.js.PauseConsumer(c.t.Context(), natsq.StreamOperations, natsq.ConsumerCreated, time.Now().Add(time.Hour))
 			require.NoError(c.t, err)
 		}, "consumer webhooks-created", doctor.Fail, "paused", "nats consumer resume OPERATIONS webhooks-created"},
+		{"no worker", func(c *clinic) { c.pulling.Stop() }, "consumer workers-quiet", doctor.Warn, "no worker asks", "start a worker"},
+		{"only an api", func(c *clinic) {
+			due := redis.Z{Score: float64(time.Now().Add(-time.Minute).UnixMilli()), Member: uuid.NewString()}
+			require.NoError(c.t, c.rdb.ZAdd(c.t.Context(), "wb:{07}:due", due).Err())
+		}, "workers", doctor.Fail, "1 lanes are due", "start a worker"},
 		{"dead letters", func(c *clinic) {
 			_, err := c.js.Publish(c.t.Context(), natsq.SubjectDead, []byte(plantedToken))
 			require.NoError(c.t, err)

@@ -160,6 +160,27 @@ func lookAtConsumer(ctx context.Context, r *report, js jetstream.JetStream, stre
 			r.fail(check, "resume it: `nats consumer resume "+stream+" "+name+"`; until then "+without, "paused")
 			return
 		}
+		if name == natsq.ConsumerQuiet && !asked(ctx, c) {
+			r.warn(check, "start a worker with the role operations", "no worker asks for wake-ups; %d wait", info.NumPending)
+			return
+		}
 		r.ok(check, "%d %s wait, %d are under way", info.NumPending, what, info.NumAckPending)
 	}
+}
+
+// asked reports whether anybody takes from a consumer. Who does may be between two pulls,
+// or have no room but for what is under way.
+func asked(ctx context.Context, c jetstream.Consumer) bool {
+	for look := range 3 {
+		if look > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+		if info, err := c.Info(ctx); err != nil || info.NumWaiting+info.NumAckPending > 0 {
+			return true // or it cannot be told
+		}
+	}
+	return false
 }

@@ -220,8 +220,10 @@ const (
 	// second is normal.
 	outboxWarn = 15 * time.Second
 	outboxFail = 10 * time.Minute
-	// beatWarn is after how long without a poll nobody works.
+	// beatWarn is after how long without a poll nobody is there, and dueFail for how long a
+	// lane may be due. Below a second is normal.
 	beatWarn = 15 * time.Second
+	dueFail  = 10 * time.Second
 )
 
 // lookAtShards looks at what the store holds. Where it takes no writes, polls leave no
@@ -257,14 +259,18 @@ func lookAtShards(ctx context.Context, r *report, store *redisstore.Store, writa
 	if missing+rebuilding == 0 {
 		r.ok("generation", "all %d shards have one", len(shards))
 	}
+	depth := redisstore.DepthOf(shards)
 	switch {
 	case !writable: // said above
 	case beat < 0 || beat > beatWarn:
 		r.warn("workers", "start a worker", "no worker or api has polled the store lately")
+	case depth.DueAge > dueFail: // an api polls, too
+		r.fail("workers", "start a worker with the role operations; if they run, see WritebackDueAge in docs/runbook.md",
+			"%d lanes are due and nobody takes them, the first for %s", depth.LanesDue, depth.DueAge.Round(time.Second))
 	default:
-		r.ok("workers", "the store was polled %s ago", beat.Round(time.Millisecond))
+		r.ok("workers", "no lane is due for long; a worker or api polled the store %s ago", beat.Round(time.Millisecond))
 	}
-	lookAtOutbox(r, redisstore.DepthOf(shards))
+	lookAtOutbox(r, depth)
 }
 
 func lookAtOutbox(r *report, d redisstore.Depth) {
