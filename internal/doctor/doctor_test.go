@@ -74,6 +74,10 @@ func newClinic(t *testing.T) *clinic {
 	require.NoError(t, c.store.Begin(t.Context(), everyShard()))
 	_, err = c.store.Poll(t.Context(), 0)
 	require.NoError(t, err)
+	deliveries := redisstore.New(c.rdb, redisstore.Config{Prefix: "wh"})
+	require.NoError(t, deliveries.Begin(t.Context(), everyShard()))
+	_, err = deliveries.Poll(t.Context(), 0)
+	require.NoError(t, err)
 	c.register(c.environ["WRITEBACK_KEYSET_FILE"])
 	c.pull()
 	return c
@@ -170,7 +174,7 @@ func TestExamine_Healthy(t *testing.T) {
 	for _, check := range []string{
 		"configuration", "nats", "nats version", "jetstream", "nats clock", "stream OPERATIONS", "stream OPERATION_EVENTS", "dead letters",
 		"consumer workers-quiet", "stream WEBHOOK_DELIVERIES", "stream WEBHOOK_EVENTS", "consumer webhooks-created", "consumer webhooks-ended-batches", "directory", "redis", "redis version", "redis clock", "redis memory policy", "redis persistence", "redis writes", "generation",
-		"workers", "outbox", "token issuer", "issuer clock", "registry file", "keyset",
+		"workers", "outbox", "webhook queue", "token issuer", "issuer clock", "registry file", "keyset",
 	} {
 		_, ok := found(findings, check, doctor.OK, "")
 		require.True(t, ok, check)
@@ -240,6 +244,23 @@ func TestExamine_Faults(t *testing.T) {
 			require.NoError(c.t, err)
 		}, "consumer webhooks-created", doctor.Fail, "paused", "nats consumer resume OPERATIONS webhooks-created"},
 		{"no worker", func(c *clinic) { c.pulling.Stop() }, "consumer workers-quiet", doctor.Warn, "no worker asks", "start a worker"},
+		{"webhooks due", func(c *clinic) {
+			due := redis.Z{Score: float64(time.Now().Add(-time.Minute).UnixMilli()), Member: uuid.NewString()}
+			require.NoError(c.t, c.rdb.ZAdd(c.t.Context(), "wh:{07}:due", due).Err())
+		}, "webhook queue", doctor.Fail, "1 webhooks are due", "role webhooks"},
+		{"webhook shards missing", func(c *clinic) {
+			require.NoError(c.t, redisstore.New(c.rdb, redisstore.Config{Prefix: "wh"}).Withdraw(c.t.Context(), []int{3, 4}))
+		}, "webhook queue", doctor.Fail, "2 of 64 shards", "role webhooks"},
+		{"no worker for webhooks", func(c *clinic) {
+			for shard := range operation.Shards {
+				key := fmt.Sprintf("wh:{%02d}:beat", shard)
+				beats, err := c.rdb.HGetAll(c.t.Context(), key).Result()
+				require.NoError(c.t, err)
+				for process := range beats {
+					require.NoError(c.t, c.rdb.HSet(c.t.Context(), key, process, time.Now().Add(-time.Minute).UnixMilli()).Err())
+				}
+			}
+		}, "webhook queue", doctor.Warn, "no worker with the role webhooks", "role webhooks"},
 		{"only an api", func(c *clinic) {
 			due := redis.Z{Score: float64(time.Now().Add(-time.Minute).UnixMilli()), Member: uuid.NewString()}
 			require.NoError(c.t, c.rdb.ZAdd(c.t.Context(), "wb:{07}:due", due).Err())

@@ -39,7 +39,9 @@ func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Tim
 	store := redisstore.New(rdb, redisstore.Config{})
 	lookAtLibraries(ctx, r, store)
 	lookAtChannels(ctx, r, store)
-	lookAtShards(ctx, r, store, takesWrites(ctx, r, store))
+	writable := takesWrites(ctx, r, store)
+	lookAtShards(ctx, r, store, writable)
+	lookAtDeliveries(ctx, r, rdb, writable)
 }
 
 // whyAway tells one that refuses us and one that hangs from one that is not there: starting
@@ -273,13 +275,42 @@ func lookAtShards(ctx context.Context, r *report, store *redisstore.Store, writa
 	lookAtOutbox(r, depth)
 }
 
+// lookAtDeliveries looks at the queue of webhooks. Where no worker ever had that role there
+// is none.
+func lookAtDeliveries(ctx context.Context, r *report, rdb redis.UniversalClient, writable bool) {
+	const check, start = "webhook queue", "start a worker with the role webhooks"
+	shards, err := redisstore.New(rdb, redisstore.Config{Prefix: "wh"}).Shards(ctx, 1)
+	if err != nil {
+		return // said of operations
+	}
+	switch d := redisstore.DepthOf(shards); {
+	case d.Missing == len(shards):
+	case d.Rebuilding > 0:
+		r.warn(check, "wait", "%d of %d shards are being rebuilt", d.Rebuilding, len(shards))
+	case d.Missing > 0:
+		r.fail(check, start+" that reaches NATS and Redis: it reads the shards again from the streams",
+			"%d of %d shards have no data, so their webhooks wait", d.Missing, len(shards))
+	case !writable: // said above
+	case d.Beat > beatWarn:
+		r.warn(check, start, "no worker with the role webhooks has polled it for %s", d.Beat.Round(time.Second))
+	case d.DueAge > dueFail:
+		r.fail(check, start+"; if they run, see WritebackDueAge in docs/runbook.md",
+			"%d webhooks are due and nobody takes them, the first for %s", d.LanesDue, d.DueAge.Round(time.Second))
+	case d.OutboxAge > outboxWarn:
+		r.warn(check, unpublished, "%d deliveries wait to be published, the first for %s", d.Outbox, d.OutboxAge.Round(time.Second))
+	default:
+		r.ok(check, "no webhook is due for long; a worker polled it %s ago", d.Beat.Round(time.Millisecond))
+	}
+}
+
+const unpublished = "see why nothing is published: NATS away, its disk full (see its log; it needs a restart once there is room), a full or missing stream, no worker"
+
 func lookAtOutbox(r *report, d redisstore.Depth) {
-	const fix = "see why nothing is published: NATS away, its disk full (see its log; it needs a restart once there is room), a full or missing stream, no worker"
 	switch age := d.OutboxAge.Round(time.Second); {
 	case d.OutboxAge > outboxFail:
-		r.fail("outbox", fix, "%d operations wait to be published, the first for %s", d.Outbox, age)
+		r.fail("outbox", unpublished, "%d operations wait to be published, the first for %s", d.Outbox, age)
 	case d.OutboxAge > outboxWarn:
-		r.warn("outbox", fix, "%d operations wait to be published, the first for %s", d.Outbox, age)
+		r.warn("outbox", unpublished, "%d operations wait to be published, the first for %s", d.Outbox, age)
 	default:
 		r.ok("outbox", "%d operations, none overdue for long", d.Outbox)
 	}
