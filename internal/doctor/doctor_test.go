@@ -235,7 +235,7 @@ func TestExamine_Faults(t *testing.T) {
 			require.NoError(c.t, c.js.DeleteConsumer(c.t.Context(), natsq.StreamOperations, natsq.ConsumerQuiet))
 		}, "consumer workers-quiet", doctor.Fail, "missing", "restart"},
 		{"stream of webhooks missing", func(c *clinic) { require.NoError(c.t, c.js.DeleteStream(c.t.Context(), natsq.StreamDeliveries)) },
-			"stream WEBHOOK_DELIVERIES", doctor.Fail, "missing", "start an api or worker"},
+			"stream WEBHOOK_DELIVERIES", doctor.Fail, "missing", "/readyz says what hinders it"},
 		{"consumer of webhooks missing", func(c *clinic) {
 			require.NoError(c.t, c.js.DeleteConsumer(c.t.Context(), natsq.StreamEvents, natsq.ConsumerEnded))
 		}, "consumer webhooks-ended", doctor.Fail, "missing", "no webhook is told"},

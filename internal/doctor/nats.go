@@ -87,7 +87,7 @@ func lookAtStream(ctx context.Context, r *report, js jetstream.JetStream, want j
 	stream, err := js.Stream(ctx, want.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		r.fail(check, "if none ever ran here, start an api or worker, which creates it; else its data is lost: restore its backup, and start nothing before, which would make an empty one", "missing")
+		r.fail(check, "if none ever ran here, start an api or worker, which creates it (if one runs, its /readyz says what hinders it); else its data is lost: restore its backup, and start nothing before, which would make an empty one", "missing")
 		return nil
 	case err != nil:
 		r.fail(check, "see the log of nats-server", "%s", err)
