@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 
@@ -29,7 +30,7 @@ func main() {
 func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
 	listener, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
-		return err
+		return fmt.Errorf("WRITEBACK_API_ADDR: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
 	return app.WithAdmin(ctx, t, cfg.AdminAddr, cfg.ShutdownGrace, func(ctx context.Context, admin *telemetry.Admin) error {

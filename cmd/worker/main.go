@@ -34,14 +34,13 @@ func run(ctx context.Context, cfg config.Worker, t *telemetry.Telemetry) error {
 			return err
 		}
 		defer base.Close()
-		admin.Started(base.Readiness())
 		lasting, end := context.WithCancel(context.WithoutCancel(ctx))
 		g, working := errgroup.WithContext(ctx)
 		g.Go(func() error { return base.Run(lasting) })
 		g.Go(func() error {
 			defer end()
 			t.Logger.Info("working", "roles", cfg.Roles, "concurrency", cfg.Concurrency)
-			return app.RunWorker(working, base, cfg)
+			return app.RunWorker(working, base, cfg, func() { admin.Started(base.Readiness()) })
 		})
 		return g.Wait()
 	})

@@ -29,9 +29,9 @@ func (c *ctl) doctorCommand() *cobra.Command {
 	patience := 5 * time.Second
 	cmd := c.command(spec{
 		use: "doctor", short: "Check everything that Writeback stands on, and say what to do",
-		long: "It looks at the configuration as api and worker would read it, NATS with its streams,\n" +
-			"Redis with its settings and shards, the token issuer, the keyset, the providers' base\n" +
-			"URLs, and the clocks. It changes nothing. Give it the environment of the api.\n\n" +
+		long: "It looks at the configuration and the registry file as api and worker would read them,\n" +
+			"NATS with its streams, Redis with its settings and shards, the token issuer, the keyset,\n" +
+			"the providers' base URLs, and the clocks. It changes nothing. Give it the environment of the api.\n\n" +
 			"Exit codes: 0 all is well, 1 there are warnings, 2 something fails.",
 		example: "writeback doctor\nwriteback doctor --config /etc/writeback/config.yaml --json",
 		flags: func(f *pflag.FlagSet) {

@@ -101,7 +101,7 @@ func (c *ctl) laneShow(ctx context.Context, args []string) error {
 	l, err := store.Lane(ctx, connection)
 	switch {
 	case errors.Is(err, redisstore.ErrMissing):
-		return errors.New("not found: nothing was ever accepted for such a connection")
+		return errors.New("not found: nothing was ever accepted for such a connection, or nothing since Redis was filled from the streams")
 	case err != nil:
 		return explain(ctx, err)
 	}

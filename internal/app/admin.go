@@ -21,7 +21,7 @@ func WithAdmin(ctx context.Context, t *telemetry.Telemetry, addr string, grace t
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
-		return fmt.Errorf("app: admin address: %w", err)
+		return fmt.Errorf("app: WRITEBACK_ADMIN_ADDR: %w", err)
 	}
 	admin := t.Admin(telemetry.AdminConfig{Starting: true})
 	t.Logger.InfoContext(ctx, "admin port open", "admin", ln.Addr().String())

@@ -16,10 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"writeback/internal/devissuer"
+	"writeback/internal/natsq"
 	"writeback/internal/testenv"
 )
 
@@ -93,6 +96,35 @@ func TestPrograms_WithoutRedis(t *testing.T) {
 			require.NotEqual(t, "ok", body.Checks["redis"])
 		})
 	}
+}
+
+// TestWorker_IsNotReadyBeforeAllItsRolesWork: what replaces one that delivers webhooks has
+// to deliver them, too.
+func TestWorker_IsNotReadyBeforeAllItsRolesWork(t *testing.T) {
+	t.Parallel()
+	url := testenv.NATS(t)
+	nc, err := nats.Connect(url, testenv.Patient)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: natsq.StreamDeliveries, Subjects: []string{natsq.SubjectDelivery}, Storage: jetstream.MemoryStorage,
+	})
+	require.NoError(t, err)
+	p := start(t, "worker", "WRITEBACK_NATS_URL="+url, "WRITEBACK_REDIS_URL="+testenv.Redis(t))
+	status, body := 0, readiness{}
+	require.Eventually(t, func() bool {
+		status, body = p.get("/readyz")
+		return strings.Contains(body.Checks["webhooks"], "storage")
+	},
+		30*time.Second, 20*time.Millisecond)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, "starting", body.Status)
+
+	require.NoError(t, js.DeleteStream(t.Context(), natsq.StreamDeliveries))
+	require.Eventually(t, func() bool { status, body = p.get("/readyz"); return body.Status == "ok" }, 30*time.Second, 20*time.Millisecond)
+	require.Equal(t, http.StatusOK, status)
 }
 
 // issuer is a token issuer for the test.

@@ -15,6 +15,7 @@ import (
 	"writeback/internal/httpapi"
 	"writeback/internal/natsq"
 	"writeback/internal/tail"
+	"writeback/internal/telemetry"
 	"writeback/internal/wire"
 	"writeback/internal/work"
 	"writeback/pkg/operation"
@@ -116,9 +117,10 @@ func (d dryRunner) DryRun(
 func (b *Base) WatchShards(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	log := telemetry.Seldom(b.Log)
 	for {
 		if err := b.startShards(ctx); err != nil && ctx.Err() == nil {
-			b.Log.WarnContext(ctx, "looking for new shards", "error", err)
+			log.WarnContext(ctx, "looking for new shards", "error", err)
 		}
 		select {
 		case <-ctx.Done():

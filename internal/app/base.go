@@ -100,6 +100,10 @@ func natsCredentials(file string) []nats.Option {
 }
 
 func (b *Base) open(ctx context.Context, s Settings) (err error) {
+	sealer, err := b.credentialSealer(ctx, s.KeysetFile)
+	if err != nil {
+		return err
+	}
 	if b.JetStream, err = jetstream.New(b.NATS, natsq.Publishing()...); err != nil {
 		return fmt.Errorf("app: jetstream: %w", err)
 	}
@@ -111,10 +115,6 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 	b.publisher = natsq.NewPublisher(b.NATS, b.JetStream)
 	b.keeper = newStreamKeeper(b)
 	if err = b.await(ctx, "streams", b.keeper.begin); err != nil {
-		return err
-	}
-	sealer, err := b.credentialSealer(ctx, s.KeysetFile)
-	if err != nil {
 		return err
 	}
 	err = b.persist(ctx, "directory", func(ctx context.Context) error {

@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -28,6 +33,29 @@ func TestBase_EndsWithItsConnectionToNATS(t *testing.T) {
 	err := b.await(t.Context(), "something", func(context.Context) error { return cause })
 	require.ErrorIs(t, err, errNATSClosed)
 	require.ErrorIs(t, err, cause)
+}
+
+// A keyset that is none is told at once, whoever is away.
+func TestOpen_ABadKeysetWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "keyset.json")
+	require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
+	cfg := workerSettings(t, "WRITEBACK_KEYSET_FILE="+file)
+	cfg.NATSURL = "nats://127.0.0.1:1"
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := Open(ctx, Settings{Name: "test", Common: cfg.Common, KeysetFile: cfg.KeysetFile, Log: slog.New(slog.DiscardHandler)})
+	require.ErrorContains(t, err, "WRITEBACK_KEYSET_FILE")
+}
+
+// An address that is taken is named by its variable.
+func TestWithAdmin_NamesTheVariable(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = taken.Close() }()
+	err = WithAdmin(t.Context(), nil, taken.Addr().String(), time.Second, nil)
+	require.ErrorContains(t, err, "WRITEBACK_ADMIN_ADDR: listen tcp "+taken.Addr().String())
 }
 
 // What reads a whole bucket or stream has no bound on all of it: a try that is cut off would

@@ -81,7 +81,7 @@ func (p Program[P]) run(cfg P, warnings []string, errout io.Writer) int {
 		_, _ = fmt.Fprintf(errout, "%s: %s\n", p.Name, err)
 		return 1
 	}
-	redis.SetLogger(redisLog{t.Logger})
+	redis.SetLogger(redisLog{telemetry.Seldom(t.Logger)})
 	for _, w := range warnings {
 		t.Logger.Warn("configuration", "warning", w)
 	}

@@ -111,8 +111,8 @@ func (w *Webhooks) Run(ctx context.Context, changed func(webhook.Subscription)) 
 }
 
 // RunWebhooks tells partners what happens until ctx ends, then lets sends under way
-// finish within the grace.
-func RunWebhooks(ctx context.Context, b *Base, cfg config.Worker) error {
+// finish within the grace. works is called once it has what it waits for.
+func RunWebhooks(ctx context.Context, b *Base, cfg config.Worker, works func()) error {
 	w, err := OpenWebhooks(ctx, b, cfg.Webhooks, cfg.Replicas)
 	var restorer *work.Restorer
 	if err == nil {
@@ -125,6 +125,7 @@ func RunWebhooks(ctx context.Context, b *Base, cfg config.Worker) error {
 		}
 		return err
 	}
+	works()
 	client := w.guard.Client(webhook.SendTimeout)
 	defer client.CloseIdleConnections()
 	return w.deliver(ctx, cfg, client, restorer)

@@ -92,7 +92,7 @@ func TestRunWebhooks_DeliversWhatAnotherProcessSubscribed(t *testing.T) {
 	worker := openBase(t, cfg, io.Discard)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- RunWorker(ctx, worker, cfg) }()
+	go func() { ended <- RunWorker(ctx, worker, cfg, func() {}) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-ended) })
 
 	partner := uuid.Must(uuid.NewV7())
@@ -156,7 +156,7 @@ func TestRunWebhooks_NoticesADeliveryThatRedisLost(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	worker := openBase(t, cfg, io.Discard)
-	go func() { ended <- RunWebhooks(ctx, worker, cfg) }()
+	go func() { ended <- RunWebhooks(ctx, worker, cfg, func() {}) }()
 	require.Eventually(t, func() bool {
 		_, err := w.queue.Get(t.Context(), lost.ConnectionID, lost.ID)
 		return err == nil

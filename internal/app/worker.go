@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -11,17 +12,31 @@ import (
 	"writeback/internal/work"
 )
 
-// RunWorker does what the roles say until ctx ends, then drains within the grace.
-func RunWorker(ctx context.Context, b *Base, cfg config.Worker) error {
+// role is one of the things that a worker does. It calls works once it has what it waits
+// for.
+type role func(ctx context.Context, b *Base, cfg config.Worker, works func()) error
+
+// RunWorker does what the roles say until ctx ends, then drains within the grace. started
+// is called once all of them work: a role may wait for a stream or bucket of its own.
+func RunWorker(ctx context.Context, b *Base, cfg config.Worker, started func()) error {
 	g, ctx := errgroup.WithContext(ctx)
-	if cfg.Has(config.RoleOperations) {
-		g.Go(func() error { return runOperations(ctx, b, cfg) })
+	var roles []role
+	for name, run := range map[string]role{
+		config.RoleOperations: runOperations, config.RoleWebhooks: RunWebhooks, config.RoleSync: RunSync,
+	} {
+		if cfg.Has(name) {
+			roles = append(roles, run)
+		}
 	}
-	if cfg.Has(config.RoleWebhooks) {
-		g.Go(func() error { return RunWebhooks(ctx, b, cfg) })
+	var waiting atomic.Int64
+	waiting.Store(int64(len(roles)))
+	works := func() {
+		if waiting.Add(-1) == 0 {
+			started()
+		}
 	}
-	if cfg.Has(config.RoleSync) {
-		g.Go(func() error { return RunSync(ctx, b, cfg) })
+	for _, run := range roles {
+		g.Go(func() error { return run(ctx, b, cfg, works) })
 	}
 	// A worker without work is no worker that has ended.
 	g.Go(func() error { return watchStreams(ctx, b) })
@@ -29,11 +44,12 @@ func RunWorker(ctx context.Context, b *Base, cfg config.Worker) error {
 }
 
 // runOperations consumes and attempts operations.
-func runOperations(ctx context.Context, b *Base, cfg config.Worker) error {
+func runOperations(ctx context.Context, b *Base, cfg config.Worker, works func()) error {
 	worker := work.NewWorker(b.parts(), work.Config{
 		Concurrency: cfg.Concurrency,
 		Grace:       callGrace(cfg),
 	}, b.Acker, b.Restorer)
+	works()
 	return worker.Run(ctx, natsq.NewWakes(b.JetStream, b.publisher, worker.Free, worker.DeadLetter, b.Log))
 }
 

@@ -70,7 +70,7 @@ var rules = map[string][]string{
 	"internal/devstack": {"pkg/...", "internal/..."},
 	// doctor asks every dependency in its own words.
 	"internal/doctor": {
-		"pkg/operation", "pkg/operation/redisstore", "internal/config", "internal/directory", "internal/natsq", "internal/redisurl", "internal/seal", "internal/webhook/registry",
+		"pkg/operation", "pkg/operation/redisstore", "internal/config", "internal/directory", "internal/natsq", "internal/redisurl", "internal/seal", "internal/webhook/registry", "pkg/tsp/all",
 	},
 	"test":               {"pkg/...", "internal/..."},
 	"test/assumptions":   {"pkg/...", "internal/..."},

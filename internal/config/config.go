@@ -69,7 +69,7 @@ type Sandbox struct {
 // Process is what every program has.
 type Process struct {
 	// LogLevel is the least level that is logged.
-	LogLevel slog.Level `env:"WRITEBACK_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	LogLevel slog.Level `env:"WRITEBACK_LOG_LEVEL" envDefault:"info" rule:"level" help:"debug, info, warn or error"`
 	// ShutdownGrace is how long a stopping program may take to finish its work.
 	ShutdownGrace time.Duration `env:"WRITEBACK_SHUTDOWN_GRACE" envDefault:"25s" rule:"1s..10m" help:"time to finish work when stopping" more:"shorter than what the orchestrator allows"`
 }

@@ -149,6 +149,8 @@ func TestLoad_Rules(t *testing.T) {
 		pair string
 		ok   bool
 	}{
+		{"WRITEBACK_LOG_LEVEL=warn", true},
+		{"WRITEBACK_LOG_LEVEL=error+4", false},
 		{"WRITEBACK_WORKER_CONCURRENCY=0", false},
 		{"WRITEBACK_WORKER_CONCURRENCY=1", true},
 		{"WRITEBACK_WORKER_CONCURRENCY=10001", false},

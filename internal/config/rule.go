@@ -61,6 +61,11 @@ func (v variable) checkRule(rule string) string {
 		if v.name == "WRITEBACK_STREAM_REPLICAS" && value%2 == 0 {
 			return "must be odd, so that a majority exists"
 		}
+	case slog.Level:
+		// slog reads "error+4" too, with which a program would say nothing.
+		if !slices.Contains([]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}, value) {
+			return "must be debug, info, warn or error"
+		}
 	case time.Duration:
 		least, most, _ := strings.Cut(rule, "..")
 		lo, _ := time.ParseDuration(least)

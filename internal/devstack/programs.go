@@ -60,7 +60,7 @@ func baseName(n int) string {
 func (s *Stack) work() {
 	for n, base := range s.bases[1:] {
 		s.parts.run(baseName(n+1), func(ctx context.Context) error {
-			return app.RunWorker(ctx, base, s.settings.worker)
+			return app.RunWorker(ctx, base, s.settings.worker, func() {})
 		})
 	}
 }

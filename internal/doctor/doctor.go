@@ -87,6 +87,7 @@ func Examine(ctx context.Context, cfg Config) []Finding {
 		{"nats", func(ctx context.Context, r *report) { lookAtNATS(ctx, r, s, cfg.Now) }},
 		{"redis", func(ctx context.Context, r *report) { lookAtRedis(ctx, r, s, cfg.Now) }},
 		{"issuer", func(ctx context.Context, r *report) { lookAtIssuer(ctx, r, s, cfg.Now) }},
+		{"registry", func(_ context.Context, r *report) { lookAtRegistry(r, s, cfg.Sources.Environ) }},
 		{"keyset", func(_ context.Context, r *report) { lookAtKeyset(r, s) }},
 		{"providers", func(ctx context.Context, r *report) { lookAtProviders(ctx, r, s) }},
 	}

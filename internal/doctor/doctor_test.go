@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -47,6 +48,7 @@ type clinic struct {
 	rdb     *redis.Client
 	js      jetstream.JetStream
 	store   *redisstore.Store
+	pulling jetstream.MessagesContext
 	now     func() time.Time
 }
 
@@ -67,12 +69,29 @@ func newClinic(t *testing.T) *clinic {
 	c.js, err = jetstream.New(nc)
 	require.NoError(t, err)
 	require.NoError(t, natsq.Ensure(t.Context(), c.js, natsq.Config{OperationsMaxBytes: 1 << 30, EventsMaxBytes: 4 << 30}))
+	require.NoError(t, natsq.EnsureWebhooks(t.Context(), c.js, natsq.WebhookConfig{}))
 	c.store = redisstore.New(c.rdb, redisstore.Config{})
 	require.NoError(t, c.store.Begin(t.Context(), everyShard()))
 	_, err = c.store.Poll(t.Context(), 0)
 	require.NoError(t, err)
+	deliveries := redisstore.New(c.rdb, redisstore.Config{Prefix: "wh"})
+	require.NoError(t, deliveries.Begin(t.Context(), everyShard()))
+	_, err = deliveries.Poll(t.Context(), 0)
+	require.NoError(t, err)
 	c.register(c.environ["WRITEBACK_KEYSET_FILE"])
+	c.pull()
 	return c
+}
+
+// pull asks for wake-ups, as a worker does.
+func (c *clinic) pull() {
+	c.t.Helper()
+	consumer, err := c.js.Consumer(c.t.Context(), natsq.StreamOperations, natsq.ConsumerQuiet)
+	require.NoError(c.t, err)
+	c.pulling, err = consumer.Messages()
+	require.NoError(c.t, err)
+	c.t.Cleanup(c.pulling.Stop)
+	go func() { _, _ = c.pulling.Next() }()
 }
 
 // register puts one connection into the directory, sealed under a keyset.
@@ -88,6 +107,7 @@ func (c *clinic) register(keysetFile string) {
 	require.NoError(c.t, os.WriteFile(file, []byte(text), 0o600))
 	_, err = d.LoadFile(c.t.Context(), file)
 	require.NoError(c.t, err)
+	c.environ["WRITEBACK_REGISTRY_FILE"] = file
 }
 
 func issuer(t *testing.T) string {
@@ -153,8 +173,8 @@ func TestExamine_Healthy(t *testing.T) {
 	require.Equal(t, doctor.OK, doctor.Worst(findings))
 	for _, check := range []string{
 		"configuration", "nats", "nats version", "jetstream", "nats clock", "stream OPERATIONS", "stream OPERATION_EVENTS", "dead letters",
-		"consumer workers-quiet", "directory", "redis", "redis version", "redis clock", "redis memory policy", "redis persistence", "redis writes", "generation",
-		"workers", "outbox", "token issuer", "issuer clock", "keyset",
+		"consumer workers-quiet", "stream WEBHOOK_DELIVERIES", "stream WEBHOOK_EVENTS", "consumer webhooks-created", "consumer webhooks-ended-batches", "directory", "redis", "redis version", "redis clock", "redis memory policy", "redis persistence", "redis writes", "generation",
+		"workers", "outbox", "webhook queue", "token issuer", "issuer clock", "registry file", "keyset",
 	} {
 		_, ok := found(findings, check, doctor.OK, "")
 		require.True(t, ok, check)
@@ -195,6 +215,7 @@ func TestExamine_Faults(t *testing.T) {
 		fix   string
 	}{
 		{"NATS down", set("WRITEBACK_NATS_URL", "nats://"+closedPort), "nats", doctor.Fail, "not reached", "start nats-server"},
+		{"NATS hangs", func(c *clinic) { c.environ["WRITEBACK_NATS_URL"] = "nats://" + silent(c.t) }, "nats", doctor.Fail, "not reached", "answers nothing"},
 		{"JetStream off", plainNATS, "jetstream", doctor.Fail, "cannot be used", "JetStream"},
 		{"stream missing", func(c *clinic) { require.NoError(c.t, c.js.DeleteStream(c.t.Context(), natsq.StreamEvents)) },
 			"stream OPERATION_EVENTS", doctor.Fail, "missing", "start an api or worker"},
@@ -213,12 +234,56 @@ func TestExamine_Faults(t *testing.T) {
 		{"consumer missing", func(c *clinic) {
 			require.NoError(c.t, c.js.DeleteConsumer(c.t.Context(), natsq.StreamOperations, natsq.ConsumerQuiet))
 		}, "consumer workers-quiet", doctor.Fail, "missing", "restart"},
+		{"stream of webhooks missing", func(c *clinic) { require.NoError(c.t, c.js.DeleteStream(c.t.Context(), natsq.StreamDeliveries)) },
+			"stream WEBHOOK_DELIVERIES", doctor.Fail, "missing", "/readyz says what hinders it"},
+		{"consumer of webhooks missing", func(c *clinic) {
+			require.NoError(c.t, c.js.DeleteConsumer(c.t.Context(), natsq.StreamEvents, natsq.ConsumerEnded))
+		}, "consumer webhooks-ended", doctor.Fail, "missing", "no webhook is told"},
+		{"consumer of webhooks paused", func(c *clinic) {
+			_, err := c.js.PauseConsumer(c.t.Context(), natsq.StreamOperations, natsq.ConsumerCreated, time.Now().Add(time.Hour))
+			require.NoError(c.t, err)
+		}, "consumer webhooks-created", doctor.Fail, "paused", "nats consumer resume OPERATIONS webhooks-created"},
+		{"no worker", func(c *clinic) { c.pulling.Stop() }, "consumer workers-quiet", doctor.Warn, "no worker asks", "start a worker"},
+		{"webhooks due", func(c *clinic) {
+			due := redis.Z{Score: float64(time.Now().Add(-time.Minute).UnixMilli()), Member: uuid.NewString()}
+			require.NoError(c.t, c.rdb.ZAdd(c.t.Context(), "wh:{07}:due", due).Err())
+		}, "webhook queue", doctor.Fail, "1 webhooks are due", "role webhooks"},
+		{"webhook shards missing", func(c *clinic) {
+			require.NoError(c.t, redisstore.New(c.rdb, redisstore.Config{Prefix: "wh"}).Withdraw(c.t.Context(), []int{3, 4}))
+		}, "webhook queue", doctor.Fail, "2 of 64 shards", "role webhooks"},
+		{"no worker for webhooks", func(c *clinic) {
+			for shard := range operation.Shards {
+				key := fmt.Sprintf("wh:{%02d}:beat", shard)
+				beats, err := c.rdb.HGetAll(c.t.Context(), key).Result()
+				require.NoError(c.t, err)
+				for process := range beats {
+					require.NoError(c.t, c.rdb.HSet(c.t.Context(), key, process, time.Now().Add(-time.Minute).UnixMilli()).Err())
+				}
+			}
+		}, "webhook queue", doctor.Warn, "no worker with the role webhooks", "role webhooks"},
+		{"only an api", func(c *clinic) {
+			due := redis.Z{Score: float64(time.Now().Add(-time.Minute).UnixMilli()), Member: uuid.NewString()}
+			require.NoError(c.t, c.rdb.ZAdd(c.t.Context(), "wb:{07}:due", due).Err())
+		}, "workers", doctor.Fail, "1 lanes are due", "start a worker"},
 		{"dead letters", func(c *clinic) {
 			_, err := c.js.Publish(c.t.Context(), natsq.SubjectDead, []byte(plantedToken))
 			require.NoError(c.t, err)
 		}, "dead letters", doctor.Warn, "1 messages", "deadletter replay"},
 		{"Redis down", func(c *clinic) { c.redis.Kill() }, "redis", doctor.Fail, "not reached", "start redis-server"},
 		{"Redis hangs", func(c *clinic) { require.NoError(c.t, c.redis.Pause()) }, "redis", doctor.Fail, "not reached", "answers nothing"},
+		{"Redis wants a password", func(c *clinic) {
+			require.NoError(c.t, c.rdb.ConfigSet(c.t.Context(), "requirepass", plantedToken).Err())
+		}, "redis", doctor.Fail, "NOAUTH", "the password that Redis takes"},
+		{"Redis wants another password", func(c *clinic) {
+			require.NoError(c.t, c.rdb.ConfigSet(c.t.Context(), "requirepass", plantedToken).Err())
+			c.environ["WRITEBACK_REDIS_URL"] = strings.Replace(c.environ["WRITEBACK_REDIS_URL"], "://", "://:old-"+plantedToken+"@", 1)
+		}, "redis", doctor.Fail, "WRONGPASS", "the password that Redis takes"},
+		{"a database that Redis has not", func(c *clinic) {
+			c.environ["WRITEBACK_REDIS_URL"] = strings.TrimSuffix(c.environ["WRITEBACK_REDIS_URL"], "/0") + "/99"
+		}, "redis", doctor.Fail, "DB index", "correct WRITEBACK_REDIS_URL"},
+		{"no scripts for us", func(c *clinic) {
+			require.NoError(c.t, c.rdb.Do(c.t.Context(), "ACL", "SETUSER", "default", "-fcall").Err())
+		}, "shards", doctor.Fail, "'fcall'", "ACL SETUSER"},
 		{"Redis evicts", redisWith("--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"),
 			"redis memory policy", doctor.Fail, `"allkeys-lru"`, "config set maxmemory-policy noeviction"},
 		{"pages in pieces", redisWith("--appendonly", "yes", "--hash-max-listpack-value", "64"),
@@ -257,6 +322,9 @@ func TestExamine_Faults(t *testing.T) {
 			c.environ["WRITEBACK_OIDC_ISSUER"] = strings.TrimSuffix(c.environ["WRITEBACK_OIDC_ISSUER"], devissuer.Realm)
 		}, "token issuer", doctor.Fail, "no discovery document", "correct WRITEBACK_OIDC_ISSUER"},
 		{"no keyset", set("WRITEBACK_KEYSET_FILE", ""), "keyset", doctor.Warn, "no keyset", "keyset create"},
+		{"registry is none", registryFile("hello"), "registry file", doctor.Fail, "must be a mapping", "do not start with it"},
+		{"registry wants a variable", registryFile("partners: [{id: " + uuid.NewString() + ", name: P, connections: [{id: " + uuid.NewString() +
+			", provider: samsara, credentials: {access_token: \"${NOT_GIVEN}\"}}]}]"), "registry file", doctor.Fail, "NOT_GIVEN", "environment"},
 		{"another keyset", func(c *clinic) { c.environ["WRITEBACK_KEYSET_FILE"] = keyset(c.t) },
 			"credentials", doctor.Fail, "1 of 1 connections", "the keyset that sealed them"},
 		{"webhooks under another keyset", func(c *clinic) {
@@ -301,6 +369,24 @@ func TestExamine_Faults(t *testing.T) {
 			require.NotContains(t, fmt.Sprintf("%+v", findings), plantedToken)
 		})
 	}
+}
+
+// registryFile has a registry file with this text.
+func registryFile(text string) func(*clinic) {
+	return func(c *clinic) {
+		file := filepath.Join(c.t.TempDir(), "registry.yaml")
+		require.NoError(c.t, os.WriteFile(file, []byte(text), 0o600))
+		c.environ["WRITEBACK_REGISTRY_FILE"] = file
+	}
+}
+
+// silent is the address of a server that takes connections and says nothing.
+func silent(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln.Addr().String()
 }
 
 // plainNATS is a nats-server without JetStream.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,7 +28,7 @@ func lookAtNATS(ctx context.Context, r *report, s settings, now func() time.Time
 		r.fail("nats", "give a user that may use JetStream: in WRITEBACK_NATS_URL or WRITEBACK_NATS_CREDS_FILE", "refuses us: %s", err)
 		return
 	case err != nil:
-		r.fail("nats", "start nats-server, or correct WRITEBACK_NATS_URL; meanwhile accepts go on up to the outbox's bound", "not reached: %s", err)
+		r.fail("nats", whyNATSAway(err, s.NATSCredsFile)+"; meanwhile accepts go on up to the outbox's bound", "not reached: %s", err)
 		return
 	}
 	defer nc.Close()
@@ -44,9 +45,10 @@ func lookAtNATS(ctx context.Context, r *report, s settings, now func() time.Time
 	}
 	r.ok("jetstream", "on")
 	clocked := false
-	for _, want := range natsq.Streams(natsq.Config{
+	streams := natsq.Streams(natsq.Config{
 		Replicas: s.Replicas, OperationsMaxBytes: int64(s.OperationsMaxBytes), EventsMaxBytes: int64(s.EventsMaxBytes),
-	}) {
+	})
+	for _, want := range append(streams, natsq.WebhookStreams(natsq.WebhookConfig{Replicas: s.Replicas})...) {
 		before := now()
 		info := lookAtStream(ctx, r, js, want)
 		if info != nil && !clocked && !info.TimeStamp.IsZero() {
@@ -54,9 +56,27 @@ func lookAtNATS(ctx context.Context, r *report, s settings, now func() time.Time
 			compareClock(r, "nats", info.TimeStamp, before, now(), 0)
 		}
 	}
-	lookAtConsumer(ctx, r, js)
+	for _, stream := range []string{natsq.StreamOperations, natsq.StreamEvents} {
+		for _, name := range natsq.Consumers()[stream] {
+			lookAtConsumer(ctx, r, js, stream, name)
+		}
+	}
 	lookAtDirectory(ctx, r, s, js)
 	lookAtWebhooks(ctx, r, s, js)
+}
+
+// whyNATSAway tells one that hangs, and credentials that are none, from one that is not there.
+func whyNATSAway(err error, creds string) string {
+	var failed net.Error
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &dial) && dial.Op == "dial":
+	case errors.As(err, &failed) && failed.Timeout(), errors.Is(err, nats.ErrTimeout):
+		return "it takes connections and answers nothing: see whether its process is stopped or its disk hangs (its log, `top`), and whether WRITEBACK_NATS_URL is the port of NATS"
+	case creds != "":
+		return "start nats-server, or correct WRITEBACK_NATS_URL or WRITEBACK_NATS_CREDS_FILE"
+	}
+	return "start nats-server, or correct WRITEBACK_NATS_URL"
 }
 
 const restart = "restart an api or worker, which makes it anew as far as it can; else `nats stream edit`"
@@ -67,7 +87,7 @@ func lookAtStream(ctx context.Context, r *report, js jetstream.JetStream, want j
 	stream, err := js.Stream(ctx, want.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		r.fail(check, "if none ever ran here, start an api or worker, which creates it; else its data is lost: restore its backup, and start nothing before, which would make an empty one", "missing")
+		r.fail(check, "if none ever ran here, start an api or worker, which creates it (if one runs, its /readyz says what hinders it); else its data is lost: restore its backup, and start nothing before, which would make an empty one", "missing")
 		return nil
 	case err != nil:
 		r.fail(check, "see the log of nats-server", "%s", err)
@@ -80,7 +100,7 @@ func lookAtStream(ctx context.Context, r *report, js jetstream.JetStream, want j
 	}
 	full := float64(info.State.Bytes) / float64(max(info.Config.MaxBytes, 1))
 	switch {
-	case info.Config.MaxBytes > 0 && full > 0.7:
+	case info.Config.MaxBytes > 0 && full > 0.7 && want.Discard == jetstream.DiscardNew:
 		r.warn(check, "raise WRITEBACK_OPERATIONS_MAX_BYTES or WRITEBACK_EVENTS_MAX_BYTES: a full stream takes nothing new", "%.0f %% of its bytes are used", 100*full)
 	case want.Name == natsq.StreamDead && info.State.Msgs > 0:
 		r.warn("dead letters", "look at `writeback deadletter list`; after an update, `writeback deadletter replay --all`", "%d messages could not be understood", info.State.Msgs)
@@ -121,21 +141,46 @@ func narrower(have, want jetstream.StreamConfig) []string {
 	return out
 }
 
-func lookAtConsumer(ctx context.Context, r *report, js jetstream.JetStream) {
-	const check = "consumer " + natsq.ConsumerQuiet
-	c, err := js.Consumer(ctx, natsq.StreamOperations, natsq.ConsumerQuiet)
+// lookAtConsumer looks at one that wakes workers, or feeds webhooks.
+func lookAtConsumer(ctx context.Context, r *report, js jetstream.JetStream, stream, name string) {
+	check, what, without := "consumer "+name, "events", "no webhook is told"
+	if name == natsq.ConsumerQuiet {
+		what, without = "wake-ups", "work starts up to a poll later"
+	}
+	c, err := js.Consumer(ctx, stream, name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound): // said above
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
-		r.fail(check, "restart an api or worker, which creates it; without it work starts up to a poll later", "missing")
+		r.fail(check, "restart an api or worker, which creates it; without it "+without, "missing")
 	case err != nil:
 		r.fail(check, "see the log of nats-server", "%s", err)
 	default:
 		info := c.CachedInfo()
 		if info.Paused {
-			r.fail(check, "resume it: `nats consumer resume "+natsq.StreamOperations+" "+natsq.ConsumerQuiet+"`", "paused")
+			r.fail(check, "resume it: `nats consumer resume "+stream+" "+name+"`; until then "+without, "paused")
 			return
 		}
-		r.ok(check, "%d wake-ups wait, %d are under way", info.NumPending, info.NumAckPending)
+		if name == natsq.ConsumerQuiet && !asked(ctx, c) {
+			r.warn(check, "start a worker with the role operations", "no worker asks for wake-ups; %d wait", info.NumPending)
+			return
+		}
+		r.ok(check, "%d %s wait, %d are under way", info.NumPending, what, info.NumAckPending)
 	}
+}
+
+// asked reports whether anybody takes from a consumer. Who does may be between two pulls,
+// or have no room but for what is under way.
+func asked(ctx context.Context, c jetstream.Consumer) bool {
+	for look := range 3 {
+		if look > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+		if info, err := c.Info(ctx); err != nil || info.NumWaiting+info.NumAckPending > 0 {
+			return true // or it cannot be told
+		}
+	}
+	return false
 }

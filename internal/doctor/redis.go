@@ -39,29 +39,50 @@ func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Tim
 	store := redisstore.New(rdb, redisstore.Config{})
 	lookAtLibraries(ctx, r, store)
 	lookAtChannels(ctx, r, store)
-	lookAtShards(ctx, r, store, takesWrites(ctx, r, store))
+	writable := takesWrites(ctx, r, store)
+	lookAtShards(ctx, r, store, writable)
+	lookAtDeliveries(ctx, r, rdb, writable)
 }
 
-// whyAway tells one that hangs from one that is not there: starting it helps only the
-// second, and stopping the first is not always wise.
+// whyAway tells one that refuses us and one that hangs from one that is not there: starting
+// it helps only the last, and stopping the second is not always wise.
 func whyAway(err error) string {
 	var failed net.Error
 	var dial *net.OpError
+	var refused redis.Error
 	switch {
+	case errors.As(err, &refused):
+		return whatHelps(err, "correct WRITEBACK_REDIS_URL")
 	case errors.As(err, &dial) && dial.Op == "dial":
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &failed) && failed.Timeout():
-		return "it takes connections and answers nothing: see whether its process is stopped, its disk hangs, or its one core is full (its log, `top`)"
+		return "it takes connections and answers nothing: see whether its process is stopped, its disk hangs, or its one core is full (its log, `top`), " +
+			"and whether it speaks TLS as WRITEBACK_REDIS_URL says (`rediss`)"
 	}
 	return "start redis-server, or correct WRITEBACK_REDIS_URL"
 }
 
-// refusals are how Redis says that it takes no writes, with what helps.
+// refusals are the first words of what Redis refuses with, and what helps.
 var refusals = map[string]string{
 	"OOM":        "raise maxmemory; `noeviction` must stay",
 	"MISCONF":    "give Redis's disk room and see its log; it takes writes again by itself once it can write its file",
 	"NOREPLICAS": "bring a replica back: min-replicas-to-write wants one, so that a failover loses nothing",
 	"READONLY":   "name the primary in WRITEBACK_REDIS_URL, or its Sentinels",
-	"NOPERM":     "let the user of WRITEBACK_REDIS_URL write the keys wb:*",
+	"NOPERM":     "let the user of WRITEBACK_REDIS_URL do what the error names, with the keys wb:* and wh:* (`ACL SETUSER`)",
+
+	"WRONGPASS":   "give WRITEBACK_REDIS_URL the user and the password that Redis takes",
+	"NOAUTH":      "give WRITEBACK_REDIS_URL the user and the password that Redis takes",
+	"LOADING":     "wait: Redis still reads its file",
+	"MOVED":       "it is a node of a Redis Cluster: name it by redis+cluster:// in WRITEBACK_REDIS_URL",
+	"CLUSTERDOWN": "bring the primaries back that `redis-cli cluster nodes` shows as failed",
+}
+
+// whatHelps says what to do about a refusal of Redis, or otherwise if it is none that we know.
+func whatHelps(err error, otherwise string) string {
+	code, _, _ := strings.Cut(err.Error(), " ")
+	if fix, ok := refusals[code]; ok {
+		return fix
+	}
+	return otherwise
 }
 
 // takesWrites says whether Redis takes writes; reads may be all that it answers.
@@ -72,12 +93,7 @@ func takesWrites(ctx context.Context, r *report, store *redisstore.Store) bool {
 		r.ok(check, "are taken")
 		return true
 	}
-	code, _, _ := strings.Cut(err.Error(), " ")
-	fix := refusals[code]
-	if fix == "" {
-		fix = "see the log of redis-server"
-	}
-	r.fail(check, fix+"; meanwhile writes are answered 503, and nothing is handed out", "are refused: %s", err)
+	r.fail(check, whatHelps(err, "see the log of redis-server")+"; meanwhile writes are answered 503, and nothing is handed out", "are refused: %s", err)
 	return false
 }
 
@@ -206,16 +222,21 @@ const (
 	// second is normal.
 	outboxWarn = 15 * time.Second
 	outboxFail = 10 * time.Minute
-	// beatWarn is after how long without a poll nobody works.
+	// beatWarn is after how long without a poll nobody is there, and dueFail for how long a
+	// lane may be due. Below a second is normal.
 	beatWarn = 15 * time.Second
+	dueFail  = 10 * time.Second
 )
 
 // lookAtShards looks at what the store holds. Where it takes no writes, polls leave no
 // trace.
 func lookAtShards(ctx context.Context, r *report, store *redisstore.Store, writable bool) {
 	shards, err := store.Shards(ctx, 1)
-	if err != nil {
-		r.fail("shards", "see the log of redis-server", "%s", err)
+	switch {
+	case err != nil && !writable: // said above
+		return
+	case err != nil:
+		r.fail("shards", whatHelps(err, "see the log of redis-server"), "%s", err)
 		return
 	}
 	missing, rebuilding, beat := 0, 0, time.Duration(-1)
@@ -240,23 +261,56 @@ func lookAtShards(ctx context.Context, r *report, store *redisstore.Store, writa
 	if missing+rebuilding == 0 {
 		r.ok("generation", "all %d shards have one", len(shards))
 	}
+	depth := redisstore.DepthOf(shards)
 	switch {
 	case !writable: // said above
 	case beat < 0 || beat > beatWarn:
 		r.warn("workers", "start a worker", "no worker or api has polled the store lately")
+	case depth.DueAge > dueFail: // an api polls, too
+		r.fail("workers", "start a worker with the role operations; if they run, see WritebackDueAge in docs/runbook.md",
+			"%d lanes are due and nobody takes them, the first for %s", depth.LanesDue, depth.DueAge.Round(time.Second))
 	default:
-		r.ok("workers", "the store was polled %s ago", beat.Round(time.Millisecond))
+		r.ok("workers", "no lane is due for long; a worker or api polled the store %s ago", beat.Round(time.Millisecond))
 	}
-	lookAtOutbox(r, redisstore.DepthOf(shards))
+	lookAtOutbox(r, depth)
 }
 
+// lookAtDeliveries looks at the queue of webhooks. Where no worker ever had that role there
+// is none.
+func lookAtDeliveries(ctx context.Context, r *report, rdb redis.UniversalClient, writable bool) {
+	const check, start = "webhook queue", "start a worker with the role webhooks"
+	shards, err := redisstore.New(rdb, redisstore.Config{Prefix: "wh"}).Shards(ctx, 1)
+	if err != nil {
+		return // said of operations
+	}
+	switch d := redisstore.DepthOf(shards); {
+	case d.Missing == len(shards):
+	case d.Rebuilding > 0:
+		r.warn(check, "wait", "%d of %d shards are being rebuilt", d.Rebuilding, len(shards))
+	case d.Missing > 0:
+		r.fail(check, start+" that reaches NATS and Redis: it reads the shards again from the streams",
+			"%d of %d shards have no data, so their webhooks wait", d.Missing, len(shards))
+	case !writable: // said above
+	case d.Beat > beatWarn:
+		r.warn(check, start, "no worker with the role webhooks has polled it for %s", d.Beat.Round(time.Second))
+	case d.DueAge > dueFail:
+		r.fail(check, start+"; if they run, see WritebackDueAge in docs/runbook.md",
+			"%d webhooks are due and nobody takes them, the first for %s", d.LanesDue, d.DueAge.Round(time.Second))
+	case d.OutboxAge > outboxWarn:
+		r.warn(check, unpublished, "%d deliveries wait to be published, the first for %s", d.Outbox, d.OutboxAge.Round(time.Second))
+	default:
+		r.ok(check, "no webhook is due for long; a worker polled it %s ago", d.Beat.Round(time.Millisecond))
+	}
+}
+
+const unpublished = "see why nothing is published: NATS away, its disk full (see its log; it needs a restart once there is room), a full or missing stream, no worker"
+
 func lookAtOutbox(r *report, d redisstore.Depth) {
-	const fix = "see why nothing is published: NATS away, its disk full (see its log; it needs a restart once there is room), a full or missing stream, no worker"
 	switch age := d.OutboxAge.Round(time.Second); {
 	case d.OutboxAge > outboxFail:
-		r.fail("outbox", fix, "%d operations wait to be published, the first for %s", d.Outbox, age)
+		r.fail("outbox", unpublished, "%d operations wait to be published, the first for %s", d.Outbox, age)
 	case d.OutboxAge > outboxWarn:
-		r.warn("outbox", fix, "%d operations wait to be published, the first for %s", d.Outbox, age)
+		r.warn("outbox", unpublished, "%d operations wait to be published, the first for %s", d.Outbox, age)
 	default:
 		r.ok("outbox", "%d operations, none overdue for long", d.Outbox)
 	}

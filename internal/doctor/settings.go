@@ -3,8 +3,12 @@ package doctor
 import (
 	"strings"
 
+	"github.com/caarlos0/env/v11"
+
 	"writeback/internal/config"
+	"writeback/internal/directory"
 	"writeback/internal/seal"
+	"writeback/pkg/tsp/all"
 )
 
 // settings are those of the api, and which of them cannot be used.
@@ -47,6 +51,24 @@ func readSettings(sources config.Sources, r *report) settings {
 		r.warn("audience", "set WRITEBACK_OIDC_AUDIENCE, so that tokens for other services of the issuer are refused", "tokens for any audience are accepted")
 	}
 	return s
+}
+
+// lookAtRegistry looks whether the registry file is one with which programs start.
+func lookAtRegistry(r *report, s settings, environ []string) {
+	const check = "registry file"
+	if s.broken["WRITEBACK_REGISTRY_FILE"] || s.RegistryFile == "" {
+		return
+	}
+	given := env.ToMap(environ)
+	lookup := func(name string) (string, bool) { value, ok := given[name]; return value, ok }
+	err := directory.CheckFile(s.RegistryFile, all.Names(), lookup)
+	if err == nil {
+		r.ok(check, "can be loaded")
+		return
+	}
+	for fault := range strings.SplitSeq(err.Error(), "\n") {
+		r.fail(check, "correct it: api and worker do not start with it; what it names as ${NAME} must be in their environment, and in this one", "%s", fault)
+	}
 }
 
 // lookAtKeyset says whether secrets are sealed, and can be opened.

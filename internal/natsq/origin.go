@@ -154,16 +154,22 @@ func Half(ctx context.Context, js jetstream.JetStream) (bool, error) {
 	return gone == 1 && got > 0, nil
 }
 
+// Consumers are those that Ensure and EnsureWebhooks make, by their stream. A stream without
+// any has none.
+func Consumers() map[string][]string {
+	return map[string][]string{
+		StreamOperations: {ConsumerQuiet, ConsumerCreated, ConsumerBatches},
+		StreamEvents:     {ConsumerEnded, ConsumerEndedBatches},
+		StreamDead:       nil, StreamDeliveries: nil, StreamDeliveryEvents: nil,
+	}
+}
+
 // There says which of our streams and consumers are there, by name; a consumer's begins
 // with that of its stream. Beside a stream stands its last message, beside a consumer that
 // up to which everything is acked. The error is NATS's.
 func There(ctx context.Context, js jetstream.JetStream) (map[string]uint64, error) {
 	there := map[string]uint64{}
-	for stream, consumers := range map[string][]string{
-		StreamOperations: {ConsumerQuiet, ConsumerCreated, ConsumerBatches},
-		StreamEvents:     {ConsumerEnded, ConsumerEndedBatches},
-		StreamDead:       nil, StreamDeliveries: nil, StreamDeliveryEvents: nil,
-	} {
+	for stream, consumers := range Consumers() {
 		s, err := streamNow(ctx, js, stream)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			continue

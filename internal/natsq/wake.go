@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
 )
 
@@ -24,6 +25,8 @@ type Wakes struct {
 	free func() int
 	dead func()
 	log  *slog.Logger
+	// away is for what fails as long as NATS is away.
+	away *slog.Logger
 
 	traffic traffic
 	acks    acks
@@ -33,7 +36,7 @@ type Wakes struct {
 // with none, one is still prefetched, so that a full worker sees a quiet wake as
 // soon as a slot is free. dead is called for each message that was put away.
 func NewWakes(js jetstream.JetStream, pub *Publisher, free func() int, dead func(), log *slog.Logger) *Wakes {
-	return &Wakes{js: js, pub: pub, free: free, dead: dead, log: log, traffic: newReceiving()}
+	return &Wakes{js: js, pub: pub, free: free, dead: dead, log: log, away: telemetry.Seldom(log), traffic: newReceiving()}
 }
 
 // pullFor bounds one pull.
@@ -44,7 +47,7 @@ func (w *Wakes) Run(ctx context.Context, pass Pass) error {
 	defer w.acks.end()
 	for ctx.Err() == nil {
 		if err := w.pull(ctx, pass); err != nil && ctx.Err() == nil {
-			w.log.WarnContext(ctx, "pulling wake-ups", "error", err)
+			w.away.WarnContext(ctx, "pulling wake-ups", "error", Explain(w.js.Conn(), err))
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):

@@ -1,12 +1,17 @@
 package natsq_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"writeback/internal/natsq"
 	"writeback/internal/testenv"
@@ -331,4 +336,23 @@ func TestWakes_GoOnWithWhatWasMadeAnew(t *testing.T) {
 			require.Equal(t, m.ID, receive(t, got).ID)
 		})
 	}
+}
+
+// TestOutage_IsLoggedOnceInAWhile: what pulls says that NATS is away, and not every second.
+func TestOutage_IsLoggedOnceInAWhile(t *testing.T) {
+	t.Parallel()
+	c := connect(t, "nats://127.0.0.1:1")
+	var out bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&out, nil))
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error {
+		return natsq.NewWakes(c.js, c.pub, func() int { return 1 }, func() {}, log).Run(ctx, nil)
+	})
+	g.Go(func() error { return natsq.NewFeed(c.js, log).Run(ctx, nil, nil) })
+	require.NoError(t, g.Wait())
+	require.Equal(t, 1, strings.Count(out.String(), "pulling wake-ups"), out.String())
+	require.Equal(t, 1, strings.Count(out.String(), "feeding webhooks"), out.String())
+	require.Equal(t, 2, strings.Count(out.String(), "NATS is not connected (nats://127.0.0.1:1)"), out.String())
 }

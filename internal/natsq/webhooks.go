@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
 )
 
@@ -75,12 +76,10 @@ func (c WebhookConfig) withDefaults() WebhookConfig {
 	return c
 }
 
-// EnsureWebhooks creates the streams of deliveries and the consumers that feed
-// them; Ensure comes first.
-func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConfig) error {
+// WebhookStreams are the streams that EnsureWebhooks makes, as the configuration wants them.
+func WebhookStreams(cfg WebhookConfig) []jetstream.StreamConfig {
 	cfg = cfg.withDefaults()
-	p := provision{js, cfg.Log}
-	for _, s := range []jetstream.StreamConfig{
+	streams := []jetstream.StreamConfig{
 		{Name: StreamDeliveries, Subjects: []string{SubjectDelivery, SubjectDeliveryBatch}, Description: "webhook deliveries to make"},
 		{
 			Name: StreamDeliveryEvents, Subjects: []string{
@@ -88,13 +87,25 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 			},
 			Description: "how webhook deliveries ended",
 		},
-	} {
+	}
+	for i := range streams {
+		s := &streams[i]
 		s.MaxAge, s.MaxBytes, s.Replicas = cfg.MaxAge, cfg.MaxBytes, cfg.Replicas
 		s.Storage, s.Compression = jetstream.FileStorage, jetstream.S2Compression
 		// A delivery whose message is forgotten early is still made; only a loss of
 		// Redis would lose it.
 		s.Discard = jetstream.DiscardOld
 		s.Duplicates = time.Second
+	}
+	return streams
+}
+
+// EnsureWebhooks creates the streams of deliveries and the consumers that feed
+// them; Ensure comes first.
+func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConfig) error {
+	cfg = cfg.withDefaults()
+	p := provision{js, cfg.Log}
+	for _, s := range WebhookStreams(cfg) {
 		if err := p.stream(ctx, s); err != nil {
 			return err
 		}
@@ -171,11 +182,13 @@ type Feed struct {
 	js      jetstream.JetStream
 	log     *slog.Logger
 	traffic traffic
+	// away is for what fails as long as NATS is away.
+	away *slog.Logger
 }
 
 // NewFeed makes a feed.
 func NewFeed(js jetstream.JetStream, log *slog.Logger) *Feed {
-	return &Feed{js: js, log: log, traffic: newReceiving()}
+	return &Feed{js: js, log: log, away: telemetry.Seldom(log), traffic: newReceiving()}
 }
 
 const (
@@ -227,7 +240,7 @@ func hold(msg jetstream.Msg) (letGo func()) {
 func feed[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) ([]part[T], []odd, error), take func(context.Context, T) error) error {
 	for ctx.Err() == nil {
 		if err := feedOnce(ctx, f, stream, name, decode, take); err != nil && ctx.Err() == nil {
-			f.log.WarnContext(ctx, "feeding webhooks", "consumer", name, "error", err)
+			f.away.WarnContext(ctx, "feeding webhooks", "consumer", name, "error", Explain(f.js.Conn(), err))
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):

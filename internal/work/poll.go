@@ -60,7 +60,7 @@ func (w *Worker) pollOnce(ctx context.Context) {
 		w.heed(found, most)
 	}
 	if ctx.Err() == nil {
-		w.parts.Log.WarnContext(ctx, "polling for due lanes", "error", err)
+		w.away.WarnContext(ctx, "polling for due lanes", "error", err)
 		pause(ctx, 500*time.Millisecond)
 	}
 }

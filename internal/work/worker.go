@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
@@ -60,6 +62,8 @@ type Worker struct {
 	lost   chan lost
 	// whole is when the last whole poll was; only the poll loop uses it.
 	whole time.Time
+	// away is for what fails as long as Redis is away.
+	away *slog.Logger
 	// saturated: the last poll found as many lanes as it asked for.
 	saturated atomic.Bool
 	// glances bounds the looks at lanes whose messages say nothing new; the next
@@ -121,6 +125,7 @@ func newWorker(parts Parts, cfg Config, acks *Acker, restore restorer, attempt a
 		lanes:    newLanes(),
 		poll:     make(chan struct{}, 1),
 		lost:     make(chan lost),
+		away:     telemetry.Seldom(parts.Log),
 		glances:  make(chan struct{}, mostGlances),
 	}
 	for range cfg.Concurrency {
