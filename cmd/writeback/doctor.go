@@ -34,6 +34,7 @@ func (c *ctl) doctorCommand() *cobra.Command {
 			"the providers' base URLs, and the clocks. It changes nothing. Give it the environment of the api.\n\n" +
 			"Exit codes: 0 all is well, 1 there are warnings, 2 something fails.",
 		example: "writeback doctor\nwriteback doctor --config /etc/writeback/config.yaml --json",
+		timeout: 10 * time.Minute, // --patience bounds each look
 		flags: func(f *pflag.FlagSet) {
 			f.DurationVar(&patience, "patience", patience, "how long to wait for each dependency")
 		},

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"writeback/internal/telemetry"
 	"writeback/pkg/operation/redisstore"
 )
 
@@ -36,7 +37,7 @@ const (
 
 // NewAcker makes an acker; Run must be running for it to do anything.
 func NewAcker(store *redisstore.Store, log *slog.Logger) *Acker {
-	return &Acker{store: store, log: log, some: make(chan struct{}, 1), many: make(chan struct{}, 1)}
+	return &Acker{store: store, log: telemetry.Seldom(log), some: make(chan struct{}, 1), many: make(chan struct{}, 1)}
 }
 
 // Note takes a confirmation. It never blocks. Safe for concurrent use.

@@ -63,7 +63,7 @@ func (w *Worker) look(ctx, fetching context.Context, msg *wake, lane uuid.UUID, 
 	out, err := w.parts.Store.Next(ctx, lane, w.limits(lane), ids, accepted)
 	if err != nil {
 		if fetching.Err() == nil {
-			w.parts.Log.WarnContext(ctx, "looking at a lane", "connection_id", lane, "error", err)
+			w.away.WarnContext(ctx, "looking at a lane", "connection_id", lane, "error", err)
 			pause(fetching, 250*time.Millisecond)
 		}
 		if msg != nil {
