@@ -1,6 +1,7 @@
 package work
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,12 +74,9 @@ func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisst
 
 // call finds everything the provider needs and makes the one call.
 func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, redisstore.Reach, *operation.Failure) {
-	if failure := a.unheard(lease); failure != nil {
-		return written{}, redisstore.Uncalled, failure
-	}
 	t, failure := a.target(lease.Accepted)
 	if failure != nil {
-		return written{}, redisstore.Uncalled, failure
+		return written{}, redisstore.Uncalled, cmp.Or(a.unheard(lease), failure)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, t.limits.Call, errCallOver)
 	defer cancel()
