@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -174,14 +175,18 @@ func (p *Process) logTail() string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// FreeAddr gives an address on the loopback that nobody listens on.
+// FreeAddr gives an address on the loopback that nobody listens on. It is below the range of
+// outgoing connections, so that none of those takes it before the server does, and random, so
+// that two calls do not give the same one.
 func FreeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("proc: %w", err)
+	var err error
+	for range 50 {
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000))); err == nil {
+			return ln.Addr().String(), ln.Close()
+		}
 	}
-	addr := ln.Addr().String()
-	return addr, ln.Close()
+	return "", fmt.Errorf("proc: no free port: %w", err)
 }
 
 // Answers is a Ready that asks for a URL until the answer is 200.
