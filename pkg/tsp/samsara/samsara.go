@@ -26,7 +26,7 @@
 //
 // Settings of a connection:
 //
-//	region                "eu" or "ca": the organisation's region; without it that of the USA
+//	region                "us", "eu" or "ca": the organisation's region; without it that of the USA
 //	employee_external_id  key of the external id that holds employee_number
 //	eld_exempt_reason     text sent as reason when a driver becomes exempt
 //	write_locale          "true": country_code is written; it changes units and rules

@@ -87,7 +87,7 @@ func table(rules rulesets) tsp.Table {
 			Field: operation.FieldDOTID, Target: keyCarrier, Convert: dotNumber, Joint: true,
 			Note: "written as the carrier's USDOT number of this driver",
 		},
-		{Field: operation.FieldPhoneCountryCode, Target: keyPhone, Convert: phonePrefix, Joint: true, Note: "part of the phone number"},
+		{Field: operation.FieldPhoneCountryCode, Target: keyPhone, Convert: phonePrefix, Joint: true, Note: "part of the phone number; where it is absent, the stored one stays"},
 		{Field: operation.FieldHOSComplianceType, Target: keyExempt, Convert: exempt},
 		{
 			Field: operation.FieldHOSTrackingMethod, Convert: onlyAutomatic,
