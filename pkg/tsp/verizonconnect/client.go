@@ -114,7 +114,7 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 		return nil, err
 	}
 	if !answer.OK() {
-		return nil, httpcall.Final(answer.Classify(what, httpcall.Hide(creds, nil).In(message(answer.Body))))
+		return nil, httpcall.Login(answer.Classify(what, httpcall.Hide(creds, nil).In(message(answer.Body))))
 	}
 	token := tokenIn(answer.Body)
 	if !bareToken.MatchString(token) {

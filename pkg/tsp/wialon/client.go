@@ -69,8 +69,8 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 	c := client{call: p.call, url: p.endpoint(), login: true, hidden: httpcall.Hide(conn.Credentials, nil)}
 	answer, err := c.do(ctx, what, "token/login", map[string]any{"token": conn.Credentials[credToken]})
 	var refused *operation.Failure
-	if errors.As(err, &refused) && refused.Type == operation.ErrorValidation {
-		refused.Type = operation.ErrorAuth // what is refused is the connection
+	if errors.As(err, &refused) {
+		return nil, httpcall.Login(refused)
 	}
 	if err != nil {
 		return nil, err
