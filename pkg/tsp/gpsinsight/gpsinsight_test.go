@@ -87,12 +87,21 @@ func TestSandbox_LoginCreateUpdateReadList(t *testing.T) {
 		server.Close()
 	})
 	p := gpsinsight.New(httpcall.New(httpcall.Config{}), gpsinsight.Config{BaseURL: server.URL + "/gpsinsight"})
-	for _, own := range []settings{nil, {"form_post": "true"}} {
-		conn := tsp.Connection{Settings: own}
+	for _, way := range []struct {
+		settings settings
+		app      bool
+	}{{}, {settings: settings{"form_post": "true"}}, {app: true}} {
+		conn := tsp.Connection{Settings: way.settings}
 		for _, seed := range sandbox.Seeds([]sandbox.Part{gpsinsightbox.Part()}) {
 			if seed.Provider == gpsinsight.Name {
 				conn.Credentials = seed.Credentials
 			}
+		}
+		if way.app {
+			conn.Credentials = tsp.Credentials{"app_token": gpsinsightbox.AppToken("nobody")}
+			_, err := p.Refresh(t.Context(), conn)
+			require.Equal(t, operation.ErrorAuth, tsptest.Failure(t, err).Type)
+			conn.Credentials["app_token"] = gpsinsightbox.AppToken("northwind-c7")
 		}
 		conn.Credentials["session_token"] = "a-dead-session"
 		_, err := p.ReadUser(t.Context(), conn, gpsinsightbox.UserID(5))
