@@ -55,7 +55,8 @@ func carried(ctx context.Context) (parent, state string) {
 // linkRetried links the request's span to the request of the operation that it repeats.
 func linkRetried(ctx context.Context, failed operation.Operation) {
 	carried := propagation.MapCarrier{"traceparent": failed.TraceParent, "tracestate": failed.TraceState}
-	its := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carried))
+	none := trace.ContextWithSpanContext(ctx, trace.SpanContext{})
+	its := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(none, carried))
 	if its.IsValid() {
 		to := []attribute.KeyValue{attribute.String("writeback.link", "retried operation")}
 		trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: its, Attributes: to})
