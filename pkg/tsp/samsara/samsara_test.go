@@ -206,6 +206,8 @@ func TestUpdateUser_Refused(t *testing.T) {
 			names: []operation.Field{operation.FieldPhoneCountryCode}},
 		{name: "code against the phone", changes: changes{operation.FieldPhoneNumber: text("+525550100144"), operation.FieldPhoneCountryCode: text("+1")},
 			names: []operation.Field{operation.FieldPhoneCountryCode}},
+		{name: "code that is none", changes: changes{operation.FieldPhoneNumber: text("5550100144"), operation.FieldPhoneCountryCode: text("+01")},
+			names: []operation.Field{operation.FieldPhoneCountryCode}},
 		{name: "code without a stored phone", changes: changes{operation.FieldPhoneCountryCode: text("+1")},
 			names: []operation.Field{operation.FieldPhoneCountryCode}, reads: []tsptest.Exchange{noPhone}},
 		{name: "code that has no visible end", changes: changes{operation.FieldPhoneCountryCode: text("+1")},

@@ -200,11 +200,11 @@ func dotNumber(v operation.Value) (any, error) {
 	return n, nil
 }
 
-var prefix = regexp.MustCompile(`^\+[0-9]{1,4}$`)
+var prefix = regexp.MustCompile(`^\+[1-9][0-9]{0,3}$`)
 
 func phonePrefix(v operation.Value) (any, error) {
 	if !prefix.MatchString(v.Text()) {
-		return nil, errors.New("it must be a plus sign and one to four digits")
+		return nil, errors.New("it must be a plus sign and one to four digits, the first of them not 0")
 	}
 	return v.Text(), nil
 }
