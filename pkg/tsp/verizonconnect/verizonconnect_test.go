@@ -81,6 +81,19 @@ func TestUpdate_Refusals(t *testing.T) {
 	require.Contains(t, tsptest.Failure(t, err).Detail, "no number")
 }
 
+// A driver whom no later call could name must not come into being.
+func TestCreate_NumberThatIsNoName(t *testing.T) {
+	t.Parallel()
+	for _, number := range []string{" ", ".", ".."} {
+		_, err := serve(t).CreateUser(t.Context(), connection(), tsp.UserCreate{Changes: changes{
+			operation.FieldEmployeeNumber: text(number), operation.FieldFirstName: text("Dana"), operation.FieldLastName: text("Lee"),
+		}})
+		f := tsptest.Failure(t, err)
+		require.Equal(t, operation.ErrorValidation, f.Type)
+		require.Contains(t, f.Detail, "employee_number: ")
+	}
+}
+
 // Credentials must not go to another region than their own.
 func TestRegion(t *testing.T) {
 	t.Parallel()
