@@ -2,7 +2,7 @@
 //
 // An update is one PATCH of the driver with only the changed keys. It is preceded
 // by one GET where a change cannot be told from the change alone: half a name, a
-// country code without its number, a key inside an object. What Samsara cannot
+// country code without its number or a number without it, a key inside an object. What Samsara cannot
 // hold is refused before any call, all fields at once. The answer is looked at for
 // the e-mail address, which older tenants drop in silence; whether the provider has
 // kept the rest is for a later read to find out.
