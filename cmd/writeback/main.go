@@ -73,6 +73,7 @@ func run(ctx context.Context, args, environ []string, out, errOut io.Writer) int
 	defer c.close()
 	root := c.root()
 	strictCompletion(root)
+	strictHelp(root)
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -155,6 +156,39 @@ func strictCompletion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	if cmd, _, err := root.Find([]string{"completion"}); err == nil {
 		cmd.Args, cmd.RunE = cobra.ArbitraryArgs, noCommand
+		for _, shell := range cmd.Commands() {
+			shell.Args = noArguments
+		}
+	}
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return wrongUsage("%s takes no arguments", cmd.CommandPath())
+	}
+	return nil
+}
+
+// strictHelp refuses to explain what there is not: cobra explains the nearest that there is,
+// and ends with 0.
+func strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	help.Run = nil
+	help.RunE = func(_ *cobra.Command, args []string) error {
+		cmd, rest, err := root.Find(args)
+		switch {
+		case err != nil:
+			return wrongUsage("%s", err)
+		case len(rest) > 0:
+			return noCommand(cmd, rest)
+		}
+		cmd.InitDefaultHelpFlag()
+		cmd.InitDefaultVersionFlag()
+		return cmd.Help()
 	}
 }
 

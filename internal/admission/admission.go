@@ -145,13 +145,13 @@ func (g *Gate) tooFast(tokens float64) error {
 }
 
 // TakeMore takes the rest of a request that brings several writes, of which Take has
-// taken the first: all, or nothing if they do not fit. More than ever fit at once need a
-// full budget, and leave a debt that is paid off before anything else is taken. The
-// error is that of Take.
+// taken the first: all, or nothing if they do not fit. More than half a budget needs half
+// a budget, and leaves a debt that is paid off before anything else is taken: beside single
+// writes the budget is hardly ever full. The error is that of Take.
 func (g *Gate) TakeMore(id uuid.UUID, more int) (Budget, error) {
 	now := g.cfg.Now()
 	limiter := g.limiter(id, now)
-	need := min(more, g.cfg.Burst-1)
+	need := min(more, max(g.cfg.Burst/2-1, 0))
 	allowed := limiter.AllowN(now, need)
 	for debt := more - need; allowed && debt > 0; debt -= g.cfg.Burst {
 		limiter.ReserveN(now, min(debt, g.cfg.Burst))

@@ -136,7 +136,31 @@ func TestTakeMore_AllOrNothing(t *testing.T) {
 	refused(t, err)
 }
 
-// TestTakeMore_MoreThanTheBurst needs a full budget and leaves a debt, so that the rate
+// TestTakeMore_BesideSingleWrites: they take nearly the whole rate, and never let the budget
+// become full.
+func TestTakeMore_BesideSingleWrites(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{20, 100} {
+		g, _, c := gate(Config{PerSecond: 10, Burst: 20})
+		me := uuid.New()
+		letIn := 0
+		for range 300 { // 9 a second, by threes
+			for range 3 {
+				_, _ = g.Take(me)
+			}
+			if _, err := g.Take(me); err == nil {
+				if _, err = g.TakeMore(me, n-1); err == nil {
+					letIn++
+				}
+			}
+			c.pass(time.Second / 3)
+		}
+		require.Positive(t, letIn, "%d at once", n)
+		require.LessOrEqual(t, letIn*n, 20+100*10+n, "the rate holds")
+	}
+}
+
+// TestTakeMore_MoreThanTheBurst needs half a budget and leaves a debt, so that the rate
 // holds over time.
 func TestTakeMore_MoreThanTheBurst(t *testing.T) {
 	t.Parallel()
@@ -158,7 +182,7 @@ func TestTakeMore_MoreThanTheBurst(t *testing.T) {
 		require.NoError(t, err)
 		if burst > 1 {
 			_, err = g.TakeMore(me, 99)
-			require.Equal(t, 2*time.Second, refused(t, err).RetryAfter, "the budget is not full")
+			require.Equal(t, time.Second, refused(t, err).RetryAfter, "the budget is not half full")
 		}
 		c.pass(time.Minute)
 		_, err = g.Take(me)

@@ -117,7 +117,7 @@ func (d dryRunner) DryRun(
 func (b *Base) WatchShards(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	log := telemetry.Seldom(b.Log)
+	log := telemetry.Seldom(b.Log.With("redis", b.Store.Address()))
 	for {
 		if err := b.startShards(ctx); err != nil && ctx.Err() == nil {
 			log.WarnContext(ctx, "looking for new shards", "error", err)

@@ -50,6 +50,7 @@ func (s *server) retryOperation(w http.ResponseWriter, r *http.Request) error {
 	case failed.Resource != operation.ResourceUser:
 		return &operation.Error{Code: operation.CodeNotImplemented, Message: "only writes of users can be retried"}
 	}
+	linkRetried(r.Context(), failed)
 	a, limits, refused := s.resolveRetry(failed)
 	key, err := requestKey(r)
 	if err != nil {

@@ -20,6 +20,9 @@ var errDeadline = errors.New("httpapi: the request's deadline passed")
 // errInternal is all that a caller learns of a fault of ours.
 var errInternal = &operation.Error{Code: operation.CodeInternal}
 
+// errNoPath answers for what has no route.
+var errNoPath = &operation.Error{Code: operation.CodeNotFound, Message: "there is nothing at this path"}
+
 // refusal is a fault of the HTTP exchange itself, which no operation.Code names:
 // it carries its status.
 type refusal struct {

@@ -287,7 +287,7 @@ func (s *server) handle(verb, pattern string, h handler) {
 // clean are refused in the contract's own shape; nothing is redirected.
 func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
 	if escaped := r.URL.EscapedPath(); escaped == "" || escaped[0] != '/' || escaped != path.Clean(escaped) {
-		s.fail(w, r, refuse(http.StatusNotFound, "there is nothing at this path"))
+		s.fail(w, r, errNoPath)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
@@ -303,7 +303,7 @@ func (s *server) nowhere(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, refuse(http.StatusMethodNotAllowed, "this path takes %s", allow))
 		return
 	}
-	s.fail(w, r, refuse(http.StatusNotFound, "there is nothing at this path"))
+	s.fail(w, r, errNoPath)
 }
 
 // headerProbe keeps the headers of ServeMux's own refusals and drops their text.

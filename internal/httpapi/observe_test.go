@@ -95,6 +95,18 @@ func TestObserve_OneLineWithoutSecrets(t *testing.T) {
 	require.Equal(t, 1, strings.Count(api.log.String(), `"msg":"request"`))
 }
 
+// TestObserve_CodeOfARefusal: the line has the class of what the partner was told.
+func TestObserve_CodeOfARefusal(t *testing.T) {
+	t.Parallel()
+	for path, status := range map[string]int{
+		"/nothing": 404, "/v2/telematics/users/": 404, usersPath + uuid.NewString(): 404, "/v2/telematics/users?size=0": 422,
+	} {
+		api := newAPI(t, Config{})
+		require.Equal(t, status, api.get(path).status, path)
+		require.Equal(t, map[int]string{404: "not_found", 422: "invalid"}[status], api.line(t)["code"], path)
+	}
+}
+
 func TestObserve_Durations(t *testing.T) {
 	t.Parallel()
 	metrics := sdkmetric.NewManualReader()

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"writeback/internal/metrics"
+	"writeback/pkg/operation"
 )
 
 // serverKind is what every span here is started with.
@@ -49,6 +50,17 @@ func carried(ctx context.Context) (parent, state string) {
 	var c carrier
 	propagation.TraceContext{}.Inject(ctx, &c)
 	return c.parent, c.state
+}
+
+// linkRetried links the request's span to the request of the operation that it repeats.
+func linkRetried(ctx context.Context, failed operation.Operation) {
+	carried := propagation.MapCarrier{"traceparent": failed.TraceParent, "tracestate": failed.TraceState}
+	none := trace.ContextWithSpanContext(ctx, trace.SpanContext{})
+	its := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(none, carried))
+	if its.IsValid() {
+		to := []attribute.KeyValue{attribute.String("writeback.link", "retried operation")}
+		trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: its, Attributes: to})
+	}
 }
 
 // carrier holds a W3C trace context.

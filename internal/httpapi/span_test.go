@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/attribute"
@@ -16,6 +17,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+
+	"writeback/pkg/operation"
 )
 
 // TestAsked_IsWhatTheLibraryGives holds our attributes to those of OpenTelemetry's own
@@ -177,5 +180,31 @@ func TestWrite_BuffersAreNotShared(t *testing.T) {
 	}
 	for range 8 {
 		require.Empty(t, <-done)
+	}
+}
+
+// TestSpan_OfARetry has a link to the request whose operation failed.
+func TestSpan_OfARetry(t *testing.T) {
+	t.Parallel()
+	exporter := tracetest.NewInMemoryExporter()
+	api := newAPI(t, Config{Tracer: sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter))})
+	failed := api.seedAs(partnerOne, connOne, operation.Failed)
+	untraced := api.seedAs(partnerOne, connOne, operation.Failed)
+	for i := range api.memory.ops {
+		if api.memory.ops[i].ID == failed {
+			api.memory.ops[i].TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		}
+	}
+	for id, want := range map[uuid.UUID]int{failed: 1, untraced: 0} {
+		exporter.Reset()
+		require.Equal(t, 202, api.post(connOne, id, "retry", nil).status)
+		require.Eventually(t, func() bool { return len(exporter.GetSpans()) == 1 }, 5*time.Second, time.Millisecond)
+		span := exporter.GetSpans()[0]
+		require.Len(t, span.Links, want)
+		if want == 1 {
+			require.Equal(t, "0af7651916cd43dd8448eb211c80319c", span.Links[0].SpanContext.TraceID().String())
+			require.Equal(t, "b7ad6b7169203331", span.Links[0].SpanContext.SpanID().String())
+			require.Equal(t, []attribute.KeyValue{attribute.String("writeback.link", "retried operation")}, span.Links[0].Attributes)
+		}
 	}
 }

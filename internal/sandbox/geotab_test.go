@@ -99,6 +99,9 @@ func TestGeotab_StrictSet(t *testing.T) {
 		{"wrong type text", func(e map[string]any) { e["comment"] = 5 }, "ArgumentException"},
 		{"wrong type flag", func(e map[string]any) { e["isYardMoveEnabled"] = "true" }, "ArgumentException"},
 		{"wrong type refs", func(e map[string]any) { e["companyGroups"] = []any{"GroupCompanyId"} }, "ArgumentException"},
+		{"end before beginning", func(e map[string]any) {
+			e["activeFrom"], e["activeTo"] = "2026-08-20T12:00:00Z", "2026-07-20T12:00:00Z"
+		}, "ArgumentException"},
 		{"wrong type time", func(e map[string]any) { e["activeTo"] = "2026-01-01" }, "ArgumentException"},
 		{"employeeNo 51", func(e map[string]any) { e["employeeNo"] = strings.Repeat("x", 51) }, "ArgumentException"},
 		{"designation 51", func(e map[string]any) { e["designation"] = strings.Repeat("x", 51) }, "ArgumentException"},

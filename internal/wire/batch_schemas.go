@@ -16,7 +16,7 @@ var batchEndpoint = endpoint{
 		"is 200 as soon as the elements could be told apart; look at each. Elements for one user reach the provider in the order of the batch. " +
 		"An Idempotency-Key stands for every element by its place and its user: the same batch sent again makes nothing new and says so with " +
 		"`replayed`; an element's own `idempotency_key` takes its place. A batch counts as that many writes " +
-		"against your rate: it is refused as a whole with 429 when it does not fit. One that is larger than your burst needs a full budget, and " +
+		"against your rate: it is refused as a whole with 429 when it does not fit. One that is larger than half your burst needs half a budget, and " +
 		"later writes wait until it is paid off. `is_sync` and `dry_run` are refused. An extension of the contract.",
 	body: "UserBatch", bodyLines: "UserBatchUpdate",
 	success: "UserBatchAnswer", successLines: "UserBatchResult", examples: batchExamples,

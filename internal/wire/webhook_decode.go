@@ -75,7 +75,8 @@ func DecodeWebhookCreate(body []byte, opt DecodeOptions) (WebhookCreate, error) 
 }
 
 // DecodeWebhookUpdate reads the body of a change, by the same rules. Null filters
-// select all fleets; any other null leaves as it is.
+// select all fleets; any other null leaves as it is. What a webhook has and a change cannot
+// give is a fault: ignored, it would look like done.
 func DecodeWebhookUpdate(body []byte, opt DecodeOptions) (WebhookUpdate, error) {
 	d, err := newBody(body)
 	if err != nil {
@@ -85,12 +86,14 @@ func DecodeWebhookUpdate(body []byte, opt DecodeOptions) (WebhookUpdate, error) 
 	if in.URL != nil {
 		d.length("url", *in.URL)
 	}
+	d.fixed("status", "cannot be changed here; use the webhook's activate or pause")
+	d.fixed("event_name", "cannot be changed; create another webhook")
 	d.rest(opt)
 	if err := d.err(); err != nil {
 		return in, err
 	}
 	if in == (WebhookUpdate{}) {
-		return in, badRequest("nothing to update; a webhook's status is changed by its activate and pause")
+		return in, badRequest("nothing to update")
 	}
 	return in, nil
 }
@@ -117,6 +120,13 @@ func newBody(text []byte) (*body, error) {
 		return nil, syntaxError(err)
 	}
 	return d, nil
+}
+
+// fixed makes a fault of a field that is there and not null.
+func (d *body) fixed(name, why string) {
+	if v, given := d.get(name, false); given {
+		d.fault(name, inputOf(v), why, "frozen_field")
+	}
 }
 
 func (d *body) err() error {

@@ -103,16 +103,19 @@ func TestDecodeWebhookUpdate(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &wire.WebhookFilters{}, in.Filters, "null selects all fleets")
 	require.Nil(t, in.URL)
-	in, err = decode(`{"url":"https://b.example","secret":null,"schedule":"short","status":"active"}`)
+	in, err = decode(`{"url":"https://b.example","secret":null,"schedule":"short","status":null}`)
 	require.NoError(t, err)
 	require.Equal(t, "https://b.example", *in.URL)
 	require.Nil(t, in.Secret)
 	require.Nil(t, in.Filters)
 	require.Equal(t, "short", *in.Schedule)
-	for _, nothing := range []string{`{}`, `{"url":null}`, `{"status":"active"}`} {
+	for _, nothing := range []string{`{}`, `{"url":null}`, `{"status":null}`, `{"id":"x"}`} {
 		_, err = decode(nothing)
-		require.ErrorContains(t, err, "activate and pause", nothing)
+		require.ErrorContains(t, err, "nothing to update", nothing)
 	}
+	_, err = decode(`{"schedule":"short","status":"paused","event_name":"vehicle.*"}`)
+	require.Equal(t, []string{"body.status", "body.event_name"}, sortedAs(pathsOf(t, err), "status", "event_name"), "ignored, it would look like done")
+	require.Contains(t, asError(t, err).Faults[0].Message, "activate or pause")
 	_, err = decode(`{"filters":{"fleet_id":["00000000-0000-7000-8000-0000000000c1"]}}`)
 	require.Equal(t, []string{"body.filters.fleet_id"}, pathsOf(t, err), "a misspelt filter would select all fleets")
 	_, err = decode(`{"url":3,"filters":[],"secret":"short","schedule":"no"}`)

@@ -48,18 +48,21 @@ func (r *recorder) store(ctx context.Context, o redisstore.Outcome) (rec redisst
 	if err == nil || final(err) {
 		return rec, err
 	}
-	policy := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(50*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second),
-		backoff.WithMaxElapsedTime(recordFor),
-	)
 	return backoff.RetryWithData(func() (redisstore.Recorded, error) {
 		rec, err := r.storeOnce(storing, o)
 		if err != nil && final(err) {
 			return rec, backoff.Permanent(err)
 		}
 		return rec, err
-	}, backoff.WithContext(policy, ctx))
+	}, backoff.WithContext(recordPolicy(), ctx))
+}
+
+func recordPolicy() backoff.BackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(50*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second),
+		backoff.WithMaxElapsedTime(recordFor),
+	)
 }
 
 // final says that recording once more would come to the same.

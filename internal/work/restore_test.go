@@ -3,10 +3,13 @@ package work_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/directory"
@@ -344,6 +347,59 @@ func TestRecord_PutsBackWhatRedisLostWithItsMessage(t *testing.T) {
 	done := r.ended(op.ID)
 	require.Equal(t, operation.Succeeded, done.Status)
 	require.Len(t, done.Attempts, 1)
+}
+
+// Nothing but the lease knows the operation then: it is put back as soon as Redis is there.
+func TestRecord_PutsBackWhatIsLostAfterAnOutageOfBoth(t *testing.T) {
+	t.Parallel()
+	called, finish := make(chan struct{}), make(chan struct{})
+	r := rigOn(t, &provider{answer: func(_ context.Context, n int, _ tsp.UserUpdate) error {
+		if n == 1 {
+			close(called)
+			<-finish
+		}
+		return nil
+	}})
+	stream := &switched{publisher: r.pub, off: true}
+	r.parts.Publisher = stream
+	r.accepter = work.NewAccepter(r.parts, r.cfg, r.acker)
+	putting := &puttingBack{}
+	r.rdb.AddHook(putting)
+	r.worker()
+	op := r.accept(r.change(uuid.New(), "x"))
+	putting.id.Store(op.ID.String())
+	<-called
+	key := fmt.Sprintf("wb:{%02d}:op:%s", operation.ShardOf(r.conn), op.ID)
+	require.NoError(t, r.rdb.Del(t.Context(), key).Err())
+	close(finish)
+	done := r.ended(op.ID)
+	require.Greater(t, putting.refused.Load(), int64(2))
+	require.Equal(t, operation.Succeeded, done.Status)
+	require.NotEmpty(t, done.Attempts) // two, if a slot took it before its outcome was there
+	require.Equal(t, operation.AttemptSucceeded, done.Attempts[0].Status)
+}
+
+// puttingBack is a Redis that refuses the first three looks at a lane that bring an operation.
+type puttingBack struct {
+	away
+	id      atomic.Value
+	refused atomic.Int64
+}
+
+// ProcessPipelineHook refuses a pipeline with such a look.
+func (p *puttingBack) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			brings := slices.Contains(cmd.Args(), any("next")) && slices.Contains(cmd.Args(), p.id.Load())
+			if brings && p.refused.Add(1) <= 3 {
+				for _, c := range cmds {
+					c.SetErr(errRedisAway)
+				}
+				return errRedisAway
+			}
+		}
+		return next(ctx, cmds)
+	}
 }
 
 func TestSync_EndIsToldAlthoughTheRecordIsGone(t *testing.T) {

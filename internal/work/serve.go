@@ -188,7 +188,8 @@ func (w *Worker) keeping(fetching context.Context, o redisstore.Outcome, began t
 }
 
 // storeAnew puts back a record that Redis lost together with its unpublished
-// message: the lease still knows the operation.
+// message: the lease still knows the operation, and may be all that does. So it does
+// not give up before an outcome is given up.
 func (w *Worker) storeAnew(ctx context.Context, lease redisstore.Lease, o redisstore.Outcome) (redisstore.Recorded, error) {
 	ctx, cancel := context.WithTimeout(ctx, recordFor)
 	defer cancel()
@@ -197,7 +198,11 @@ func (w *Worker) storeAnew(ctx context.Context, lease redisstore.Lease, o rediss
 		w.parts.Log.WarnContext(ctx, "a lost operation is put back, but its message is not in the stream",
 			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "error", err)
 	}
-	out, err := w.parts.Store.Next(ctx, lease.ConnectionID, w.limits(lease.ConnectionID), nil, m)
+	out, err := backoff.RetryWithData(func() (redisstore.Handout, error) {
+		ask, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		return w.parts.Store.Next(ask, lease.ConnectionID, w.limits(lease.ConnectionID), nil, m)
+	}, backoff.WithContext(recordPolicy(), ctx))
 	if err != nil {
 		return redisstore.Recorded{}, err
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -88,6 +90,40 @@ func TestStop_DoesNotWaitForAStoreThatIsAway(t *testing.T) {
 	recorded := named(spans, "record outcome")
 	require.Len(t, recorded, 1)
 	require.Equal(t, codes.Error, recorded[0].Status().Code)
+}
+
+// A line about Redis says which one: an error such as "context deadline exceeded" does not.
+func TestAway_TheLineNamesRedis(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	log := &lineBuffer{}
+	r.parts.Log = slog.New(slog.NewTextHandler(log, nil))
+	var gone away
+	r.rdb.AddHook(&gone)
+	r.worker()
+	gone.Store(true)
+	require.Eventually(t, func() bool { return strings.Contains(log.text(), "polling for due lanes") }, 10*time.Second, time.Millisecond)
+	gone.Store(false)
+	require.Contains(t, log.text(), "redis="+r.rdb.Options().Addr)
+}
+
+// lineBuffer keeps a log that is read while it is written.
+type lineBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write takes a line.
+func (l *lineBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lineBuffer) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // lingering is a source of messages that ends late.

@@ -125,7 +125,7 @@ func newWorker(parts Parts, cfg Config, acks *Acker, restore restorer, attempt a
 		lanes:    newLanes(),
 		poll:     make(chan struct{}, 1),
 		lost:     make(chan lost),
-		away:     telemetry.Seldom(parts.Log),
+		away:     telemetry.Seldom(parts.Log.With("redis", parts.Store.Address())),
 		glances:  make(chan struct{}, mostGlances),
 	}
 	for range cfg.Concurrency {

@@ -22,10 +22,23 @@ func PlusPhone(number, code string) (string, error) {
 		return "+" + d, nil
 	case dial == "":
 		return "", errors.New("needs a country code; give phone_country_code with it")
-	case dial == "1" && len(d) == 11 && d[0] == '1':
-		return "+" + d, nil
 	}
-	return "+" + dial + d, nil
+	return "+" + dial + AfterCode(d, dial), nil
+}
+
+// trunkZero are country codes after which no number begins with 0: one that does has the
+// prefix that is dialled within the country only. Italy's, for one, is part of the number.
+const trunkZero = " 27 31 32 33 41 43 44 46 49 61 64 353 "
+
+// AfterCode are the digits that stand behind a country code, of a number that was given
+// without a plus. No North American number has eleven digits: its first is the code.
+func AfterCode(digits, code string) string {
+	switch {
+	case code == "1" && len(digits) == 11 && digits[0] == '1',
+		len(digits) > 1 && digits[0] == '0' && strings.Contains(trunkZero, " "+code+" "):
+		return digits[1:]
+	}
+	return digits
 }
 
 // SplitPhone takes a written number apart; false: the country code cannot be told.
@@ -38,14 +51,14 @@ func SplitPhone(text string) (number, code string, ok bool) {
 	return d[len(code):], "+" + code, true
 }
 
-// NationalPhone is a Rule's Convert: it gives the number without its country code,
-// by which two forms of the same number are found to be one.
+// NationalPhone is a Rule's Convert: it gives the number without its country code and
+// without a 0 before it, by which two forms of the same number are found to be one.
 func NationalPhone(v operation.Value) (any, error) {
 	if number, _, ok := SplitPhone(strings.TrimSpace(v.Text())); ok {
-		return number, nil
+		return strings.TrimPrefix(number, "0"), nil
 	}
 	if d := Digits(v.Text()); d != "" && !strings.ContainsFunc(strings.TrimPrefix(strings.TrimSpace(v.Text()), "+"), notPhone) {
-		return d, nil
+		return strings.TrimPrefix(AfterCode(d, "1"), "0"), nil
 	}
 	return nil, errors.New("must be digits with the usual separators")
 }
@@ -55,7 +68,7 @@ func DialDigits(v operation.Value) (any, error) {
 	code := strings.TrimSpace(v.Text())
 	d := Digits(code)
 	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
-		return nil, errors.New("must be a plus sign and one to four digits")
+		return nil, errors.New("must be a plus sign and one to four digits, the first of them not 0")
 	}
 	return d, nil
 }

@@ -21,6 +21,10 @@ func TestPlusPhone(t *testing.T) {
 		{"(555) 010-0199", "+1", "+15550100199"},
 		{"(050) 123", "+1", "+1050123"},
 		{"1 555 010 0199", "+1", "+15550100199"},
+		{"030 123-456", "+49", "+4930123456"},
+		{"0161 123456", "+44", "+44161123456"},
+		{"030 123-456", "+39", "+39030123456"},
+		{"0", "+49", "+490"},
 		{"(0)", "+49", ""},
 		{"030 123", "", ""},
 		{"+44 1", "+49", ""},
@@ -30,5 +34,9 @@ func TestPlusPhone(t *testing.T) {
 		require.Equal(t, tt.want == "", err != nil)
 	}
 	rule := tsp.Rule{Convert: tsp.NationalPhone}
-	require.True(t, rule.Same(operation.Text("+49 (0)30 123456"), operation.Text("+4930123456")), "it is what was written")
+	for sent, held := range map[string]string{
+		"+49 (0)30 123456": "+4930123456", "030 123456": "30123456", "1 555 010 0199": "5550100199", "06 1234 5678": "0612345678",
+	} {
+		require.True(t, rule.Same(operation.Text(sent), operation.Text(held)), "%s is what was written", sent)
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -157,6 +158,17 @@ type Store struct {
 	names [operation.Shards]string
 	// ahead is how many ms Redis's clock was ahead of ours at the last poll.
 	ahead atomic.Int64
+}
+
+// Address is where Redis is, for a log line: host and port, of a cluster those it was given.
+func (s *Store) Address() string {
+	switch rdb := s.rdb.(type) {
+	case *redis.Client:
+		return rdb.Options().Addr
+	case *redis.ClusterClient:
+		return strings.Join(rdb.Options().Addrs, ",")
+	}
+	return ""
 }
 
 // New makes a store on a client that the caller owns and closes.

@@ -171,3 +171,13 @@ func ackAll(ctx context.Context, s *redisstore.Store, r redisstore.Record) error
 	}
 	return s.Acked(ctx, []redisstore.Ack{ack})
 }
+
+// A log line says where Redis is, and shows nobody's password.
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	one := redis.NewClient(&redis.Options{Addr: "redis.internal:6379", Username: "me", Password: "hush"})
+	some := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"a:1", "b:2"}, Password: "hush"})
+	t.Cleanup(func() { _, _ = one.Close(), some.Close() })
+	require.Equal(t, "redis.internal:6379", redisstore.New(one, redisstore.Config{}).Address())
+	require.Equal(t, "a:1,b:2", redisstore.New(some, redisstore.Config{}).Address())
+}

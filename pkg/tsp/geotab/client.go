@@ -172,7 +172,9 @@ func (c client) do(
 	reply, ok := decodeReply(answer.Body)
 	if !answer.OK() {
 		f := answer.Classify(what, c.hidden.In(reply.message()))
-		f.Refresh = f.Refresh && !c.login
+		if c.login {
+			f = httpcall.Login(f)
+		}
 		return nil, answer, f
 	}
 	switch {

@@ -279,6 +279,10 @@ func TestUpdate_Combinations(t *testing.T) {
 			read: reading(`"activeFrom":"2026-08-20T12:00:00.000Z"`), changes: changes{operation.FieldIsActive: flag(true)},
 			patch: `{"activeFrom":"` + nowText + `","activeTo":"2050-01-01T00:00:00.000Z"}`,
 		},
+		"future user is deactivated": {
+			read: reading(`"activeFrom":"2026-08-20T12:00:00.000Z"`), changes: changes{operation.FieldIsActive: flag(false)},
+			patch: `{"activeFrom":"` + nowText + `","activeTo":"` + nowText + `"}`,
+		},
 		"ended user stays ended": {
 			read: reading(`"activeTo":"2026-01-20T12:00:00.000Z"`), changes: changes{operation.FieldIsActive: flag(false)},
 		},
@@ -290,6 +294,10 @@ func TestUpdate_Combinations(t *testing.T) {
 		"phone and code": {
 			read: reading(`"phoneNumber":""`), patch: `{"phoneNumber":"+52 5550100144"}`,
 			changes: changes{operation.FieldPhoneNumber: text("555-010-0144"), operation.FieldPhoneCountryCode: text("+52")},
+		},
+		"phone with a trunk prefix": {
+			read: reading(`"phoneNumber":""`), patch: `{"phoneNumber":"+49 30123456"}`,
+			changes: changes{operation.FieldPhoneNumber: text("030 123456"), operation.FieldPhoneCountryCode: text("+49")},
 		},
 		"phone with another code": {
 			changes: changes{operation.FieldPhoneNumber: text("+1 5550100144"), operation.FieldPhoneCountryCode: text("+52")},

@@ -33,14 +33,12 @@ func parsePhone(text string) (phoneNumber, error) {
 	return n, nil
 }
 
-// national takes off the country code. Without a plus it does so only for eleven
-// digits after +1, which no North American number has.
+// national takes off the country code, and what else cannot stand behind it.
 func (n phoneNumber) national(code string) string {
-	rest, ok := strings.CutPrefix(n.digits, code)
-	if ok && (n.international || (code == "1" && len(n.digits) == 11)) {
+	if rest, ok := strings.CutPrefix(n.digits, code); ok && n.international {
 		return rest
 	}
-	return n.digits
+	return tsp.AfterCode(n.digits, code)
 }
 
 // dialPrefix finds the country code of an international number: codes are a

@@ -167,7 +167,8 @@ func (p *plan) checkStatus() {
 	}
 }
 
-// activity moves the user's end. A user that is in the wanted state stays.
+// activity moves the user's end, and a beginning that lies ahead, which must not come
+// after the end. A user that is in the wanted state stays.
 func (p *plan) activity(user entity, now time.Time) {
 	var active bool
 	switch flag, status := p.changes[operation.FieldIsActive], p.textOf(operation.FieldStatus); {
@@ -187,6 +188,8 @@ func (p *plan) activity(user entity, now time.Time) {
 		p.patch["activeFrom"], p.patch[keyActiveTo] = wireTime(now), never
 	case active && ended:
 		p.patch[keyActiveTo] = never
+	case !active && !ended && !begun:
+		p.patch["activeFrom"], p.patch[keyActiveTo] = wireTime(now), wireTime(now)
 	case !active && !ended:
 		p.patch[keyActiveTo] = wireTime(now)
 	}

@@ -19,8 +19,8 @@ import (
 func (p *Provider) table(settings map[string]string) tsp.Table {
 	return tsp.Table{
 		{Field: operation.FieldUsername, Target: keyName, Convert: loginName},
-		{Field: operation.FieldIsActive, Target: keyActiveTo, Joint: true, Note: "The end is set to now or to 2050."},
-		{Field: operation.FieldStatus, Target: keyActiveTo, Joint: true, Note: "The end is set to now or to 2050."},
+		{Field: operation.FieldIsActive, Target: keyActiveTo, Joint: true, Note: "The end is set to now or to 2050, a beginning that lies ahead to now."},
+		{Field: operation.FieldStatus, Target: keyActiveTo, Joint: true, Note: "The end is set to now or to 2050, a beginning that lies ahead to now."},
 		{Field: operation.FieldIsDriver, Target: "isDriver", Joint: true, Note: "A driver is not made an office user."},
 		{Field: operation.FieldUserDesignation, Target: "designation", Clear: tsp.ClearEmpty, Convert: atMost(50)},
 		{Field: operation.FieldUserEmail, Target: keyName, Joint: true, Convert: emailName,
@@ -101,17 +101,17 @@ func isEmail(s string) bool {
 	return ok && local != "" && domain != "" && !strings.Contains(domain, "@")
 }
 
-// phoneText gives the national digits, as far as they can be told without the
-// country code, for comparing; writePhone writes the number.
+// phoneText gives the national digits without a 0 before them, as far as they can be told
+// without the country code, for comparing; writePhone writes the number.
 func phoneText(v operation.Value) (any, error) {
 	number, err := parsePhone(v.Text())
 	switch {
 	case err != nil:
 		return nil, err
 	case number.international:
-		return number.national(number.code), nil
+		return strings.TrimPrefix(number.national(number.code), "0"), nil
 	}
-	return number.national("1"), nil
+	return strings.TrimPrefix(number.national("1"), "0"), nil
 }
 
 func dialDigits(v operation.Value) (any, error) { return dialCode(v) }
@@ -120,7 +120,7 @@ func dialCode(v operation.Value) (string, error) {
 	code := strings.TrimSpace(v.Text())
 	d := tsp.Digits(code)
 	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
-		return "", errors.New("must be a plus sign and one to four digits")
+		return "", errors.New("must be a plus sign and one to four digits, the first of them not 0")
 	}
 	return d, nil
 }

@@ -181,7 +181,9 @@ func (c client) do(
 		return nil, answer, c.classify(what, answer, e)
 	case !answer.OK():
 		f := answer.Classify(what, "")
-		f.Refresh = f.Refresh && !c.login
+		if c.login {
+			f = httpcall.Login(f)
+		}
 		return nil, answer, f
 	case !understood:
 		return nil, answer, answer.Garbled(what)
@@ -219,11 +221,11 @@ func (c client) classify(what string, answer httpcall.Answer, e envelope) *opera
 		as.Status = http.StatusBadGateway // an error that does not say which
 	}
 	f := as.Classify(what, c.hidden.In(message))
-	f.StatusCode = answer.Status
-	f.Refresh = !c.login && (f.Refresh || code == http.StatusForbidden)
-	if c.login && f.Type == operation.ErrorValidation {
-		f.Type = operation.ErrorAuth // what is refused is the connection
+	f.Refresh = f.Refresh || code == http.StatusForbidden
+	if c.login {
+		f = httpcall.Login(f)
 	}
+	f.StatusCode = answer.Status
 	return f
 }
 

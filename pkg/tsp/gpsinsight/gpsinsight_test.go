@@ -21,6 +21,7 @@ func TestUpdate_SendsTheOperationAsReference(t *testing.T) {
 	for number, want := range map[[2]string]string{
 		{"+1 (555) 010-0144", ""}: "5550100144", {"5550100144", "+1"}: "5550100144", {"15550100144", "+1"}: "5550100144",
 		{"5550100144", "+52"}: "525550100144", {"+525550100144", "+52"}: "525550100144", {"555-0144", ""}: "5550144",
+		{"030 123456", "+49"}: "4930123456",
 	} {
 		server := tsptest.NewServer(t, tsptest.Exchange{
 			Method: "GET",
@@ -47,7 +48,7 @@ func TestUpdate_Refusals(t *testing.T) {
 		"user_email: the provider cannot clear":                {operation.FieldUserEmail: operation.Null()},
 		"user_email: must not be empty":                        {operation.FieldUserEmail: text(" ")},
 		"phone_country_code: can be written only":              {operation.FieldPhoneCountryCode: text("+1")},
-		"phone_number: does not begin":                         {operation.FieldPhoneNumber: text("+49301"), operation.FieldPhoneCountryCode: text("+1")},
+		"phone_number: does not begin":                         {operation.FieldPhoneNumber: text(" +49301"), operation.FieldPhoneCountryCode: text("+1")},
 		"default_time_zone: it is not published":               {operation.FieldDefaultTimeZone: text("UTC")},
 		"notes: the provider has no such field":                {operation.FieldNotes: text("x")},
 		"is_driver: only drivers are written at this provider": {operation.FieldIsDriver: flag(false)},
@@ -87,12 +88,21 @@ func TestSandbox_LoginCreateUpdateReadList(t *testing.T) {
 		server.Close()
 	})
 	p := gpsinsight.New(httpcall.New(httpcall.Config{}), gpsinsight.Config{BaseURL: server.URL + "/gpsinsight"})
-	for _, own := range []settings{nil, {"form_post": "true"}} {
-		conn := tsp.Connection{Settings: own}
+	for _, way := range []struct {
+		settings settings
+		app      bool
+	}{{}, {settings: settings{"form_post": "true"}}, {app: true}} {
+		conn := tsp.Connection{Settings: way.settings}
 		for _, seed := range sandbox.Seeds([]sandbox.Part{gpsinsightbox.Part()}) {
 			if seed.Provider == gpsinsight.Name {
 				conn.Credentials = seed.Credentials
 			}
+		}
+		if way.app {
+			conn.Credentials = tsp.Credentials{"app_token": gpsinsightbox.AppToken("nobody")}
+			_, err := p.Refresh(t.Context(), conn)
+			require.Equal(t, operation.ErrorAuth, tsptest.Failure(t, err).Type)
+			conn.Credentials["app_token"] = gpsinsightbox.AppToken("northwind-c7")
 		}
 		conn.Credentials["session_token"] = "a-dead-session"
 		_, err := p.ReadUser(t.Context(), conn, gpsinsightbox.UserID(5))

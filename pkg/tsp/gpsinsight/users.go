@@ -67,7 +67,7 @@ func dialDigits(v operation.Value) (any, error) {
 	code := strings.TrimSpace(v.Text())
 	d := tsp.Digits(code)
 	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
-		return nil, errors.New("must be a plus sign and one to four digits")
+		return nil, errors.New("must be a plus sign and one to four digits, the first of them not 0")
 	}
 	return d, nil
 }
@@ -77,7 +77,7 @@ func dialDigits(v operation.Value) (any, error) {
 func wirePhone(number, code string) string {
 	d, dial := tsp.Digits(number), tsp.Digits(code)
 	if !strings.HasPrefix(strings.TrimSpace(number), "+") && dial != "1" {
-		d = dial + d
+		d = dial + tsp.AfterCode(d, dial)
 	}
 	if len(d) == 11 && d[0] == '1' {
 		return d[1:]
@@ -98,7 +98,7 @@ func parameters(changes operation.Changes, refused *tsp.Refusals) map[string]str
 	switch {
 	case hasCode && !code.IsNull() && !hasNumber:
 		refused.Add(operation.FieldPhoneCountryCode, "can be written only together with phone_number")
-	case hasCode && strings.HasPrefix(number.Text(), "+") && !strings.HasPrefix(tsp.Digits(number.Text()), tsp.Digits(code.Text())):
+	case hasCode && strings.HasPrefix(strings.TrimSpace(number.Text()), "+") && !strings.HasPrefix(tsp.Digits(number.Text()), tsp.Digits(code.Text())):
 		refused.Add(operation.FieldPhoneNumber, "does not begin with the phone_country_code given with it")
 	case hasNumber:
 		params[keyPhone] = wirePhone(number.Text(), code.Text())

@@ -3,6 +3,7 @@ package httpcall
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -86,18 +87,26 @@ func (s *seconds) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// RefuseToken is the failure of a token endpoint that gave no token. It is final:
-// what is refused is the connection, and there is nothing to refresh a refresh with.
+// RefuseToken is the failure of a token endpoint that gave no token; see Login.
 func (a Answer) RefuseToken(what string) *operation.Failure {
-	return Final(a.Classify(what, oauthCode(a.Body)))
+	return Login(a.Classify(what, oauthCode(a.Body)))
 }
 
-// Final makes a refused login or refresh final.
-func Final(f *operation.Failure) *operation.Failure {
-	if f.Type == operation.ErrorValidation {
-		f.Type = operation.ErrorAuth
-	}
+// Login is the failure of a login or a refresh. What is refused is the connection, and there
+// is nothing to refresh a refresh with. An answer that says nothing of the credentials, such
+// as a 404 while the provider moves the endpoint, is a fault of the provider that may pass:
+// a refused connection is called no more.
+func Login(f *operation.Failure) *operation.Failure {
 	f.Refresh = false
+	if f.Type != operation.ErrorValidation {
+		return f
+	}
+	switch f.StatusCode {
+	case http.StatusOK, http.StatusBadRequest, http.StatusUnprocessableEntity:
+		f.Type = operation.ErrorAuth
+	default:
+		f.Type, f.Retryable = operation.ErrorTSP, true
+	}
 	return f
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
@@ -42,13 +43,16 @@ func (p *Provider) client(conn tsp.Connection, changes operation.Changes, secret
 	}, nil
 }
 
-// userPath is where one user is. A dot segment would be resolved away by the
-// server and name another resource.
+// userID is the provider's own id. Anything else may name another resource: /v1/users/me is
+// the user whose token it is.
+var userID = regexp.MustCompile(`^[0-9]{1,20}$`)
+
+// userPath is where one user is.
 func userPath(id string) (string, *operation.Failure) {
-	if id == "" || id == "." || id == ".." {
-		return "", operation.Refuse("not sent to motive: the user has no id there")
+	if !userID.MatchString(id) {
+		return "", operation.Refuse("not sent to motive: the user's source id is not a number, as the provider's ids are")
 	}
-	return "/v1/users/" + url.PathEscape(id), nil
+	return "/v1/users/" + id, nil
 }
 
 // getUser reads one user: https://developer.gomotive.com/reference/users-overview.

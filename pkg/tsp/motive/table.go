@@ -119,7 +119,7 @@ func dialCode(v operation.Value) (any, error) {
 	code := strings.TrimSpace(v.Text())
 	d := tsp.Digits(code)
 	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
-		return nil, errors.New("must be a plus sign and one to four digits")
+		return nil, errors.New("must be a plus sign and one to four digits, the first of them not 0")
 	}
 	return code, nil
 }

@@ -19,17 +19,18 @@ type client struct {
 	base string
 }
 
+// hosts of the regions in which an organisation may live.
+var hosts = map[string]string{"": DefaultBaseURL, "us": DefaultBaseURL, "eu": EuropeBaseURL, "ca": CanadaBaseURL}
+
 // base is where the connection's organisation lives, unless every one is sent to one
-// place, such as a sandbox.
-func (p *Provider) base(conn tsp.Connection) string {
-	switch conn.Settings["region"] {
-	case "eu":
-		return cmp.Or(p.client.base, EuropeBaseURL)
-	case "ca":
-		return cmp.Or(p.client.base, CanadaBaseURL)
-	default:
-		return cmp.Or(p.client.base, DefaultBaseURL)
+// place, such as a sandbox. A region that is not known is not guessed: the token would go
+// to another one.
+func (p *Provider) base(conn tsp.Connection) (string, *operation.Failure) {
+	host, known := hosts[strings.ToLower(strings.TrimSpace(conn.Settings["region"]))]
+	if !known {
+		return "", operation.Refuse("not sent to samsara: the connection's setting region must be us, eu or ca")
 	}
+	return cmp.Or(p.client.base, host), nil
 }
 
 // session is one write or read for one connection.
@@ -38,6 +39,8 @@ type session struct {
 	conn    tsp.Connection
 	changes operation.Changes
 	secrets []string
+	// misplaced is why nothing can be called. Nil: it can.
+	misplaced *operation.Failure
 }
 
 // hidden are values that the provider may repeat and that no text may show.
@@ -56,13 +59,16 @@ const (
 )
 
 func (p *Provider) session(conn tsp.Connection, changes operation.Changes, secrets ...string) session {
-	c := p.client
-	c.base = p.base(conn)
-	return session{client: c, conn: conn, changes: changes, secrets: secrets}
+	s := session{client: p.client, conn: conn, changes: changes, secrets: secrets}
+	s.base, s.misplaced = p.base(conn)
+	return s
 }
 
 // check refuses what cannot be turned into a call.
 func (s session) check() *operation.Failure {
+	if s.misplaced != nil {
+		return s.misplaced
+	}
 	if s.conn.Credentials[credToken] == "" {
 		return &operation.Failure{
 			Type: operation.ErrorAuth, Refresh: renewable(s.conn.Credentials), Detail: "samsara: the connection has no access token",

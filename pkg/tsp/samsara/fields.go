@@ -77,14 +77,23 @@ func orNull(s string) operation.Value {
 	return operation.Text(s)
 }
 
-// phoneTo parts a number of the form in which we write it, "+1 5550100144".
+// phoneTo shows a number in its two parts.
 func (d driver) phoneTo(out operation.Changes) {
-	number := strings.TrimSpace(d.Phone)
-	if code, rest, parted := strings.Cut(number, " "); parted && prefix.MatchString(code) {
+	code, number := parted(d.Phone)
+	if code != "" {
 		out[operation.FieldPhoneCountryCode] = operation.Text(code)
-		number = strings.TrimSpace(rest)
 	}
 	out[operation.FieldPhoneNumber] = orNull(number)
+}
+
+// parted takes a number of the form in which we write it, "+1 5550100144", apart. Of
+// another form there is no code.
+func parted(phone string) (code, number string) {
+	number = strings.TrimSpace(phone)
+	if code, rest, ok := strings.Cut(number, " "); ok && prefix.MatchString(code) {
+		return code, strings.TrimSpace(rest)
+	}
+	return "", number
 }
 
 // dotTo takes zero for none: it is what an empty carrier has.

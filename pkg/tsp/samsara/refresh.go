@@ -39,10 +39,14 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 			return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "samsara: the connection has no " + need.words}
 		}
 	}
+	base, f := p.base(conn)
+	if f != nil {
+		return nil, f
+	}
 	const what = "samsara: refresh token"
 	pair := conn.Credentials[credClient] + ":" + conn.Credentials[credSecret]
 	answer, err := p.client.call.Do(ctx, httpcall.Request{
-		What: what, Method: http.MethodPost, URL: p.base(conn) + "/oauth2/token",
+		What: what, Method: http.MethodPost, URL: base + "/oauth2/token",
 		Header: http.Header{
 			"Accept":        {"application/json"},
 			"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(pair))},

@@ -2,7 +2,7 @@
 //
 // An update is one PATCH of the driver with only the changed keys. It is preceded
 // by one GET where a change cannot be told from the change alone: half a name, a
-// country code without its number, a key inside an object. What Samsara cannot
+// country code without its number or a number without it, a key inside an object. What Samsara cannot
 // hold is refused before any call, all fields at once. The answer is looked at for
 // the e-mail address, which older tenants drop in silence; whether the provider has
 // kept the rest is for a later read to find out.
@@ -26,7 +26,7 @@
 //
 // Settings of a connection:
 //
-//	region                "eu" or "ca": the organisation's region; without it that of the USA
+//	region                "us", "eu" or "ca": the organisation's region; without it that of the USA
 //	employee_external_id  key of the external id that holds employee_number
 //	eld_exempt_reason     text sent as reason when a driver becomes exempt
 //	write_locale          "true": country_code is written; it changes units and rules

@@ -91,11 +91,17 @@ func TestUpdateUser_Body(t *testing.T) {
 		{name: "both names", changes: changes{operation.FieldFirstName: text("Ann"), operation.FieldLastName: text("Lee")}, body: `{"name":"Ann Lee"}`},
 		{name: "first name", changes: changes{operation.FieldFirstName: text("Ann")}, body: `{"name":"Ann Whitfield"}`, read: true},
 		{name: "last name", changes: changes{operation.FieldLastName: text("Lee")}, body: `{"name":"Dana Lee"}`, read: true},
-		{name: "phone", changes: changes{operation.FieldPhoneNumber: text("5550100144")}, body: `{"phone":"5550100144"}`},
+		{name: "phone keeps the stored code", changes: changes{operation.FieldPhoneNumber: text("5550100144")},
+			body: `{"phone":"+1 5550100144"}`, read: true},
+		{name: "phone in international form", changes: changes{operation.FieldPhoneNumber: text("+525550100144")}, body: `{"phone":"+525550100144"}`},
+		{name: "phone with its code and no plus", changes: changes{operation.FieldPhoneNumber: text("1-555-010-0144"), operation.FieldPhoneCountryCode: text("+1")},
+			body: `{"phone":"+1 555-010-0144"}`},
 		{name: "phone with code", changes: changes{operation.FieldPhoneNumber: text("5550100144"), operation.FieldPhoneCountryCode: text("+1")},
 			body: `{"phone":"+1 5550100144"}`},
 		{name: "phone that has its code", changes: changes{operation.FieldPhoneNumber: text("+15550100144"), operation.FieldPhoneCountryCode: text("+1")},
 			body: `{"phone":"+15550100144"}`},
+		{name: "phone with a trunk prefix", changes: changes{operation.FieldPhoneNumber: text("030/123456"), operation.FieldPhoneCountryCode: text("+49")},
+			body: `{"phone":"+49 30/123456"}`},
 		{name: "code alone", changes: changes{operation.FieldPhoneCountryCode: text("+52")}, body: `{"phone":"+52 555 010 0199"}`, read: true},
 		{name: "locale", settings: all, changes: changes{operation.FieldCountryCode: text("PRI")}, body: `{"locale":"pr"}`},
 		{name: "ruleset", changes: changes{operation.FieldHOSRulesetCode: text("US_INT_PROP_60_7_BIG")},
@@ -200,6 +206,8 @@ func TestUpdateUser_Refused(t *testing.T) {
 			names: []operation.Field{operation.FieldPhoneCountryCode}},
 		{name: "code against the phone", changes: changes{operation.FieldPhoneNumber: text("+525550100144"), operation.FieldPhoneCountryCode: text("+1")},
 			names: []operation.Field{operation.FieldPhoneCountryCode}},
+		{name: "code that is none", changes: changes{operation.FieldPhoneNumber: text("5550100144"), operation.FieldPhoneCountryCode: text("+01")},
+			names: []operation.Field{operation.FieldPhoneCountryCode}},
 		{name: "code without a stored phone", changes: changes{operation.FieldPhoneCountryCode: text("+1")},
 			names: []operation.Field{operation.FieldPhoneCountryCode}, reads: []tsptest.Exchange{noPhone}},
 		{name: "code that has no visible end", changes: changes{operation.FieldPhoneCountryCode: text("+1")},
@@ -220,16 +228,27 @@ func TestUpdateUser_Refused(t *testing.T) {
 	}
 }
 
+func TestUpdateUser_PhoneWithoutACodeWhereNoneIsStored(t *testing.T) {
+	t.Parallel()
+	for _, stored := range []string{`,"phone":"555 010 0199"`, `,"phone":"+15550100199"`, `,"phone":""`, ``} {
+		held := get(t)
+		held.Answer = `{"data":{"id":"494123"` + stored + `}}`
+		_, err := update(t, nil, changes{operation.FieldPhoneNumber: text("5550100144")}, held, patch(t, `{"phone":"5550100144"}`))
+		require.NoError(t, err)
+	}
+}
+
 func TestUpdateUser_ErrorTextIsShownButNotWhatItRepeats(t *testing.T) {
 	t.Parallel()
-	refused := patch(t, `{"phone":"5550100144"}`)
+	phone := changes{operation.FieldPhoneNumber: text("5550100144"), operation.FieldPhoneCountryCode: text("+1")}
+	refused := patch(t, `{"phone":"+1 5550100144"}`)
 	refused.Status, refused.Answer = http.StatusBadRequest, tsptest.File(t, "testdata/error_400.json")
-	_, err := update(t, nil, changes{operation.FieldPhoneNumber: text("5550100144")}, refused)
+	_, err := update(t, nil, phone, refused)
 	require.Equal(t, "samsara: patch driver: the provider answered 400: Invalid value for timezone. (request 8916e1c1)",
 		tsptest.Failure(t, err).Detail)
 
 	refused.Answer = `{"message":"bad phone 5550100144 for ` + token + `"}`
-	_, err = update(t, nil, changes{operation.FieldPhoneNumber: text("5550100144")}, refused)
+	_, err = update(t, nil, phone, refused)
 	require.Equal(t, "samsara: patch driver: the provider answered 400: bad phone [hidden] for [hidden]",
 		tsptest.Failure(t, err).Detail)
 
@@ -375,7 +394,10 @@ func (h *hosts) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestRegion_HasItsHost(t *testing.T) {
 	t.Parallel()
-	for region, want := range map[string]string{"": samsara.DefaultBaseURL, "eu": samsara.EuropeBaseURL, "ca": samsara.CanadaBaseURL} {
+	for region, want := range map[string]string{
+		"": samsara.DefaultBaseURL, "us": samsara.DefaultBaseURL, "eu": samsara.EuropeBaseURL, "EU ": samsara.EuropeBaseURL,
+		"ca": samsara.CanadaBaseURL,
+	} {
 		seen := &hosts{}
 		conn := tsp.Connection{
 			Credentials: tsp.Credentials{"access_token": "a", "refresh_token": "r", "client_id": "c", "client_secret": "s"},
@@ -393,4 +415,24 @@ func TestRegion_HasItsHost(t *testing.T) {
 		require.Error(t, err)
 		require.Equal(t, "https://sandbox.example", seen.seen[2], "a sandbox is for every region")
 	}
+}
+
+// A token must not go to another region than its own.
+func TestRegion_ThatIsNotKnownIsNotCalled(t *testing.T) {
+	t.Parallel()
+	seen := &hosts{}
+	p := samsara.New(httpcall.New(httpcall.Config{Transport: seen}), samsara.Config{})
+	conn := tsp.Connection{
+		Credentials: tsp.Credentials{"access_token": "a", "refresh_token": "r", "client_id": "c", "client_secret": "s"},
+		Settings:    settings{"region": "europe"},
+	}
+	_, readErr := p.ReadUser(t.Context(), conn, "1")
+	_, listErr := p.ListUsers(t.Context(), conn, "")
+	_, updateErr := p.UpdateUser(t.Context(), conn, tsp.UserUpdate{SourceID: "1", Changes: person})
+	_, createErr := p.CreateUser(t.Context(), conn, tsp.UserCreate{Changes: person})
+	_, refreshErr := p.Refresh(t.Context(), conn)
+	for _, err := range []error{readErr, listErr, updateErr, createErr, refreshErr} {
+		require.Contains(t, tsptest.Failure(t, err).Detail, "setting region must be us, eu or ca")
+	}
+	require.Empty(t, seen.seen)
 }

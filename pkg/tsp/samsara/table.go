@@ -87,7 +87,7 @@ func table(rules rulesets) tsp.Table {
 			Field: operation.FieldDOTID, Target: keyCarrier, Convert: dotNumber, Joint: true,
 			Note: "written as the carrier's USDOT number of this driver",
 		},
-		{Field: operation.FieldPhoneCountryCode, Target: keyPhone, Convert: phonePrefix, Joint: true, Note: "part of the phone number"},
+		{Field: operation.FieldPhoneCountryCode, Target: keyPhone, Convert: phonePrefix, Joint: true, Note: "part of the phone number; where it is absent, the stored one stays"},
 		{Field: operation.FieldHOSComplianceType, Target: keyExempt, Convert: exempt},
 		{
 			Field: operation.FieldHOSTrackingMethod, Convert: onlyAutomatic,
@@ -200,11 +200,11 @@ func dotNumber(v operation.Value) (any, error) {
 	return n, nil
 }
 
-var prefix = regexp.MustCompile(`^\+[0-9]{1,4}$`)
+var prefix = regexp.MustCompile(`^\+[1-9][0-9]{0,3}$`)
 
 func phonePrefix(v operation.Value) (any, error) {
 	if !prefix.MatchString(v.Text()) {
-		return nil, errors.New("it must be a plus sign and one to four digits")
+		return nil, errors.New("it must be a plus sign and one to four digits, the first of them not 0")
 	}
 	return v.Text(), nil
 }

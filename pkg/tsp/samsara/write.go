@@ -48,6 +48,7 @@ func (w *write) needsRead() bool {
 	c := w.changes
 	return c.Has(operation.FieldFirstName) != c.Has(operation.FieldLastName) ||
 		c.Has(operation.FieldPhoneCountryCode) && !c.Has(operation.FieldPhoneNumber) ||
+		w.keepsPrefix() ||
 		c.Has(operation.FieldLicenseCountry) && !c.Has(operation.FieldLicenseRegion) ||
 		c.Has(operation.FieldHOSTrackingMethod) && !c.Has(operation.FieldHOSComplianceType) ||
 		c.Has(operation.FieldDOTID) ||
@@ -74,6 +75,9 @@ func (w *write) afterRead(d driver) {
 	}
 	if code, ok := given(w.changes, operation.FieldPhoneCountryCode); ok && !w.changes.Has(operation.FieldPhoneNumber) {
 		w.reprefix(code, d.Phone)
+	}
+	if code, _ := parted(d.Phone); code != "" && w.keepsPrefix() {
+		w.phone(joined(code, strings.TrimSpace(w.changes[operation.FieldPhoneNumber].Text())))
 	}
 	if !w.changes.Has(operation.FieldLicenseRegion) {
 		w.licenseCountry(d.LicenseState)
@@ -200,10 +204,27 @@ func (w *write) phoneBeforeRead() {
 		}
 		w.phone(number)
 	case hasCode:
-		w.phone(code + " " + number)
+		w.phone(joined(code, number))
 	default:
 		w.phone(number)
 	}
+}
+
+// keepsPrefix reports whether the number is written without a country code, so that the
+// one that is stored stays.
+func (w *write) keepsPrefix() bool {
+	number, ok := given(w.changes, operation.FieldPhoneNumber)
+	number = strings.TrimSpace(number)
+	return ok && number != "" && !strings.HasPrefix(number, "+") && !w.changes.Has(operation.FieldPhoneCountryCode)
+}
+
+// joined is the number behind its country code, without what cannot stand there.
+func joined(code, number string) string {
+	digits := tsp.Digits(number)
+	if len(tsp.AfterCode(digits, code[1:])) < len(digits) && number[0] == digits[0] {
+		number = strings.TrimLeft(number[1:], " -./")
+	}
+	return code + " " + number
 }
 
 // reprefix gives the stored number another country code.

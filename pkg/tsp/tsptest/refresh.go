@@ -51,7 +51,8 @@ func (b *bench) refresh(ctx context.Context, s Suite, r Refresh) (tsp.Credential
 }
 
 // refreshing is the trip of a refresh. A refusal of it is final: there is nothing
-// to refresh a refresh with, and nothing in it is the partner's to correct.
+// to refresh a refresh with, and nothing in it is the partner's to correct. What says
+// nothing of the credentials is no refusal: the connection would be called no more.
 func (s Suite) refreshing(r Refresh) trip {
 	return trip{
 		healthy: r.Healthy, bare: true,
@@ -61,8 +62,11 @@ func (s Suite) refreshing(r Refresh) trip {
 		},
 		adjust: func(w want) want {
 			w.refresh = false
-			if w.kind == operation.ErrorValidation {
-				w.kind = ""
+			switch {
+			case w.beside:
+				return again
+			case w.kind == operation.ErrorValidation:
+				w.kind = operation.ErrorAuth
 			}
 			return w
 		},

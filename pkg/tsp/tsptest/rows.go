@@ -38,6 +38,8 @@ type want struct {
 	retryable  bool
 	refresh    bool
 	retryAfter [2]time.Duration // at least, at most
+	// beside says that the answer is not about who calls.
+	beside bool
 }
 
 var (
@@ -93,7 +95,9 @@ func (s Suite) rows() []row {
 	for _, status := range []int{500, 502, 503, 504, 408, 425} {
 		rows = append(rows, row{name: fmt.Sprint(status), reply: Reply{Status: status, Body: page}, want: again, page: page})
 	}
-	for status, w := range map[int]want{401: renew, 403: denied, 400: refused, 404: refused, 409: refused, 422: refused} {
+	beside := refused
+	beside.beside = true
+	for status, w := range map[int]want{401: renew, 403: denied, 400: refused, 404: beside, 405: beside, 409: beside, 422: refused} {
 		rows = append(rows, s.clientError(status, w),
 			row{name: fmt.Sprintf("%d text", status), reply: Reply{Status: status, Body: page}, want: w, page: page})
 	}

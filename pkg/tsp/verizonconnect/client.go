@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"writeback/pkg/operation"
@@ -40,21 +41,27 @@ type client struct {
 	hidden httpcall.Hidden
 }
 
-// allowed refuses a connection that did not accept what is not confirmed.
+// allowed refuses a connection that did not accept what is not confirmed, and one whose
+// region is not known: the credentials would go to another one.
 func allowed(conn tsp.Connection) *operation.Failure {
-	if conn.Settings["accept_partial_contract"] == "true" {
-		return nil
+	if conn.Settings["accept_partial_contract"] != "true" {
+		return operation.Refuse("not sent to verizon_connect: the keys that its driver update takes are not confirmed; " +
+			"the connection's setting accept_partial_contract allows the calls all the same")
 	}
-	return operation.Refuse("not sent to verizon_connect: the keys that its driver update takes are not confirmed; " +
-		"the connection's setting accept_partial_contract allows the calls all the same")
+	if hosts[region(conn)] == "" {
+		return operation.Refuse("not sent to verizon_connect: the connection's setting region must be us or eu")
+	}
+	return nil
 }
 
-func (p *Provider) url(conn tsp.Connection) string {
-	if conn.Settings["region"] == "eu" {
-		return cmp.Or(p.base, EuropeBaseURL)
-	}
-	return cmp.Or(p.base, DefaultBaseURL)
+// hosts of the regions.
+var hosts = map[string]string{"": DefaultBaseURL, "us": DefaultBaseURL, "eu": EuropeBaseURL}
+
+func region(conn tsp.Connection) string {
+	return strings.ToLower(strings.TrimSpace(conn.Settings["region"]))
 }
+
+func (p *Provider) url(conn tsp.Connection) string { return cmp.Or(p.base, hosts[region(conn)]) }
 
 func (p *Provider) client(conn tsp.Connection, changes operation.Changes) (client, *operation.Failure) {
 	if failure := allowed(conn); failure != nil {
@@ -107,7 +114,7 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 		return nil, err
 	}
 	if !answer.OK() {
-		return nil, httpcall.Final(answer.Classify(what, httpcall.Hide(creds, nil).In(message(answer.Body))))
+		return nil, httpcall.Login(answer.Classify(what, httpcall.Hide(creds, nil).In(message(answer.Body))))
 	}
 	token := tokenIn(answer.Body)
 	if !bareToken.MatchString(token) {

@@ -62,6 +62,8 @@ func newDriver(changes operation.Changes, number string) (driver, *operation.Fai
 	patch := table().Apply(others, refused)
 	if strings.TrimSpace(number) == "" {
 		refused.Add(operation.FieldEmployeeNumber, "is needed to create a driver")
+	} else if _, failure := driverPath(number); failure != nil {
+		refused.Add(operation.FieldEmployeeNumber, "no call could name the driver by it")
 	}
 	for _, f := range []operation.Field{operation.FieldFirstName, operation.FieldLastName} {
 		if !changes.Has(f) {

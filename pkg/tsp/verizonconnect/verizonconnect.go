@@ -14,7 +14,7 @@
 // access_token and expires_at. Its settings:
 //
 //	accept_partial_contract  "true": write although the PUT's keys are not confirmed
-//	region                   "eu": the European host
+//	region                   "us" or "eu": where the account is; without it "us"
 package verizonconnect
 
 import (

@@ -1,7 +1,10 @@
 package verizonconnect_test
 
 import (
+	"errors"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +79,48 @@ func TestUpdate_Refusals(t *testing.T) {
 	}
 	_, err := p.ReadUser(t.Context(), connection(), "..")
 	require.Contains(t, tsptest.Failure(t, err).Detail, "no number")
+}
+
+// A driver whom no later call could name must not come into being.
+func TestCreate_NumberThatIsNoName(t *testing.T) {
+	t.Parallel()
+	for _, number := range []string{" ", ".", ".."} {
+		_, err := serve(t).CreateUser(t.Context(), connection(), tsp.UserCreate{Changes: changes{
+			operation.FieldEmployeeNumber: text(number), operation.FieldFirstName: text("Dana"), operation.FieldLastName: text("Lee"),
+		}})
+		f := tsptest.Failure(t, err)
+		require.Equal(t, operation.ErrorValidation, f.Type)
+		require.Contains(t, f.Detail, "employee_number: ")
+	}
+}
+
+// Credentials must not go to another region than their own.
+func TestRegion(t *testing.T) {
+	t.Parallel()
+	seen := &hosts{}
+	p := verizonconnect.New(httpcall.New(httpcall.Config{Transport: seen}), verizonconnect.Config{})
+	conn := connection()
+	for region, want := range map[string]string{
+		"": verizonconnect.DefaultBaseURL, "US": verizonconnect.DefaultBaseURL, "eu": verizonconnect.EuropeBaseURL, "europe": "",
+	} {
+		seen.last = ""
+		conn.Settings = settings{"accept_partial_contract": "true", "region": region}
+		_, readErr := p.ReadUser(t.Context(), conn, number)
+		require.Equal(t, want, seen.last)
+		_, refreshErr := p.Refresh(t.Context(), conn)
+		require.Equal(t, want, seen.last)
+		for _, err := range []error{readErr, refreshErr} {
+			require.Equal(t, want == "", strings.Contains(tsptest.Failure(t, err).Detail, "setting region must be us or eu"), err)
+		}
+	}
+}
+
+// hosts notes where the last call went, and answers none.
+type hosts struct{ last string }
+
+func (h *hosts) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.last = r.URL.Scheme + "://" + r.URL.Host
+	return nil, errors.New("not answered")
 }
 
 func TestRefresh_TakesEveryFormOfAToken(t *testing.T) {

@@ -186,16 +186,45 @@ func (c client) classify(what string, answer httpcall.Answer, e wireError) *oper
 	return f
 }
 
-// driver is a row of a list.
-type driver map[string]any
+// driver is what is read of a row of a list, by its key: a text, a number as it is written,
+// and "" for anything else.
+type driver map[string]string
 
-// text is the text or number at a key, or "" for anything else.
-func (d driver) text(key string) string {
-	switch v := d[key].(type) {
-	case string:
-		return v
-	case json.Number:
-		return v.String()
+// UnmarshalJSON leaves out what is not read: keys take many times their length in memory.
+func (d *driver) UnmarshalJSON(b []byte) error {
+	var row struct {
+		UID         json.RawMessage `json:"driveruid"`
+		Number      json.RawMessage `json:"driverno"`
+		Name        json.RawMessage `json:"name"`
+		First       json.RawMessage `json:"name1"`
+		Second      json.RawMessage `json:"name2"`
+		Phone       json.RawMessage `json:"telmobile"`
+		Email       json.RawMessage `json:"email"`
+		Description json.RawMessage `json:"description"`
+		Country     json.RawMessage `json:"country"`
 	}
-	return ""
+	if err := json.Unmarshal(b, &row); err != nil {
+		return err
+	}
+	*d = driver{}
+	for key, raw := range map[string]json.RawMessage{
+		"driveruid": row.UID, keyNumber: row.Number, "name": row.Name, keyName: row.First, keySecond: row.Second,
+		keyPhone: row.Phone, keyEmail: row.Email, keyNotes: row.Description, keyCountry: row.Country,
+	} {
+		var number json.Number
+		var text string
+		switch {
+		case raw == nil:
+		case json.Unmarshal(raw, &text) == nil:
+			(*d)[key] = text
+		case json.Unmarshal(raw, &number) == nil:
+			(*d)[key] = number.String()
+		default:
+			(*d)[key] = ""
+		}
+	}
+	return nil
 }
+
+// text is the value at a key, or "" if it is not shown.
+func (d driver) text(key string) string { return d[key] }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -69,8 +70,8 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 	c := client{call: p.call, url: p.endpoint(), login: true, hidden: httpcall.Hide(conn.Credentials, nil)}
 	answer, err := c.do(ctx, what, "token/login", map[string]any{"token": conn.Credentials[credToken]})
 	var refused *operation.Failure
-	if errors.As(err, &refused) && refused.Type == operation.ErrorValidation {
-		refused.Type = operation.ErrorAuth // what is refused is the connection
+	if errors.As(err, &refused) {
+		return nil, httpcall.Login(refused)
 	}
 	if err != nil {
 		return nil, err
@@ -121,12 +122,20 @@ func (c client) resources(ctx context.Context) ([]resource, httpcall.Answer, err
 		return nil, answer, err
 	}
 	var found struct {
-		Items []resource `json:"items"`
+		Items json.RawMessage `json:"items"`
 	}
-	if json.Unmarshal(answer.Body, &found) != nil || found.Items == nil {
+	if json.Unmarshal(answer.Body, &found) != nil {
 		return nil, answer, answer.Garbled(what)
 	}
-	return found.Items, answer, nil
+	all := 0
+	items, ok := httpcall.Rows(found.Items, func(r resource) bool {
+		all += len(r.Drivers)
+		return r.ID > 0 && all <= maxDrivers
+	})
+	if !ok {
+		return nil, answer, answer.Garbled(what)
+	}
+	return items, answer, nil
 }
 
 // written is the driver that an answer names.
@@ -244,15 +253,54 @@ type resource struct {
 	Drivers drivers `json:"drvrs"`
 }
 
-// drivers are those of a resource by their ids.
-type drivers map[int64]driver
+// drivers are those of a resource by their ids, each as its JSON object: one is read where
+// it is needed, since keys take many times their length in memory.
+type drivers map[int64]json.RawMessage
+
+// More than a resource and a driver have of real ones.
+const (
+	maxDrivers = 100_000
+	maxDriver  = 256 << 10
+)
 
 // UnmarshalJSON takes an empty list for nobody too.
 func (d *drivers) UnmarshalJSON(b []byte) error {
-	if string(bytes.Join(bytes.Fields(b), nil)) == "[]" {
+	if s := string(bytes.Join(bytes.Fields(b[:min(len(b), 16)]), nil)); s == "[]" || s == "null" {
 		return nil
 	}
-	return json.Unmarshal(b, (*map[int64]driver)(d))
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return errors.New("wialon: decode drivers: no object")
+	}
+	*d = drivers{}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return fmt.Errorf("wialon: decode drivers: %w", err)
+		}
+		id, err := strconv.ParseInt(fmt.Sprint(name), 10, 64)
+		var row json.RawMessage
+		if err != nil || dec.Decode(&row) != nil || row[0] != '{' || len(row) > maxDriver || len(*d) == maxDrivers {
+			return errors.New("wialon: decode drivers: one that is none, or too many of them")
+		}
+		(*d)[id] = row
+	}
+	return nil
+}
+
+// driver is the one with the id, and whether it is there.
+func (d drivers) driver(id int64) (driver, bool) {
+	var one driver
+	return one, json.Unmarshal(d[id], &one) == nil
+}
+
+// code is that of the driver with the id.
+func (d drivers) code(id int64) string {
+	var one struct {
+		Code json.RawMessage `json:"c"`
+	}
+	_ = json.Unmarshal(d[id], &one)
+	return driver{keyCode: one.Code}.text(keyCode)
 }
 
 // driver is as read, so that unknown keys go back exactly as they came.

@@ -197,8 +197,11 @@ func splitName(name string) (first, last string) {
 // checkCode refuses a code that another driver of the resource has.
 func (w *write) checkCode(held drivers, own int64) {
 	code := w.text(operation.FieldEmployeeNumber)
-	for id, d := range held {
-		if code != "" && id != own && d.text(keyCode) == code {
+	if code == "" {
+		return
+	}
+	for id := range held {
+		if id != own && held.code(id) == code {
 			w.refused.Add(operation.FieldEmployeeNumber, "another driver of the resource has this code")
 			return
 		}

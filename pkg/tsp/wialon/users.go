@@ -43,8 +43,11 @@ func (p *Provider) CreateUser(ctx context.Context, conn tsp.Connection, u tsp.Us
 		return tsp.Created{}, err
 	}
 	if u.Repeat {
-		for id, d := range held {
-			if d.text(keyCode) == w.text(operation.FieldEmployeeNumber) && len(w.missed(d)) == 0 {
+		for id := range held {
+			if held.code(id) != w.text(operation.FieldEmployeeNumber) {
+				continue
+			}
+			if d, _ := held.driver(id); len(w.missed(d)) == 0 {
 				return tsp.Created{Result: resultOf(answer), SourceID: key{into.resource, id}.String()}, nil
 			}
 		}
@@ -81,7 +84,7 @@ func (p *Provider) ReadUser(ctx context.Context, conn tsp.Connection, sourceID s
 	if err != nil {
 		return nil, err
 	}
-	d, ok := held[k.driver]
+	d, ok := held.driver(k.driver)
 	if !ok {
 		return nil, refuseAfter(answer, "wialon: read driver: driver not found at the provider")
 	}
@@ -111,9 +114,8 @@ func (p *Provider) ListUsers(ctx context.Context, conn tsp.Connection, cursor st
 	page := tsp.UserPage{Result: resultOf(answer)}
 	for _, item := range items {
 		for _, id := range slices.Sorted(maps.Keys(item.Drivers)) {
-			page.Users = append(page.Users, tsp.ListedUser{
-				SourceID: key{item.ID, id}.String(), Fields: fieldsOf(item.Drivers[id], conn.Settings),
-			})
+			d, _ := item.Drivers.driver(id)
+			page.Users = append(page.Users, tsp.ListedUser{SourceID: key{item.ID, id}.String(), Fields: fieldsOf(d, conn.Settings)})
 		}
 	}
 	return page, nil

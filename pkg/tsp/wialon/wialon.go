@@ -104,7 +104,7 @@ func (p *Provider) UpdateUser(ctx context.Context, conn tsp.Connection, u tsp.Us
 	if err != nil {
 		return tsp.Result{}, err
 	}
-	driver, ok := held[key.driver]
+	driver, ok := held.driver(key.driver)
 	if !ok {
 		return tsp.Result{}, refuseAfter(answer, "wialon: read driver: driver not found at the provider")
 	}

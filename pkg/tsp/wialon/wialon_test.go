@@ -1,10 +1,12 @@
 package wialon_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +64,40 @@ func TestUpdate_FieldsThatTheReadLeavesOut(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"itemId":600123,"id":7,"callMode":"update","n":"Dana Whitfield","c":"2","ds":"","p":"","pwd":"","jp":{}}`,
 		form.Get("params"), "an update needs them all")
+}
+
+// Keys and empty objects take many times their length in memory.
+func TestRead_AnAnswerOfNothingIsNotTakenIn(t *testing.T) {
+	t.Parallel()
+	drivers := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `,"%d":{}`, i+1)
+		}
+		return "{" + b.String()[1:] + "}"
+	}
+	one := func(drivers string) string { return `{"item":{"id":600123,"drvrs":` + drivers + `}}` }
+	all := func(items string) string { return `{"items":[` + items + `]}` }
+	for name, body := range map[string]string{
+		"drivers":          one(drivers(100_001)),
+		"keys of a driver": one(`{"7":{` + strings.Repeat(`"a":1,`, 50_000) + `"n":""}}`),
+		"no driver":        one(`{"7":[]}`),
+		"no id":            one(`{"x":{}}`),
+		"resources":        all(strings.Repeat(`{},`, 1<<20) + `{}`),
+		"drivers of two":   all(`{"id":1,"drvrs":` + drivers(60_000) + `},{"id":2,"drvrs":` + drivers(60_000) + `}`),
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+		p := wialon.New(httpcall.New(httpcall.Config{}), wialon.Config{BaseURL: server.URL})
+		_, err := p.ReadUser(t.Context(), connection(), driverID)
+		if strings.HasPrefix(body, `{"items"`) {
+			_, err = p.ListUsers(t.Context(), connection(), "")
+		}
+		f := tsptest.Failure(t, err)
+		require.Equal(t, operation.ErrorTSP, f.Type, name)
+		require.True(t, f.Retryable, name)
+		require.Contains(t, f.Detail, "was not understood", name)
+		server.Close()
+	}
 }
 
 // box is the adapter in front of a sandbox, which is strict and keeps what is written.

@@ -147,6 +147,8 @@ func (g *geotab) rules(e map[string]any) (kind, message string) {
 		return excArgument, "phoneNumber must have a space between country code and number"
 	case !g.zones.Valid(sandbox.Text(e, "timeZoneId")):
 		return excArgument, "timeZoneId must be an IANA time zone"
+	case endsEarly(e):
+		return excArgument, "activeTo must not be before activeFrom"
 	}
 	switch sandbox.Text(e, "userAuthenticationType") {
 	case "BasicAuthentication", "None", "WindowsAuthentication", "MyAdmin", "SAML", "ClientCertificate":
@@ -154,4 +156,11 @@ func (g *geotab) rules(e map[string]any) (kind, message string) {
 	default:
 		return excArgument, "userAuthenticationType is not known"
 	}
+}
+
+// endsEarly reports whether the user would end before it begins.
+func endsEarly(e map[string]any) bool {
+	from, fromErr := time.Parse(time.RFC3339, sandbox.Text(e, "activeFrom"))
+	to, toErr := time.Parse(time.RFC3339, sandbox.Text(e, "activeTo"))
+	return fromErr == nil && toErr == nil && to.Before(from)
 }

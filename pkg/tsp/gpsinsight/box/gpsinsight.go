@@ -23,6 +23,8 @@ const Name = "gpsinsight"
 // gpsinsight speaks the drivers part of the API v2.
 type gpsinsight struct {
 	logins map[string]*sandbox.Account
+	// apps are the accounts by their app token.
+	apps map[string]*sandbox.Account
 
 	mu       sync.Mutex
 	sessions map[string]*sandbox.Account
@@ -33,7 +35,13 @@ func Part() sandbox.Part {
 	return sandbox.Part{
 		Name: Name,
 		Make: func(accounts []*sandbox.Account, now func() time.Time) sandbox.Wire {
-			return &gpsinsight{logins: sandbox.AccountsBy("username", accounts), sessions: map[string]*sandbox.Account{}}
+			s := &gpsinsight{
+				logins: sandbox.AccountsBy("username", accounts), apps: map[string]*sandbox.Account{}, sessions: map[string]*sandbox.Account{},
+			}
+			for username, a := range s.logins {
+				s.apps[AppToken(username)] = a
+			}
+			return s
 		},
 		Record: gpsinsightRecord,
 		Claims: func(map[string]any) []string { return nil },
@@ -43,6 +51,9 @@ func Part() sandbox.Part {
 		}},
 	}
 }
+
+// AppToken is what the account of a user name logs in with instead of name and password.
+func AppToken(username string) string { return "sandbox-gpsinsight-app-" + username }
 
 // UserID is the driver id of user n, for example "4551005".
 func UserID(n int) string { return fmt.Sprint(4551000 + n) }
@@ -81,7 +92,9 @@ func (s *gpsinsight) Accept(x *sandbox.Exchange) sandbox.Action {
 		x.UserRef = q.Get("driver")
 	}
 	if x.Class == sandbox.ClassLogin {
-		x.Account = s.logins[q.Get("username")]
+		if x.Account = s.logins[q.Get("username")]; q.Has("app_token") {
+			x.Account = s.apps[q.Get("app_token")]
+		}
 	} else if x.Account == nil {
 		return func() sandbox.Answer { return s.fail(x, 403, "Forbidden (session does not exist)") }
 	} else {
@@ -131,7 +144,7 @@ func (s *gpsinsight) Refusal(x *sandbox.Exchange, status int) sandbox.Answer {
 }
 
 func (s *gpsinsight) login(x *sandbox.Exchange, q url.Values) sandbox.Answer {
-	if x.Account == nil || q.Get("password") != x.Account.Credentials["password"] {
+	if x.Account == nil || !q.Has("app_token") && q.Get("password") != x.Account.Credentials["password"] {
 		return s.fail(x, 401, "Unauthorized")
 	}
 	token := strings.ToLower(rand.Text())
