@@ -239,6 +239,29 @@ func TestTenants_SeeTheirOwn(t *testing.T) {
 	require.Empty(t, list[0].Secrets)
 }
 
+// away is a bucket that cannot be read.
+type away struct{ jetstream.KeyValue }
+
+func (away) Get(context.Context, string) (jetstream.KeyValueEntry, error) {
+	return nil, errors.New("away")
+}
+
+// TestTenants_AnotherPartnersIsAskedForLikeNone: an answer from the copy would come sooner, and
+// while NATS is away be another.
+func TestTenants_AnotherPartnersIsAskedForLikeNone(t *testing.T) {
+	t.Parallel()
+	rig := newRig(t)
+	id := rig.create(t, webhook.New{URL: "https://example.com/"}).ID
+	r, _ := rig.held(t)
+	r.kv = away{r.kv}
+	_, err := r.Get(t.Context(), partner, id)
+	require.NoError(t, err, "its own is in the copy")
+	for _, id := range []uuid.UUID{id, uuid.New()} {
+		_, err = r.Get(t.Context(), stranger, id)
+		require.Equal(t, operation.CodeUnavailable, code(t, err))
+	}
+}
+
 // TestCreate_RefusesASpaceInTheURL: with one in its query no send would be a request.
 func TestCreate_RefusesASpaceInTheURL(t *testing.T) {
 	t.Parallel()
