@@ -48,6 +48,9 @@ type Config struct {
 	// Most bounds the subscriptions of one partner, deleted ones not counted. Default
 	// 500.
 	Most int
+	// Told bounds those that are told of the same event of one fleet, so that a partner's
+	// writes bring no more deliveries than that each. Default 50.
+	Told int
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Logger gets what Run has to say. Default: nothing is logged.
@@ -90,6 +93,9 @@ func Open(ctx context.Context, js jetstream.JetStream, s sealer, checkURL func(*
 	}
 	if cfg.Most <= 0 {
 		cfg.Most = 500
+	}
+	if cfg.Told <= 0 {
+		cfg.Told = 50
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
