@@ -47,9 +47,6 @@ func readSettings(sources config.Sources, r *report) settings {
 	if len(r.findings) == 0 {
 		r.ok("configuration", "every variable can be used; WRITEBACK_ENV is %s", s.Env)
 	}
-	if s.production() && s.OIDCAudience == "" {
-		r.warn("audience", "set WRITEBACK_OIDC_AUDIENCE, so that tokens for other services of the issuer are refused", "tokens for any audience are accepted")
-	}
 	return s
 }
 
