@@ -1,9 +1,12 @@
 package httpcall_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -95,4 +98,24 @@ func TestMask(t *testing.T) {
 		require.Equal(t, want, httpcall.Mask(text), text)
 		require.Equal(t, want, httpcall.Mask(want), "twice is as once")
 	}
+}
+
+// Whatever surrounds a secret, in whichever form, it is not in the text that is kept.
+func FuzzHide(f *testing.F) {
+	f.Add("key-123 ", "refused: ", " is over", byte(0))
+	f.Add(`p<l+a n/t"é`, "GET /x?k=", "&a=b", byte(3))
+	f.Add("hidden", "[", "]", byte(1))
+	f.Fuzz(func(t *testing.T, secret, before, after string, form byte) {
+		if len(secret) < 4 || strings.Contains("[hidden]", strings.ToLower(secret)) || strings.ContainsFunc(secret, func(r rune) bool { return !unicode.IsPrint(r) }) || !utf8.ValidString(secret) {
+			return
+		}
+		query := url.QueryEscape(secret)
+		forms := []string{secret, query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(secret), strings.ToUpper(secret), strings.ToLower(query)}
+		shown := forms[int(form)%len(forms)]
+		if utf8.RuneCountInString(shown) != len(shown) || len(before)+len(after) > 1<<10 {
+			return
+		}
+		got := httpcall.Hide(tsp.Credentials{"secret": secret}, nil).In(before + shown + after)
+		require.NotContains(t, strings.ReplaceAll(got, "[hidden]", "\n"), shown)
+	})
 }
