@@ -22,7 +22,7 @@ import (
 
 // Create makes a subscription, or one for each event of a family. Either all are
 // made or none. Errors, all *operation.Error: invalid, conflict for one that exists,
-// unavailable.
+// rate_limited, unavailable.
 func (r *Registry) Create(ctx context.Context, partner uuid.UUID, n webhook.New) ([]webhook.Created, error) {
 	names := webhook.Expand(n.EventName)
 	if n.Schedule == "" {
@@ -32,6 +32,9 @@ func (r *Registry) Create(ctx context.Context, partner uuid.UUID, n webhook.New)
 	faults = append(faults, eventFaults(n.EventName)...)
 	if len(faults) > 0 {
 		return nil, invalid(faults)
+	}
+	if err := r.buried(partner); err != nil {
+		return nil, err
 	}
 	var out []webhook.Created
 	for _, name := range names {

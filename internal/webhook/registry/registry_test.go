@@ -268,6 +268,25 @@ func TestCreate_BoundsThoseMadeAtOnce(t *testing.T) {
 	require.LessOrEqual(t, len(all), 20)
 }
 
+// TestCreate_NotWithoutEndBesideDeletes: each process keeps what was deleted until it is swept.
+func TestCreate_NotWithoutEndBesideDeletes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	n := webhook.New{URL: "https://example.com/", EventName: webhook.EventFailed}
+	for range 40 {
+		require.NoError(t, r.Delete(t.Context(), partner, r.create(t, n).ID))
+	}
+	_, err := r.Create(t.Context(), partner, n)
+	require.Equal(t, operation.CodeRateLimited, code(t, err))
+	_, err = r.Create(t.Context(), stranger, n)
+	require.NoError(t, err)
+	require.NoError(t, r.Sweep(t.Context()))
+	require.Eventually(t, func() bool {
+		_, err = r.Create(t.Context(), partner, n)
+		return err == nil
+	}, soon, 10*time.Millisecond)
+}
+
 func TestTenants_SeeTheirOwn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

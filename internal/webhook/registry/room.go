@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -49,6 +50,27 @@ func (r *Registry) room(s webhook.Subscription) error {
 		return tooMany("at most %d webhooks may be told of the same event of one fleet", r.cfg.Told)
 	}
 	return nil
+}
+
+// buried is a refusal for a while if the partner has made and deleted so many that what the
+// bucket remembers of them waits for the next sweep.
+func (r *Registry) buried(partner uuid.UUID) error {
+	r.mu.RLock()
+	list := r.byPartner[partner]
+	r.mu.RUnlock()
+	n := 0
+	for _, s := range list {
+		if s.Status == webhook.Deleted {
+			n++
+		}
+	}
+	if n < 2*r.cfg.Most {
+		return nil
+	}
+	return &operation.Error{
+		Code: operation.CodeRateLimited, RetryAfter: 10 * time.Minute,
+		Message: "too many of your webhooks were deleted lately; no more are made before they are forgotten, which takes up to an hour",
+	}
 }
 
 // most is how many there are for one of the fleets, or for any.
