@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 )
@@ -24,11 +25,17 @@ func (c *ctl) print(value any, text func(w io.Writer)) error {
 	return w.Flush()
 }
 
-// row writes one line of columns.
+// row writes one line of columns. Partners and providers wrote some of it: what nobody sees
+// is shown as U+FFFD, since to a terminal it is a command.
 func row(w io.Writer, columns ...any) {
 	texts := make([]string, len(columns))
 	for i, c := range columns {
-		texts[i] = fmt.Sprint(c)
+		texts[i] = strings.Map(func(r rune) rune {
+			if unicode.IsPrint(r) {
+				return r
+			}
+			return unicode.ReplacementChar
+		}, fmt.Sprint(c))
 	}
 	_, _ = fmt.Fprintln(w, strings.Join(texts, "\t"))
 }

@@ -137,3 +137,30 @@ func TestClassify_Unknown(t *testing.T) {
 	t.Parallel()
 	require.ErrorIs(t, classify(errors.New("novel")), ErrInvalid)
 }
+
+func FuzzParseKeys(f *testing.F) {
+	ed, private, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(f, err)
+	for _, key := range []any{ed, private, []byte("0123456789abcdef0123456789abcdef")} {
+		body, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{KeyID: "k", Key: key}}})
+		require.NoError(f, err)
+		f.Add(body)
+	}
+	f.Add([]byte(`{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"},{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},null,{}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		keys, err := parseKeys(body)
+		require.Equal(t, err == nil, len(keys) > 0)
+		require.LessOrEqual(t, len(keys), maxKeys)
+		for _, k := range keys {
+			require.False(t, k.fits("HS256"))
+			require.False(t, k.fits("none"))
+			switch pub := k.public.(type) {
+			case *rsa.PublicKey:
+				require.GreaterOrEqual(t, pub.N.BitLen(), minRSABits)
+			case *ecdsa.PublicKey, ed25519.PublicKey:
+			default:
+				t.Errorf("a %T is no key to verify with", pub)
+			}
+		}
+	})
+}

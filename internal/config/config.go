@@ -28,8 +28,9 @@ type API struct {
 	Addr string `env:"WRITEBACK_API_ADDR" envDefault:"127.0.0.1:8080" rule:"addr" help:"address of the partner API"`
 	// OIDCIssuer is the token issuer's URL.
 	OIDCIssuer string `env:"WRITEBACK_OIDC_ISSUER" rule:"required,http" production:"https" help:"URL of the token issuer" more:"exactly as in the 'iss' of its tokens"`
-	// OIDCAudience must be in a token's aud claim; empty accepts any.
-	OIDCAudience string `env:"WRITEBACK_OIDC_AUDIENCE" help:"audience that tokens must name; empty accepts any" more:"set it in production"`
+	// OIDCAudience must be in a token's aud claim; empty accepts any, so also a token that
+	// was made for another service of the issuer.
+	OIDCAudience string `env:"WRITEBACK_OIDC_AUDIENCE" production:"required" help:"audience that tokens must name; empty accepts any"`
 	// CursorKey signs page cursors. Empty means that a random key is shared by
 	// the cluster through Redis.
 	CursorKey Secret `env:"WRITEBACK_CURSOR_KEY" rule:"key" secret:"true" help:"key of page cursors, at least 32 bytes in hex or base64; empty shares a random one"`

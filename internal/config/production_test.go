@@ -25,7 +25,7 @@ func production(t *testing.T) []string {
 	keyset := filepath.Join(t.TempDir(), "keyset.json")
 	require.NoError(t, os.WriteFile(keyset, []byte("{}"), 0o600))
 	return []string{
-		"WRITEBACK_ENV=production", "WRITEBACK_OIDC_ISSUER=https://auth.example.com/realms/catena",
+		"WRITEBACK_ENV=production", "WRITEBACK_OIDC_ISSUER=https://auth.example.com/realms/catena", "WRITEBACK_OIDC_AUDIENCE=writeback",
 		"WRITEBACK_KEYSET_FILE=" + keyset, "WRITEBACK_REGISTRY_FILE=" + write(t, goodRegistry), "ACME_TOKEN=planted-token",
 	}
 }
@@ -41,6 +41,7 @@ func TestProduction_RefusesWhatIsForDevelopment(t *testing.T) {
 		{"http issuer", []string{"WRITEBACK_OIDC_ISSUER=http://auth.example.com/realms/catena"}, `WRITEBACK_OIDC_ISSUER="http://auth.example.com/realms/catena": must be https`},
 		{"issuer of the dev stack", []string{"WRITEBACK_OIDC_ISSUER=http://127.0.0.1:8080/realms/catena"}, "WRITEBACK_OIDC_ISSUER"},
 		{"issuer on this machine", []string{"WRITEBACK_OIDC_ISSUER=https://localhost/realms/catena"}, "not on this machine"},
+		{"tokens for anybody", []string{"WRITEBACK_OIDC_AUDIENCE="}, `WRITEBACK_OIDC_AUDIENCE="": is required in production: audience that tokens must name`},
 		{"no keyset", []string{"WRITEBACK_KEYSET_FILE="}, `WRITEBACK_KEYSET_FILE="": is required in production`},
 		{"local providers", []string{"WRITEBACK_PROVIDER_LOCAL=true"}, "WRITEBACK_PROVIDER_LOCAL=\"true\": is for development only; unset it"},
 		{"local webhooks", []string{"WRITEBACK_WEBHOOK_LOCAL=true"}, "WRITEBACK_WEBHOOK_LOCAL"},

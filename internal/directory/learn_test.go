@@ -50,6 +50,7 @@ func TestLoadFile_NamesAUserThatASyncHadFound(t *testing.T) {
 	require.Zero(t, load(t, d, one(named)).Writes())
 	_, _, ok := d.User(demo, UserID(id("c1"), "x"))
 	require.False(t, ok, "one user of the provider has one id")
+	require.Empty(t, d.user(UserID(id("c1"), "x")).Fields)
 	n, err := d.Learn(t.Context(), id("c1"), names("x"))
 	require.NoError(t, err)
 	require.Equal(t, Count{Updated: 1}, n)
@@ -82,11 +83,33 @@ func TestRetire(t *testing.T) {
 	require.Equal(t, 1, n)
 	_, _, ok := d.User(demo, UserID(id("c1"), "b"))
 	require.False(t, ok)
+	require.Empty(t, d.user(UserID(id("c1"), "b")).Fields, "nothing personal is kept of who is gone")
 	got, err := d.Learn(t.Context(), id("c1"), names("b"))
 	require.NoError(t, err)
 	require.Equal(t, Count{Updated: 1}, got)
-	_, _, ok = d.User(demo, UserID(id("c1"), "b"))
+	u, _, ok := d.User(demo, UserID(id("c1"), "b"))
 	require.True(t, ok, "who is listed again is back")
+	require.Equal(t, "Nb", u.Fields[operation.FieldFirstName].Text())
+}
+
+// TestRetire_KeepsWhatTheFileSays: it does not say it again.
+func TestRetire_KeepsWhatTheFileSays(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	load(t, d, one(named))
+	n, err := d.Retire(t.Context(), id("c1"), time.Now().Add(time.Hour), func(_ context.Context, ids []string) ([]bool, error) {
+		return make([]bool, len(ids)), nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	_, err = d.Learn(t.Context(), id("c1"), []tsp.ListedUser{{SourceID: "x"}})
+	require.NoError(t, err)
+	u, _, ok := d.User(demo, id("a100"))
+	require.True(t, ok)
+	require.Equal(t, "File", u.Fields[operation.FieldFirstName].Text())
+	load(t, d, "prune: true\n"+one(old))
+	require.NotNil(t, d.user(id("a100")).DeletedAt)
+	require.Empty(t, d.user(id("a100")).Fields, "the file has taken it back")
 }
 
 func TestNamed_ByAnAliasOfTheFile(t *testing.T) {

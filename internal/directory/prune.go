@@ -31,9 +31,7 @@ func (p *plan) learned(reg *registry, t *table) {
 		if !ok || now == id || u.Given != "" || u.DeletedAt != nil {
 			continue
 		}
-		gone := *u
-		gone.DeletedAt, gone.UpdatedAt = &p.now, p.now
-		p.gone(kindUser, userKey(u.ConnectionID, id), p.encoded(encodeUser(gone)), u.revision)
+		p.gone(kindUser, userKey(u.ConnectionID, id), p.encoded(encodeUser(u.gone(p.now))), u.revision)
 	}
 }
 
@@ -53,8 +51,8 @@ func (p *plan) prune(reg *registry, t *table) {
 			continue
 		}
 		gone := *u
-		gone.DeletedAt, gone.UpdatedAt, gone.Given = &p.now, p.now, ""
-		p.gone(kindUser, userKey(u.ConnectionID, id), p.encoded(encodeUser(gone)), u.revision)
+		gone.Given = ""
+		p.gone(kindUser, userKey(u.ConnectionID, id), p.encoded(encodeUser(gone.gone(p.now))), u.revision)
 	}
 }
 

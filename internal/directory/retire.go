@@ -72,9 +72,7 @@ func (d *Directory) retire(ctx context.Context, users []User) (int, error) {
 	g.SetLimit(bucketCalls)
 	for _, u := range users {
 		g.Go(func() error {
-			now := d.now().UTC()
-			u.DeletedAt, u.UpdatedAt = &now, now
-			value, err := encodeUser(u)
+			value, err := encodeUser(u.gone(d.now().UTC()))
 			if err != nil {
 				return fmt.Errorf("directory: %s: %w", u, err)
 			}

@@ -45,6 +45,16 @@ func (u User) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("user_id", u.ID.String()), slog.String("connection_id", u.ConnectionID.String()))
 }
 
+// gone is the user from when nobody has it any more. Nothing personal is kept, unless the
+// registry file says it, which would not say it again: a sync that finds the user again does.
+func (u User) gone(at time.Time) User {
+	u.DeletedAt, u.UpdatedAt = &at, at
+	if u.Given == "" {
+		u.Fields = nil
+	}
+	return u
+}
+
 // UserFilter selects users; the zero value of each field selects all.
 type UserFilter struct {
 	ConnectionID uuid.UUID

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"os"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -47,9 +48,6 @@ func readSettings(sources config.Sources, r *report) settings {
 	if len(r.findings) == 0 {
 		r.ok("configuration", "every variable can be used; WRITEBACK_ENV is %s", s.Env)
 	}
-	if s.production() && s.OIDCAudience == "" {
-		r.warn("audience", "set WRITEBACK_OIDC_AUDIENCE, so that tokens for other services of the issuer are refused", "tokens for any audience are accepted")
-	}
 	return s
 }
 
@@ -81,6 +79,10 @@ func lookAtKeyset(r *report, s settings) {
 	default:
 		if _, err := seal.Load(s.KeysetFile); err != nil {
 			r.fail(check, "put the keyset back from its backup; without it nothing that is sealed can be opened", "%s", err)
+			return
+		}
+		if info, err := os.Stat(s.KeysetFile); err == nil && info.Mode().Perm()&0o007 != 0 {
+			r.warn(check, "chmod o-rwx the file, or mount the secret with defaultMode 0440", "everybody on this machine may read the keyset (%s)", info.Mode().Perm())
 			return
 		}
 		r.ok(check, "the keyset can be read")

@@ -120,6 +120,9 @@ type Config struct {
 	// MaxBatch is the largest body of a batch in bytes; each of its elements is bounded
 	// by MaxBody. Zero: DefaultMaxBatch.
 	MaxBatch int64
+	// Costly is how many lists and replays of one partner are worked on at a time. Zero:
+	// DefaultCostly.
+	Costly int
 	// Heartbeat is how long a live tail may be silent. Zero: 15 s.
 	Heartbeat time.Duration
 	// Decode says how strict request bodies are read.
@@ -146,6 +149,7 @@ type server struct {
 	// which methods a path takes.
 	mux, known *http.ServeMux
 	meters     meters
+	shares     shares
 	ids        operation.IDs
 }
 
@@ -157,6 +161,7 @@ func New(deps Deps, cfg Config) (http.Handler, error) {
 	}
 	s := &server{deps: deps, cfg: cfg.withDefaults(), log: deps.Log, mux: http.NewServeMux(), known: http.NewServeMux()}
 	s.now = s.cfg.Now
+	s.shares = shares{size: s.cfg.Costly, of: map[uuid.UUID]*share{}}
 	s.tracer = s.cfg.Tracer.Tracer("writeback/httpapi")
 	s.meters = newMeters(s.cfg.Meter)
 	if err := s.register(wire.Routes(), s.handlers()); err != nil {
@@ -193,6 +198,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxBatch <= 0 {
 		c.MaxBatch = DefaultMaxBatch
 	}
+	if c.Costly <= 0 {
+		c.Costly = DefaultCostly
+	}
 	if c.Heartbeat <= 0 {
 		c.Heartbeat = heartbeat
 	}
@@ -216,9 +224,9 @@ func (s *server) handlers() map[string]handler {
 		"update_users_batch":        s.admitted(s.updateUsers),
 		"cancel_resource_operation": s.admitted(s.bounded(s.cancelOperation)),
 		"retry_resource_operation":  s.admitted(s.bounded(s.retryOperation)),
-		"list_users":                s.bounded(s.listUsers),
+		"list_users":                s.bounded(s.costly(s.listUsers)),
 		"get_user":                  s.bounded(s.getUser),
-		"list_resource_operations":  s.bounded(s.listOperations),
+		"list_resource_operations":  s.bounded(s.costly(s.listOperations)),
 		"get_resource_operation":    s.bounded(s.getOperation),
 		"list_connections":          s.bounded(s.listConnections),
 		"get_connection":            s.bounded(s.getConnection),
@@ -234,8 +242,8 @@ func (s *server) handlers() map[string]handler {
 		"activate_webhook_subscription":        s.admitted(s.bounded(s.onWebhook(s.deps.Webhooks.Activate))),
 		"pause_webhook_subscription":           s.admitted(s.bounded(s.onWebhook(s.deps.Webhooks.Pause))),
 		"get_webhook_subscription_metrics":     s.bounded(s.getWebhookMetrics),
-		"get_webhook_subscription_logs":        s.bounded(s.listWebhookLogs),
-		"replay_undelivered_messages_from_dlq": s.admitted(s.bounded(s.replayWebhook)),
+		"get_webhook_subscription_logs":        s.bounded(s.costly(s.listWebhookLogs)),
+		"replay_undelivered_messages_from_dlq": s.admitted(s.bounded(s.costly(s.replayWebhook))),
 		"get_event_schema":                     s.bounded(s.getEventSchema),
 		"get_event_schema_versions":            s.bounded(s.getEventSchema),
 	}

@@ -22,6 +22,11 @@ import (
 // serverKind is what every span here is started with.
 var serverKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 
+// maxTraceState is how many bytes of a caller's tracestate W3C Trace Context wants to be
+// kept at least. A longer one is not kept at all: every operation of the request, and every
+// delivery that tells of it, would have a copy.
+const maxTraceState = 512
+
 // begin starts the span of a request, in the trace that the caller names. It is named after
 // the method until there is a route, and has no path, query or agent at all: a caller may
 // have written anything into them.
@@ -29,6 +34,9 @@ func (s *server) begin(r *http.Request) (context.Context, trace.Span) {
 	ctx := r.Context()
 	if r.Header["Traceparent"] != nil {
 		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
+		if given := trace.SpanContextFromContext(ctx); given.TraceState().Len() > 0 && len(given.TraceState().String()) > maxTraceState {
+			ctx = trace.ContextWithRemoteSpanContext(ctx, given.WithTraceState(trace.TraceState{}))
+		}
 	}
 	ctx, span := s.tracer.Start(ctx, unrouted(r), serverKind...)
 	if span.IsRecording() {

@@ -208,3 +208,26 @@ func TestSpan_OfARetry(t *testing.T) {
 		}
 	}
 }
+
+// TestSpan_KeepsNoLongTraceState: every operation and every delivery has a copy of it.
+func TestSpan_KeepsNoLongTraceState(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{Tracer: sdktrace.NewTracerProvider()})
+	item := "k=" + strings.Repeat("v", 250)
+	for state, want := range map[string]string{
+		"":                             "",
+		item + ",a" + item:             item + ",a" + item,
+		item + ",a" + item + ",b=1234": "",
+	} {
+		got := api.send(request{
+			method: http.MethodPatch, path: usersPath + userOne.String(), body: `{"connection_id":"` + connOne.String() + `","notes":"x"}`,
+			header: http.Header{
+				"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, "Tracestate": {state},
+			},
+		})
+		require.Equal(t, 202, got.status, got.text)
+		all := api.memory.all()
+		require.Contains(t, all[len(all)-1].TraceParent, "0af7651916cd43dd8448eb211c80319c")
+		require.Equal(t, want, all[len(all)-1].TraceState)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -133,7 +134,10 @@ func TestProblemOf_SaysNothingOfTheEndpoint(t *testing.T) {
 		require.NotEmpty(t, got)
 		require.NotContains(t, got, "10.1.2.3")
 	}
-	require.Equal(t, "the endpoint's address may not be called", problemOf(&net.OpError{Op: "dial", Err: egress.ErrPort}))
+	inner := problemOf(&net.OpError{Op: "dial", Err: egress.CheckAddr(netip.MustParseAddr("10.0.0.1"))})
+	require.Equal(t, "the endpoint's name was not found, or leads to an address that may not be called", inner)
+	require.Equal(t, inner, problemOf(&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "vault.corp.example", IsNotFound: true}}),
+		"a partner must not learn which names our own network has")
 	require.Equal(t, "no answer within 3s", problemOf(timeout{errors.New("x")}))
 }
 

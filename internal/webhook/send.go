@@ -141,12 +141,13 @@ func problemOf(err error) string {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &no) && no.Refused():
-		return "the endpoint's address may not be called"
+	case errors.As(err, &no) && no.Refused(), errors.As(err, &dns) && dns.IsNotFound:
+		// Told apart, they would tell which names there are in our own network.
+		return "the endpoint's name was not found, or leads to an address that may not be called"
 	case errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Sprintf("no answer within %s", SendTimeout)
 	case errors.As(err, &dns):
-		return "the endpoint's name was not found"
+		return "the endpoint's name could not be looked up"
 	case errors.As(err, &certificate):
 		return "the endpoint's certificate is not valid"
 	default:

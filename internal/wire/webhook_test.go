@@ -250,3 +250,28 @@ func TestOpenAPI_Webhooks(t *testing.T) {
 		require.Contains(t, doc.Components.Schemas, name, event)
 	}
 }
+
+func FuzzDecodeWebhook(f *testing.F) {
+	for _, row := range webhookBodies {
+		f.Add([]byte(row.body), true)
+		f.Add([]byte(row.body), false)
+	}
+	f.Fuzz(func(t *testing.T, body []byte, strict bool) {
+		opt := wire.DecodeOptions{Strict: strict}
+		made, err := wire.DecodeWebhookCreate(body, opt)
+		if err != nil {
+			e := asError(t, err)
+			require.Equal(t, e.Code == operation.CodeInvalid, len(e.Faults) > 0)
+			for _, fault := range e.Faults {
+				if fault.Path == "body.url" || fault.Path == "body.secret" {
+					require.Contains(t, []string{"", "null"}, fault.Input, "neither is ever repeated")
+				}
+			}
+			return
+		}
+		// What makes a webhook also changes one.
+		changed, err := wire.DecodeWebhookUpdate(body, wire.DecodeOptions{})
+		require.NoError(t, err)
+		require.Equal(t, made.URL, *changed.URL)
+	})
+}

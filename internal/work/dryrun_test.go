@@ -19,7 +19,9 @@ type drafting struct{ *provider }
 
 func (d drafting) UpdateUser(ctx context.Context, _ tsp.Connection, u tsp.UserUpdate) (tsp.Result, error) {
 	if u.Changes.Has(operation.FieldDOTID) {
-		return tsp.Result{}, operation.Refuse("dot_id: no such field")
+		f := operation.Refuse("dot_id: no such field for PLANTED")
+		f.StatusCode, f.Header = 400, map[string]string{"X-Request-Id": "of planted"}
+		return tsp.Result{}, f
 	}
 	_, err := httpcall.New(httpcall.Config{}).Do(ctx, httpcall.Request{
 		What: "write", Method: "PUT", URL: "http://127.0.0.1:1/users/7?k=planted", Body: []byte(`{"notes":"x"}`), Write: true,
@@ -56,7 +58,8 @@ func TestDryRun_ShowsTheCallAndStoresNothing(t *testing.T) {
 	d, err = accepter.DryRun(t.Context(), refused, r.limits())
 	require.NoError(t, err)
 	require.Equal(t, operation.Failed, d.Operation.Status)
-	require.Contains(t, d.Operation.Attempts[0].Detail, "dot_id")
+	require.Equal(t, "dot_id: no such field for [hidden]", d.Operation.Attempts[0].Detail)
+	require.Equal(t, map[string]string{"X-Request-Id": "of [hidden]"}, d.Operation.Attempts[0].Header, "a provider may repeat a credential anywhere")
 	require.Empty(t, d.Calls)
 
 	var later *operation.Error

@@ -22,7 +22,7 @@ import (
 
 // Create makes a subscription, or one for each event of a family. Either all are
 // made or none. Errors, all *operation.Error: invalid, conflict for one that exists,
-// unavailable.
+// rate_limited, unavailable.
 func (r *Registry) Create(ctx context.Context, partner uuid.UUID, n webhook.New) ([]webhook.Created, error) {
 	names := webhook.Expand(n.EventName)
 	if n.Schedule == "" {
@@ -33,17 +33,20 @@ func (r *Registry) Create(ctx context.Context, partner uuid.UUID, n webhook.New)
 	if len(faults) > 0 {
 		return nil, invalid(faults)
 	}
-	if open, _, _ := r.List(ctx, partner, webhook.Query{Limit: r.cfg.Most}); len(open)+len(names) > r.cfg.Most {
-		return nil, &operation.Error{Code: operation.CodeConflict, Message: fmt.Sprintf("there may be %d webhooks at most", r.cfg.Most)}
+	if err := r.buried(partner); err != nil {
+		return nil, err
 	}
 	var out []webhook.Created
 	for _, name := range names {
 		c, err := r.create(ctx, partner, name, n)
+		if err == nil {
+			out = append(out, c)
+			err = r.room(c.Subscription) // many may have been made at once
+		}
 		if err != nil {
 			r.undo(ctx, out)
 			return nil, err
 		}
-		out = append(out, c)
 	}
 	return out, nil
 }
@@ -64,6 +67,9 @@ func (r *Registry) create(ctx context.Context, partner uuid.UUID, name string, n
 	s := webhook.Subscription{
 		ID: uuid.Must(uuid.NewV7()), PartnerID: partner, EventName: name, URL: n.URL, Filters: n.Filters.Canonical(),
 		Status: webhook.Active, Schedule: n.Schedule, CreatedAt: now, UpdatedAt: now, ChangedAt: now, ActivatedAt: now,
+	}
+	if err := r.room(s); err != nil {
+		return webhook.Created{}, err
 	}
 	secret := n.Secret
 	if secret == "" {
@@ -154,6 +160,9 @@ func (r *Registry) Update(ctx context.Context, partner, id uuid.UUID, c webhook.
 		}
 		if c.Filters != nil {
 			s.Filters = c.Filters.Canonical()
+			if err := r.room(*s); err != nil {
+				return err
+			}
 		}
 		if c.Schedule != nil {
 			s.Schedule = *c.Schedule
@@ -311,6 +320,10 @@ func (r *Registry) change(ctx context.Context, partner, id uuid.UUID, edit func(
 		case errors.Is(err, errUnchanged):
 			return s, nil
 		case err != nil:
+			var refused *operation.Error
+			if errors.As(err, &refused) {
+				return before, refused
+			}
 			return before, unavailable(err)
 		}
 		s.UpdatedAt = now

@@ -48,6 +48,9 @@ type Config struct {
 	// Most bounds the subscriptions of one partner, deleted ones not counted. Default
 	// 500.
 	Most int
+	// Told bounds those that are told of the same event of one fleet, so that a partner's
+	// writes bring no more deliveries than that each. Default 50.
+	Told int
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Logger gets what Run has to say. Default: nothing is logged.
@@ -90,6 +93,9 @@ func Open(ctx context.Context, js jetstream.JetStream, s sealer, checkURL func(*
 	}
 	if cfg.Most <= 0 {
 		cfg.Most = 500
+	}
+	if cfg.Told <= 0 {
+		cfg.Told = 50
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -166,12 +172,22 @@ func (r *Registry) All() []webhook.Subscription {
 // Find gives a subscription of any partner; it is for the worker. What the copy does
 // not hold is looked up in the bucket. An error means that it cannot be known now.
 func (r *Registry) Find(ctx context.Context, id uuid.UUID) (webhook.Subscription, bool, error) {
-	r.mu.RLock()
-	s, ok := r.byID[id]
-	r.mu.RUnlock()
-	if ok {
+	if s, ok := r.known(id); ok {
 		return s, true, nil
 	}
+	return r.asked(ctx, id)
+}
+
+// known gives what the copy has.
+func (r *Registry) known(id uuid.UUID) (webhook.Subscription, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	s, ok := r.byID[id]
+	return s, ok
+}
+
+// asked gives what the bucket has.
+func (r *Registry) asked(ctx context.Context, id uuid.UUID) (webhook.Subscription, bool, error) {
 	s, err := r.fetch(ctx, id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return webhook.Subscription{}, false, nil
@@ -296,10 +312,16 @@ func compare(a, b uuid.UUID) int { return strings.Compare(string(a[:]), string(b
 
 // Get gives a partner's subscription. The error is an *operation.Error.
 func (r *Registry) Get(ctx context.Context, partner, id uuid.UUID) (webhook.Subscription, error) {
-	s, found, err := r.Find(ctx, id)
+	s, found := r.known(id)
+	var err error
+	if !found || s.PartnerID != partner {
+		// Another partner's answers as what is not there, also in how long it takes and
+		// while NATS is away.
+		s, found, err = r.asked(ctx, id)
+	}
 	switch {
 	case err != nil:
-		return s, unavailable(err)
+		return webhook.Subscription{}, unavailable(err)
 	case !found || s.PartnerID != partner || s.Status == webhook.Deleted:
 		return webhook.Subscription{}, notFound()
 	}

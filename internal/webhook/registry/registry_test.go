@@ -211,6 +211,82 @@ func TestCreate_Refuses(t *testing.T) {
 	require.Equal(t, operation.CodeConflict, code(t, err))
 }
 
+// TestCreate_BoundsThoseOfOneFleet: each write of the partner is a delivery to all of them.
+func TestCreate_BoundsThoseOfOneFleet(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.Told = 3
+	try := func(event string, f webhook.Filters) error {
+		_, err := r.Create(t.Context(), partner, webhook.New{URL: "https://example.com/" + uuid.NewString(), EventName: event, Filters: f})
+		return err
+	}
+	a, b := webhook.Filters{FleetRefs: []string{"a", "b"}}, webhook.Filters{FleetIDs: []uuid.UUID{uuid.New()}}
+	everything := r.create(t, webhook.New{URL: "https://example.com/"})
+	for range 2 {
+		require.NoError(t, try(webhook.EventFailed, a))
+		require.NoError(t, try(webhook.EventFailed, b))
+	}
+	for _, full := range []webhook.Filters{a, b, {}, {FleetRefs: []string{"x", "b"}}} {
+		err := try(webhook.EventFailed, full)
+		require.Equal(t, operation.CodeConflict, code(t, err))
+		require.ErrorContains(t, err, "at most 3 webhooks may be told of the same event of one fleet")
+	}
+	other := webhook.Filters{FleetRefs: []string{"x"}}
+	require.NoError(t, try(webhook.EventFailed, other), "of another fleet")
+	require.NoError(t, try(webhook.EventSucceeded, a), "of another event")
+	_, err := r.Update(t.Context(), partner, everything.ID, webhook.Change{Filters: &other})
+	require.NoError(t, err)
+	require.NoError(t, try(webhook.EventFailed, a), "there is room again")
+	_, err = r.Update(t.Context(), partner, everything.ID, webhook.Change{Filters: &a})
+	require.Equal(t, operation.CodeConflict, code(t, err))
+
+	for i := range mostNamed {
+		other.FleetRefs = append(other.FleetRefs, fmt.Sprint(i))
+	}
+	err = try(webhook.EventCreated, other)
+	require.Equal(t, operation.CodeConflict, code(t, err))
+	require.ErrorContains(t, err, "10000 values at most")
+}
+
+// TestCreate_BoundsThoseMadeAtOnce: none of them sees the others before it is made.
+func TestCreate_BoundsThoseMadeAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var wg sync.WaitGroup
+	for i := range 60 {
+		wg.Go(func() {
+			_, err := r.Create(context.Background(), partner, webhook.New{URL: fmt.Sprintf("https://example.com/%d", i), EventName: webhook.EventFailed})
+			var e *operation.Error
+			if err != nil && (!errors.As(err, &e) || e.Code != operation.CodeConflict) {
+				t.Errorf("unexpected: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	all, _, err := r.List(t.Context(), partner, webhook.Query{Limit: 100})
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(all), 20)
+}
+
+// TestCreate_NotWithoutEndBesideDeletes: each process keeps what was deleted until it is swept.
+func TestCreate_NotWithoutEndBesideDeletes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	n := webhook.New{URL: "https://example.com/", EventName: webhook.EventFailed}
+	for range 40 {
+		require.NoError(t, r.Delete(t.Context(), partner, r.create(t, n).ID))
+	}
+	_, err := r.Create(t.Context(), partner, n)
+	require.Equal(t, operation.CodeRateLimited, code(t, err))
+	_, err = r.Create(t.Context(), stranger, n)
+	require.NoError(t, err)
+	require.NoError(t, r.Sweep(t.Context()))
+	require.Eventually(t, func() bool {
+		_, err = r.Create(t.Context(), partner, n)
+		return err == nil
+	}, soon, 10*time.Millisecond)
+}
+
 func TestTenants_SeeTheirOwn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -237,6 +313,29 @@ func TestTenants_SeeTheirOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.Empty(t, list[0].Secrets)
+}
+
+// away is a bucket that cannot be read.
+type away struct{ jetstream.KeyValue }
+
+func (away) Get(context.Context, string) (jetstream.KeyValueEntry, error) {
+	return nil, errors.New("away")
+}
+
+// TestTenants_AnotherPartnersIsAskedForLikeNone: an answer from the copy would come sooner, and
+// while NATS is away be another.
+func TestTenants_AnotherPartnersIsAskedForLikeNone(t *testing.T) {
+	t.Parallel()
+	rig := newRig(t)
+	id := rig.create(t, webhook.New{URL: "https://example.com/"}).ID
+	r, _ := rig.held(t)
+	r.kv = away{r.kv}
+	_, err := r.Get(t.Context(), partner, id)
+	require.NoError(t, err, "its own is in the copy")
+	for _, id := range []uuid.UUID{id, uuid.New()} {
+		_, err = r.Get(t.Context(), stranger, id)
+		require.Equal(t, operation.CodeUnavailable, code(t, err))
+	}
 }
 
 // TestCreate_RefusesASpaceInTheURL: with one in its query no send would be a request.

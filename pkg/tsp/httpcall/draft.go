@@ -1,6 +1,7 @@
 package httpcall
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -71,13 +72,20 @@ func forms(secrets []string) []string {
 		if s == "" {
 			continue
 		}
-		out = append(out, s, url.QueryEscape(s), url.PathEscape(s))
-		if quoted, err := json.Marshal(s); err == nil {
-			out = append(out, string(quoted[1:len(quoted)-1]))
-		}
+		query := url.QueryEscape(s)
+		out = append(out, s, query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(s), quoted(s, true), quoted(s, false))
 	}
 	slices.SortFunc(out, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	return slices.Compact(out)
+}
+
+// quoted is the inside of a JSON string, with or without the escapes meant for HTML pages.
+func quoted(s string, html bool) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(html)
+	_ = e.Encode(s) // a string always encodes
+	return strings.TrimSuffix(strings.TrimPrefix(b.String(), `"`), "\"\n")
 }
 
 func mask(s string, hidden []string) string {

@@ -74,6 +74,12 @@ func TestDraft_MasksSecretsInEveryForm(t *testing.T) {
 			hidden: []string{secret}, url: "http://h/", body: `{"k":"p\u003cl+a n/t\"é"}`,
 			want: httpcall.DraftCall{Path: "/", Body: `{"k":"*****"}`},
 		},
+		"query with %20": {
+			hidden: []string{secret}, url: `http://h/?k=p%3Cl%2Ba%20n%2Ft%22%C3%A9`, want: httpcall.DraftCall{Path: "/?k=*****"},
+		},
+		"JSON escaped, but not for HTML": {
+			hidden: []string{secret}, url: "http://h/", body: `{"k":"p<l+a n/t\"é"}`, want: httpcall.DraftCall{Path: "/", Body: `{"k":"*****"}`},
+		},
 		"of the request": {
 			own: []string{"made-up"}, url: "http://h/", body: `{"password":"made-up"}`,
 			want: httpcall.DraftCall{Path: "/", Body: `{"password":"*****"}`},

@@ -29,7 +29,7 @@ func allowed(h http.Header) map[string]string {
 		if !allowedHeaders[name] || len(values) == 0 {
 			continue
 		}
-		v := strings.ToValidUTF8(values[0], "")
+		v := plain(values[0])
 		if len(v) > maxHeaderValue {
 			v = strings.ToValidUTF8(v[:maxHeaderValue], "")
 		}

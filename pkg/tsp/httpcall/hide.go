@@ -53,19 +53,68 @@ func Hide(credentials tsp.Credentials, changes operation.Changes, more ...string
 	return slices.Compact(out)
 }
 
-// In gives the text with every hidden value blanked out, as it is and in lower
-// case: providers fold logins.
+// In gives the text with every hidden value blanked out, in each form that it has in a
+// call and in any case: a provider may repeat our URL, and folds logins and names. Of a
+// long text it gives the beginning only.
 func (h Hidden) In(text string) string {
-	for _, s := range h {
-		text = strings.ReplaceAll(text, s, hiddenText)
-		text = strings.ReplaceAll(text, strings.ToLower(s), hiddenText)
+	text = plain(text) // else a character that is dropped later would part a value
+	for _, s := range forms(h) {
+		for _, s := range []string{s, strings.ToLower(s), strings.ToUpper(s)} {
+			text = blank(text, s)
+		}
 	}
 	return text
 }
 
+// blank puts hiddenText in the place of s, whatever case its ASCII letters have.
+func blank(text, s string) string {
+	folded, s := lower(text), lower(s)
+	var out strings.Builder
+	for {
+		at := strings.Index(folded, s)
+		if at < 0 {
+			return out.String() + text
+		}
+		out.WriteString(text[:at])
+		out.WriteString(hiddenText)
+		text, folded = text[at+len(s):], folded[at+len(s):]
+	}
+}
+
+// lower is strings.ToLower for ASCII letters alone: no byte moves.
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// longText is how much of a text is looked at: masking a megabyte takes a while.
+const longText = 16 << 10
+
+// plain is a provider's text as valid UTF-8 of bounded length, without the characters that
+// nobody sees: in a terminal they are commands.
+func plain(s string) string {
+	if len(s) > longText {
+		s = s[:longText]
+		s = s[:max(0, strings.LastIndexAny(s, " ,;\"<>\n"))] // half an address would not look like one
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || unicode.IsSpace(r) {
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(s, ""))
+}
+
 var (
 	// email is an address in running text.
-	email = regexp.MustCompile(`[\p{L}\p{N}._%+\-]+@[\p{L}\p{N}\-]+(?:\.[\p{L}\p{N}\-]+)+`)
+	email = regexp.MustCompile(`[\p{L}\p{N}._%+\-]+(?:@|%40)[\p{L}\p{N}\-]+(?:\.[\p{L}\p{N}\-]+)+`)
+	// bearer is what an Authorization header says.
+	bearer = regexp.MustCompile(`(?i)\b(basic|bearer) [a-z0-9._~+/\-]{16,}=*`)
 	// phone is a run of digits as a person writes one: with or without a plus, blanks,
 	// brackets, dots and dashes.
 	phone = regexp.MustCompile(`\+?\(?[0-9][0-9 ().\-]{5,}[0-9]`)
@@ -83,10 +132,11 @@ const (
 	maxPhone = 15
 )
 
-// Mask blanks out what looks like an e-mail address or a phone number in text that a
-// provider wrote: it may name people whom we do not know. A number is left where it
+// Mask blanks out what looks like an e-mail address, a phone number or an Authorization
+// header in text that a provider wrote: it may name people whom we do not know. A number is left where it
 // is part of a word or of a time, or where the text calls it an id.
 func Mask(text string) string {
+	text = bearer.ReplaceAllString(text, "$1 "+hiddenText)
 	text = email.ReplaceAllLiteralString(text, hiddenText)
 	var out strings.Builder
 	last := 0

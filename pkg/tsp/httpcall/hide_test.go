@@ -1,9 +1,12 @@
 package httpcall_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -34,6 +37,13 @@ func TestHide(t *testing.T) {
 	} {
 		require.Equal(t, want, h.In(text))
 	}
+	h = httpcall.Hide(tsp.Credentials{"password": `p<l+a n/t"é`, "account": "Ämter & Co"}, nil)
+	for _, text := range []string{
+		`p<l+a n/t"é`, "p%3Cl%2Ba+n%2Ft%22%C3%A9", "p%3cl%2ba+n%2ft%22%c3%a9", "p%3Cl%2Ba%20n%2Ft%22%C3%A9", `p\u003cl+a n/t\"é`, `p<l+a n/t\"é`,
+		"ÄMTER & CO", "ämter & co", "p<l+\x00a n\xff/\u200bt\"é",
+	} {
+		require.Equal(t, "GET [hidden]!", h.In("GET "+text+"!"), text)
+	}
 	require.Equal(t, "as it is", httpcall.Hidden(nil).In("as it is"))
 	require.Equal(t, "as it is", httpcall.Hide(nil, nil).In("as it is"))
 }
@@ -61,6 +71,10 @@ func TestMask(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"taken by ann.lee+x@example.co.uk.":            "taken by [hidden].",
+		"taken by ann%40example.com":                   "taken by [hidden]",
+		"got Basic YWxhZGRpbjpvcGVuc2VzYW1l== from":    "got Basic [hidden] from",
+		"Authorization: bearer abc.DEF-0123_456789":    "Authorization: bearer [hidden]",
+		"use basic authentication":                     "use basic authentication",
 		"taken by <jörg@exämple.de>":                   "taken by <[hidden]>",
 		`{"email":"a@b.io","ok":1}`:                    `{"email":"[hidden]","ok":1}`,
 		"call +1 (555) 010-0144 now":                   "call [hidden] now",
@@ -84,4 +98,24 @@ func TestMask(t *testing.T) {
 		require.Equal(t, want, httpcall.Mask(text), text)
 		require.Equal(t, want, httpcall.Mask(want), "twice is as once")
 	}
+}
+
+// Whatever surrounds a secret, in whichever form, it is not in the text that is kept.
+func FuzzHide(f *testing.F) {
+	f.Add("key-123 ", "refused: ", " is over", byte(0))
+	f.Add(`p<l+a n/t"é`, "GET /x?k=", "&a=b", byte(3))
+	f.Add("hidden", "[", "]", byte(1))
+	f.Fuzz(func(t *testing.T, secret, before, after string, form byte) {
+		if len(secret) < 4 || strings.Contains("[hidden]", strings.ToLower(secret)) || strings.ContainsFunc(secret, func(r rune) bool { return !unicode.IsPrint(r) }) || !utf8.ValidString(secret) {
+			return
+		}
+		query := url.QueryEscape(secret)
+		forms := []string{secret, query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(secret), strings.ToUpper(secret), strings.ToLower(query)}
+		shown := forms[int(form)%len(forms)]
+		if utf8.RuneCountInString(shown) != len(shown) || len(before)+len(after) > 1<<10 {
+			return
+		}
+		got := httpcall.Hide(tsp.Credentials{"secret": secret}, nil).In(before + shown + after)
+		require.NotContains(t, strings.ReplaceAll(got, "[hidden]", "\n"), shown)
+	})
 }

@@ -265,17 +265,10 @@ func (a Answer) Classify(what, message string) *operation.Failure {
 	}
 }
 
-// longText is how much of a text is looked at: masking a megabyte takes a while.
-const longText = 16 << 10
-
 // Short makes a provider's text fit for an attempt log: one line, valid UTF-8, at
 // most 300 bytes, and nobody's e-mail address or phone number in it; see Mask.
 func Short(s string) string {
-	if len(s) > longText {
-		s = s[:longText]
-		s = s[:max(0, strings.LastIndexAny(s, " ,;\"<>\n"))] // half an address would not look like one
-	}
-	s = Mask(strings.Join(strings.Fields(strings.ToValidUTF8(s, "")), " "))
+	s = Mask(strings.Join(strings.Fields(plain(s)), " "))
 	if len(s) <= 300 {
 		return s
 	}

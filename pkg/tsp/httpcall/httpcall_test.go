@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -354,12 +355,13 @@ func TestGarbled(t *testing.T) {
 }
 
 func FuzzShort(f *testing.F) {
-	for _, seed := range []string{"", "plain", " a \n\t b ", strings.Repeat("é", 400), "\xff\xfe", strings.Repeat("x", 300)} {
+	for _, seed := range []string{"", "plain", " a \n\t b ", strings.Repeat("é", 400), "\xff\xfe", "\x1b[2J\u202e", strings.Repeat("x", 300)} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got := httpcall.Short(s)
-		if !utf8.ValidString(got) || len(got) > 300 || strings.ContainsAny(got, "\r\n") {
+		unseen := strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) })
+		if !utf8.ValidString(got) || len(got) > 300 || unseen {
 			t.Errorf("Short(%q) = %q", s, got)
 		}
 	})
