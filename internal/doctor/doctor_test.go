@@ -340,7 +340,7 @@ func TestExamine_Faults(t *testing.T) {
 		{"keyset is none", func(c *clinic) {
 			require.NoError(c.t, os.WriteFile(c.environ["WRITEBACK_KEYSET_FILE"], []byte("{}"), 0o600))
 		}, "keyset", doctor.Fail, "", "backup"},
-		{"provider unreachable", set("WRITEBACK_SAMSARA_URL", "http://"+closedPort), "provider samsara", doctor.Warn, "not reached", "base URL"},
+		{"provider unreachable", set("WRITEBACK_SAMSARA_URL", "http://"+closedPort), "provider samsara", doctor.Warn, "not reached", "WRITEBACK_SAMSARA_URL"},
 		{"variable wrong", set("WRITEBACK_WORKER_CONCURRENCY", "many"), "configuration", doctor.Fail, `WRITEBACK_WORKER_CONCURRENCY="many"`, "correct WRITEBACK_WORKER_CONCURRENCY"},
 		{"variable unknown", set("WRITEBACK_NAST_URL", "x"), "configuration", doctor.Warn, "did you mean WRITEBACK_NATS_URL?", "unset"},
 		{"development issuer in production", set("WRITEBACK_ENV", "production"), "configuration", doctor.Fail, "WRITEBACK_OIDC_ISSUER=", "correct"},
