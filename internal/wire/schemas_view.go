@@ -174,7 +174,7 @@ func userReadProperties() []property {
 		{"id", uuidSchema, true, "Id of the user."},
 		{"created_at", timeSchema, true, "When we first heard of the user."},
 		{"updated_at", timeSchema, true, "When what we know of the user last changed."},
-		{"deleted_at", when, true, "Since when the user is gone. Null: it is there."},
+		{"deleted_at", when, true, "Always null: a user who is gone is in no answer."},
 		{"connection_id", uuidSchema, true, "The connection that the user was read from."},
 		{"tsp_id", nullable(uuidSchema), true, "Id of the provider."},
 		{"tsp_slug", text, true, "The provider's name in URLs."},
