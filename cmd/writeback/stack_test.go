@@ -162,6 +162,11 @@ func stackOperations(t *testing.T, b *bench) {
 		cancelled := asJSON[operationView](d, "operation", "cancel", samsaraConnection, id)
 		require.True(t, cancelled.Status == operation.Failed || cancelled.Cancelling)
 		require.Eventually(t, func() bool { return get(d, id).Status == operation.Failed }, 20*time.Second, 20*time.Millisecond)
+		if !cancelled.Cancelling {
+			require.Len(t, cancelled.Attempts, cancelled.Attempted+1, "the row of the cancel is no attempt")
+			out, _ := d.ctl(0, "operation", "get", samsaraConnection, id)
+			require.NotContains(t, out, fmt.Sprintf("attempt %d ", len(cancelled.Attempts)))
+		}
 		_, errOut = d.ctl(1, "operation", "cancel", samsaraConnection, id)
 		require.Contains(t, errOut, "has ended as failed")
 		d.ctl(1, "operation", "get", simulatorConnection, failed.ID.String())
