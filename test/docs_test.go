@@ -76,6 +76,40 @@ func TestDocuments_LinksLeadSomewhere(t *testing.T) {
 	require.Greater(t, found, 10, "no links were read")
 }
 
+// TestDocuments_AnchorsAndPathsExist follows links to sections, and finds the files that are named.
+func TestDocuments_AnchorsAndPathsExist(t *testing.T) {
+	t.Parallel()
+	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
+	unsaid := regexp.MustCompile(`[^\w\- ]`)
+	anchor := regexp.MustCompile(`\]\(([^)#:]*)#([^)]+)\)`)
+	path := regexp.MustCompile("`((?:cmd|internal|pkg|deploy|docs|scripts|test|bench)/[\\w./*-]+)`")
+	texts, found := shipped(t), 0
+	for name, text := range texts {
+		if !strings.HasSuffix(name, ".md") {
+			continue
+		}
+		for _, m := range anchor.FindAllStringSubmatch(text, -1) {
+			found++
+			target := name
+			if m[1] != "" {
+				target = filepath.ToSlash(filepath.Join(filepath.Dir(name), m[1]))
+			}
+			var anchors []string
+			for _, h := range heading.FindAllStringSubmatch(texts[target], -1) {
+				anchors = append(anchors, strings.ReplaceAll(unsaid.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
+			}
+			require.Contains(t, anchors, m[2], "%s links to %s", name, m[0])
+		}
+		for _, m := range path.FindAllStringSubmatch(text, -1) {
+			found++
+			matches, err := filepath.Glob(filepath.Join("..", m[1]))
+			require.NoError(t, err)
+			require.NotEmpty(t, matches, "%s names %s, which does not exist", name, m[1])
+		}
+	}
+	require.Greater(t, found, 20, "nothing was read")
+}
+
 // TestMakefile_TargetsInDocumentsExist finds a `make x` that is no target.
 func TestMakefile_TargetsInDocumentsExist(t *testing.T) {
 	t.Parallel()

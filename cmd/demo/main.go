@@ -41,15 +41,14 @@ func main() {
 // something was not, 2 for wrong usage.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errOut io.Writer) int {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	flags.SetOutput(errOut)
-	flags.Usage = func() {
-		_, _ = fmt.Fprint(errOut, "demo: starts the whole of Writeback in one process, plays its main stories, checks them, and exits\n\n"+
-			"Usage: demo [-help]\n\nNO_COLOR switches colour off; WRITEBACK_LOG_LEVEL (default error) sets the logs on standard error.\n")
-	}
+	flags.SetOutput(io.Discard)
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
+		_, _ = fmt.Fprint(errOut, "demo: starts the whole of Writeback in one process, plays its main stories, checks them, and exits\n\n"+
+			"Usage: demo [-help]\n\nNO_COLOR switches colour off; WRITEBACK_LOG_LEVEL (default error) sets the logs on standard error.\n")
 		return 0
 	case err != nil:
+		_, _ = fmt.Fprintf(errOut, "demo: %s; see -help\n", err)
 		return 2
 	case flags.NArg() > 0:
 		_, _ = fmt.Fprintf(errOut, "demo: unexpected argument %q; see -help\n", flags.Arg(0))

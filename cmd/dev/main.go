@@ -62,7 +62,7 @@ func parse(args, environ []string, errOut io.Writer) (devstack.Options, error) {
 		o.Environ = append(slices.Clone(environ), "WRITEBACK_LOG_LEVEL=warn")
 	}
 	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
-	flags.SetOutput(errOut)
+	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.APIAddr, "api-addr", devstack.DefaultAPIAddr, "address of the partner API and the token issuer; port 0 takes a free one")
 	flags.StringVar(&o.AdminAddr, "admin-addr", devstack.DefaultAdminAddr, "address of health, metrics and pprof; port 0 takes a free one")
 	flags.StringVar(&o.SandboxAddr, "sandbox-addr", devstack.DefaultSandboxAddr, "address of the provider sandbox; port 0 takes a free one")
@@ -70,14 +70,20 @@ func parse(args, environ []string, errOut io.Writer) (devstack.Options, error) {
 	flags.StringVar(&o.RedisURL, "redis-url", "", "URL of a running Redis (default: redis-server from the PATH, else one in memory)")
 	flags.IntVar(&o.Workers, "workers", 1, "number of workers")
 	flags.StringVar(&o.DataDir, "data-dir", "", "folder that keeps the data of NATS and Redis (default: a temporary one)")
-	flags.Usage = func() {
+	help := func() {
+		flags.SetOutput(errOut)
 		_, _ = fmt.Fprint(errOut, "dev: the whole of Writeback in one process, until Ctrl-C\n\nUsage: dev [flags]\n\n")
 		flags.PrintDefaults()
 		_, _ = fmt.Fprintln(errOut, "\nFurther settings come from the environment: WRITEBACK_LOG_LEVEL (default warn),\n"+
 			"WRITEBACK_WORKER_CONCURRENCY, WRITEBACK_STRICT_BODIES, WRITEBACK_SHUTDOWN_GRACE and OTEL_*.")
 	}
-	if err := flags.Parse(args); err != nil {
+	flags.Usage = func() {}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		help()
 		return o, err
+	case err != nil:
+		return o, complain(errOut, err)
 	}
 	if flags.NArg() > 0 {
 		return o, complain(errOut, fmt.Errorf("unexpected argument %q", flags.Arg(0)))

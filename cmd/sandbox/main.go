@@ -59,7 +59,8 @@ func parse(args, environ []string, errOut io.Writer) (settings config.Sandbox, w
 	var parts boxes.Config
 	sources := config.Sources{Environ: environ, Flags: map[string]string{}}
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
-	flags.SetOutput(errOut)
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
 	for _, f := range config.Flags[config.Sandbox]() {
 		flags.Func(f.Name, f.Help+" ("+f.Variable+")", func(value string) error {
 			sources.Flags[f.Variable] = value
@@ -67,16 +68,21 @@ func parse(args, environ []string, errOut io.Writer) (settings config.Sandbox, w
 		})
 	}
 	flags.StringVar(&sources.File, "config", "", "YAML file of variables; flags and environment win over it")
-	flags.IntVar(&cfg.UsersPerConnection, "users", sandbox.DefaultUsers, "users of each connection")
+	flags.IntVar(&cfg.UsersPerConnection, "users", sandbox.DefaultUsers, "users of each connection; fewer are as many as the default")
 	flags.IntVar(&parts.Geotab.AuthPerMinute, "geotab-logins", geotab.DefaultAuthPerMinute, "Geotab logins per minute, user and database")
 	flags.DurationVar(&parts.Geotab.SessionLife, "geotab-session", geotab.DefaultSessionLife, "life of a Geotab session")
-	if err := flags.Parse(args); err != nil {
+	err = flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		flags.SetOutput(errOut)
+		_, _ = fmt.Fprint(errOut, "sandbox: every provider on one address, with made-up users\n\nUsage: sandbox [flags]\n\n")
+		flags.PrintDefaults()
 		return settings, nil, cfg, err
 	}
-	if flags.NArg() > 0 {
-		err := fmt.Errorf("unexpected argument %q", flags.Arg(0))
-		_, _ = fmt.Fprintln(errOut, err)
-		flags.Usage()
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(errOut, "sandbox: %s; see -help\n", err)
 		return settings, nil, cfg, err
 	}
 	if settings, warnings, err = config.Read[config.Sandbox](sources); err != nil {

@@ -25,8 +25,8 @@ func TestRun_ExitCodes(t *testing.T) {
 		says string
 	}{
 		{"help", []string{"-help"}, "", 0, "WRITEBACK_SANDBOX_ADDR"},
-		{"unknown flag", []string{"-port", "1"}, "", 2, "-port"},
-		{"stray argument", []string{"now"}, "", 2, "now"},
+		{"unknown flag", []string{"-port", "1"}, "", 2, "sandbox: flag provided but not defined: -port; see -help\n"},
+		{"stray argument", []string{"now"}, "", 2, "sandbox: unexpected argument \"now\"; see -help\n"},
 		{"bad address", []string{"-sandbox-addr", "nowhere:99999999"}, "", 2, "WRITEBACK_SANDBOX_ADDR"},
 		{"bad level", nil, "WRITEBACK_LOG_LEVEL=loud", 2, "WRITEBACK_LOG_LEVEL"},
 		{"bad grace", nil, "WRITEBACK_SHUTDOWN_GRACE=1ms", 2, "WRITEBACK_SHUTDOWN_GRACE"},

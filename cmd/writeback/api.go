@@ -91,7 +91,7 @@ func (a *partnerAPI) bearer(ctx context.Context) (string, error) {
 	}
 	t, err := grant.Ask(ctx, a.client, a.grant)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w; it was asked of %s (WRITEBACK_TOKEN_URL) for %s (WRITEBACK_CLIENT_ID)", err, a.grant.Endpoint, a.grant.ID)
 	}
 	a.token, a.until = t.Access, time.Now().Add(max(t.Life-earlier, time.Second))
 	return a.token, nil

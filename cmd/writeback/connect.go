@@ -208,7 +208,7 @@ func explain(ctx context.Context, err error) error {
 	case errors.Is(err, redisstore.ErrStale):
 		return errors.New("the shard has no data or is being rebuilt; see: writeback shards")
 	case errors.Is(err, redisstore.ErrMissing):
-		return errors.New("not found")
+		return errors.New("there is no such operation on this connection")
 	case errors.Is(err, redisstore.ErrUnreadable):
 		return fmt.Errorf("%w; the runbook says how to have it again: docs/runbook.md#a-record-that-cannot-be-read", err)
 	default:

@@ -93,6 +93,9 @@ func (c *ctl) connectionList(ctx context.Context, _ []string) error {
 	})
 }
 
+// errNoConnection is for an id that the directory does not have.
+var errNoConnection = errors.New("there is no such connection; see: writeback connection list")
+
 func sorted(all []directory.Connection) []directory.Connection {
 	slices.SortFunc(all, func(a, b directory.Connection) int { return strings.Compare(a.ID.String(), b.ID.String()) })
 	return all
@@ -152,7 +155,7 @@ func (c *ctl) connectionShow(ctx context.Context, args []string) error {
 	}
 	conn, ok := d.ConnectionByID(connection)
 	if !ok {
-		return errors.New("not found")
+		return errNoConnection
 	}
 	v := viewConnection(conn)
 	return c.print(v, func(w io.Writer) {

@@ -77,7 +77,23 @@ func (c *ctl) deadStream(ctx context.Context) (jetstream.Stream, error) {
 	return s, err
 }
 
+// deadSeq reads the number of a dead letter.
+func deadSeq(text string) (uint64, error) {
+	seq, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || seq == 0 {
+		return 0, wrongUsage("seq %q is not a number from 1 on", text)
+	}
+	return seq, nil
+}
+
+func errNoDeadLetter(seq uint64) error {
+	return fmt.Errorf("there is no dead letter %d; see: writeback deadletter list", seq)
+}
+
 func (c *ctl) deadList(ctx context.Context, limit int) error {
+	if limit < 1 {
+		return wrongUsage("deadletter list: --limit must be 1 or more")
+	}
 	s, err := c.deadStream(ctx)
 	if err != nil {
 		return err
@@ -104,9 +120,9 @@ func (c *ctl) deadList(ctx context.Context, limit int) error {
 }
 
 func (c *ctl) deadShow(ctx context.Context, args []string, payload bool) error {
-	seq, err := strconv.ParseUint(args[0], 10, 64)
+	seq, err := deadSeq(args[0])
 	if err != nil {
-		return wrongUsage("seq %q is not a number", args[0])
+		return err
 	}
 	s, err := c.deadStream(ctx)
 	if err != nil {
@@ -114,7 +130,7 @@ func (c *ctl) deadShow(ctx context.Context, args []string, payload bool) error {
 	}
 	m, err := s.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return errors.New("not found")
+		return errNoDeadLetter(seq)
 	}
 	if err != nil {
 		return fmt.Errorf("NATS: message %d: %w", seq, err)

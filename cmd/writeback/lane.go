@@ -101,7 +101,7 @@ func (c *ctl) laneShow(ctx context.Context, args []string) error {
 	l, err := store.Lane(ctx, connection)
 	switch {
 	case errors.Is(err, redisstore.ErrMissing):
-		return errors.New("not found: nothing was ever accepted for such a connection, or nothing since Redis was filled from the streams")
+		return errors.New("there is no lane: nothing was ever accepted for such a connection, or nothing since Redis was filled from the streams")
 	case err != nil:
 		return explain(ctx, err)
 	}
@@ -186,7 +186,7 @@ func (c *ctl) known(ctx context.Context, connection uuid.UUID) error {
 		return fmt.Errorf("nothing was ever accepted for this connection, and whether there is one cannot be told: %w", err)
 	}
 	if _, ok := d.ConnectionByID(connection); !ok {
-		return errors.New("there is no such connection")
+		return errNoConnection
 	}
 	return nil
 }

@@ -62,6 +62,12 @@ func wrongUsage(format string, args ...any) error {
 	return &usageError{text: fmt.Sprintf(format, args...)}
 }
 
+// wrongIn says what is wrong with the use of a command. The program is named before it.
+func wrongIn(cmd *cobra.Command, what string) error {
+	_, path, _ := strings.Cut(cmd.CommandPath(), " ")
+	return wrongUsage("%s", strings.TrimPrefix(path+what, ": "))
+}
+
 // codeError ends the program with a code; everything has been said.
 type codeError int
 
@@ -108,7 +114,7 @@ func (c *ctl) root() *cobra.Command {
 	root.Version = config.Version()
 	root.SetVersionTemplate("writeback {{.Version}}\n")
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUsage("%s: %s", cmd.CommandPath(), err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongIn(cmd, ": "+err.Error()) })
 	flags := root.PersistentFlags()
 	flags.BoolVar(&c.json, "json", false, "print JSON")
 	flags.DurationVar(&c.timeout, "timeout", 0, "how long it may take (default: each command's own)")
@@ -141,7 +147,7 @@ func (c *ctl) group(use, short string, commands ...*cobra.Command) *cobra.Comman
 // noCommand says what is wrong where one of a group's commands should stand.
 func noCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return wrongUsage("%s: a command is missing", cmd.CommandPath())
+		return wrongIn(cmd, ": a command is missing")
 	}
 	text := fmt.Sprintf("no such command: %s", cmd.CommandPath()+" "+args[0])
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
@@ -218,7 +224,7 @@ func (c *ctl) command(s spec) *cobra.Command {
 		ValidArgsFunction: s.first,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < least || len(args) > most {
-				return wrongUsage("%s takes %s", cmd.CommandPath(), takes(s.use))
+				return wrongIn(cmd, " takes "+takes(s.use))
 			}
 			return nil
 		},

@@ -191,7 +191,7 @@ func TestOperation(t *testing.T) {
 		require.Contains(t, out, secretName)
 	}
 	_, errOut := d.ctl(1, "operation", "get", d.conn.String(), uuid.NewString())
-	require.Contains(t, errOut, "not found")
+	require.Contains(t, errOut, "there is no such operation on this connection")
 }
 
 // TestOperation_Unreadable: the others are listed, and it can be given up, so that its
@@ -353,7 +353,7 @@ func TestDead(t *testing.T) {
 	require.NotContains(t, out, secretName)
 	require.Equal(t, secretName, asJSON[deadView](d, "deadletter", "show", "2", "--payload").Payload)
 	_, errOut := d.ctl(1, "deadletter", "show", "99")
-	require.Contains(t, errOut, "not found")
+	require.Contains(t, errOut, "there is no dead letter 99; see: writeback deadletter list")
 }
 
 func TestRegistryLoad(t *testing.T) {

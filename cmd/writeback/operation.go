@@ -154,7 +154,7 @@ func (c *ctl) listOperations(ctx context.Context, q listing) error {
 	return c.print(views, func(w io.Writer) {
 		row(w, "OPERATION", "CONNECTION", "USER", "TYPE", "STATUS", "CREATED", "UPDATED", "ATTEMPTS")
 		for _, v := range views {
-			row(w, v.ID, v.Connection, v.ResourceID, v.Type, v.Status, when(v.CreatedAt), when(v.UpdatedAt), len(v.Attempts))
+			row(w, v.ID, v.Connection, v.ResourceID, v.Type, v.Status, when(v.CreatedAt), when(v.UpdatedAt), v.Attempted)
 		}
 	})
 }
@@ -207,6 +207,11 @@ type attemptView struct {
 	TraceID   string                  `json:"trace_id"`
 }
 
+// made tells an attempt from a row that explains an end without one.
+func (a attemptView) made() bool {
+	return a.Status == operation.AttemptSucceeded || a.ErrorType != ""
+}
+
 // shown is the view without the values, unless they are wanted.
 func (v operationView) shown(values bool) operationView {
 	v.Fields = slices.Sorted(maps.Keys(v.Payload))
@@ -251,7 +256,13 @@ func writeOperation(w io.Writer, v operationView) {
 		}
 		row(w, "waits", wait)
 	}
-	for i, a := range v.Attempts {
+	number := 0
+	for _, a := range v.Attempts {
+		name := "end"
+		if a.made() {
+			number++
+			name = fmt.Sprintf("attempt %d", number)
+		}
 		text := fmt.Sprintf("%s to %s %s", when(a.StartedAt), when(a.EndedAt), a.Status)
 		if a.ErrorType != "" {
 			text += " " + string(a.ErrorType)
@@ -262,7 +273,7 @@ func writeOperation(w io.Writer, v operationView) {
 		if a.TraceID != "" {
 			text += ", trace " + a.TraceID
 		}
-		row(w, fmt.Sprintf("attempt %d", i+1), text)
+		row(w, name, text)
 		if a.Detail != "" {
 			row(w, "", a.Detail)
 		}

@@ -28,16 +28,13 @@ func viewRead(op wire.ResourceOperationRead) operationView {
 	v := operationView{
 		ID: op.ID, Connection: op.ConnectionID, Partner: op.PartnerID, Provider: op.SourceName, Resource: op.Resource,
 		Type: op.OperationType, RetryOf: op.RetryOf, Status: op.Status, CreatedAt: op.CreatedAt, UpdatedAt: op.UpdatedAt,
-		Deadline: op.ExpiresAt, Attempted: len(op.Logs), Cancelling: op.CancelRequested, Attempts: []attemptView{},
+		Deadline: op.ExpiresAt, Cancelling: op.CancelRequested, Attempts: []attemptView{},
 	}
 	if op.ResourceID != nil {
 		v.ResourceID = *op.ResourceID
 	}
 	if op.SourceID != nil {
 		v.SourceID = *op.SourceID
-	}
-	if op.Attempt != nil {
-		v.Attempted = *op.Attempt
 	}
 	if w := op.Waiting; w != nil {
 		v.Waits, v.WaitsUntil, v.Behind = string(w.Reason), w.Until, w.Behind
@@ -55,6 +52,12 @@ func viewRead(op wire.ResourceOperationRead) operationView {
 			a.Code = *l.ResponseStatusCode
 		}
 		v.Attempts = append(v.Attempts, a)
+		if a.made() {
+			v.Attempted++
+		}
+	}
+	if op.Attempt != nil {
+		v.Attempted = *op.Attempt
 	}
 	return v
 }

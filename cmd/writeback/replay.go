@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -45,8 +44,8 @@ func (c *ctl) deadReplay(ctx context.Context, args []string, r replaying) error 
 	state := s.CachedInfo().State
 	first, last := max(state.FirstSeq, 1), state.LastSeq
 	if !r.all {
-		if first, err = strconv.ParseUint(args[0], 10, 64); err != nil {
-			return wrongUsage("seq %q is not a number", args[0])
+		if first, err = deadSeq(args[0]); err != nil {
+			return err
 		}
 		last = first
 	}
@@ -57,7 +56,7 @@ func (c *ctl) deadReplay(ctx context.Context, args []string, r replaying) error 
 		case errors.Is(err, jetstream.ErrMsgNotFound) && r.all:
 			continue
 		case errors.Is(err, jetstream.ErrMsgNotFound):
-			return errors.New("not found")
+			return errNoDeadLetter(seq)
 		case err != nil:
 			return fmt.Errorf("NATS: message %d: %w", seq, err)
 		}

@@ -46,7 +46,7 @@ func TestReplay(t *testing.T) {
 	elsewhere := d.bury("somewhere.else", message)
 
 	_, errOut := d.ctl(1, "deadletter", "replay", "99")
-	require.Contains(t, errOut, "not found")
+	require.Contains(t, errOut, "there is no dead letter 99")
 	before := d.count(natsq.StreamOperations)
 	out, errOut := d.ctl(1, "deadletter", "replay", "--all", "--dry-run")
 	require.Contains(t, out, resultWouldBe)

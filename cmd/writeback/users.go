@@ -128,7 +128,7 @@ func (s syncing) connections(args []string) ([]directory.Connection, error) {
 	}
 	c, ok := s.directory.ConnectionByID(connection)
 	if !ok {
-		return nil, errors.New("not found")
+		return nil, errNoConnection
 	}
 	return []directory.Connection{c}, nil
 }

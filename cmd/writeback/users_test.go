@@ -93,6 +93,8 @@ func TestCredentials_RotateAndActivate(t *testing.T) {
 	_, e = d.ctl(1, "connection", "activate", listable.String())
 	require.Contains(t, e, "not failed")
 	d.ctl(1, "connection", "activate", paused.String())
+	_, e = d.ctl(1, "connection", "show", uuid.NewString())
+	require.Contains(t, e, "there is no such connection; see: writeback connection list")
 	d.environ = clear
 	v = asJSON[map[string]any](d, "connection", "show", listable.String())
 	require.Equal(t, true, v["locked"])

@@ -3,8 +3,8 @@
 // taking the room of the others.
 //
 // The rate is counted in this process; each api process has its own. How much is
-// outstanding is asked of the store and at most a second old, so the bound may be
-// passed by what is accepted meanwhile. It refuses nothing because the store does
+// outstanding is asked of the store, every ten seconds, or twice a second from half of
+// the bound on, so the bound may be passed by what other processes accept meanwhile. It refuses nothing because the store does
 // not answer, and knows no HTTP.
 package admission
 

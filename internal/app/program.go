@@ -31,7 +31,7 @@ type Program[P config.Program] struct {
 // second signal ends the process at once.
 func (p Program[P]) Main(args []string, environ []string, out, errout io.Writer) int {
 	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
-	flags.SetOutput(errout)
+	flags.SetOutput(io.Discard) // the table of variables would push what is wrong off the screen
 	sources := config.Sources{Flags: map[string]string{}, Environ: environ}
 	version := flags.Bool("version", false, "print the version and exit")
 	flags.StringVar(&sources.File, "config", "", "YAML file of variables; flags and environment win over it")
@@ -41,11 +41,12 @@ func (p Program[P]) Main(args []string, environ []string, out, errout io.Writer)
 			return nil
 		})
 	}
-	flags.Usage = func() { p.usage(errout) }
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
+		p.usage(errout)
 		return 0
 	case err != nil:
+		_, _ = fmt.Fprintf(errout, "%s: %s; see -help\n", p.Name, err)
 		return 2
 	case flags.NArg() > 0:
 		_, _ = fmt.Fprintf(errout, "%s: unexpected argument %q; see -help\n", p.Name, flags.Arg(0))

@@ -62,9 +62,3 @@ func (c *cache) remove(el *list.Element) {
 	e, _ := c.order.Remove(el).(entry)
 	delete(c.byID, e.id)
 }
-
-func (c *cache) len() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.order.Len()
-}

@@ -27,14 +27,14 @@ func TestCache_BoundAndVersion(t *testing.T) {
 		_, ok := c.get([32]byte{0}, 1, now) // Keeps the first one fresh.
 		require.True(t, ok)
 	}
-	require.Equal(t, 2, c.len())
+	require.Equal(t, 2, c.order.Len())
 	_, ok := c.get([32]byte{1}, 1, now)
 	require.False(t, ok, "the least recently used leaves")
 	_, ok = c.get([32]byte{2}, 2, now)
 	require.False(t, ok, "of an older key version")
 	_, ok = c.get([32]byte{0}, 1, now.Add(time.Minute))
 	require.False(t, ok, "over")
-	require.Zero(t, c.len())
+	require.Zero(t, c.order.Len())
 }
 
 func TestParseKeys_SkipsWhatCannotServe(t *testing.T) {

@@ -40,7 +40,7 @@ type fileReader struct {
 func parse(path string, text []byte, providers []TSP, getenv func(string) (string, bool)) (*registry, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, syntaxError(path, err)
+		return nil, syntaxError(path, text, err)
 	}
 	f := &fileReader{
 		reader: reader{getenv: getenv}, registry: registry{lines: make(map[string]int)},
@@ -68,14 +68,21 @@ func parse(path string, text []byte, providers []TSP, getenv func(string) (strin
 	return &f.registry, nil
 }
 
-var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
+var (
+	yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
+	// bareName is a ${NAME} within {}, whose braces YAML takes for its own.
+	bareName = regexp.MustCompile(`\{[^}\n]*:\s*\$\{`)
+)
 
 // syntaxError is what the YAML parser found; it ends at the first.
-func syntaxError(path string, err error) error {
+func syntaxError(path string, text []byte, err error) error {
 	fault := Fault{Line: 1, Rule: "not YAML"}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		fault.Line, _ = strconv.Atoi(m[1])
 		fault.Rule = "not YAML: " + m[2]
+	}
+	if bareName.Match(text) {
+		fault.Rule += "; within {} a ${NAME} stands in quotes"
 	}
 	return &FileError{Path: path, Faults: []Fault{fault}}
 }
@@ -169,17 +176,17 @@ func (f *fileReader) limits(n *yaml.Node) LimitsOverride {
 		InFlight:    f.count(m["in_flight"], "limits.in_flight"),
 		PerSecond:   f.rate(m["per_second"], "limits.per_second"),
 		Burst:       f.count(m["burst"], "limits.burst"),
-		Call:        f.call(m["call"]),
-		Deadline:    f.duration(m["deadline"], "limits.deadline"),
+		Call:        f.bounded(m["call"], "limits.call", tsp.MaxCall, "the caller of a sync write waits for it"),
+		Deadline:    f.bounded(m["deadline"], "limits.deadline", operation.MaxDeadline, "the stream has to remember the operation for longer"),
 		MaxAttempts: f.count(m["max_attempts"], "limits.max_attempts"),
 	}
 }
 
-// call reads the deadline of a call, which a sync write waits for.
-func (f *fileReader) call(n *yaml.Node) time.Duration {
-	d := f.duration(n, "limits.call")
-	if d > tsp.MaxCall {
-		f.fault(n, "limits.call: must be %s at most: the caller of a sync write waits for it", tsp.MaxCall)
+// bounded reads a time that may not be longer than most, and says why.
+func (f *fileReader) bounded(n *yaml.Node, what string, most time.Duration, why string) time.Duration {
+	d := f.duration(n, what)
+	if d > most {
+		f.fault(n, "%s: must be %s at most: %s", what, most, why)
 	}
 	return d
 }

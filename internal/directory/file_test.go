@@ -29,7 +29,7 @@ partners:
         credentials: {access_token: "${NOT_SET}"}
         limits: {in_flight: 0, per_second: fast, call: 20, burst: 1, burst: 2}
       - provider: samsara
-        limits: {call: 91s}
+        limits: {call: 91s, deadline: 45h}
         credentials: secret
         settings: [a]
         users:
@@ -70,6 +70,7 @@ partners:
 		{16, "limits.call: must be a duration"},
 		{17, "connection: id is required"},
 		{18, "limits.call: must be 1m30s at most"},
+		{18, "limits.deadline: must be 44h0m0s at most"},
 		{19, "connection.credentials: must be a mapping"},
 		{20, "connection.settings: must be a mapping"},
 		{22, "user.source_id: must not be empty"},
@@ -101,6 +102,7 @@ func TestParse_NotARegistry(t *testing.T) {
 		{"a list", "- a\n", "f.yaml:1: registry: must be a mapping"},
 		{"no partners", "prune: true\n", "f.yaml:1: registry: partners is required"},
 		{"not YAML", "a: b\n\tc: [", "f.yaml:2: not YAML: found a tab character that violates indentation"},
+		{"bare name", "a: {b: ${NAME}}\n", "f.yaml:1: not YAML; within {} a ${NAME} stands in quotes"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/google/uuid"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -269,6 +270,7 @@ func TestExamine_Faults(t *testing.T) {
 			_, err := c.js.Publish(c.t.Context(), natsq.SubjectDead, []byte(plantedToken))
 			require.NoError(c.t, err)
 		}, "dead letters", doctor.Warn, "1 messages", "deadletter replay"},
+		{"Redis in memory", func(c *clinic) { c.environ["WRITEBACK_REDIS_URL"] = "redis://" + miniredis.RunT(c.t).Addr() }, "redis version", doctor.Fail, "in memory", "install"},
 		{"Redis down", func(c *clinic) { c.redis.Kill() }, "redis", doctor.Fail, "not reached", "start redis-server"},
 		{"Redis hangs", func(c *clinic) { require.NoError(c.t, c.redis.Pause()) }, "redis", doctor.Fail, "not reached", "answers nothing"},
 		{"Redis wants a password", func(c *clinic) {
@@ -343,7 +345,7 @@ func TestExamine_Faults(t *testing.T) {
 		{"keyset for everybody", func(c *clinic) {
 			require.NoError(c.t, os.Chmod(c.environ["WRITEBACK_KEYSET_FILE"], 0o644))
 		}, "keyset", doctor.Warn, "everybody on this machine may read the keyset (-rw-r--r--)", "chmod"},
-		{"provider unreachable", set("WRITEBACK_SAMSARA_URL", "http://"+closedPort), "provider samsara", doctor.Warn, "not reached", "base URL"},
+		{"provider unreachable", set("WRITEBACK_SAMSARA_URL", "http://"+closedPort), "provider samsara", doctor.Warn, "not reached", "WRITEBACK_SAMSARA_URL"},
 		{"variable wrong", set("WRITEBACK_WORKER_CONCURRENCY", "many"), "configuration", doctor.Fail, `WRITEBACK_WORKER_CONCURRENCY="many"`, "correct WRITEBACK_WORKER_CONCURRENCY"},
 		{"variable unknown", set("WRITEBACK_NAST_URL", "x"), "configuration", doctor.Warn, "did you mean WRITEBACK_NATS_URL?", "unset"},
 		{"development issuer in production", set("WRITEBACK_ENV", "production"), "configuration", doctor.Fail, "WRITEBACK_OIDC_ISSUER=", "correct"},

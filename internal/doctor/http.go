@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"writeback/internal/config"
 )
 
 const (
@@ -124,7 +126,7 @@ func lookAtProviders(ctx context.Context, r *report, s settings) {
 	for i, name := range names {
 		check := "provider " + name
 		if errs[i] != nil {
-			r.warn(check, "correct its base URL (`writeback help doctor`), the way out, or wait: operations wait too", "not reached: %s", errs[i])
+			r.warn(check, "correct "+config.URLVariable(name)+" or WRITEBACK_SANDBOX_URL, the way out, or wait: operations wait too", "not reached: %s", errs[i])
 			continue
 		}
 		r.ok(check, "answers") // whatever the status: we sent no credential

@@ -142,6 +142,11 @@ func (i info) number(name string) float64 {
 
 // whose is " of host:port" where there are several servers.
 func lookAtServer(r *report, i info, whose string) {
+	if i["redis_version"] == "" {
+		r.fail("redis version", "install redis-server 7.0 or newer", "Redis%s does not tell its version: it is one in memory, as the development stack "+
+			"has where there is no redis-server, and keeps nothing", whose)
+		return
+	}
 	needVersion(r, "redis version", i["redis_version"], 7, 0, "redis-server")
 	if policy := i["maxmemory_policy"]; policy != "noeviction" {
 		r.fail("redis memory policy", "`redis-cli config set maxmemory-policy noeviction`, and the same in redis.conf",

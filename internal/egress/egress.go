@@ -115,8 +115,10 @@ func (g *Guard) CheckURL(u *url.URL) error {
 	refuse := func(reason string) error { return &URLError{Reason: reason} }
 	host := u.Hostname()
 	switch {
-	case u.Scheme != "https" && (u.Scheme != "http" || !g.cfg.Open):
+	case u.Scheme != "https" && !g.cfg.Open:
 		return refuse("must be https")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return refuse("must be http or https")
 	case u.Opaque != "" || host == "":
 		return refuse("must have a host")
 	case u.User != nil:

@@ -85,7 +85,8 @@ func denied(w http.ResponseWriter, err error) error {
 		return fmt.Errorf("httpapi: verify token: %w", err)
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-	return &operation.Error{Code: operation.CodeUnauthorized, Message: message}
+	// The rule that the token broke is for our log: whoever forges one is not helped.
+	return &operation.Error{Code: operation.CodeUnauthorized, Message: message, Err: err}
 }
 
 // bearer takes the token out of the one Authorization header. Another scheme

@@ -368,7 +368,14 @@ func TestBatch_CountsItsUpdatesByStatus(t *testing.T) {
 		}
 		return out
 	}
-	require.Contains(t, counted(), "503", "shown before it happens")
+	doc, err := published()
+	require.NoError(t, err)
+	answers, _ := doc.at("paths", batchPath, "post", "responses")
+	for code := range answers {
+		if code != "200" && code != "405" { // what no route of ours answers
+			require.Contains(t, counted(), code, "shown before it happens")
+		}
+	}
 	api.batch(false, nil, element(userOne, connOne, `"notes":"a"`), element(userOne, connOne, `"notes":"b"`),
 		element(uuid.New(), connOne, `"notes":"c"`), `{"user_id":1}`)
 	require.Eventually(t, func() bool { return counted()["202"] == 2 }, 5*time.Second, time.Millisecond)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -301,6 +302,11 @@ func TestAuth_Challenges(t *testing.T) {
 		if row.status == 503 {
 			require.Equal(t, "1", got.header.Get("Retry-After"))
 			require.EqualValues(t, 503, got.body["code"])
+		}
+		if row.what == "bad" {
+			require.Equal(t, "the token is not valid", got.body["detail"])
+			require.Eventually(t, func() bool { return strings.Contains(api.log.String(), `"cause":"auth: invalid token"`) },
+				5*time.Second, time.Millisecond, "an operator has to know what to correct")
 		}
 	}
 }

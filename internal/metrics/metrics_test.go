@@ -27,7 +27,7 @@ func TestPage_IsUpToDate(t *testing.T) {
 	}
 	text, err := os.ReadFile(page)
 	require.NoError(t, err)
-	require.Equal(t, metrics.Page(), string(text), "go test ./internal/metrics -update")
+	require.Equal(t, metrics.Page(), string(text), "docs/metrics.md is stale: run `make generate`")
 	headings := map[string]bool{}
 	for _, heading := range regexp.MustCompile(`(?m)^## .*$`).FindAllString(metrics.Page(), -1) {
 		require.False(t, headings[heading], "%s is there twice: a metric stands apart from its group", heading)

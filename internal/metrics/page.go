@@ -1,5 +1,7 @@
 package metrics
 
+//go:generate go test -run TestPage_IsUpToDate . -args -update
+
 import (
 	"fmt"
 	"strings"
@@ -8,7 +10,7 @@ import (
 const preface = `# Metrics
 
 This page is made from the table in ` + "`internal/metrics/catalogue.go`" + `, as the instruments are. Do not edit it:
-` + "`go test ./internal/metrics -update`" + ` writes it.
+` + "`make generate`" + ` writes it.
 
 Every program shows its metrics to Prometheus on the admin port (` + "`/metrics`" + `, OpenMetrics with exemplars for those who ask for it) and sends them over
 OTLP if ` + "`OTEL_METRICS_EXPORTER`" + ` or an OTLP endpoint is set. Units are UCUM. Every label has a closed set of values; what is

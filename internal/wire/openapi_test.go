@@ -302,6 +302,30 @@ type responseDoc struct {
 	}
 }
 
+// Every field says what it is, by itself or by the schema that it refers to.
+func TestOpenAPI_EveryFieldIsExplained(t *testing.T) {
+	t.Parallel()
+	type schema struct {
+		Ref         string `json:"$ref"`
+		Description string
+		Properties  map[string]json.RawMessage
+	}
+	var doc struct {
+		Components struct{ Schemas map[string]schema }
+	}
+	require.NoError(t, json.Unmarshal(wire.OpenAPI(), &doc))
+	for name, s := range doc.Components.Schemas {
+		for field, raw := range s.Properties {
+			var p schema
+			require.NoError(t, json.Unmarshal(raw, &p))
+			if p.Description == "" {
+				p = doc.Components.Schemas[strings.TrimPrefix(p.Ref, "#/components/schemas/")]
+			}
+			require.NotEmpty(t, p.Description, "%s.%s", name, field)
+		}
+	}
+}
+
 // The schemas have the fields of the structs, in the same order; what may be
 // left out is not required.
 func TestOpenAPI_SchemasMatchStructs(t *testing.T) {

@@ -129,7 +129,7 @@ func sourceSchema() object {
 func pageSchema(item string) object {
 	cursor := nullable(textSchema)
 	return structSchema("One page of a list.", []property{
-		{"items", arrayOf(ref(item)), true, ""},
+		{"items", arrayOf(ref(item)), true, "What is on the page."},
 		{"current_page", cursor, false, "Cursor of this page."},
 		{"current_page_backwards", cursor, false, "Cursor of this page, read from its end."},
 		{"previous_page", cursor, false, "Cursor of the page before. Null: this is the first."},

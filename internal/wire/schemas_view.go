@@ -109,7 +109,7 @@ func createSupportProperties() []property {
 	return []property{
 		{"supported", boolSchema, true, "Whether users can be created."},
 		{"required", arrayOf(textSchema), true, "Fields without which a create is refused with 422."},
-		{"note", nullable(textSchema), true, ""},
+		{"note", nullable(textSchema), true, "What to know about it."},
 	}
 }
 
@@ -135,15 +135,15 @@ func waitingProperties() []property {
 func connectionReadProperties() []property {
 	return []property{
 		{"id", uuidSchema, true, "Id of the connection."},
-		{"created_at", timeSchema, true, ""},
-		{"updated_at", timeSchema, true, ""},
+		{"created_at", timeSchema, true, "When it was made."},
+		{"updated_at", timeSchema, true, "When it last changed."},
 		{"fleet_id", nullable(uuidSchema), true, "Id of the fleet."},
 		{"fleet_ref", nullable(textSchema), true, "Your own name of the fleet."},
 		{"tsp_id", uuidSchema, true, "Id of the provider."},
 		{"source_name", ref("TspEnum"), true, ""},
 		{"credentials", freeSchema, true, "The credentials with every secret masked."},
 		{"status", ref("ConnectionStatusEnum"), true, ""},
-		{"description", nullable(textSchema), true, ""},
+		{"description", nullable(textSchema), true, "What its owner calls it."},
 	}
 }
 
@@ -152,14 +152,14 @@ func tspProperties() []property {
 	return []property{
 		{"tsp_id", uuidSchema, true, "Id of the provider."},
 		{"slug", nullable(textSchema), true, "The provider's name in URLs."},
-		{"source_name", nullable(ref("TspEnum")), true, ""},
+		{"source_name", nullable(ref("TspEnum")), true, "The provider's name in the other answers."},
 		{
 			"integrations", object{{"type", "object"}, {"additionalProperties", ref("IntegrationStatusEnum")}}, true,
 			"Resource by resource, how far it is supported.",
 		},
-		{"implemented_count", intSchema, true, ""},
-		{"not_implemented_count", intSchema, true, ""},
-		{"not_supported_count", intSchema, true, ""},
+		{"implemented_count", intSchema, true, "How many resources are implemented."},
+		{"not_implemented_count", intSchema, true, "How many are not implemented."},
+		{"not_supported_count", intSchema, true, "How many the provider does not have."},
 		{"write_support", ref("WriteSupport"), false, "What can be written. Absent: nothing. An extension of the contract."},
 	}
 }
@@ -167,13 +167,14 @@ func tspProperties() []property {
 // userReadProperties describe UserRead, in its order.
 func userReadProperties() []property {
 	text, flag, when, free := nullable(textSchema), nullable(boolSchema), nullable(timeSchema), nullable(freeSchema)
-	return []property{
+	const never = "Always null: no provider is asked for it."
+	properties := []property{
 		{"fleet_id", nullable(uuidSchema), true, "Id of the fleet."},
 		{"fleet_ref", text, true, "Your own name of the fleet."},
 		{"id", uuidSchema, true, "Id of the user."},
-		{"created_at", timeSchema, true, ""},
-		{"updated_at", timeSchema, true, ""},
-		{"deleted_at", when, true, ""},
+		{"created_at", timeSchema, true, "When we first heard of the user."},
+		{"updated_at", timeSchema, true, "When what we know of the user last changed."},
+		{"deleted_at", when, true, "Always null: a user who is gone is in no answer."},
 		{"connection_id", uuidSchema, true, "The connection that the user was read from."},
 		{"tsp_id", nullable(uuidSchema), true, "Id of the provider."},
 		{"tsp_slug", text, true, "The provider's name in URLs."},
@@ -181,13 +182,13 @@ func userReadProperties() []property {
 		{"source_data", freeSchema, false, "All that was read of the user, in the form of a write's payload. Only with include_source_data."},
 		{"source_id", textSchema, true, "Id of the user at the provider."},
 		{"source_data_hash", object{{"type", "string"}, {"maxLength", 64}}, true, "Changes when source_data does."},
-		{"occurred_at", when, true, ""},
-		{"execution_id", nullable(uuidSchema), true, ""},
-		{"schedule_id", nullable(uuidSchema), true, ""},
-		{"extras", free, true, ""},
+		{"occurred_at", when, true, never},
+		{"execution_id", nullable(uuidSchema), true, never},
+		{"schedule_id", nullable(uuidSchema), true, never},
+		{"extras", free, true, never},
 		{"username", text, true, "Login name."},
-		{"started_at", when, true, ""},
-		{"ended_at", when, true, ""},
+		{"started_at", when, true, never},
+		{"ended_at", when, true, never},
 		{"is_active", flag, true, ""},
 		{"status", text, true, "Account status."},
 		{"is_driver", flag, true, ""},
@@ -202,16 +203,16 @@ func userReadProperties() []property {
 		{"license_number", text, true, ""},
 		{"license_expiration", nullable(dateSchema), true, ""},
 		{"employee_number", text, true, ""},
-		{"company_groups", free, true, ""},
-		{"private_user_groups", free, true, ""},
-		{"report_groups", free, true, ""},
-		{"security_groups", free, true, ""},
-		{"authority_name", text, true, ""},
-		{"authority_address", text, true, ""},
-		{"company_name", text, true, ""},
-		{"company_address", text, true, ""},
+		{"company_groups", free, true, never},
+		{"private_user_groups", free, true, never},
+		{"report_groups", free, true, never},
+		{"security_groups", free, true, never},
+		{"authority_name", text, true, never},
+		{"authority_address", text, true, never},
+		{"company_name", text, true, never},
+		{"company_address", text, true, never},
 		{"carrier_number", text, true, ""},
-		{"last_tsp_login", when, true, "Last login at the provider."},
+		{"last_tsp_login", when, true, never},
 		{"notes", text, true, ""},
 		{"hos_ruleset_code", nullable(ref("HosRulesetCodeEnum")), true, ""},
 		{"allow_yard_move", flag, true, ""},
@@ -219,4 +220,10 @@ func userReadProperties() []property {
 		{"allow_adverse_driving", flag, true, ""},
 		{"default_time_zone", nullable(ref("TimezoneCodeEnum")), true, ""},
 	}
+	for i, p := range properties {
+		if spec, ok := operation.SpecOf(operation.Field(p.name)); ok && p.text == "" {
+			properties[i].text = spec.Meaning
+		}
+	}
+	return properties
 }

@@ -63,7 +63,7 @@ func envelopeProperties(event, data string) []property {
 	return []property{
 		{"version", versionSchema, true, "Version of the envelope: major.minor."},
 		{"id", uuidSchema, true, "Id of the event: the same in every attempt and every replay."},
-		{"event_name", name, true, ""},
+		{"event_name", name, true, "The event."},
 		{"webhook_id", uuidSchema, true, "The subscription."},
 		{"timestamp", timeSchema, true, "When it happened."},
 		{"delivery_attempt", withDefault(intSchema, 0), true, "Counts the sends of this delivery, from 1."},

@@ -46,7 +46,7 @@ func webhookCreateProperties() []property {
 		{"url", webhookURLSchema, true, "Where to send to: https, port 443 or 8443, at a public address."},
 		{"filters", nullable(ref("WebhookFilters")), false, "Null: all fleets."},
 		{"secret", nullable(textSchema), false, "What to sign with, 12 to 256 characters; after whsec_ only base64. Absent or null: one is made."},
-		{"event_name", name, true, "The event to be told of, or all of a kind."},
+		{"event_name", name, true, "The event to be told of, or all of a kind: one of those that are sent."},
 		{"schedule", nullable(ref("WebhookScheduleEnum")), false, scheduleText},
 	}
 }
@@ -75,8 +75,8 @@ func webhookProperties() []property {
 		{"url", webhookURLSchema, true, "Where events are sent to."},
 		{"filters", nullable(ref("WebhookFilters")), true, "Null: all fleets."},
 		{"secret", nullable(textSchema), true, "What requests are signed with, in clear."},
-		{"created_at", nullable(timeSchema), true, ""},
-		{"updated_at", nullable(timeSchema), true, ""},
+		{"created_at", nullable(timeSchema), true, "When it was made."},
+		{"updated_at", nullable(timeSchema), true, "When it last changed."},
 		{"deleted_at", nullable(timeSchema), true, "Always null."},
 		{"id", uuidSchema, true, "Id of the webhook."},
 		{"partner_id", uuidSchema, true, "You."},
@@ -95,8 +95,8 @@ func webhookReadProperties() []property {
 		{"filters", nullable(ref("WebhookFilters")), true, "Null: all fleets."},
 		{"secret", object{}, true, "Always masked."},
 		{"status", ref("WebhookStatusEnum"), true, ""},
-		{"created_at", timeSchema, true, ""},
-		{"updated_at", timeSchema, true, ""},
+		{"created_at", timeSchema, true, "When it was made."},
+		{"updated_at", timeSchema, true, "When it last changed."},
 		{"schedule", ref("WebhookScheduleEnum"), true, scheduleText},
 		{"stale_reason", textSchema, false, "Why it was given up. Only while stale. An extension of the contract."},
 	}
@@ -113,8 +113,8 @@ func webhookStaledProperties() []property {
 		{"filters", nullable(ref("WebhookFilters")), true, "Null: all fleets."},
 		{"secret", textSchema, true, "Always masked."},
 		{"status", ref("WebhookStatusEnum"), true, ""},
-		{"created_at", timeSchema, true, ""},
-		{"updated_at", timeSchema, true, ""},
+		{"created_at", timeSchema, true, "When it was made."},
+		{"updated_at", timeSchema, true, "When it last changed."},
 		{"reason", textSchema, false, "Why it was given up. An extension of the contract."},
 	}
 }
@@ -123,7 +123,7 @@ func webhookStaledProperties() []property {
 func webhookMetricsProperties() []property {
 	period := ref("TimePeriodMetric")
 	return []property{
-		{"webhook_id", uuidSchema, true, ""},
+		{"webhook_id", uuidSchema, true, "Id of the webhook."},
 		{"http_attempts", period, true, "Requests made."},
 		{"http_success_attempts", period, true, "Requests answered with 2xx."},
 		{"http_failure_attempts", period, true, "All others."},
@@ -139,14 +139,17 @@ func webhookMetricsProperties() []property {
 // timePeriodProperties describe TimePeriodMetric, in its order.
 func timePeriodProperties() []property {
 	n := nullable(intSchema)
-	return []property{{"6h", n, true, ""}, {"24h", n, true, ""}, {"7d", n, true, ""}, {"14d", n, true, ""}}
+	return []property{
+		{"6h", n, true, "The last 6 hours."}, {"24h", n, true, "The last 24 hours."},
+		{"7d", n, true, "The last 7 days."}, {"14d", n, true, "The last 14 days."},
+	}
 }
 
 // webhookLogProperties describe WebhookLogRead, in its order.
 func webhookLogProperties() []property {
 	return []property{
 		{"created_at", timeSchema, true, "When it was sent."},
-		{"webhook_id", uuidSchema, true, ""},
+		{"webhook_id", uuidSchema, true, "Id of the webhook."},
 		{"message_id", uuidSchema, true, "Id of the event: the envelope's `id`."},
 		{"event_name", ref("WebhookEventNameEnum"), true, ""},
 		{"status", ref("WebhookLogStatusEnum"), true, ""},
@@ -159,7 +162,7 @@ func webhookLogProperties() []property {
 // eventSchemaProperties describe EventSchema, in its order.
 func eventSchemaProperties() []property {
 	return []property{
-		{"event_name", textSchema, true, ""},
+		{"event_name", textSchema, true, "The event."},
 		{"version", textSchema, true, "Version of the envelope."},
 		{"created_at", timeSchema, true, "When this version was made."},
 		{"openapi_schema", textSchema, true, "A JSON Schema (2020-12) of the body, as text."},

@@ -87,11 +87,16 @@ func TestDecodeWebhookCreate(t *testing.T) {
 // A refusal must not repeat a secret, nor a URL, which may hold one.
 func TestDecodeWebhook_FaultsShowNoSecret(t *testing.T) {
 	t.Parallel()
-	_, err := wire.DecodeWebhookCreate([]byte(`{"url":{"a":"hush"},"secret":"hush","event_name":"x"}`), wire.DecodeOptions{})
-	body, bad := json.Marshal(wire.ErrorBody(422, asError(t, err)))
-	require.NoError(t, bad)
-	require.NotContains(t, string(body), "hush")
-	require.Contains(t, string(body), "body.secret")
+	for _, secret := range []string{`"hush"`, `["hush"]`} {
+		_, err := wire.DecodeWebhookCreate([]byte(`{"url":{"a":"hush"},"secret":`+secret+`,"event_name":"x","schedule":7}`), wire.DecodeOptions{})
+		body, bad := json.Marshal(wire.ErrorBody(422, asError(t, err)))
+		require.NoError(t, bad)
+		require.NotContains(t, string(body), "hush")
+		require.Contains(t, string(body), "body.secret")
+		require.Contains(t, string(body), `"input":"7"`, "what is no secret is shown")
+		require.Contains(t, string(body), "webhook.staled, or resource_operation.*", "names that are sent")
+		require.NotContains(t, string(body), "dvir_log", "and none that would be refused next")
+	}
 }
 
 func TestDecodeWebhookUpdate(t *testing.T) {

@@ -108,7 +108,7 @@ type Key struct {
 // Place is what accepting gave the operation: its place and its limits.
 type Place struct {
 	// Seq orders the operations of one user. It is the accept time in
-	// microseconds of Redis's clock, raised by one where two would collide.
+	// microseconds of Redis's clock, raised where it would not be above the newest of the shard.
 	Seq int64 `json:"seq"`
 	// Deadline is when a pending operation ends as failed.
 	Deadline time.Time `json:"deadline"`

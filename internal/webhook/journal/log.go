@@ -117,14 +117,6 @@ func (j *Journal) logChunk(ctx context.Context, q webhook.LogQuery, oldest, newe
 	return rows, nil
 }
 
-// ValidPosition reports whether the text is a position of a log row.
-func ValidPosition(text string) bool {
-	ms, n, ok := strings.Cut(text, "-")
-	_, err1 := strconv.ParseUint(ms, 10, 63)
-	_, err2 := strconv.ParseUint(n, 10, 63)
-	return ok && err1 == nil && err2 == nil
-}
-
 func encodeDead(r webhook.Reference) string {
 	text, _ := json.Marshal(r) // every field marshals
 	return string(text)

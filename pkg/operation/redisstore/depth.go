@@ -42,7 +42,7 @@ type Shard struct {
 	Rebuilding bool
 	// History: the older history is not back yet.
 	History bool
-	// Beat is the time since a worker last polled the shard. Negative: none did.
+	// Beat is the time since a worker or api last polled the shard. Negative: none did.
 	Beat time.Duration
 	// Lanes have outstanding operations; LanesDue of them are to be looked at now,
 	// the first of them for DueAge.
