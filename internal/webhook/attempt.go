@@ -36,6 +36,9 @@ type operations interface {
 type diary interface {
 	Sent(ctx context.Context, s Sent) error
 	Observe(ctx context.Context, s Subscription, success bool) (Health, error)
+	// Silent counts a send without an answer, and gives how many there were since a
+	// message arrived.
+	Silent(ctx context.Context, s Subscription) (int, error)
 }
 
 // Sent is one send, for metrics and logs.
@@ -154,7 +157,9 @@ func (a *Attempter) send(ctx context.Context, lease redisstore.Lease, s Subscrip
 	v := decide(got, lease.Number, s.Schedule, lease.Left-ended.Sub(began))
 	a.remember(context.WithoutCancel(ctx), s, r, got, v, ended)
 	a.tell(ctx, lease, r, got, v)
-	return outcome(lease, began, ended, v)
+	out := outcome(lease, began, ended, v)
+	out.Reach = got.reach()
+	return out
 }
 
 // settled is after what time a record that is not there never will be: until then it
@@ -202,6 +207,14 @@ func (a *Attempter) remember(ctx context.Context, s Subscription, r Reference, g
 			reason, trips = health.Trips()
 		}
 	}
+	if v.silent {
+		n, err := a.Diary.Silent(ctx, s)
+		if err != nil {
+			a.Log.WarnContext(ctx, "webhook health", "webhook_id", s.ID, "error", err)
+		} else if !trips && !graced(s, at) {
+			reason, trips = silenceTrips(n)
+		}
+	}
 	if trips {
 		switch given, err := a.Endpoints.Stale(ctx, s, reason); {
 		case err != nil:
@@ -220,8 +233,7 @@ func (a *Attempter) unsendable(ctx context.Context, lease redisstore.Lease, at t
 	})
 }
 
-// outcome is what is recorded. The lane's own breaker is left out of it: endpoints
-// have the contract's.
+// outcome is what is recorded, of a send that reached nobody.
 func outcome(l redisstore.Lease, began, ended time.Time, v verdict) redisstore.Outcome {
 	row := operation.Attempt{
 		ID: l.AttemptID, OperationID: l.ID, StartedAt: began.UTC(), EndedAt: ended.UTC(), Status: operation.AttemptSucceeded,

@@ -38,6 +38,8 @@ type verdict struct {
 	// message says that the breaker counts a message: as delivered if failure is
 	// nil, as failed otherwise.
 	message bool
+	// silent says that the breaker counts a send without an answer.
+	silent bool
 	// gone says that the endpoint wants nothing any more.
 	gone bool
 }
@@ -45,7 +47,7 @@ type verdict struct {
 // decide is the table of outcomes, one line each. number is the attempt's, from 1;
 // left is the time until the delivery's deadline.
 func decide(a answer, number int, s Schedule, left time.Duration) verdict {
-	v := verdict{failure: failureOf(a)}
+	v := verdict{failure: failureOf(a), silent: a.silent() && s == Short}
 	if a.code == 429 || a.code >= 500 {
 		v.Block = a.retryAfter
 	}

@@ -16,6 +16,7 @@ import (
 
 	"writeback/internal/egress"
 	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
 )
 
 func TestHealth_Trips(t *testing.T) {
@@ -114,6 +115,35 @@ func TestDecide(t *testing.T) {
 	require.Equal(t, 4900*time.Millisecond, all)
 	require.Len(t, Delays(Short), 3)
 	require.Less(t, len(Delays(Long)), sends)
+}
+
+// TestSilent: only what holds a slot for long holds its lane back, and on the long schedule
+// no number of it gives the endpoint up.
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		a      answer
+		s      Schedule
+		silent bool
+		reach  redisstore.Reach
+	}{
+		{"no answer in time", answer{problem: "x", took: SendTimeout}, Short, true, redisstore.Unreached},
+		{"nobody takes the connection", answer{problem: "x", took: 2 * time.Second}, Short, true, redisstore.Unreached},
+		{"long schedule", answer{problem: "x", took: SendTimeout}, Long, false, redisstore.Unreached},
+		{"refused at once", answer{problem: "x", took: time.Millisecond}, Short, false, redisstore.Uncalled},
+		{"slow", answer{code: 202, took: SendTimeout}, Short, false, redisstore.Answered},
+		{"slow and no", answer{code: 503, took: SendTimeout}, Short, false, redisstore.Answered},
+	} {
+		require.Equal(t, c.silent, decide(c.a, 1, c.s, time.Hour).silent, c.name)
+		require.Equal(t, c.reach, c.a.reach(), c.name)
+	}
+	_, trips := silenceTrips(silencesInARow - 1)
+	require.False(t, trips)
+	reason, trips := silenceTrips(silencesInARow)
+	require.True(t, trips)
+	require.Equal(t, "the last 40 sends got no answer", reason)
+	require.Equal(t, failuresInARow*(1+len(Delays(Short))), silencesInARow)
 }
 
 type timeout struct{ error }
