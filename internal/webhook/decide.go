@@ -65,8 +65,9 @@ func decide(a answer, number int, s Schedule, left time.Duration) verdict {
 		v.GaveUp = fmt.Sprintf("gave up after send %d of %d", number, len(delays)+1)
 	default:
 		v.Verdict = operation.Again
-		v.Delay = max(spread(delays[number-1]), a.retryAfter)
-		if v.Delay >= left {
+		// What it asked for holds its lane and not the delivery: another URL did not ask.
+		v.Delay = spread(delays[number-1])
+		if max(v.Delay, v.Block) >= left {
 			v.Verdict, v.Delay, v.message = operation.Fail, 0, true
 			v.GaveUp = "gave up: the next send would come after the delivery's deadline"
 		}

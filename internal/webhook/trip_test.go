@@ -159,6 +159,33 @@ func TestTrip_RefusedIsFailedAndNotDead(t *testing.T) {
 	e.after(t, 2)
 }
 
+// TestTrip_RetryAfterIsOfTheEndpoint: what one asked for does not hold back the next.
+func TestTrip_RetryAfterIsOfTheEndpoint(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.made = time.Now
+	r.front = r.process()
+	away := newEndpoint(t, func(_ int, w http.ResponseWriter) {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	next := newEndpoint(t, nil)
+	s := r.subscribe(webhook.New{URL: away.URL, EventName: webhook.EventSucceeded})
+	p, _ := r.work()
+	r.operation(true)
+	require.Eventually(t, func() bool {
+		lane, err := p.queue.Lane(t.Context(), s.ID)
+		return err == nil && !lane.Blocked.IsZero()
+	}, soon, often)
+	r.operation(true)
+	require.Eventually(t, func() bool { return r.queued(p, s) == 2 }, soon, often)
+	require.Len(t, away.received(), 1)
+	_, err := r.front.Update(t.Context(), r.partner, s.ID, webhook.Change{URL: &next.URL})
+	require.NoError(t, err)
+	next.after(t, 2)
+	require.Len(t, away.received(), 1)
+}
+
 func TestTrip_TenInARowMakeItStale(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
