@@ -65,7 +65,9 @@ func DecodeWebhookCreate(body []byte, opt DecodeOptions) (WebhookCreate, error) 
 	}
 	if name := d.text("event_name", true); name != nil {
 		in.EventName = *name
-		d.enum("event_name", in.EventName, slices.Concat(WebhookEventNames, webhookFamilies))
+		if !slices.Contains(WebhookEventNames, in.EventName) && !slices.Contains(webhookFamilies, in.EventName) {
+			d.faults = append(d.faults, UnsentEvent(in.EventName))
+		}
 	}
 	if s := d.schedule(); s != nil {
 		in.Schedule = *s

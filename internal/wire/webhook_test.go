@@ -84,6 +84,19 @@ func TestDecodeWebhookCreate(t *testing.T) {
 	require.Equal(t, []string{"body.more"}, pathsOf(t, err))
 }
 
+// A name that no contract knows is answered with those that are sent, and not with one that
+// is refused as well.
+func TestDecodeWebhookCreate_SaysWhichEventsAreSent(t *testing.T) {
+	t.Parallel()
+	_, err := wire.DecodeWebhookCreate([]byte(`{"url":"https://a.example/x","event_name":"resource_operation.updated"}`), wire.DecodeOptions{})
+	fault := asError(t, err).Faults[0]
+	require.Equal(t, "body.event_name", fault.Path)
+	for _, event := range wire.ToldEvents() {
+		require.Contains(t, fault.Message, event)
+	}
+	require.NotContains(t, fault.Message, "dvir_log")
+}
+
 // A refusal must not repeat a secret, nor a URL, which may hold one.
 func TestDecodeWebhook_FaultsShowNoSecret(t *testing.T) {
 	t.Parallel()
