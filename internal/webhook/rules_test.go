@@ -87,8 +87,12 @@ func TestDecide(t *testing.T) {
 		{name: "503 asks for more than is left", a: answer{code: 503, retryAfter: time.Minute}, n: 1, s: Short, left: time.Minute, verdict: operation.Fail, counted: true, dead: true},
 		{name: "no answer", a: answer{problem: "x"}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: 560 * time.Millisecond, to: 840 * time.Millisecond},
 		{name: "long fourth", a: answer{code: 500}, n: 4, s: Long, left: day, verdict: operation.Again, counted: true, dead: true, from: 24 * time.Minute, to: 36 * time.Minute},
-		{name: "long eighth", a: answer{code: 500}, n: 8, s: Long, left: day, verdict: operation.Again, counted: true, dead: true, from: 4*time.Hour + 48*time.Minute, to: 7*time.Hour + 12*time.Minute},
-		{name: "long ninth", a: answer{code: 500}, n: 9, s: Long, left: day, verdict: operation.Fail, counted: true, dead: true},
+		{name: "long eighth", a: answer{code: 500}, n: 8, s: Long, left: day, verdict: operation.Again, dead: true, from: 4*time.Hour + 48*time.Minute, to: 7*time.Hour + 12*time.Minute},
+		{name: "long ninth", a: answer{code: 500}, n: 9, s: Long, left: day, verdict: operation.Fail, dead: true},
+		{name: "long third", a: answer{code: 500}, n: 3, s: Long, left: day, verdict: operation.Again, dead: true, from: 8 * time.Minute, to: 12 * time.Minute},
+		{name: "long fifth, refused", a: answer{code: 400}, n: 5, s: Long, left: day, verdict: operation.Fail},
+		{name: "long sixth, no time left", a: answer{code: 500}, n: 6, s: Long, left: time.Minute, verdict: operation.Fail, dead: true},
+		{name: "long seventh arrives", a: answer{code: 200}, n: 7, s: Long, left: day, verdict: operation.Succeed, counted: true},
 		{name: "deadline", a: answer{code: 500}, n: 1, s: Short, left: time.Millisecond, verdict: operation.Fail, counted: true, dead: true},
 	} {
 		for range 20 {
