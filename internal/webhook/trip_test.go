@@ -225,6 +225,21 @@ func TestTrip_TenInARowMakeItStale(t *testing.T) {
 	require.Eventually(t, func() bool { return r.queued(p2, s) == 0 }, soon, often)
 }
 
+// TestFanout_StaledBeforeTheSubscription: who asks to be told of endpoints that are given up
+// is not told of one that was given up before.
+func TestFanout_StaledBeforeTheSubscription(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	told := r.subscribe(webhook.New{URL: "http://127.0.0.1:1/", EventName: webhook.EventStaled})
+	require.NoError(t, r.front.queue.Begin(t.Context(), shards()))
+	given := webhook.Subscription{ID: uuid.Must(uuid.NewV7()), PartnerID: r.partner, StaledAt: told.CreatedAt.Add(-time.Hour)}
+	require.NoError(t, r.front.fanout.Staled(t.Context(), given))
+	require.Zero(t, r.queued(r.front, told))
+	given.StaledAt = told.CreatedAt.Add(time.Second)
+	require.NoError(t, r.front.fanout.Staled(t.Context(), given))
+	require.Equal(t, 1, r.queued(r.front, told))
+}
+
 func TestTrip_NewEndpointsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
