@@ -1,10 +1,13 @@
 package webhook_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/natsq"
+	"writeback/internal/seal"
 	"writeback/internal/webhook"
 	"writeback/internal/wire"
 	"writeback/internal/work"
@@ -513,4 +517,28 @@ func TestAttempt_HoldsALaneThatShouldBe(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, got.Attempted)
 	require.Empty(t, e.received())
+}
+
+// TestAttempt_LogsSeldomWhatGoesOn: a delivery that cannot be made comes back every second.
+func TestAttempt_LogsSeldomWhatGoesOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.subscribe(webhook.New{URL: "http://127.0.0.1:1/", EventName: webhook.EventSucceeded})
+	require.NoError(t, r.front.queue.Begin(t.Context(), shards()))
+	op := r.operation(true)
+	require.NoError(t, r.front.fanout.Ended(t.Context(), operation.Event{Version: operation.Version, Kind: operation.EventSucceeded, Operation: op}))
+	var err error
+	r.keyset, err = seal.Generate()
+	require.NoError(t, err)
+	locked := r.process() // its keyset does not open the secret
+	var out bytes.Buffer
+	locked.attempt.Log = slog.New(slog.NewTextHandler(&out, nil))
+	for range 3 {
+		got, err := locked.queue.Next(t.Context(), s.ID, locked.fanout.Limits(s.ID), []uuid.UUID{uuid.Must(uuid.NewV7())}, nil)
+		require.NoError(t, err)
+		require.Len(t, got.Leases, 1)
+		require.Zero(t, locked.attempt.Attempt(t.Context(), got.Leases[0]))
+		require.NoError(t, locked.queue.Release(t.Context(), got.Leases[0], 0))
+	}
+	require.Equal(t, 1, strings.Count(out.String(), "its secret cannot be opened"), out.String())
 }
