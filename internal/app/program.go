@@ -6,9 +6,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -83,6 +85,8 @@ func (p Program[P]) run(cfg P, warnings []string, errout io.Writer) int {
 		return 1
 	}
 	redis.SetLogger(redisLog{telemetry.Seldom(t.Logger)})
+	log.SetFlags(0)
+	log.SetOutput(libraryLog{telemetry.Seldom(t.Logger)})
 	for _, w := range warnings {
 		t.Logger.Warn("configuration", "warning", w)
 	}
@@ -106,4 +110,15 @@ type redisLog struct{ log *slog.Logger }
 // Printf takes a line of the client.
 func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
 	l.log.WarnContext(ctx, "redis client", "detail", fmt.Sprintf(format, v...))
+}
+
+// libraryLog keeps the lines of Go's own library in our form, up to what they quote: that
+// was sent by somebody else, like the part of an answer that came when none was awaited.
+type libraryLog struct{ log *slog.Logger }
+
+// Write takes a line.
+func (l libraryLog) Write(line []byte) (int, error) {
+	text, _, _ := strings.Cut(string(line), `"`)
+	l.log.Warn("library", "detail", strings.TrimSpace(text))
+	return len(line), nil
 }

@@ -3,9 +3,14 @@ package app
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -13,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/config"
+	"writeback/internal/egress"
 	"writeback/internal/telemetry"
 )
 
@@ -63,4 +69,53 @@ func TestProgram_EndsAtASecondSignal(t *testing.T) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// chatty makes the test process a program that calls the address in it.
+const chatty = "TEST_CHATTY_PROGRAM"
+
+// TestProgram_LogsNothingThatAnEndpointSent has a counterpart send more than its answer:
+// Go's library says so, with all that came.
+func TestProgram_LogsNothingThatAnEndpointSent(t *testing.T) {
+	t.Parallel()
+	if address := os.Getenv(chatty); address != "" {
+		Program[config.Sandbox]{
+			Name: "chatty", Level: func(c config.Sandbox) config.Process { return c.Process },
+			Run: func(ctx context.Context, _ config.Sandbox, _ *telemetry.Telemetry) error {
+				transport := egress.New(egress.Config{Open: true}).Transport()
+				r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, http.NoBody)
+				if err != nil {
+					return err
+				}
+				resp, err := transport.RoundTrip(r)
+				if err != nil {
+					return err
+				}
+				_ = resp.Body.Close()
+				<-ctx.Done()
+				return nil
+			},
+		}.Main(nil, nil, os.Stdout, os.Stderr)
+		return
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n+15550100 \"Ada\"")
+		}
+	}))
+	defer server.Close()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProgram_LogsNothingThatAnEndpointSent$")
+	cmd.Env = append(os.Environ(), chatty+"="+server.URL)
+	out, err := cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && !strings.Contains(lines.Text(), "Unsolicited response") {
+	}
+	var line struct{ Level, Msg, Detail string }
+	require.NoError(t, json.Unmarshal(lines.Bytes(), &line), lines.Text())
+	require.Equal(t, "WARN", line.Level)
+	require.Equal(t, "Unsolicited response received on idle HTTP channel starting with", line.Detail)
 }

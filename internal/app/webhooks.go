@@ -82,6 +82,7 @@ func (w *Webhooks) join() {
 	w.journal = journal.New(b.Redis, nil)
 	w.queue = redisstore.New(b.Redis, redisstore.Config{
 		Prefix: queuePrefix, Unlisted: true, RecordTTL: deliveredTTL, LaneBound: 200_000, Margin: 2 * time.Second,
+		BreakerThreshold: webhook.SilentSends, BreakerOpen: webhook.SilentPause,
 	})
 	w.acker = work.NewAcker(w.queue, b.Log)
 	w.ends = webhook.Ends{Publisher: natsq.NewDeliveries(b.publisher), Dead: w.journal}

@@ -57,7 +57,7 @@ var rules = map[string][]string{
 	"internal/work": {"internal/metrics", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "pkg/tsp/httpcall", "internal/directory"},
 	// A delivery goes over the scripts of the store, as an operation does.
 	"internal/webhook":          {"internal/metrics", "internal/retryafter", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/webhook", "internal/wire"},
-	"internal/webhook/registry": {"internal/natsq", "pkg/operation", "internal/webhook"},
+	"internal/webhook/registry": {"internal/natsq", "pkg/operation", "internal/webhook", "internal/wire"},
 	"internal/webhook/journal":  {"internal/webhook"},
 	"internal/egress":           {},
 	"internal/seal":             {},

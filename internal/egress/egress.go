@@ -181,6 +181,9 @@ func (g *Guard) Transport() *http.Transport {
 		TLSHandshakeTimeout:    g.cfg.Dial,
 		MaxResponseHeaderBytes: 32 << 10,
 		DisableCompression:     true, // an answer never grows while it is read
+		// A connection of HTTP/2 that the network has forgotten is used for every call,
+		// until the kernel gives it up after some 15 minutes.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 2 * time.Second},
 	}
 	if g.cfg.Proxy != nil {
 		t.Proxy = http.ProxyURL(g.cfg.Proxy)

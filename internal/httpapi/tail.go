@@ -67,7 +67,7 @@ func (s *server) tailOperations(w http.ResponseWriter, r *http.Request) error {
 		after = start
 	}
 	// What goes wrong from here on cannot be an answer: the stream has begun.
-	ended := s.tell(ctx, out, stream, after)
+	ended := s.tell(ctx, out, stream, after, start)
 	out.end(endOf(ended))
 	trailOf(r.Context()).cause = ended
 	return nil
@@ -92,15 +92,15 @@ func (s *server) lastEvent(r *http.Request) (string, error) {
 	return place, nil
 }
 
-// tell writes what happened after a place, then what happens, until something ends it;
-// it gives what that was, never nil.
-func (s *server) tell(ctx context.Context, out *eventStream, stream *tail.Stream, after string) error {
+// tell writes what happened after a place and before the start, then what happens, until
+// something ends it; it gives what that was, never nil.
+func (s *server) tell(ctx context.Context, out *eventStream, stream *tail.Stream, after, start string) error {
 	if err := out.open(after); err != nil {
 		return err
 	}
 	switch err := stream.Since(ctx, after, out.event); {
 	case errors.Is(err, tail.ErrGap):
-		if err := out.gap(); err != nil {
+		if err := out.gap(start); err != nil {
 			return err
 		}
 	case err != nil:
@@ -183,9 +183,9 @@ func (o *eventStream) event(e tail.Event) error {
 	return o.data(e.At, eventName(e.Operation), operationEvent(e.Operation))
 }
 
-// gap says that not everything can be told.
-func (o *eventStream) gap() error {
-	return o.data("", "gap", map[string]string{"message": "more has happened than can be told again; list the operations of that time"})
+// gap says that not everything can be told, once: it moves the reader on to the start.
+func (o *eventStream) gap(start string) error {
+	return o.data(start, "gap", map[string]string{"message": "more has happened than can be told again; list the operations of that time"})
 }
 
 // end says why nothing more comes.

@@ -201,7 +201,9 @@ func TestTail_GoesOnFromAPlace(t *testing.T) {
 	for _, far := range []string{"0-0", "10-999999999"} {
 		r := api.follow(request{path: "?last_event_id=" + far, token: token(partnerTwo)})
 		r.next()
-		require.Equal(t, "gap", r.next().event, far)
+		gap := r.next()
+		require.Equal(t, "gap", gap.event, far)
+		require.Equal(t, "10-20", gap.id, "who comes back is not told again")
 	}
 	for _, bad := range []string{"x", "1", "1-2-3", "-1-2", "01-2", "1-2%0A"} {
 		require.Equal(t, 400, api.get(tailPath+"?last_event_id="+bad).status, bad)

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"writeback/internal/metrics"
+	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
@@ -36,6 +37,9 @@ type operations interface {
 type diary interface {
 	Sent(ctx context.Context, s Sent) error
 	Observe(ctx context.Context, s Subscription, success bool) (Health, error)
+	// Silent counts a send without an answer, and gives how many there were since a
+	// message arrived.
+	Silent(ctx context.Context, s Subscription) (int, error)
 }
 
 // Sent is one send, for metrics and logs.
@@ -64,6 +68,8 @@ type Attempter struct {
 
 	once   sync.Once
 	meters meters
+	// away is for what fails as long as something else is away.
+	away *slog.Logger
 }
 
 // meters of sends.
@@ -73,18 +79,16 @@ type meters struct {
 }
 
 // Prepare makes the instruments, so that what never happened is shown as 0. Without
-// it the first send makes them.
-func (a *Attempter) Prepare() { a.measured() }
-
-func (a *Attempter) measured() meters {
+// it the first attempt makes them.
+func (a *Attempter) Prepare() {
 	a.once.Do(func() {
+		a.away = telemetry.Seldom(a.Log)
 		set := metrics.New(nil)
 		a.meters = meters{
 			sends: set.Counter(metrics.WebhookSends), staled: set.Counter(metrics.WebhookStaled),
 			duration: set.Histogram(metrics.WebhookSendDuration),
 		}
 	})
-	return a.meters
 }
 
 // ReadTimeout bounds reading what a send needs: its subscription and its subject.
@@ -93,6 +97,7 @@ const ReadTimeout = 2 * time.Second
 // Attempt makes the send that the lease stands for. A zero outcome means that it was
 // not made: it is tried again a little later, and costs the delivery nothing.
 func (a *Attempter) Attempt(ctx context.Context, lease redisstore.Lease) redisstore.Outcome {
+	a.Prepare()
 	began := a.now()
 	r, err := referenceOf(lease.Accepted)
 	if err != nil {
@@ -154,7 +159,9 @@ func (a *Attempter) send(ctx context.Context, lease redisstore.Lease, s Subscrip
 	v := decide(got, lease.Number, s.Schedule, lease.Left-ended.Sub(began))
 	a.remember(context.WithoutCancel(ctx), s, r, got, v, ended)
 	a.tell(ctx, lease, r, got, v)
-	return outcome(lease, began, ended, v)
+	out := outcome(lease, began, ended, v)
+	out.Reach = got.reach()
+	return out
 }
 
 // settled is after what time a record that is not there never will be: until then it
@@ -191,23 +198,31 @@ func (a *Attempter) remember(ctx context.Context, s Subscription, r Reference, g
 		sent.Problem = v.failure.Detail
 	}
 	if err := a.Diary.Sent(ctx, sent); err != nil {
-		a.Log.WarnContext(ctx, "webhook log", "webhook_id", s.ID, "error", err)
+		a.away.WarnContext(ctx, "webhook log", "webhook_id", s.ID, "error", err)
 	}
 	reason, trips := "the endpoint answered 410: it is gone", v.gone
 	if v.message {
 		health, err := a.Diary.Observe(ctx, s, v.failure == nil)
 		if err != nil {
-			a.Log.WarnContext(ctx, "webhook health", "webhook_id", s.ID, "error", err)
+			a.away.WarnContext(ctx, "webhook health", "webhook_id", s.ID, "error", err)
 		} else if !trips && v.failure != nil && !graced(s, at) {
 			reason, trips = health.Trips()
+		}
+	}
+	if v.silent {
+		n, err := a.Diary.Silent(ctx, s)
+		if err != nil {
+			a.away.WarnContext(ctx, "webhook health", "webhook_id", s.ID, "error", err)
+		} else if !trips && !graced(s, at) {
+			reason, trips = silenceTrips(n)
 		}
 	}
 	if trips {
 		switch given, err := a.Endpoints.Stale(ctx, s, reason); {
 		case err != nil:
-			a.Log.ErrorContext(ctx, "giving a webhook up", "webhook_id", s.ID, "error", err)
+			a.away.ErrorContext(ctx, "giving a webhook up", "webhook_id", s.ID, "error", err)
 		case given:
-			a.measured().staled.Add(ctx, 1)
+			a.meters.staled.Add(ctx, 1)
 		}
 	}
 }
@@ -220,8 +235,7 @@ func (a *Attempter) unsendable(ctx context.Context, lease redisstore.Lease, at t
 	})
 }
 
-// outcome is what is recorded. The lane's own breaker is left out of it: endpoints
-// have the contract's.
+// outcome is what is recorded, of a send that reached nobody.
 func outcome(l redisstore.Lease, began, ended time.Time, v verdict) redisstore.Outcome {
 	row := operation.Attempt{
 		ID: l.AttemptID, OperationID: l.ID, StartedAt: began.UTC(), EndedAt: ended.UTC(), Status: operation.AttemptSucceeded,
@@ -242,15 +256,15 @@ func (a *Attempter) tell(ctx context.Context, l redisstore.Lease, r Reference, g
 		result = string(v.failure.Type)
 	}
 	markEnd(ctx, result)
-	a.measured().sends.Add(ctx, 1, result)
-	a.measured().duration.Record(ctx, got.took.Seconds())
+	a.meters.sends.Add(ctx, 1, result)
+	a.meters.duration.Record(ctx, got.took.Seconds())
 	a.Log.InfoContext(ctx, "webhook send", "webhook_id", l.ConnectionID, "partner_id", l.PartnerID, "message_id", r.Message,
 		"event_name", r.Event, "attempt", l.Number, "status_code", got.code, "outcome", result, "problem", got.problem,
 		"duration_ms", got.took.Milliseconds(), "retry", v.Verdict == operation.Again)
 }
 
 func (a *Attempter) warn(ctx context.Context, what string, l redisstore.Lease, err error) {
-	a.Log.WarnContext(ctx, what, "webhook_id", l.ConnectionID, "delivery_id", l.ID, "error", err) //nolint:sloglint // what is one of a few constants
+	a.away.WarnContext(ctx, what, "webhook_id", l.ConnectionID, "delivery_id", l.ID, "error", err) //nolint:sloglint // what is one of a few constants
 }
 
 func (a *Attempter) now() time.Time {

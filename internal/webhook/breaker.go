@@ -22,6 +22,17 @@ const (
 	averageLeast   = 0.95
 	rateLeast      = 0.80
 	failuresInARow = 10
+	// silencesInARow are as many sends as that many messages have on the short schedule.
+	silencesInARow = 40
+)
+
+const (
+	// SilentSends is how many sends in a row an endpoint may leave without an answer before
+	// its lane is held back: each holds a slot for all of its time, and others wait for it.
+	// A moment's silence of a busy one is no more than are under way at once.
+	SilentSends = 2 * DefaultInFlight
+	// SilentPause is the wait between two sends to such an endpoint, one at a time.
+	SilentPause = 10 * time.Second
 )
 
 // Health is what the breaker knows of an endpoint, since it was last made active.
@@ -46,6 +57,13 @@ func (h Health) Trips() (reason string, trips bool) {
 	default:
 		return fmt.Sprintf("the last %d deliveries failed", h.FailedInARow), h.FailedInARow >= failuresInARow
 	}
+}
+
+// silenceTrips reports whether an endpoint is to be given up that has left so many sends in
+// a row without an answer, whichever messages they were of: new ones go before those that
+// are tried again, so that none may ever come to its last send.
+func silenceTrips(sends int) (reason string, trips bool) {
+	return fmt.Sprintf("the last %d sends got no answer", sends), sends >= silencesInARow
 }
 
 // graced reports whether the breaker leaves the subscription alone.

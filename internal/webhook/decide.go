@@ -38,6 +38,8 @@ type verdict struct {
 	// message says that the breaker counts a message: as delivered if failure is
 	// nil, as failed otherwise.
 	message bool
+	// silent says that the breaker counts a send without an answer.
+	silent bool
 	// gone says that the endpoint wants nothing any more.
 	gone bool
 }
@@ -45,27 +47,29 @@ type verdict struct {
 // decide is the table of outcomes, one line each. number is the attempt's, from 1;
 // left is the time until the delivery's deadline.
 func decide(a answer, number int, s Schedule, left time.Duration) verdict {
-	v := verdict{failure: failureOf(a)}
+	v := verdict{failure: failureOf(a), silent: a.silent() && s == Short}
 	if a.code == 429 || a.code >= 500 {
 		v.Block = a.retryAfter
 	}
 	delays := Delays(s)
 	// On the long schedule an endpoint counts as failing when the short one would
-	// have ended, not hours later.
-	v.message = number > len(shortDelays)
+	// have ended, not hours later, and by each message once.
+	v.message = number == len(shortDelays)+1
+	counted := s == Long && number > len(shortDelays)+1
 	switch {
 	case v.failure == nil:
 		v.Verdict, v.message = operation.Succeed, true
 	case !v.failure.Retryable:
-		v.Verdict, v.message, v.gone = operation.Fail, true, a.code == 410
+		v.Verdict, v.message, v.gone = operation.Fail, !counted, a.code == 410
 	case number > len(delays):
-		v.Verdict, v.message = operation.Fail, true
+		v.Verdict, v.message = operation.Fail, !counted
 		v.GaveUp = fmt.Sprintf("gave up after send %d of %d", number, len(delays)+1)
 	default:
 		v.Verdict = operation.Again
-		v.Delay = max(spread(delays[number-1]), a.retryAfter)
-		if v.Delay >= left {
-			v.Verdict, v.Delay, v.message = operation.Fail, 0, true
+		// What it asked for holds its lane and not the delivery: another URL did not ask.
+		v.Delay = spread(delays[number-1])
+		if max(v.Delay, v.Block) >= left {
+			v.Verdict, v.Delay, v.message = operation.Fail, 0, !counted
 			v.GaveUp = "gave up: the next send would come after the delivery's deadline"
 		}
 	}

@@ -77,6 +77,10 @@ func (f *Fanout) Limits(uuid.UUID) redisstore.Limits {
 // and those who date events.
 const slack = time.Minute
 
+// hears reports whether a subscription is told of what happened then: not if that was
+// before it was made.
+func hears(s Subscription, at time.Time) bool { return !at.Before(s.CreatedAt.Add(-slack)) }
+
 // Created makes the deliveries that say that an operation was accepted. An error
 // means that it has to be called again.
 func (f *Fanout) Created(ctx context.Context, m operation.Message) error {
@@ -102,7 +106,7 @@ func (f *Fanout) Staled(ctx context.Context, s Subscription) error {
 	}
 	var all error
 	for _, to := range f.Subscriptions.Matching(s.PartnerID, EventStaled) {
-		if to.ID != s.ID {
+		if to.ID != s.ID && hears(to, s.StaledAt) {
 			all = errors.Join(all, f.put(ctx, to, staledReference(s), operation.Accepted{}))
 		}
 	}
@@ -133,7 +137,7 @@ func (f *Fanout) tell(ctx context.Context, about operation.Accepted, r Reference
 	}
 	fleet, ref, known := f.Fleet(about.ConnectionID)
 	for _, s := range subs {
-		if r.At.Before(s.CreatedAt.Add(-slack)) {
+		if !hears(s, r.At) {
 			continue
 		}
 		if !s.Filters.Match(fleet, about.FleetRef, ref) {

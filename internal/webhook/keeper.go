@@ -150,10 +150,19 @@ func (k *Keeper) keepAll(ctx context.Context) {
 // up, by whoever learns of it.
 const tellFor = time.Hour
 
+// freshFor is for how long after it a change, or being made active, ends what the endpoint
+// asked for before: shorter than keepEvery, so that what it asks for from then on stands.
+const freshFor = 20 * time.Second
+
 func (k *Keeper) keep(ctx context.Context, s Subscription) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	held := s.Status == Paused || s.Status == Stale
+	if !held && k.now().Sub(s.Since()) < freshFor {
+		if err := k.queue.Unblock(ctx, s.ID); err != nil {
+			return err
+		}
+	}
 	if err := k.queue.Pause(ctx, s.ID, held); err != nil {
 		return err
 	}

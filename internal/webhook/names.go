@@ -3,9 +3,11 @@ package webhook
 import (
 	"slices"
 	"strings"
+
+	"writeback/internal/wire"
 )
 
-// The events that are told.
+// The events that are told: those of wire.ToldEvents.
 const (
 	EventCreated   = "resource_operation.created"
 	EventSucceeded = "resource_operation.succeeded"
@@ -13,15 +15,11 @@ const (
 	EventStaled    = "webhook.staled"
 )
 
-var events = []string{EventCreated, EventSucceeded, EventFailed, EventStaled}
-
-// Events lists the events that are told.
-func Events() []string { return slices.Clone(events) }
-
 // Expand gives the events that a name of a new subscription stands for: itself, or
 // every one of a family for a name that ends in ".*". None: nothing is ever told
 // under that name.
 func Expand(name string) []string {
+	events := wire.ToldEvents()
 	family, all := strings.CutSuffix(name, "*")
 	if !all {
 		if slices.Contains(events, name) {

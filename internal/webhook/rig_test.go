@@ -191,7 +191,7 @@ func (r *rig) process() *process {
 	require.NoError(t, err)
 	p.queue = redisstore.New(r.redis, redisstore.Config{
 		Prefix: "wh", Unlisted: true, RecordTTL: time.Hour, StartWindow: 500 * time.Millisecond, Margin: 100 * time.Millisecond,
-		LaneBound: r.bound,
+		LaneBound: r.bound, BreakerThreshold: webhook.SilentSends, BreakerOpen: webhook.SilentPause,
 	})
 	p.acker = work.NewAcker(p.queue, log)
 	ends := webhook.Ends{Publisher: natsq.NewDeliveries(r.pub), Dead: p.journal}

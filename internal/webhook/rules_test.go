@@ -17,6 +17,7 @@ import (
 
 	"writeback/internal/egress"
 	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
 )
 
 func TestHealth_Trips(t *testing.T) {
@@ -76,18 +77,23 @@ func TestDecide(t *testing.T) {
 		{name: "404 long", a: answer{code: 404}, n: 1, s: Long, left: day, verdict: operation.Fail, counted: true},
 		{name: "410", a: answer{code: 410}, n: 1, s: Short, left: day, verdict: operation.Fail, counted: true},
 		{name: "429 alone", a: answer{code: 429}, n: 1, s: Short, left: day, verdict: operation.Fail, counted: true},
-		{name: "429 with time", a: answer{code: 429, asked: true, retryAfter: 9 * time.Second}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: 9 * time.Second, to: 9 * time.Second},
+		{name: "429 with time", a: answer{code: 429, asked: true, retryAfter: 9 * time.Second}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: 560 * time.Millisecond, to: 840 * time.Millisecond},
 		{name: "429 with an odd time", a: answer{code: 429, asked: true}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: 560 * time.Millisecond, to: 840 * time.Millisecond},
 		{name: "429 to the end", a: answer{code: 429, asked: true}, n: 4, s: Short, left: day, verdict: operation.Fail, counted: true, dead: true},
 		{name: "500 first", a: answer{code: 500}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: 560 * time.Millisecond, to: 840 * time.Millisecond},
 		{name: "500 second", a: answer{code: 500}, n: 2, s: Short, left: day, verdict: operation.Again, dead: true, from: 1120 * time.Millisecond, to: 1680 * time.Millisecond},
 		{name: "503 third", a: answer{code: 503}, n: 3, s: Short, left: day, verdict: operation.Again, dead: true, from: 2240 * time.Millisecond, to: 3360 * time.Millisecond},
 		{name: "500 fourth", a: answer{code: 500}, n: 4, s: Short, left: day, verdict: operation.Fail, counted: true, dead: true},
-		{name: "503 asks", a: answer{code: 503, retryAfter: time.Minute}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: time.Minute, to: time.Minute},
+		{name: "503 asks", a: answer{code: 503, retryAfter: time.Minute}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: 560 * time.Millisecond, to: 840 * time.Millisecond},
+		{name: "503 asks for more than is left", a: answer{code: 503, retryAfter: time.Minute}, n: 1, s: Short, left: time.Minute, verdict: operation.Fail, counted: true, dead: true},
 		{name: "no answer", a: answer{problem: "x"}, n: 1, s: Short, left: day, verdict: operation.Again, dead: true, from: 560 * time.Millisecond, to: 840 * time.Millisecond},
 		{name: "long fourth", a: answer{code: 500}, n: 4, s: Long, left: day, verdict: operation.Again, counted: true, dead: true, from: 24 * time.Minute, to: 36 * time.Minute},
-		{name: "long eighth", a: answer{code: 500}, n: 8, s: Long, left: day, verdict: operation.Again, counted: true, dead: true, from: 4*time.Hour + 48*time.Minute, to: 7*time.Hour + 12*time.Minute},
-		{name: "long ninth", a: answer{code: 500}, n: 9, s: Long, left: day, verdict: operation.Fail, counted: true, dead: true},
+		{name: "long eighth", a: answer{code: 500}, n: 8, s: Long, left: day, verdict: operation.Again, dead: true, from: 4*time.Hour + 48*time.Minute, to: 7*time.Hour + 12*time.Minute},
+		{name: "long ninth", a: answer{code: 500}, n: 9, s: Long, left: day, verdict: operation.Fail, dead: true},
+		{name: "long third", a: answer{code: 500}, n: 3, s: Long, left: day, verdict: operation.Again, dead: true, from: 8 * time.Minute, to: 12 * time.Minute},
+		{name: "long fifth, refused", a: answer{code: 400}, n: 5, s: Long, left: day, verdict: operation.Fail},
+		{name: "long sixth, no time left", a: answer{code: 500}, n: 6, s: Long, left: time.Minute, verdict: operation.Fail, dead: true},
+		{name: "long seventh arrives", a: answer{code: 200}, n: 7, s: Long, left: day, verdict: operation.Succeed, counted: true},
 		{name: "deadline", a: answer{code: 500}, n: 1, s: Short, left: time.Millisecond, verdict: operation.Fail, counted: true, dead: true},
 	} {
 		for range 20 {
@@ -115,6 +121,35 @@ func TestDecide(t *testing.T) {
 	require.Equal(t, 4900*time.Millisecond, all)
 	require.Len(t, Delays(Short), 3)
 	require.Less(t, len(Delays(Long)), sends)
+}
+
+// TestSilent: only what holds a slot for long holds its lane back, and on the long schedule
+// no number of it gives the endpoint up.
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		a      answer
+		s      Schedule
+		silent bool
+		reach  redisstore.Reach
+	}{
+		{"no answer in time", answer{problem: "x", took: SendTimeout}, Short, true, redisstore.Unreached},
+		{"nobody takes the connection", answer{problem: "x", took: 2 * time.Second}, Short, true, redisstore.Unreached},
+		{"long schedule", answer{problem: "x", took: SendTimeout}, Long, false, redisstore.Unreached},
+		{"refused at once", answer{problem: "x", took: time.Millisecond}, Short, false, redisstore.Uncalled},
+		{"slow", answer{code: 202, took: SendTimeout}, Short, false, redisstore.Answered},
+		{"slow and no", answer{code: 503, took: SendTimeout}, Short, false, redisstore.Answered},
+	} {
+		require.Equal(t, c.silent, decide(c.a, 1, c.s, time.Hour).silent, c.name)
+		require.Equal(t, c.reach, c.a.reach(), c.name)
+	}
+	_, trips := silenceTrips(silencesInARow - 1)
+	require.False(t, trips)
+	reason, trips := silenceTrips(silencesInARow)
+	require.True(t, trips)
+	require.Equal(t, "the last 40 sends got no answer", reason)
+	require.Equal(t, failuresInARow*(1+len(Delays(Short))), silencesInARow)
 }
 
 type timeout struct{ error }

@@ -39,7 +39,7 @@ func TestEnvelope_IsAsTheSchemaSays(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	good, broken := newEndpoint(t, nil), newEndpoint(t, status(410))
-	for _, event := range webhook.Events() {
+	for _, event := range wire.ToldEvents() {
 		r.subscribe(webhook.New{URL: good.URL, EventName: event})
 	}
 	r.subscribe(webhook.New{URL: broken.URL, EventName: webhook.EventSucceeded, Filters: webhook.Filters{FleetRefs: []string{"now"}}})
@@ -51,7 +51,7 @@ func TestEnvelope_IsAsTheSchemaSays(t *testing.T) {
 		for _, g := range good.received() {
 			seen[g.EventName] = true
 		}
-		return len(seen) == len(webhook.Events())
+		return len(seen) == len(wire.ToldEvents())
 	}, soon, often, "every event must come")
 
 	var document struct {

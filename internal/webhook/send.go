@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"writeback/internal/retryafter"
+	"writeback/pkg/operation/redisstore"
 	receive "writeback/pkg/webhook"
 )
 
@@ -49,6 +50,21 @@ type answer struct {
 	// problem is a sentence for the partner, if there was no answer.
 	problem string
 	took    time.Duration
+}
+
+// silent reports whether the endpoint let a send wait without an answer: it held a slot for
+// that time. One that cannot be reached at all says so at once.
+func (a answer) silent() bool { return a.code == 0 && a.took >= SendTimeout/2 }
+
+// reach is what the breaker of the endpoint's lane counts.
+func (a answer) reach() redisstore.Reach {
+	switch {
+	case a.code != 0:
+		return redisstore.Answered
+	case a.silent():
+		return redisstore.Unreached
+	}
+	return redisstore.Uncalled
 }
 
 // httpClient makes calls; see egress.Guard.

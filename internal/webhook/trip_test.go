@@ -1,10 +1,13 @@
 package webhook_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/natsq"
+	"writeback/internal/seal"
 	"writeback/internal/webhook"
 	"writeback/internal/wire"
 	"writeback/internal/work"
@@ -159,6 +163,33 @@ func TestTrip_RefusedIsFailedAndNotDead(t *testing.T) {
 	e.after(t, 2)
 }
 
+// TestTrip_RetryAfterIsOfTheEndpoint: what one asked for does not hold back the next.
+func TestTrip_RetryAfterIsOfTheEndpoint(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.made = time.Now
+	r.front = r.process()
+	away := newEndpoint(t, func(_ int, w http.ResponseWriter) {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	next := newEndpoint(t, nil)
+	s := r.subscribe(webhook.New{URL: away.URL, EventName: webhook.EventSucceeded})
+	p, _ := r.work()
+	r.operation(true)
+	require.Eventually(t, func() bool {
+		lane, err := p.queue.Lane(t.Context(), s.ID)
+		return err == nil && !lane.Blocked.IsZero()
+	}, soon, often)
+	r.operation(true)
+	require.Eventually(t, func() bool { return r.queued(p, s) == 2 }, soon, often)
+	require.Len(t, away.received(), 1)
+	_, err := r.front.Update(t.Context(), r.partner, s.ID, webhook.Change{URL: &next.URL})
+	require.NoError(t, err)
+	next.after(t, 2)
+	require.Len(t, away.received(), 1)
+}
+
 func TestTrip_TenInARowMakeItStale(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -196,6 +227,21 @@ func TestTrip_TenInARowMakeItStale(t *testing.T) {
 	require.NoError(t, err)
 	e.after(t, 15)
 	require.Eventually(t, func() bool { return r.queued(p2, s) == 0 }, soon, often)
+}
+
+// TestFanout_StaledBeforeTheSubscription: who asks to be told of endpoints that are given up
+// is not told of one that was given up before.
+func TestFanout_StaledBeforeTheSubscription(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	told := r.subscribe(webhook.New{URL: "http://127.0.0.1:1/", EventName: webhook.EventStaled})
+	require.NoError(t, r.front.queue.Begin(t.Context(), shards()))
+	given := webhook.Subscription{ID: uuid.Must(uuid.NewV7()), PartnerID: r.partner, StaledAt: told.CreatedAt.Add(-time.Hour)}
+	require.NoError(t, r.front.fanout.Staled(t.Context(), given))
+	require.Zero(t, r.queued(r.front, told))
+	given.StaledAt = told.CreatedAt.Add(time.Second)
+	require.NoError(t, r.front.fanout.Staled(t.Context(), given))
+	require.Equal(t, 1, r.queued(r.front, told))
 }
 
 func TestTrip_NewEndpointsAreLeftAlone(t *testing.T) {
@@ -471,4 +517,28 @@ func TestAttempt_HoldsALaneThatShouldBe(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, got.Attempted)
 	require.Empty(t, e.received())
+}
+
+// TestAttempt_LogsSeldomWhatGoesOn: a delivery that cannot be made comes back every second.
+func TestAttempt_LogsSeldomWhatGoesOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.subscribe(webhook.New{URL: "http://127.0.0.1:1/", EventName: webhook.EventSucceeded})
+	require.NoError(t, r.front.queue.Begin(t.Context(), shards()))
+	op := r.operation(true)
+	require.NoError(t, r.front.fanout.Ended(t.Context(), operation.Event{Version: operation.Version, Kind: operation.EventSucceeded, Operation: op}))
+	var err error
+	r.keyset, err = seal.Generate()
+	require.NoError(t, err)
+	locked := r.process() // its keyset does not open the secret
+	var out bytes.Buffer
+	locked.attempt.Log = slog.New(slog.NewTextHandler(&out, nil))
+	for range 3 {
+		got, err := locked.queue.Next(t.Context(), s.ID, locked.fanout.Limits(s.ID), []uuid.UUID{uuid.Must(uuid.NewV7())}, nil)
+		require.NoError(t, err)
+		require.Len(t, got.Leases, 1)
+		require.Zero(t, locked.attempt.Attempt(t.Context(), got.Leases[0]))
+		require.NoError(t, locked.queue.Release(t.Context(), got.Leases[0], 0))
+	}
+	require.Equal(t, 1, strings.Count(out.String(), "its secret cannot be opened"), out.String())
 }

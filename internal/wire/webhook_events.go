@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"writeback/pkg/operation"
 )
 
 // EnvelopeVersion is the only version of the envelope so far.
@@ -27,6 +29,15 @@ func ToldEvents() []string {
 		out = append(out, e.event)
 	}
 	return out
+}
+
+// UnsentEvent is the fault of a new webhook's event under whose name nothing is ever sent,
+// be it one of the contract's or not.
+func UnsentEvent(name string) operation.Fault {
+	return operation.Fault{
+		Path: "body.event_name", Input: clip(name), Type: typeEnum,
+		Message: "no event of this name is sent; there are " + strings.Join(ToldEvents(), ", ") + ", and resource_operation.*",
+	}
 }
 
 // EventSchemaOf gives the schema of an event's envelope, and false for an event that

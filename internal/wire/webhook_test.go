@@ -84,6 +84,19 @@ func TestDecodeWebhookCreate(t *testing.T) {
 	require.Equal(t, []string{"body.more"}, pathsOf(t, err))
 }
 
+// A name that no contract knows is answered with those that are sent, and not with one that
+// is refused as well.
+func TestDecodeWebhookCreate_SaysWhichEventsAreSent(t *testing.T) {
+	t.Parallel()
+	_, err := wire.DecodeWebhookCreate([]byte(`{"url":"https://a.example/x","event_name":"resource_operation.updated"}`), wire.DecodeOptions{})
+	fault := asError(t, err).Faults[0]
+	require.Equal(t, "body.event_name", fault.Path)
+	for _, event := range wire.ToldEvents() {
+		require.Contains(t, fault.Message, event)
+	}
+	require.NotContains(t, fault.Message, "dvir_log")
+}
+
 // A refusal must not repeat a secret, nor a URL, which may hold one.
 func TestDecodeWebhook_FaultsShowNoSecret(t *testing.T) {
 	t.Parallel()
@@ -94,7 +107,7 @@ func TestDecodeWebhook_FaultsShowNoSecret(t *testing.T) {
 		require.NotContains(t, string(body), "hush")
 		require.Contains(t, string(body), "body.secret")
 		require.Contains(t, string(body), `"input":"7"`, "what is no secret is shown")
-		require.Contains(t, string(body), "webhook.staled, or resource_operation.*", "names that are sent")
+		require.Contains(t, string(body), "webhook.staled, and resource_operation.*", "names that are sent")
 		require.NotContains(t, string(body), "dvir_log", "and none that would be refused next")
 	}
 }
@@ -274,9 +287,11 @@ func FuzzDecodeWebhook(f *testing.F) {
 			}
 			return
 		}
-		// What makes a webhook also changes one.
+		// What makes a webhook also changes one, but for what never changes.
 		changed, err := wire.DecodeWebhookUpdate(body, wire.DecodeOptions{})
-		require.NoError(t, err)
+		for _, fault := range asError(t, err).Faults {
+			require.Equal(t, "frozen_field", fault.Type)
+		}
 		require.Equal(t, made.URL, *changed.URL)
 	})
 }

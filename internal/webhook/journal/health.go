@@ -18,7 +18,7 @@ local avg = tonumber(redis.call('HGET', KEYS[1], 'avg') or 1)
 avg = avg + tonumber(ARGV[2]) * ((ok and 1 or 0) - avg)
 redis.call('HSET', KEYS[1], 'avg', string.format('%.9f', avg))
 local row = 0
-if ok then redis.call('HDEL', KEYS[1], 'row') else row = redis.call('HINCRBY', KEYS[1], 'row', 1) end
+if ok then redis.call('HDEL', KEYS[1], 'row', 'silent') else row = redis.call('HINCRBY', KEYS[1], 'row', 1) end
 redis.call('HINCRBY', KEYS[1], 'n:' .. ARGV[3], 1)
 if ok then redis.call('HINCRBY', KEYS[1], 's:' .. ARGV[3], 1) end
 local all, good, fields = 0, 0, redis.call('HGETALL', KEYS[1])
@@ -67,4 +67,19 @@ func (j *Journal) Observe(ctx context.Context, s webhook.Subscription, success b
 		h.Average, err = strconv.ParseFloat(average, 64)
 	}
 	return h, err
+}
+
+// Silent counts a send that an endpoint left without an answer, and gives how many there
+// were since a delivery arrived.
+func (j *Journal) Silent(ctx context.Context, s webhook.Subscription) (int, error) {
+	var n *redis.IntCmd
+	_, err := j.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		n = p.HIncrBy(ctx, healthKey(s), "silent", 1)
+		p.Expire(ctx, healthKey(s), Kept)
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("journal: %w", err)
+	}
+	return int(n.Val()), nil
 }

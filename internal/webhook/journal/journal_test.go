@@ -111,6 +111,30 @@ func TestObserve_CountsWithinTheWindow(t *testing.T) {
 	})
 }
 
+func TestSilent_CountsInARow(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, j *Journal, _ *clock, _ *redis.Client) {
+		s := subscription()
+		silent := func(want int) {
+			n, err := j.Silent(t.Context(), s)
+			require.NoError(t, err)
+			require.Equal(t, want, n)
+		}
+		silent(1)
+		_, err := j.Observe(t.Context(), s, false)
+		require.NoError(t, err)
+		silent(2)
+		m, err := j.Metrics(t.Context(), s)
+		require.NoError(t, err)
+		require.InDelta(t, 0.98, *m.AverageSuccess, 1e-9, "it is of messages alone")
+		_, err = j.Observe(t.Context(), s, true)
+		require.NoError(t, err)
+		silent(1)
+		s.ActivatedAt = s.Since().Add(time.Hour)
+		silent(1)
+	})
+}
+
 func TestEnded_TwiceIsOnce(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, j *Journal, c *clock, _ *redis.Client) {

@@ -1,9 +1,8 @@
 package registry
 
 import (
-	"strings"
-
 	"writeback/internal/webhook"
+	"writeback/internal/wire"
 	"writeback/pkg/operation"
 )
 
@@ -21,8 +20,5 @@ func eventFaults(name string) []operation.Fault {
 	if len(webhook.Expand(name)) > 0 {
 		return nil
 	}
-	return []operation.Fault{{
-		Path: "body.event_name", Input: name, Type: "enum",
-		Message: "no event of this name is sent; there are " + strings.Join(webhook.Events(), ", ") + ", and resource_operation.*",
-	}}
+	return []operation.Fault{wire.UnsentEvent(name)}
 }

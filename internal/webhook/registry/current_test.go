@@ -16,6 +16,7 @@ import (
 	"writeback/internal/seal"
 	"writeback/internal/testenv"
 	"writeback/internal/webhook"
+	"writeback/pkg/operation"
 )
 
 // held is a registry of a process that has read the bucket and does not follow it
@@ -107,6 +108,34 @@ func TestFollow_MissedTheEnd(t *testing.T) {
 	_, found, err := other.Find(t.Context(), gone.ID)
 	require.NoError(t, err)
 	require.False(t, found)
+}
+
+// TestFollow_PutsBackWhatTheBucketLost: what a process remembers is delivered, so its partner
+// must be able to stop it, and a program that starts must know of it.
+func TestFollow_PutsBackWhatTheBucketLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	kept, gone := r.create(t, webhook.New{URL: "https://example.com/kept"}), r.create(t, webhook.New{URL: "https://example.com/gone"})
+	require.NoError(t, r.Delete(t.Context(), partner, gone.ID))
+	other, follow := r.held(t)
+	require.NoError(t, r.js.DeleteStream(t.Context(), "KV_"+Bucket))
+	follow()
+	require.Eventually(t, func() bool {
+		_, err := other.kv.Get(t.Context(), claimKey(kept.Subscription))
+		return err == nil
+	}, 30*time.Second, time.Millisecond)
+	started := process(t, r.url, r.keyset, r.clock)
+	got, found, err := started.Find(t.Context(), kept.ID)
+	require.NoError(t, err)
+	require.True(t, found)
+	secrets, err := started.Secrets(got, r.clock.now())
+	require.NoError(t, err)
+	require.Equal(t, []string{kept.Secret}, secrets)
+	_, err = started.Create(t.Context(), partner, webhook.New{URL: "https://example.com/kept", EventName: webhook.EventFailed})
+	require.Equal(t, operation.CodeConflict, code(t, err))
+	_, err = started.Get(t.Context(), partner, gone.ID)
+	require.Equal(t, operation.CodeNotFound, code(t, err), "what was deleted stays so")
+	require.NoError(t, started.Delete(t.Context(), partner, kept.ID))
 }
 
 // TestQuestion_IsPutAfterTheCall asks while a question is under way: that one's

@@ -51,24 +51,37 @@ func (r *Registry) from(now *jetstream.StreamInfo) uint64 {
 
 // read is called when all of the bucket was read.
 func (r *Registry) read(ctx context.Context, last uint64) {
-	r.forgetEnded(ctx, last)
+	r.settle(ctx, last)
 	r.seen.reach(last)
 }
 
-// forgetEnded drops the subscriptions that were deleted, and swept away, while this
-// process did not follow the bucket. One that was just written is not met either, so each
-// is looked for.
-func (r *Registry) forgetEnded(ctx context.Context, last uint64) {
+// settle looks at the subscriptions that the bucket did not have. It drops those that were
+// deleted, and swept away, while this process did not follow. One that was just written is
+// not met either, so each is looked for.
+func (r *Registry) settle(ctx context.Context, last uint64) {
 	for _, s := range r.All() {
-		// Revision 0: the bucket that had it was lost.
-		if r.met[s.ID] || s.Revision == 0 || s.Revision > last {
-			continue
-		}
-		if _, err := r.fetch(ctx, s.ID); errors.Is(err, jetstream.ErrKeyNotFound) {
-			r.remove(s.ID)
+		switch {
+		case r.met[s.ID] || s.Revision > last:
+		case s.Revision == 0: // the bucket that had it was lost
+			r.putBack(ctx, s)
+		default:
+			if _, err := r.fetch(ctx, s.ID); errors.Is(err, jetstream.ErrKeyNotFound) {
+				r.remove(s.ID)
+			}
 		}
 	}
 	r.met = nil
+}
+
+// putBack writes what a lost bucket had. Each process does; the first to come is enough.
+func (r *Registry) putBack(ctx context.Context, s webhook.Subscription) {
+	_, err := r.write(ctx, s)
+	if err == nil && s.Status != webhook.Deleted {
+		err = r.claim(ctx, s)
+	}
+	if err != nil && !conflict(err) {
+		r.log.WarnContext(ctx, "putting a webhook back into its bucket", "webhook_id", s.ID, "error", err)
+	}
 }
 
 func (r *Registry) forgetRevisions() {

@@ -16,3 +16,10 @@ func (s *Store) Block(ctx context.Context, connection uuid.UUID, wait time.Durat
 	_, err := s.run(ctx, blockScript, operation.ShardOf(connection), connection.String(), wait.Milliseconds())
 	return err
 }
+
+// Unblock ends what holds a lane's calls back, be it asked for or by the breaker: it is
+// another counterpart now, or somebody who knows says that it is well.
+func (s *Store) Unblock(ctx context.Context, connection uuid.UUID) error {
+	_, err := s.run(ctx, blockScript, operation.ShardOf(connection), connection.String(), -1)
+	return err
+}

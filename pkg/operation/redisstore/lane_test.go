@@ -127,6 +127,20 @@ func TestLane_Breaker(t *testing.T) {
 	})
 }
 
+func TestLane_Unblock(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{BreakerThreshold: 1, BreakerOpen: time.Hour}, func(t *testing.T, f *fixture) {
+		require.NoError(t, f.store.Unblock(t.Context(), f.conn), "of a lane that nobody has used")
+		f.fill(3)
+		f.record(f.next(1).Leases[0], operation.Decision{Verdict: operation.Again, Network: true, Delay: time.Hour, Block: time.Hour})
+		require.Empty(t, f.next(10).Leases)
+		require.NoError(t, f.store.Unblock(t.Context(), f.conn))
+		due, _ := f.due()
+		require.WithinDuration(t, time.Now(), due, 10*time.Second)
+		require.Len(t, f.next(10).Leases, 2, "neither the block nor the breaker holds them, and not one at a time")
+	})
+}
+
 func TestLane_Pause(t *testing.T) {
 	t.Parallel()
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
