@@ -60,8 +60,8 @@ func (h Health) Trips() (reason string, trips bool) {
 }
 
 // silenceTrips reports whether an endpoint is to be given up that has left so many sends in
-// a row without an answer, whichever messages they were of: new ones go before those that
-// are tried again, so that none may ever come to its last send.
+// a row without an answer, whichever messages they were of: one comes to its last send
+// only after all that were waiting before it was tried again, each time.
 func silenceTrips(sends int) (reason string, trips bool) {
 	return fmt.Sprintf("the last %d sends got no answer", sends), sends >= silencesInARow
 }

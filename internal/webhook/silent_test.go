@@ -36,8 +36,8 @@ func TestTrip_SilentEndpointLeavesTheSlots(t *testing.T) {
 	require.Equal(t, 2*webhook.SilentSends, r.queued(p, s))
 }
 
-// TestTrip_SilentEndpointIsGivenUp: while more comes than a silent endpoint lets through, new
-// messages go first and none comes to its last send.
+// TestTrip_SilentEndpointIsGivenUp: while more waits than a silent endpoint lets through, a
+// message comes to its last send late.
 func TestTrip_SilentEndpointIsGivenUp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -51,6 +51,50 @@ func TestLane_Rate(t *testing.T) {
 	})
 }
 
+func TestLane_ARetryKeepsItsTurn(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	c.limits.InFlight = 1
+	accepted := func() uuid.UUID {
+		a := c.accepted(uuid.New())
+		c.accept(a)
+		return a.ID
+	}
+	failed := accepted()
+	h := c.next(1)
+	require.Len(t, h.Leases, 1)
+	c.record(h.Leases[0], again(time.Second))
+	before := accepted()
+	c.pass(2 * time.Second)
+	after := accepted()
+	for i, want := range []uuid.UUID{before, failed, after} {
+		h = c.next(1)
+		require.Len(t, h.Leases, 1)
+		require.Equal(t, want, h.Leases[0].ID, i)
+		c.record(h.Leases[0], succeed)
+	}
+}
+
+func TestLane_AClockThatStepsBackMakesNobodyWait(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	user := uuid.New()
+	first, second, other := c.accepted(user), c.accepted(user), c.accepted(uuid.New())
+	c.accept(first)
+	c.accept(second)
+	c.pass(-time.Hour)
+	c.accept(other)
+	h := c.next(4)
+	require.Len(t, h.Leases, 2)
+	require.Equal(t, first.ID, h.Leases[0].ID)
+	require.Equal(t, other.ID, h.Leases[1].ID)
+	rec := c.record(h.Leases[0], succeed)
+	require.True(t, rec.More)
+	h = c.next(1)
+	require.Len(t, h.Leases, 1)
+	require.Equal(t, second.ID, h.Leases[0].ID)
+}
+
 // last gives an operation that is ready and not handed out.
 func (f *fixture) last() uuid.UUID {
 	v, err := f.rdb.ZRange(f.t.Context(), f.key("ready:"+f.conn.String()), 0, 0).Result()

@@ -104,6 +104,9 @@ func (m *machine) handed(t *rapid.T, op *mop, lease redisstore.Lease) {
 	at, ok := m.gate(l)
 	require.True(t, ok, "no more than the cap, and nothing while paused")
 	require.LessOrEqual(t, at, m.ms(), "not while blocked, broken or over the rate")
+	for _, o := range m.ready(l) {
+		require.True(t, op.Sync || op.turn() <= o.turn(), "nobody passes another whose turn came before")
+	}
 	for _, o := range m.mailbox(l, op.ResourceID) {
 		require.Nil(t, o.lease, "one call of a user at a time")
 		require.False(t, o.Seq < op.Seq, "only the head of a mailbox")

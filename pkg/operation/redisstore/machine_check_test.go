@@ -86,7 +86,7 @@ func (m *machine) checkLane(t *rapid.T, d map[string]held, l *mlane) {
 		pend[op.ID.String()] = fmt.Sprint(op.pend)
 	}
 	for _, op := range m.ready(l) {
-		ready[op.ID.String()] = fmt.Sprint(op.nb)
+		ready[op.ID.String()] = fmt.Sprint(op.turn())
 	}
 	requireSame(t, flight, d["flight:"+id], "what is being called")
 	requireSame(t, pend, d["pend:"+id], "every outstanding operation, by its deadline")

@@ -163,6 +163,14 @@ func (m *model) unsaid() []*mop {
 	return out
 }
 
+// turn is when a free head may go, in ms: what was accepted later does not pass it.
+func (op *mop) turn() int64 {
+	if op.nb > 0 {
+		return op.nb
+	}
+	return op.Seq / 1000
+}
+
 func (op *mop) said() bool {
 	if op.paged || op.status.Terminal() {
 		return op.paged && !op.amended

@@ -16,7 +16,7 @@ local function callable(c)
   local at = gate(l, inflight)
   if not at or at > now then return 0 end
   local room = (l.open > 0 and 1 or l.cap) - inflight
-  return min(room, allowed(l) or room, call('ZCOUNT', l.ready, '-inf', now))
+  return min(room, allowed(l) or room, call('ZCOUNT', l.ready, '-inf', int(turns_by())))
 end
 
 local function oldest(key)
@@ -57,7 +57,7 @@ local lanes, read = {}, call('ZRANDMEMBER', due_key, most)
 for _, c in ipairs(read) do
   local l = lane(c)
   local flight, all, heads = call('ZCARD', l.flight), call('ZCARD', l.pend), call('ZCARD', l.ready)
-  local due = call('ZCOUNT', l.ready, '-inf', now)
+  local due = call('ZCOUNT', l.ready, '-inf', int(turns_by()))
   outstanding, inflight = outstanding + all, inflight + flight
   delayed, behind = delayed + heads - due, behind + max(0, all - flight - heads)
   local rest = due - callable(c)

@@ -14,5 +14,4 @@ local head_id = call('ZRANGE', mail_key(o.conn, o.user), 0, 0)[1]
 local l = lane(o.conn)
 local rate = 0
 if l.interval > 0 then rate = math.ceil((l.tat - l.interval * (l.burst - 1)) / 1000) end
-return {'ok', view(o, true), {head_id or '', call('ZSCORE', l.ready, id) or '',
-  l.blocked, l.open, rate, l.paused, now}}
+return {'ok', view(o, true), {head_id or '', o.f.nb or '', l.blocked, l.open, rate, l.paused, now}}

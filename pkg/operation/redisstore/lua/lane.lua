@@ -11,7 +11,7 @@ end
 return {
   call('GET', N.gen) or '', call('EXISTS', l.key), now,
   longest(l) or 0, call('ZCARD', l.pend),
-  call('ZCARD', l.ready), call('ZCOUNT', l.ready, '-inf', now), inflight, calls,
+  call('ZCARD', l.ready), call('ZCOUNT', l.ready, '-inf', int(turns_by())), inflight, calls,
   l.cap, l.interval, l.burst, l.blocked, l.open, l.fails, l.paused,
   tonumber(call('ZSCORE', N.due, c) or 0), gate(l, inflight) or -1,
 }

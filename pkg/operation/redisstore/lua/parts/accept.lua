@@ -81,7 +81,7 @@ local function accept_one(i, new)
         grant(l, o, attempt, lease_ms)
         at, handed = min(at, now + lease_ms), 1
       else
-        add(l.ready, '0', id)
+        add(l.ready, int(turn_of(seq)), id)
         at = min(at, from or at)
       end
     end

@@ -25,13 +25,13 @@ local function handout(l, attempts, lease_ms, again, base)
   if #unused == 0 then return leases end
   local at = gate(l, count_calls(l))
   if not at or at > now then return leases end
-  local most, late = #unused, 0
+  local most, late, by = #unused, 0, turns_by()
   local heads = call('ZRANGE', l.ready, '0', int(most), 'WITHSCORES') -- one more: what remains
   if #heads <= 2 * most then l.turn = false end
   for i = 1, #heads, 2 do
     local id, turn = heads[i], tonumber(heads[i + 1])
     at = gate(l, l.inflight)
-    if #unused == 0 or turn > now or not at or at > now then
+    if #unused == 0 or turn > by or not at or at > now then
       l.turn = l.turn or turn
       break
     end

@@ -64,6 +64,12 @@ local function spend(l)
   if l.interval > 0 then note(l, 'tat', max(l.tat, us) + l.interval) end
 end
 
+-- An operation's turn in ready is when it was accepted, or may be tried again: what comes
+-- later does not pass it. turns_by is up to when turns have come. A clock that steps back
+-- makes nobody wait who was accepted before.
+local function turn_of(seq) return floor(seq / 1000) end
+local function turns_by() return max(now, turn_of(shard.seq)) end
+
 -- first gives the least score of a sorted set, nil if it is empty.
 local function first(key) return tonumber(call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]) end
 
@@ -91,7 +97,7 @@ local function look(l)
   if turn == nil then turn = first(l.ready) end
   if turn then
     best = gate(l, count_calls(l))
-    if best then best = max(best, turn) end
+    if best and turn > turns_by() then best = max(best, turn) end
   end
   if not best or best > now then -- else it is now, whatever the others say
     local deadline = l.deadline

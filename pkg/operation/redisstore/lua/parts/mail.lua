@@ -5,8 +5,8 @@ local function mail_key(c, user) return P .. 'mail:' .. c .. ':' .. user end
 
 -- head gives the turn to the first of a mailbox.
 local function head(c, user)
-  local id = call('ZRANGE', mail_key(c, user), '0', '0')[1]
-  if id then call('ZADD', P .. 'ready:' .. c, call('HGET', op_key(id), 'nb') or '0', id) end
+  local id, seq = unpack(call('ZRANGE', mail_key(c, user), '0', '0', 'WITHSCORES'))
+  if id then call('ZADD', P .. 'ready:' .. c, call('HGET', op_key(id), 'nb') or int(turn_of(seq)), id) end
 end
 
 -- step_in lets an operation that was put into its mailbox have the turn, if it came
