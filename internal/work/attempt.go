@@ -100,17 +100,13 @@ func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, 
 	return w, redisstore.Answered, nil
 }
 
-// hearsWithin is how long a worker may take to hear of a change of the directory, which
-// usually takes milliseconds.
-const hearsWithin = 3 * time.Second
-
 // unheard leaves an operation for a moment that was just accepted on a connection which is not
 // active by what this process knows, and which it knows from before: the process that accepted it
 // may have heard already that it is active again. The end of an operation is final.
 func (a *Attempter) unheard(lease redisstore.Lease) *operation.Failure {
 	conn, ok := a.parts.Directory.ConnectionByID(lease.ConnectionID)
 	accepted := lease.CreatedAt()
-	if !ok || lease.Sync || conn.Status == directory.ConnectionActive || !accepted.After(conn.UpdatedAt) || time.Since(accepted) > hearsWithin {
+	if !ok || lease.Sync || conn.Status == directory.ConnectionActive || !accepted.After(conn.UpdatedAt) || time.Since(accepted) > a.cfg.Hears {
 		return nil
 	}
 	return &operation.Failure{

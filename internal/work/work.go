@@ -64,6 +64,9 @@ type Config struct {
 	// Keep is how long a slot may go on with one lane, call after call, while others are
 	// due. Quiet messages do not wait for it. Default 50 ms.
 	Keep time.Duration
+	// Hears is how long the directory may take to tell this process of a change, which
+	// usually takes milliseconds. Default 3 s.
+	Hears time.Duration
 	// Backoff between attempts.
 	Backoff operation.Backoff
 }
@@ -83,6 +86,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.QuietBelow <= 0 {
 		c.QuietBelow = 8
+	}
+	if c.Hears <= 0 {
+		c.Hears = 3 * time.Second
 	}
 	return c
 }
