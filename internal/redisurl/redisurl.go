@@ -161,6 +161,9 @@ func universal(o *redis.Options, addrs ...string) *redis.UniversalOptions {
 	}
 }
 
+// lookAgain is how often a client in use asks a cluster which server has which slots.
+const lookAgain = time.Second
+
 // Open makes the client of a program: with its name, calls that end with their
 // context, and time limits where the address gives none. It connects with the first
 // call; the caller closes it.
@@ -183,6 +186,13 @@ func Open(text, name string) (redis.UniversalClient, error) {
 	}
 	if o.Protocol == 0 {
 		o.Protocol = 2 // RESP3 costs a look for push messages before each reply; nothing here asks for any
+	}
+	if o.IsClusterMode {
+		c := o.Cluster()
+		// The library's own is a minute, and a server that does not answer is no reason for it
+		// to look: so long would it ask a primary that is gone.
+		c.ClusterStateReloadInterval = lookAgain
+		return redis.NewClusterClient(c), nil
 	}
 	return redis.NewUniversalClient(o), nil
 }
