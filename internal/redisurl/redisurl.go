@@ -161,6 +161,12 @@ func universal(o *redis.Options, addrs ...string) *redis.UniversalOptions {
 	}
 }
 
+// OpenHasty is Open for a tool that tells what it sees: it dials a server that is away once
+// where a program does five times.
+func OpenHasty(text, name string) (redis.UniversalClient, error) {
+	return open(text, name, 1)
+}
+
 // lookAgain is how often a client in use asks a cluster which server has which slots.
 const lookAgain = time.Second
 
@@ -168,11 +174,16 @@ const lookAgain = time.Second
 // context, and time limits where the address gives none. It connects with the first
 // call; the caller closes it.
 func Open(text, name string) (redis.UniversalClient, error) {
+	return open(text, name, 0)
+}
+
+// open makes a client that dials so often. Zero: as often as the library does.
+func open(text, name string, dials int) (redis.UniversalClient, error) {
 	o, err := Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	o.ClientName = name
+	o.ClientName, o.DialerRetries = name, dials
 	limit := func(d *time.Duration, most time.Duration) {
 		if *d == 0 {
 			*d = most
