@@ -319,6 +319,17 @@ func TestRedisHangs(t *testing.T) {
 	}
 }
 
+// TestRedisRefuses: what Redis says of a password is told.
+func TestRedisRefuses(t *testing.T) {
+	t.Parallel()
+	r := testenv.StartRedis(t)
+	d := &desk{t: t, environ: []string{"WRITEBACK_REDIS_URL=redis://somebody:else@" + r.Addr(), "WRITEBACK_NATS_URL=nats://127.0.0.1:1"}}
+	for _, args := range [][]string{{"lane", "show", uuid.NewString()}, {"shards"}} {
+		_, errOut := d.ctl(1, args...)
+		require.Contains(t, errOut, "writeback: redis: WRONGPASS", args)
+	}
+}
+
 // TestRebuild has a process that fills shards, as a worker does.
 func TestRebuild(t *testing.T) {
 	t.Parallel()

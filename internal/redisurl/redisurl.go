@@ -184,6 +184,7 @@ func open(text, name string, dials int) (redis.UniversalClient, error) {
 		return nil, err
 	}
 	o.ClientName, o.DialerRetries = name, dials
+	o.DisableIdentity = true // a name of the library's, for which a user would need a right more
 	limit := func(d *time.Duration, most time.Duration) {
 		if *d == 0 {
 			*d = most

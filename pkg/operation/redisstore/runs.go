@@ -270,8 +270,8 @@ func (s *Store) land(r *run, err error) {
 		if own == nil || !unknown(own) { // else it says why
 			err = own
 		}
-	case errors.As(err, &answered) || (s.apart.Load() && (own != nil || r.cmd.Val() != nil)):
-		err = own
+	case (errors.As(err, &answered) || s.apart.Load()) && (own != nil || r.cmd.Val() != nil):
+		err = own // else no run was sent: Redis refused the connection
 	}
 	if s.apart.Load() {
 		for _, shard := range r.shards {
