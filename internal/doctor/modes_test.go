@@ -1,9 +1,12 @@
 package doctor_test
 
 import (
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -62,4 +65,36 @@ func TestExamine_ClusterPartAway(t *testing.T) {
 	}
 	_, ok := found(all, "generation", doctor.OK, "have one")
 	require.True(t, ok, "the other shards are looked at")
+}
+
+// TestExamine_NATSRights: a request that NATS does not let us make is answered by nobody.
+func TestExamine_NATSRights(t *testing.T) {
+	t.Parallel()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+		Users: []*server.User{{Username: "u", Password: "p", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{"operation.>"}},
+		}}},
+	})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(10*time.Second))
+	c := newClinic(t)
+	c.environ["WRITEBACK_NATS_URL"] = strings.Replace(s.ClientURL(), "://", "://u:p@", 1)
+	f, ok := found(c.examine(), "jetstream", doctor.Fail, "$JS.API.INFO")
+	require.True(t, ok)
+	require.Contains(t, f.Fix, "docs/operations.md")
+}
+
+// TestExamine_UntrustedCertificate: a server that is there need not be started.
+func TestExamine_UntrustedCertificate(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewTLSServer(nil)
+	t.Cleanup(s.Close)
+	c := newClinic(t)
+	c.environ["WRITEBACK_REDIS_URL"] = "rediss://" + s.Listener.Addr().String()
+	f, ok := found(c.examine(), "redis", doctor.Fail, "certificate")
+	require.True(t, ok)
+	require.Contains(t, f.Fix, "SSL_CERT_FILE")
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -54,6 +55,10 @@ func whyAway(err error) string {
 	switch {
 	case refused(err):
 		return whatHelps(err, "correct WRITEBACK_REDIS_URL")
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return untrusted
+	case strings.HasSuffix(err.Error(), "tls: certificate required"):
+		return "it demands a client certificate, which programs do not have: `tls-auth-clients no`"
 	case errors.As(err, &dial) && dial.Op == "dial":
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &failed) && failed.Timeout():
 		return "it takes connections and answers nothing: see whether its process is stopped, its disk hangs, or its one core is full (its log, `top`), " +
@@ -61,6 +66,8 @@ func whyAway(err error) string {
 	}
 	return "start redis-server, or correct WRITEBACK_REDIS_URL"
 }
+
+const untrusted = "put the authority that signed its certificate into SSL_CERT_FILE (the chart's extraCA), or name the server as its certificate does"
 
 // refused says that a server answered, and what it answered is the error.
 func refused(err error) bool {
