@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -104,5 +105,12 @@ type redisLog struct{ log *slog.Logger }
 
 // Printf takes a line of the client.
 func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	// Which server is the primary is news and no fault, and must not be left out for one.
+	for said, message := range map[string]string{"sentinel: new master": "redis primary", "sentinel: selected": "redis sentinel"} {
+		if strings.HasPrefix(format, said) {
+			l.log.InfoContext(ctx, message, "detail", fmt.Sprintf(format, v...))
+			return
+		}
+	}
 	l.log.WarnContext(ctx, "redis client", "detail", fmt.Sprintf(format, v...))
 }
