@@ -105,12 +105,14 @@ type redisLog struct{ log *slog.Logger }
 
 // Printf takes a line of the client.
 func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	detail := fmt.Sprintf(format, v...)
 	// Which server is the primary is news and no fault, and must not be left out for one.
-	for said, message := range map[string]string{"sentinel: new master": "redis primary", "sentinel: selected": "redis sentinel"} {
-		if strings.HasPrefix(format, said) {
-			l.log.InfoContext(ctx, message, "detail", fmt.Sprintf(format, v...))
-			return
-		}
+	switch {
+	case strings.HasPrefix(format, "sentinel: new master"):
+		l.log.InfoContext(ctx, "redis primary", "detail", detail)
+	case strings.HasPrefix(format, "sentinel: selected"):
+		l.log.InfoContext(ctx, "redis sentinel", "detail", detail)
+	default:
+		l.log.WarnContext(ctx, "redis client", "detail", detail)
 	}
-	l.log.WarnContext(ctx, "redis client", "detail", fmt.Sprintf(format, v...))
 }

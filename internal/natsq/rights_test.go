@@ -37,7 +37,7 @@ func TestRights(t *testing.T) {
 	w := work(t, c, 1, acking(got))
 	m := message(1)
 	require.NoError(t, c.pub.Accepted(t.Context(), m, true))
-	require.Equal(t, m.Accepted.ID, receive(t, got).Accepted.ID)
+	require.Equal(t, m.ID, receive(t, got).ID)
 	c.settled(t)
 	w.stop()
 	h := natsq.NewHistory(c.js)
