@@ -59,7 +59,7 @@ func (c *ctl) configure() error {
 // redis connects to Redis at first use.
 func (c *ctl) redis() (redis.UniversalClient, error) {
 	if c.rdb == nil {
-		rdb, err := redisurl.Open(c.settings.RedisURL, clientName)
+		rdb, err := redisurl.OpenHasty(c.settings.RedisURL, clientName)
 		if err != nil {
 			return nil, fmt.Errorf("WRITEBACK_REDIS_URL: %w", err)
 		}

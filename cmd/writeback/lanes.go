@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -40,15 +41,18 @@ func (c *ctl) laneList(ctx context.Context, everything bool) error {
 	if err != nil {
 		return err
 	}
-	due, err := store.DueLanes(ctx)
-	if err != nil {
-		return explain(ctx, err)
+	due, away, without := store.DueLanes(ctx)
+	if len(away) == operation.Shards || without != nil && len(away) == 0 {
+		return explain(ctx, without)
 	}
 	for _, connection := range due {
 		if _, ok := known[connection]; !ok {
 			known[connection] = "" // somebody took it out of the directory
 		}
 	}
+	maps.DeleteFunc(known, func(connection uuid.UUID, _ string) bool {
+		return slices.Contains(away, operation.ShardOf(connection))
+	})
 	var rows []laneRow
 	err = c.busy(ctx, "reading lanes", func(ctx context.Context) (err error) {
 		rows, err = readLanes(ctx, store, known, everything)
@@ -57,7 +61,10 @@ func (c *ctl) laneList(ctx context.Context, everything bool) error {
 	if err != nil {
 		return explain(ctx, err)
 	}
-	return c.print(rows, func(w io.Writer) { writeLanes(w, rows) })
+	if err := c.print(rows, func(w io.Writer) { writeLanes(w, rows) }); err != nil || without == nil {
+		return err
+	}
+	return fmt.Errorf("the lanes of %d of %d shards are not in the list: %w", len(away), operation.Shards, explain(ctx, without))
 }
 
 // connectionsIfAny gives the providers of the directory's connections, or says why

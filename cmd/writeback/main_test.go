@@ -236,8 +236,35 @@ func TestShards(t *testing.T) {
 	require.Equal(t, "missing", asJSON[[]shardView](d, "shards")[mine].State)
 	text, _ := d.ctl(0, "shards")
 	require.Contains(t, text, "1 missing")
+	text, _ = d.ctl(0, "shards", "--queue", "webhooks")
+	require.Contains(t, text, "64 missing", "no worker ever had the role")
+	_, wrong := d.ctl(2, "shards", "--queue", "events")
+	require.Contains(t, wrong, `--queue "events" is none of operations, webhooks`)
 	_, errOut := d.ctl(1, "lane", "show", d.conn.String())
 	require.Contains(t, errOut, "being rebuilt")
+}
+
+// TestClusterPartAway: the shards and lanes of the others are shown.
+func TestClusterPartAway(t *testing.T) {
+	t.Parallel()
+	nodes := testenv.RedisCluster(t, 3)
+	url := "redis+cluster://" + nodes[1].Addr() + "," + nodes[2].Addr()
+	rdb, err := redisurl.Open(url, "test")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = rdb.Close() })
+	require.NoError(t, rdb.(*redis.ClusterClient).ForEachMaster(t.Context(), func(ctx context.Context, one *redis.Client) error {
+		return one.ConfigSet(ctx, "cluster-require-full-coverage", "no").Err()
+	}))
+	require.NoError(t, redisstore.New(rdb, redisstore.Config{}).Begin(t.Context(), everyShard()))
+	nodes[0].Kill()
+	d := &desk{t: t, environ: []string{"WRITEBACK_REDIS_URL=" + url, "WRITEBACK_NATS_URL=nats://127.0.0.1:1"}}
+	text, errOut := d.ctl(1, "shards")
+	require.Regexp(t, `all +\d+ away, 0 missing`, text, errOut)
+	require.Regexp(t, `(?m)^\d+ +open`, text)
+	require.Contains(t, errOut, "of 64 shards could not be asked")
+	text, errOut = d.ctl(1, "lane", "list")
+	require.Contains(t, text, "CONNECTION")
+	require.Contains(t, errOut, "shards are not in the list")
 }
 
 // TestRebuild_RefusesWithoutStreams: what it would close would stay closed.
@@ -289,6 +316,17 @@ func TestRedisHangs(t *testing.T) {
 		_, errOut := d.ctl(1, args...)
 		require.Contains(t, errOut, "writeback: redis: no answer within 4s", args)
 		require.Contains(t, errOut, "writeback doctor", args)
+	}
+}
+
+// TestRedisRefuses: what Redis says of a password is told.
+func TestRedisRefuses(t *testing.T) {
+	t.Parallel()
+	r := testenv.StartRedis(t)
+	d := &desk{t: t, environ: []string{"WRITEBACK_REDIS_URL=redis://somebody:else@" + r.Addr(), "WRITEBACK_NATS_URL=nats://127.0.0.1:1"}}
+	for _, args := range [][]string{{"lane", "show", uuid.NewString()}, {"shards"}} {
+		_, errOut := d.ctl(1, args...)
+		require.Contains(t, errOut, "writeback: redis: WRONGPASS", args)
 	}
 }
 

@@ -123,11 +123,12 @@ func (c *ctl) follow(ctx context.Context, store *redisstore.Store, shards []int)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return withoutUs(ctx)
-		case err != nil:
-			return explain(ctx, err)
 		}
 		count := map[string]int{}
 		for _, n := range shards {
+			if err := all[n].Err; err != nil {
+				return explain(ctx, err)
+			}
 			count[stateOf(all[n])]++
 		}
 		if count[stateOpen] == len(shards) {

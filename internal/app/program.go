@@ -109,7 +109,16 @@ type redisLog struct{ log *slog.Logger }
 
 // Printf takes a line of the client.
 func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
-	l.log.WarnContext(ctx, "redis client", "detail", fmt.Sprintf(format, v...))
+	detail := fmt.Sprintf(format, v...)
+	// Which server is the primary is news and no fault, and must not be left out for one.
+	switch {
+	case strings.HasPrefix(format, "sentinel: new master"):
+		l.log.InfoContext(ctx, "redis primary", "detail", detail)
+	case strings.HasPrefix(format, "sentinel: selected"):
+		l.log.InfoContext(ctx, "redis sentinel", "detail", detail)
+	default:
+		l.log.WarnContext(ctx, "redis client", "detail", detail)
+	}
 }
 
 // libraryLog keeps the lines of Go's own library in our form, up to what they quote: that

@@ -228,6 +228,23 @@ func TestLoad_PasswordsAreNeverPrinted(t *testing.T) {
 	}
 }
 
+// TestShow_SeveralHosts: whoever reads the log sees which servers a program was given.
+func TestShow_SeveralHosts(t *testing.T) {
+	t.Parallel()
+	issuer := "WRITEBACK_OIDC_ISSUER=https://issuer"
+	for given, want := range map[string]string{
+		"redis+sentinel://s1:26379,s2:26379,s3/main":                           "redis+sentinel://s1:26379,s2:26379,s3/main",
+		"redis+sentinel://u:hun,ter2@s1,s2:26379/main?sentinel_password=other": "redis+sentinel://*****@s1,s2:26379/main?*****",
+		"redis+cluster://:hunter2@r1:7000,r2:7001":                             "redis+cluster://*****@r1:7000,r2:7001",
+		"redis+cluster://r1,r2?password=hunter@2":                              "*****",
+		"redis+cluster://u:hunter/2@r1,r2":                                     "*****",
+	} {
+		api, _, _ := config.Load[config.API]([]string{issuer, "WRITEBACK_REDIS_URL=" + given})
+		require.Contains(t, api.String(), want+" ", given)
+		require.NotContains(t, api.String(), "hunter", given)
+	}
+}
+
 func TestLoad_WarnsOfUnknownNames(t *testing.T) {
 	t.Parallel()
 	_, warnings, err := config.Load[config.Worker]([]string{

@@ -83,7 +83,9 @@ func show(value string, secret bool) string {
 	if secret && value != "" {
 		return mask
 	}
-	if strings.Contains(value, "://") || strings.Contains(value, "@") {
+	if shown, ok := showHosts(value); ok {
+		value = shown
+	} else if strings.Contains(value, "://") || strings.Contains(value, "@") {
 		parts := strings.Split(value, ",")
 		for i, p := range parts {
 			if strings.Contains(value, "@") && !strings.Contains(p, "://") {
@@ -97,6 +99,33 @@ func show(value string, secret bool) string {
 		value = strings.ToValidUTF8(value[:most], "") + "..."
 	}
 	return value
+}
+
+// showHosts shows a URL of several hosts, such as redisurl has, if it is certain what of it
+// are hosts.
+func showHosts(value string) (string, bool) {
+	scheme, rest, _ := strings.Cut(value, "://")
+	rest, query, asks := strings.Cut(rest, "?")
+	user, hosts, known := strings.Cut(rest, "@")
+	if !known {
+		user, hosts = "", rest
+	}
+	if strings.ContainsAny(user, "/") || strings.ContainsAny(hosts+query, "@") || !strings.Contains(hosts, ",") {
+		return "", false
+	}
+	authority, _, _ := strings.Cut(hosts, "/")
+	for host := range strings.SplitSeq(authority, ",") {
+		if u, err := url.Parse(scheme + "://" + host); err != nil || u.Host == "" || u.Host != host {
+			return "", false
+		}
+	}
+	if known {
+		hosts = mask + "@" + hosts
+	}
+	if asks {
+		hosts += "?" + mask
+	}
+	return scheme + "://" + hosts, true
 }
 
 func showURL(text string) string {

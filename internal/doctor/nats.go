@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -38,7 +39,12 @@ func lookAtNATS(ctx context.Context, r *report, s settings, now func() time.Time
 	if err == nil {
 		_, err = js.AccountInfo(ctx)
 	}
-	if err != nil {
+	switch last := nc.LastError(); {
+	case err == nil:
+	case errors.Is(last, nats.ErrPermissionViolation):
+		r.fail("jetstream", "let the user of WRITEBACK_NATS_URL publish and subscribe to what docs/operations.md lists", "refuses us: %s", last)
+		return
+	default:
 		r.fail("jetstream", "start nats-server with JetStream (`-js`, or a jetstream block with a store_dir) and let the account use it",
 			"cannot be used: %s", err)
 		return
@@ -70,6 +76,8 @@ func whyNATSAway(err error, creds string) string {
 	var failed net.Error
 	var dial *net.OpError
 	switch {
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return untrusted
 	case errors.As(err, &dial) && dial.Op == "dial":
 	case errors.As(err, &failed) && failed.Timeout(), errors.Is(err, nats.ErrTimeout):
 		return "it takes connections and answers nothing: see whether its process is stopped or its disk hangs (its log, `top`), and whether WRITEBACK_NATS_URL is the port of NATS"

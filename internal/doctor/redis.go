@@ -2,9 +2,11 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,12 +22,13 @@ func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Tim
 	if s.broken["WRITEBACK_REDIS_URL"] {
 		return
 	}
-	rdb, err := redisurl.Open(s.RedisURL, "writeback-doctor")
+	rdb, err := redisurl.OpenHasty(s.RedisURL, "writeback-doctor")
 	if err != nil {
 		r.fail("redis", "correct WRITEBACK_REDIS_URL", "%s", err)
 		return
 	}
 	defer func() { _ = rdb.Close() }()
+	lookAtSentinels(ctx, r, s.RedisURL)
 	before := now()
 	theirs, err := rdb.Time(ctx).Result()
 	after := now()
@@ -49,16 +52,27 @@ func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Tim
 func whyAway(err error) string {
 	var failed net.Error
 	var dial *net.OpError
-	var refused redis.Error
 	switch {
-	case errors.As(err, &refused):
+	case refused(err):
 		return whatHelps(err, "correct WRITEBACK_REDIS_URL")
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return untrusted
+	case strings.HasSuffix(err.Error(), "tls: certificate required"):
+		return "it demands a client certificate, which programs do not have: `tls-auth-clients no`"
 	case errors.As(err, &dial) && dial.Op == "dial":
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &failed) && failed.Timeout():
 		return "it takes connections and answers nothing: see whether its process is stopped, its disk hangs, or its one core is full (its log, `top`), " +
 			"and whether it speaks TLS as WRITEBACK_REDIS_URL says (`rediss`)"
 	}
 	return "start redis-server, or correct WRITEBACK_REDIS_URL"
+}
+
+const untrusted = "put the authority that signed its certificate into SSL_CERT_FILE (the chart's extraCA), or name the server as its certificate does"
+
+// refused says that a server answered, and what it answered is the error.
+func refused(err error) bool {
+	var answer redis.Error
+	return errors.As(err, &answer)
 }
 
 // refusals are the first words of what Redis refuses with, and what helps.
@@ -93,6 +107,11 @@ func takesWrites(ctx context.Context, r *report, store *redisstore.Store) bool {
 		r.ok(check, "are taken")
 		return true
 	}
+	if !refused(err) {
+		r.fail(check, "bring the server back that does not answer; meanwhile writes of its shards are answered 503, and nothing of them is handed out",
+			"not every server answers: %s", err)
+		return false
+	}
 	r.fail(check, whatHelps(err, "see the log of redis-server")+"; meanwhile writes are answered 503, and nothing is handed out", "are refused: %s", err)
 	return false
 }
@@ -118,7 +137,7 @@ func servers(ctx context.Context, r *report, rdb redis.UniversalClient) {
 		return err
 	})
 	if err != nil {
-		r.fail("redis", "see `redis-cli cluster info`", "INFO of the cluster: %s", err)
+		r.fail("redis", "bring it back, or have a replica take over: `redis-cli -h NODE cluster nodes` shows both", "a primary of the cluster does not answer INFO: %s", err)
 	}
 }
 
@@ -201,8 +220,11 @@ func lookAtLibraries(ctx context.Context, r *report, store *redisstore.Store) {
 // longer to their first attempt, and nothing else changes.
 func lookAtChannels(ctx context.Context, r *report, store *redisstore.Store) {
 	if err := store.MayHandOver(ctx); err != nil {
-		r.warn("redis channels", "let the user of WRITEBACK_REDIS_URL use them: `&wb:* +publish +subscribe +unsubscribe +pubsub`",
-			"operations are not handed to free slots at once: %s", err)
+		fix := "bring the server back that does not answer"
+		if refused(err) {
+			fix = "let the user of WRITEBACK_REDIS_URL use them: `&wb:* +publish +subscribe +unsubscribe +pubsub`"
+		}
+		r.warn("redis channels", fix, "operations are not handed to free slots at once: %s", err)
 		return
 	}
 	r.ok("redis channels", "may be used")
@@ -237,12 +259,18 @@ const (
 // trace.
 func lookAtShards(ctx context.Context, r *report, store *redisstore.Store, writable bool) {
 	shards, err := store.Shards(ctx, 1)
+	whole := len(shards)
+	shards = slices.DeleteFunc(shards, func(s redisstore.Shard) bool { return s.Err != nil })
 	switch {
-	case err != nil && !writable: // said above
+	case err != nil && len(shards) == 0 && !writable: // said above
 		return
-	case err != nil:
+	case err != nil && len(shards) == 0:
 		r.fail("shards", whatHelps(err, "see the log of redis-server"), "%s", err)
 		return
+	case err != nil:
+		r.fail("shards", whatHelps(err, "bring their servers back, or have replicas take over (`redis-cli cluster nodes`)")+
+			"; `writeback shards` lists them. The others go on, and what follows is of them",
+			"%d of %d cannot be asked: %s", whole-len(shards), whole, err)
 	}
 	missing, rebuilding, beat := 0, 0, time.Duration(-1)
 	for _, s := range shards {

@@ -112,7 +112,7 @@ func Connect(url, name string, log *slog.Logger, more ...nats.Option) (*nats.Con
 		nats.NoCallbacksAfterClientClose(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("nats disconnected", "error", err) }),
 		nats.ClosedHandler(func(nc *nats.Conn) { log.Error("nats connection closed for good", "error", nc.LastError()) }),
-		nats.ReconnectHandler(func(*nats.Conn) { log.Info("nats reconnected") }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("nats reconnected", "server", nc.ConnectedUrlRedacted()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats", "error", err) }),
 	}, more...)...)
 	if err != nil {

@@ -161,15 +161,30 @@ func universal(o *redis.Options, addrs ...string) *redis.UniversalOptions {
 	}
 }
 
+// OpenHasty is Open for a tool that tells what it sees: it dials a server that is away once
+// where a program does five times.
+func OpenHasty(text, name string) (redis.UniversalClient, error) {
+	return open(text, name, 1)
+}
+
+// lookAgain is how often a client in use asks a cluster which server has which slots.
+const lookAgain = time.Second
+
 // Open makes the client of a program: with its name, calls that end with their
 // context, and time limits where the address gives none. It connects with the first
 // call; the caller closes it.
 func Open(text, name string) (redis.UniversalClient, error) {
+	return open(text, name, 0)
+}
+
+// open makes a client that dials so often. Zero: as often as the library does.
+func open(text, name string, dials int) (redis.UniversalClient, error) {
 	o, err := Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	o.ClientName = name
+	o.ClientName, o.DialerRetries = name, dials
+	o.DisableIdentity = true // a name of the library's, for which a user would need a right more
 	limit := func(d *time.Duration, most time.Duration) {
 		if *d == 0 {
 			*d = most
@@ -183,6 +198,13 @@ func Open(text, name string) (redis.UniversalClient, error) {
 	}
 	if o.Protocol == 0 {
 		o.Protocol = 2 // RESP3 costs a look for push messages before each reply; nothing here asks for any
+	}
+	if o.IsClusterMode {
+		c := o.Cluster()
+		// The library's own is a minute, and a server that does not answer is no reason for it
+		// to look: so long would it ask a primary that is gone.
+		c.ClusterStateReloadInterval = lookAgain
+		return redis.NewClusterClient(c), nil
 	}
 	return redis.NewUniversalClient(o), nil
 }

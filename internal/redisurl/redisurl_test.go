@@ -2,6 +2,7 @@ package redisurl_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -80,4 +81,17 @@ func TestOpen_MakesTheClientOfTheForm(t *testing.T) {
 	}
 	_, err := redisurl.Open("nothing", "test")
 	require.ErrorIs(t, err, redisurl.ErrURL)
+}
+
+// TestOpen_FollowsACluster: a primary that is gone makes no client of the library look where
+// its slots are now, so each has to look by itself, and not once a minute.
+func TestOpen_FollowsACluster(t *testing.T) {
+	t.Parallel()
+	c, err := redisurl.Open("redis+cluster://127.0.0.1:1", "test")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	cluster, ok := c.(*redis.ClusterClient)
+	require.True(t, ok)
+	require.LessOrEqual(t, cluster.Options().ClusterStateReloadInterval, 2*time.Second)
+	require.Equal(t, "test", cluster.Options().ClientName)
 }

@@ -63,7 +63,7 @@ func (w *Worker) outboxOnce(ctx context.Context) round {
 	}
 	records, err := w.parts.Store.Claim(claim, shards, outboxMost, outboxHold)
 	if err != nil && ctx.Err() == nil {
-		w.parts.Log.WarnContext(ctx, "claiming overdue messages", "error", err)
+		w.away.WarnContext(ctx, "claiming overdue messages", "error", err)
 	}
 	// In any order, so that what waits for a stream that is away does not stand before
 	// what waits for the other, each time.

@@ -86,8 +86,9 @@ type Restorer struct {
 // NewRestorer makes a restorer.
 func NewRestorer(store *redisstore.Store, h history, cfg RestoreConfig, log *slog.Logger) *Restorer {
 	set := metrics.New(nil)
+	cfg = cfg.withDefaults()
 	return &Restorer{
-		store: store, history: h, cfg: cfg.withDefaults(), log: log,
+		store: store, history: h, cfg: cfg, log: log.With("queue", cfg.Queue),
 		generations: set.Counter(metrics.Generations), rebuilds: set.Counter(metrics.Rebuilds),
 		duration: set.Histogram(metrics.RebuildDuration),
 	}

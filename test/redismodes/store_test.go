@@ -315,6 +315,18 @@ func TestCluster_OnePrimaryAway(t *testing.T) {
 	require.Error(t, err, "it says that it is not whole")
 	require.Len(t, polled.Due, healthy)
 	require.Empty(t, polled.Missing, "of what cannot be asked nothing is said")
+	asked, err := r.store.Shards(t.Context(), 16)
+	require.Error(t, err)
+	require.Len(t, asked, operation.Shards)
+	for _, s := range asked {
+		require.Equal(t, away[s.Number], s.Err != nil, "shard %d: %v", s.Number, s.Err)
+	}
+	depth := redisstore.DepthOf(asked)
+	require.Equal(t, healthy, depth.Outstanding)
+	require.Zero(t, depth.Missing)
+	_, without, err := r.store.DueLanes(t.Context())
+	require.Error(t, err)
+	require.Len(t, without, len(away))
 	require.Eventually(t, func() bool { // what was accepted is overdue after two seconds
 		due, err := r.store.Overdue(t.Context())
 		return err != nil && len(due) == healthy

@@ -36,6 +36,8 @@ type LaneSample struct {
 // Shard is how full one shard is.
 type Shard struct {
 	Number int
+	// Err says why the shard could not be asked: nothing else is known of it then.
+	Err error
 	// Generation is empty while the shard has no data.
 	Generation string
 	// Rebuilding: a process holds the right to fill the shard.
@@ -67,20 +69,23 @@ type Shard struct {
 }
 
 // Shards reads how full every shard is. Of a shard's lanes it reads
-// at most the given number: the longest due, and a random choice of all.
+// at most the given number: the longest due, and a random choice of all. An error is as
+// that of Poll: all shards are given beside it, and Err says which could not be asked.
 func (s *Store) Shards(ctx context.Context, lanes int) ([]Shard, error) {
 	calls := make([]*call, operation.Shards)
 	for shard := range calls {
 		calls[shard] = s.newCall(depthScript, shard, max(lanes, 1))
 	}
-	if err := s.performed(ctx, calls...); err != nil {
-		return nil, err
-	}
+	s.performEach(ctx, calls...)
 	out := make([]Shard, len(calls))
 	for shard, c := range calls {
+		if c.err != nil {
+			out[shard] = Shard{Number: shard, Err: c.err, Beat: -1}
+			continue
+		}
 		out[shard] = decodeShard(shard, c.answer)
 	}
-	return out, nil
+	return out, failed(calls)
 }
 
 func decodeShard(shard int, v []any) Shard {
@@ -135,10 +140,13 @@ type Depth struct {
 	Sampled []LaneSample
 }
 
-// DepthOf sums shards up.
+// DepthOf sums up the shards that could be asked.
 func DepthOf(shards []Shard) Depth {
 	var d Depth
 	for _, s := range shards {
+		if s.Err != nil {
+			continue
+		}
 		if s.Generation == "" {
 			d.Missing++
 		} else if s.History {

@@ -168,24 +168,25 @@ func (e loadError) Error() string { return "redisstore: load the scripts: " + e.
 // Unwrap gives what Redis said.
 func (e loadError) Unwrap() error { return e.error }
 
-// pipelined runs a pipeline; when Redis has forgotten the library, it loads it and runs
-// the pipeline once more. If it cannot be loaded, the error is loadError.
+// pipelined runs a pipeline; when Redis, or a node of a cluster, has forgotten the library,
+// it loads it and runs the pipeline once more. If it cannot be loaded, the error is loadError.
 func (s *Store) pipelined(ctx context.Context, build func(pipe redis.Pipeliner)) error {
-	once := func() error {
-		_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	once := func() ([]redis.Cmder, error) {
+		return s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			build(pipe)
 			return nil
 		})
-		return err
 	}
-	err := once()
-	if err == nil || !unknown(err) {
+	cmds, err := once()
+	forgotten := func(cmd redis.Cmder) bool { return cmd.Err() != nil && unknown(cmd.Err()) }
+	if err == nil || !slices.ContainsFunc(cmds, forgotten) {
 		return err
 	}
 	if err := s.scripts.load(ctx); err != nil {
 		return loadError{err}
 	}
-	return once()
+	_, err = once()
+	return err
 }
 
 // run is what one run of the library does.
@@ -269,8 +270,8 @@ func (s *Store) land(r *run, err error) {
 		if own == nil || !unknown(own) { // else it says why
 			err = own
 		}
-	case errors.As(err, &answered) || (s.apart.Load() && (own != nil || r.cmd.Val() != nil)):
-		err = own
+	case (errors.As(err, &answered) || s.apart.Load()) && (own != nil || r.cmd.Val() != nil):
+		err = own // else no run was sent: Redis refused the connection
 	}
 	if s.apart.Load() {
 		for _, shard := range r.shards {

@@ -148,7 +148,7 @@ func (r *runner) load(ctx context.Context) error {
 		}
 		r.alone.Store(true)
 	}
-	return alone.Load(ctx, r.rdb).Err()
+	return r.everywhere(ctx, func(ctx context.Context, node redis.Cmdable) error { return alone.Load(ctx, node).Err() })
 }
 
 // OtherLibraries names the libraries in Redis that are of other versions of these
@@ -164,9 +164,17 @@ func (s *Store) OtherLibraries(ctx context.Context) ([]string, error) {
 	return others, err
 }
 
+// everywhere does something on each node. One of a cluster that is away is passed over: what
+// it lacks is found out when it is back.
 func (r *runner) everywhere(ctx context.Context, do func(ctx context.Context, node redis.Cmdable) error) error {
 	if cluster, ok := r.rdb.(*redis.ClusterClient); ok {
-		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return do(ctx, node) })
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+			err := do(ctx, node)
+			if isAway(err) && ctx.Err() == nil {
+				return nil
+			}
+			return err
+		})
 	}
 	return do(ctx, r.rdb)
 }
