@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -129,13 +131,20 @@ func servers(ctx context.Context, r *report, rdb redis.UniversalClient) {
 		lookAtPages(ctx, r, rdb)
 		return
 	}
+	var mu sync.Mutex // the primaries are asked beside each other
+	answers := map[string]info{}
 	err := cluster.ForEachMaster(ctx, func(ctx context.Context, one *redis.Client) error {
 		text, err := one.InfoMap(ctx).Result()
 		if err == nil {
-			lookAtServer(r, infoOf(text), " of "+one.Options().Addr)
+			mu.Lock()
+			defer mu.Unlock()
+			answers[one.Options().Addr] = infoOf(text)
 		}
 		return err
 	})
+	for _, addr := range slices.Sorted(maps.Keys(answers)) {
+		lookAtServer(r, answers[addr], " of "+addr)
+	}
 	if err != nil {
 		r.fail("redis", "bring it back, or have a replica take over: `redis-cli -h NODE cluster nodes` shows both", "a primary of the cluster does not answer INFO: %s", err)
 	}
