@@ -14,6 +14,7 @@ import (
 
 	"writeback/internal/config"
 	"writeback/internal/directory"
+	"writeback/internal/natsq"
 	"writeback/internal/redisurl"
 	"writeback/internal/seal"
 	"writeback/pkg/operation/redisstore"
@@ -59,7 +60,7 @@ func (c *ctl) configure() error {
 // redis connects to Redis at first use.
 func (c *ctl) redis() (redis.UniversalClient, error) {
 	if c.rdb == nil {
-		rdb, err := redisurl.OpenHasty(c.settings.RedisURL, clientName)
+		rdb, err := redisurl.Open(c.settings.RedisURL, c.settings.RedisOptions(clientName, true))
 		if err != nil {
 			return nil, fmt.Errorf("WRITEBACK_REDIS_URL: %w", err)
 		}
@@ -124,11 +125,9 @@ func (c *ctl) streams() (jetstream.JetStream, error) {
 	if c.js != nil {
 		return c.js, nil
 	}
-	options := []nats.Option{nats.Name(clientName), nats.Timeout(5 * time.Second), nats.NoReconnect()}
-	if file := c.settings.NATSCredsFile; file != "" {
-		options = append(options, nats.UserCredentials(file))
-	}
-	nc, err := nats.Connect(c.settings.NATSURL, options...)
+	s := c.settings
+	nc, err := nats.Connect(s.NATSURL, append(natsq.Identity(s.NATSCredsFile, s.TLSCertFile, s.TLSKeyFile),
+		nats.Name(clientName), nats.Timeout(5*time.Second), nats.NoReconnect())...)
 	if err != nil {
 		return nil, fmt.Errorf("NATS: %w", err)
 	}

@@ -199,7 +199,7 @@ func TestOperation(t *testing.T) {
 func TestOperation_Unreadable(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	rdb, err := redisurl.Open(strings.TrimPrefix(d.environ[0], "WRITEBACK_REDIS_URL="), "test")
+	rdb, err := redisurl.Open(strings.TrimPrefix(d.environ[0], "WRITEBACK_REDIS_URL="), redisurl.Options{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	later := d.op
@@ -249,7 +249,7 @@ func TestClusterPartAway(t *testing.T) {
 	t.Parallel()
 	nodes := testenv.RedisCluster(t, 3)
 	url := "redis+cluster://" + nodes[1].Addr() + "," + nodes[2].Addr()
-	rdb, err := redisurl.Open(url, "test")
+	rdb, err := redisurl.Open(url, redisurl.Options{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	require.NoError(t, rdb.(*redis.ClusterClient).ForEachMaster(t.Context(), func(ctx context.Context, one *redis.Client) error {

@@ -75,11 +75,11 @@ func Open(ctx context.Context, s Settings) (*Base, error) {
 	if err != nil {
 		return nil, err
 	}
-	rdb, err := redisurl.Open(s.Common.RedisURL, s.Name)
+	rdb, err := redisurl.Open(s.Common.RedisURL, s.Common.RedisOptions(s.Name, false))
 	if err != nil {
 		return nil, fmt.Errorf("app: WRITEBACK_REDIS_URL: %w", err)
 	}
-	nc, err := natsq.Connect(s.Common.NATSURL, s.Name, s.Log, natsCredentials(s.Common.NATSCredsFile)...)
+	nc, err := natsq.Connect(s.Common.NATSURL, s.Name, s.Log, natsq.Identity(s.Common.NATSCredsFile, s.Common.TLSCertFile, s.Common.TLSKeyFile)...)
 	if err != nil {
 		_ = rdb.Close()
 		return nil, fmt.Errorf("app: %w", err)
@@ -90,13 +90,6 @@ func Open(ctx context.Context, s Settings) (*Base, error) {
 		return nil, err
 	}
 	return b, nil
-}
-
-func natsCredentials(file string) []nats.Option {
-	if file == "" {
-		return nil
-	}
-	return []nats.Option{nats.UserCredentials(file)}
 }
 
 func (b *Base) open(ctx context.Context, s Settings) (err error) {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"writeback/internal/redisurl"
 	"writeback/pkg/tsp/all"
 )
 
@@ -86,6 +87,15 @@ type Stores struct {
 	NATSCredsFile string `env:"WRITEBACK_NATS_CREDS_FILE" rule:"file" help:"credentials file of a NATS user" more:"'.creds', instead of a password in the URL"`
 	// RedisURL is the address of Redis, in one of the forms of package redisurl.
 	RedisURL string `env:"WRITEBACK_REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" rule:"redis" help:"URL of Redis, of a Redis Cluster, or of Sentinels" more:"one server ('redis://', 'rediss://', 'unix://'), a Redis Cluster ('redis+cluster://host1,host2'), or Sentinels ('redis+sentinel://host1,host2/primary'); a password may be in it; see [operations.md](operations.md)"`
+	// TLSCertFile is the client certificate for a NATS and a Redis that ask for one, and
+	// TLSKeyFile its key, in PEM.
+	TLSCertFile string `env:"WRITEBACK_TLS_CERT_FILE" rule:"file,beside:WRITEBACK_TLS_KEY_FILE" help:"client certificate for NATS and Redis, in PEM" more:"read anew for each connection"`
+	TLSKeyFile  string `env:"WRITEBACK_TLS_KEY_FILE" rule:"file,beside:WRITEBACK_TLS_CERT_FILE" help:"key of the client certificate, in PEM"`
+}
+
+// RedisOptions are those of a client of Redis with that name; see redisurl.Options.
+func (s Stores) RedisOptions(name string, hasty bool) redisurl.Options {
+	return redisurl.Options{Name: name, Hasty: hasty, CertFile: s.TLSCertFile, KeyFile: s.TLSKeyFile}
 }
 
 // Common is what the api and the worker share.

@@ -182,6 +182,20 @@ func TestLoad_Rules(t *testing.T) {
 	}
 }
 
+func TestLoad_ACertificateHasItsKey(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tls.pem")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	certificate, key := "WRITEBACK_TLS_CERT_FILE="+file, "WRITEBACK_TLS_KEY_FILE="+file
+	_, _, err := config.Load[config.Worker]([]string{certificate})
+	require.ErrorContains(t, err, `WRITEBACK_TLS_KEY_FILE="": is required beside WRITEBACK_TLS_CERT_FILE`)
+	_, _, err = config.Load[config.Worker]([]string{key})
+	require.ErrorContains(t, err, `WRITEBACK_TLS_CERT_FILE="": is required beside WRITEBACK_TLS_KEY_FILE`)
+	w, _, err := config.Load[config.Worker]([]string{certificate, key})
+	require.NoError(t, err)
+	require.Equal(t, file, w.RedisOptions("worker", false).CertFile)
+}
+
 func TestLoad_CursorKeyForms(t *testing.T) {
 	t.Parallel()
 	key := bytes.Repeat([]byte{0xff, 0xe0}, 16)

@@ -72,6 +72,8 @@ func Read[P Program](sources Sources) (settings P, warnings []string, err error)
 		}
 		if rule := v.check(); rule != "" {
 			report(v, rule)
+		} else if rule := v.alone(lookup); rule != "" {
+			report(v, rule)
 		} else if rule := v.breaksProduction(lookup); strict && rule != "" {
 			report(v, rule)
 		}

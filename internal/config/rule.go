@@ -39,6 +39,18 @@ func (v variable) check() string {
 	return ""
 }
 
+// alone gives the rule that a variable breaks which goes with another and is not set, or "".
+func (v variable) alone(lookup func(string) (string, bool)) string {
+	for _, rule := range v.rules {
+		if other, ok := strings.CutPrefix(rule, "beside:"); ok && v.value.IsZero() {
+			if value, _ := lookup(other); value != "" {
+				return "is required beside " + other
+			}
+		}
+	}
+	return ""
+}
+
 func (v variable) checkRule(rule string) string {
 	switch value := v.value.Interface().(type) {
 	case string:

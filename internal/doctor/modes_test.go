@@ -49,7 +49,7 @@ func TestExamine_ClusterPartAway(t *testing.T) {
 		require.NoError(t, one.Close())
 	}
 	c.environ["WRITEBACK_REDIS_URL"] = "redis+cluster://" + nodes[1].Addr() + "," + nodes[2].Addr()
-	rdb, err := redisurl.Open(c.environ["WRITEBACK_REDIS_URL"], "test")
+	rdb, err := redisurl.Open(c.environ["WRITEBACK_REDIS_URL"], redisurl.Options{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	require.NoError(t, redisstore.New(rdb, redisstore.Config{}).Begin(t.Context(), everyShard()))

@@ -14,16 +14,16 @@ import (
 	"writeback/internal/natsq"
 )
 
+// clientName is how the servers list doctor.
+const clientName = "writeback-doctor"
+
 // lookAtNATS looks at the server, the streams and what lies in them.
 func lookAtNATS(ctx context.Context, r *report, s settings, now func() time.Time) {
-	if s.broken["WRITEBACK_NATS_URL"] || s.broken["WRITEBACK_NATS_CREDS_FILE"] {
+	if s.broken["WRITEBACK_NATS_URL"] || s.broken["WRITEBACK_NATS_CREDS_FILE"] || s.broken["WRITEBACK_TLS_CERT_FILE"] || s.broken["WRITEBACK_TLS_KEY_FILE"] {
 		return
 	}
-	options := []nats.Option{nats.Name("writeback-doctor"), nats.Timeout(2 * time.Second), nats.NoReconnect()}
-	if s.NATSCredsFile != "" {
-		options = append(options, nats.UserCredentials(s.NATSCredsFile))
-	}
-	nc, err := nats.Connect(s.NATSURL, options...)
+	nc, err := nats.Connect(s.NATSURL, append(natsq.Identity(s.NATSCredsFile, s.TLSCertFile, s.TLSKeyFile),
+		nats.Name(clientName), nats.Timeout(2*time.Second), nats.NoReconnect())...)
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		r.fail("nats", "give a user that may use JetStream: in WRITEBACK_NATS_URL or WRITEBACK_NATS_CREDS_FILE", "refuses us: %s", err)

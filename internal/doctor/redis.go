@@ -21,16 +21,16 @@ import (
 
 // lookAtRedis looks at the server, its settings, and the shards.
 func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Time) {
-	if s.broken["WRITEBACK_REDIS_URL"] {
+	if s.broken["WRITEBACK_REDIS_URL"] || s.broken["WRITEBACK_TLS_CERT_FILE"] || s.broken["WRITEBACK_TLS_KEY_FILE"] {
 		return
 	}
-	rdb, err := redisurl.OpenHasty(s.RedisURL, "writeback-doctor")
+	rdb, err := redisurl.Open(s.RedisURL, s.RedisOptions(clientName, true))
 	if err != nil {
 		r.fail("redis", "correct WRITEBACK_REDIS_URL", "%s", err)
 		return
 	}
 	defer func() { _ = rdb.Close() }()
-	lookAtSentinels(ctx, r, s.RedisURL)
+	lookAtSentinels(ctx, r, s)
 	before := now()
 	theirs, err := rdb.Time(ctx).Result()
 	after := now()
@@ -60,7 +60,7 @@ func whyAway(err error) string {
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		return untrusted
 	case strings.HasSuffix(err.Error(), "tls: certificate required"):
-		return "it demands a client certificate, which programs do not have: `tls-auth-clients no`"
+		return "it demands a client certificate: WRITEBACK_TLS_CERT_FILE and WRITEBACK_TLS_KEY_FILE, or `tls-auth-clients no` there"
 	case errors.As(err, &dial) && dial.Op == "dial":
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &failed) && failed.Timeout():
 		return "it takes connections and answers nothing: see whether its process is stopped, its disk hangs, or its one core is full (its log, `top`), " +

@@ -17,9 +17,9 @@ const sentinelPatience = time.Second
 
 // lookAtSentinels asks each Sentinel of the address, if it names any: the client says only
 // that none of them was of use.
-func lookAtSentinels(ctx context.Context, r *report, url string) {
+func lookAtSentinels(ctx context.Context, r *report, s settings) {
 	const check = "redis sentinels"
-	o, err := redisurl.Parse(url)
+	o, err := redisurl.For(s.RedisURL, s.RedisOptions(clientName, true))
 	if err != nil || o.MasterName == "" {
 		return
 	}

@@ -7,6 +7,7 @@ package natsq
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -90,6 +91,23 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// Identity is what a connection shows to a server that asks who it is: a .creds file, and a
+// client certificate with its key, in PEM. The files are read anew for each connection. Empty:
+// there is none.
+func Identity(credsFile, certFile, keyFile string) (options []nats.Option) {
+	if credsFile != "" {
+		options = append(options, nats.UserCredentials(credsFile))
+	}
+	if certFile != "" {
+		// nats.ClientCert would demand TLS, also where the certificate is for Redis alone.
+		options = append(options, func(o *nats.Options) error {
+			o.TLSCertCB = func() (tls.Certificate, error) { return tls.LoadX509KeyPair(certFile, keyFile) }
+			return nil
+		})
+	}
+	return options
 }
 
 // Connect opens a connection that reconnects for ever and buffers nothing while it

@@ -12,7 +12,9 @@ package redisurl
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -161,29 +163,41 @@ func universal(o *redis.Options, addrs ...string) *redis.UniversalOptions {
 	}
 }
 
-// OpenHasty is Open for a tool that tells what it sees: it dials a server that is away once
-// where a program does five times.
-func OpenHasty(text, name string) (redis.UniversalClient, error) {
-	return open(text, name, 1)
+// Options are what a program wants beside the address. The zero value is usable.
+type Options struct {
+	// Name is the client's, as CLIENT LIST shows it. Empty: none.
+	Name string
+	// Hasty is for a tool that tells what it sees: it dials a server that is away once where
+	// a program does five times.
+	Hasty bool
+	// CertFile and KeyFile are the client certificate for a server that asks for one, in PEM.
+	// They are read anew for each connection. Empty: there is none.
+	CertFile, KeyFile string
 }
 
 // lookAgain is how often a client in use asks a cluster which server has which slots.
 const lookAgain = time.Second
 
-// Open makes the client of a program: with its name, calls that end with their
-// context, and time limits where the address gives none. It connects with the first
-// call; the caller closes it.
-func Open(text, name string) (redis.UniversalClient, error) {
-	return open(text, name, 0)
-}
-
-// open makes a client that dials so often. Zero: as often as the library does.
-func open(text, name string, dials int) (redis.UniversalClient, error) {
+// For is Parse for a program: with its name and certificate, calls that end with their
+// context, and time limits where the address gives none.
+func For(text string, program Options) (*redis.UniversalOptions, error) {
 	o, err := Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	o.ClientName, o.DialerRetries = name, dials
+	o.ClientName = program.Name
+	if program.Hasty {
+		o.DialerRetries = 1
+	}
+	if o.TLSConfig != nil && program.CertFile != "" {
+		o.TLSConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(program.CertFile, program.KeyFile)
+			if err != nil {
+				return nil, fmt.Errorf("redisurl: client certificate: %w", err)
+			}
+			return &pair, nil
+		}
+	}
 	o.DisableIdentity = true // a name of the library's, for which a user would need a right more
 	limit := func(d *time.Duration, most time.Duration) {
 		if *d == 0 {
@@ -198,6 +212,15 @@ func open(text, name string, dials int) (redis.UniversalClient, error) {
 	}
 	if o.Protocol == 0 {
 		o.Protocol = 2 // RESP3 costs a look for push messages before each reply; nothing here asks for any
+	}
+	return o, nil
+}
+
+// Open makes the client of a program. It connects with the first call; the caller closes it.
+func Open(text string, program Options) (redis.UniversalClient, error) {
+	o, err := For(text, program)
+	if err != nil {
+		return nil, err
 	}
 	if o.IsClusterMode {
 		c := o.Cluster()

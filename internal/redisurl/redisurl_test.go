@@ -74,12 +74,12 @@ func TestOpen_MakesTheClientOfTheForm(t *testing.T) {
 		"redis+sentinel://127.0.0.1:1/main": &redis.Client{},
 		"redis+cluster://127.0.0.1:1":       &redis.ClusterClient{},
 	} {
-		c, err := redisurl.Open(text, "test")
+		c, err := redisurl.Open(text, redisurl.Options{Name: "test"})
 		require.NoError(t, err)
 		require.IsType(t, want, c, text)
 		require.NoError(t, c.Close())
 	}
-	_, err := redisurl.Open("nothing", "test")
+	_, err := redisurl.Open("nothing", redisurl.Options{Name: "test"})
 	require.ErrorIs(t, err, redisurl.ErrURL)
 }
 
@@ -87,7 +87,7 @@ func TestOpen_MakesTheClientOfTheForm(t *testing.T) {
 // its slots are now, so each has to look by itself, and not once a minute.
 func TestOpen_FollowsACluster(t *testing.T) {
 	t.Parallel()
-	c, err := redisurl.Open("redis+cluster://127.0.0.1:1", "test")
+	c, err := redisurl.Open("redis+cluster://127.0.0.1:1", redisurl.Options{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	cluster, ok := c.(*redis.ClusterClient)

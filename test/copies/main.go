@@ -40,7 +40,7 @@ func run(ctx context.Context, url, partner string, n int) error {
 	if err != nil {
 		return fmt.Errorf("-partner %q is not a UUID", partner)
 	}
-	rdb, err := redisurl.Open(url, "copies")
+	rdb, err := redisurl.Open(url, redisurl.Options{Name: "copies"})
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 func TestCopies_AreReadAsOperations(t *testing.T) {
 	t.Parallel()
 	url := testenv.Redis(t)
-	rdb, err := redisurl.Open(url, "test")
+	rdb, err := redisurl.Open(url, redisurl.Options{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	store := redisstore.New(rdb, redisstore.Config{})

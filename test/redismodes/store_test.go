@@ -32,7 +32,7 @@ type rig struct {
 
 func newRig(t *testing.T, url string) *rig {
 	t.Helper()
-	rdb, err := redisurl.Open(url, "test")
+	rdb, err := redisurl.Open(url, redisurl.Options{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	r := &rig{

@@ -106,6 +106,9 @@ envFrom:
 {{- with .Values.extraCA.secretName }}
 - {name: extra-ca, mountPath: /etc/writeback/ca, readOnly: true}
 {{- end }}
+{{- if .Values.clientTLS.secretName }}
+- {name: client-tls, mountPath: /etc/writeback/tls, readOnly: true}
+{{- end }}
 {{- end }}
 
 {{- define "writeback.volumes" -}}
@@ -123,6 +126,10 @@ envFrom:
 {{- end }}
 {{- with .Values.extraCA.secretName }}
 - name: extra-ca
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
+{{- with .Values.clientTLS.secretName }}
+- name: client-tls
   secret: {secretName: {{ . }}, defaultMode: 0440}
 {{- end }}
 {{- end }}

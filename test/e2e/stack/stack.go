@@ -80,7 +80,7 @@ func Start(t testing.TB, o Options) *Stack {
 	if o.RedisURL == "" {
 		s.Redis = testenv.RedisAOF(t, "")
 	}
-	rdb, err := redisurl.Open(s.redisURL("test"), "test")
+	rdb, err := redisurl.Open(s.redisURL("test"), redisurl.Options{Name: "test"})
 	s.must(err)
 	s.rdb = rdb
 	t.Cleanup(func() { _ = s.rdb.Close() })
