@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -298,56 +299,69 @@ func (r *Registry) reseal(ctx context.Context, s webhook.Subscription) error {
 // errUnchanged says that there is nothing to write.
 var errUnchanged = errors.New("registry: unchanged")
 
-// changeTries bounds how often a change is tried on top of others'.
-const changeTries = 8
-
 // change reads the newest form, lets edit change it and writes it, again while others
-// write at the same time. What makes a subscription unique moves with it.
+// write at the same time.
 func (r *Registry) change(ctx context.Context, partner, id uuid.UUID, edit func(s *webhook.Subscription, now time.Time) error) (webhook.Subscription, error) {
-	var last error
-	for range changeTries {
-		s, err := r.fetch(ctx, id)
-		switch {
-		case errors.Is(err, jetstream.ErrKeyNotFound):
-			return s, notFound()
-		case err != nil:
-			return s, unavailable(err)
-		case s.PartnerID != partner || s.Status == webhook.Deleted:
-			return webhook.Subscription{}, notFound()
+	// Of those who write at one time one gets through; the others come apart by waiting.
+	turns := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(5*time.Millisecond),
+		backoff.WithMaxInterval(100*time.Millisecond),
+		backoff.WithMaxElapsedTime(changeFor),
+	)
+	s, err := backoff.RetryWithData(func() (webhook.Subscription, error) {
+		s, err := r.changeOnce(ctx, partner, id, edit)
+		if err != nil && !conflict(err) {
+			return s, backoff.Permanent(err)
 		}
-		before, now := s, r.cfg.Now().UTC()
-		switch err := edit(&s, now); {
-		case errors.Is(err, errUnchanged):
-			return s, nil
-		case err != nil:
-			var refused *operation.Error
-			if errors.As(err, &refused) {
-				return before, refused
-			}
-			return before, unavailable(err)
-		}
-		s.UpdatedAt = now
-		moved := claimKey(s) != claimKey(before)
-		if moved {
-			if err := r.claim(ctx, s); err != nil {
-				return before, err
-			}
-		}
-		after, err := r.write(ctx, s)
-		if err != nil && moved {
-			after, err = r.written(ctx, s, err)
-		}
-		if err == nil {
-			if moved {
-				r.unclaim(ctx, before)
-			}
-			return after, nil
-		}
-		if last = err; !conflict(err) {
-			break
+		return s, err
+	}, backoff.WithContext(turns, ctx))
+	var known *operation.Error
+	if err != nil && !errors.As(err, &known) {
+		return s, unavailable(err)
+	}
+	return s, err
+}
+
+// changeFor bounds how long a change is tried on top of others'.
+const changeFor = 4 * time.Second
+
+// changeOnce is one try of a change. What makes a subscription unique moves with it. The
+// error is a conflict if somebody else wrote meanwhile.
+func (r *Registry) changeOnce(ctx context.Context, partner, id uuid.UUID, edit func(s *webhook.Subscription, now time.Time) error) (webhook.Subscription, error) {
+	s, err := r.fetch(ctx, id)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return s, notFound()
+	case err != nil:
+		return s, err
+	case s.PartnerID != partner || s.Status == webhook.Deleted:
+		return webhook.Subscription{}, notFound()
+	}
+	before, now := s, r.cfg.Now().UTC()
+	switch err := edit(&s, now); {
+	case errors.Is(err, errUnchanged):
+		return s, nil
+	case err != nil:
+		return before, err
+	}
+	s.UpdatedAt = now
+	moved := claimKey(s) != claimKey(before)
+	if moved {
+		if err := r.claim(ctx, s); err != nil {
+			return before, err
 		}
 	}
-	return webhook.Subscription{}, unavailable(last)
+	after, err := r.write(ctx, s)
+	if err != nil && moved {
+		after, err = r.written(ctx, s, err)
+	}
+	if err != nil {
+		return webhook.Subscription{}, err
+	}
+	if moved {
+		r.unclaim(ctx, before)
+	}
+	return after, nil
 }
 
 func conflict(err error) bool {

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"writeback/internal/egress"
 	"writeback/internal/seal"
@@ -581,6 +582,23 @@ func TestUpdate_TheSameTwiceAtOnce(t *testing.T) {
 	_, err = r.Create(t.Context(), partner, webhook.New{URL: *moved.URL, EventName: webhook.EventFailed})
 	require.Equal(t, operation.CodeConflict, code(t, err))
 	r.create(t, webhook.New{URL: "https://example.com/a"})
+}
+
+// TestUpdate_ManyAtOnce: each is written on top of the others.
+func TestUpdate_ManyAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.create(t, webhook.New{URL: "https://example.com/a"})
+	var g errgroup.Group
+	for n := range 24 {
+		g.Go(func() error {
+			c := webhook.Change{URL: new(string)}
+			*c.URL = fmt.Sprintf("https://example.com/a/%d", n)
+			_, err := r.Update(t.Context(), partner, s.ID, c)
+			return err
+		})
+	}
+	require.NoError(t, g.Wait())
 }
 
 func TestClaim_AbandonedIsTakenOver(t *testing.T) {
