@@ -176,7 +176,7 @@ func distinct(page []tsp.ListedUser) ([]tsp.ListedUser, []string) {
 	users := make([]tsp.ListedUser, 0, len(page))
 	ids := make([]string, 0, len(page))
 	for _, u := range page {
-		if u.SourceID == "" {
+		if !tsp.IsSourceID(u.SourceID) {
 			continue
 		}
 		if i, twice := at[u.SourceID]; twice {

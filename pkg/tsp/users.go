@@ -2,6 +2,9 @@ package tsp
 
 import (
 	"context"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -80,6 +83,16 @@ type ListedUser struct {
 	// Fields hold what is known, in unified fields; unknown ones are absent. A null one is
 	// empty, or has a value that none of ours says; see Unsaid.
 	Fields operation.Changes
+}
+
+// maxSourceID is longer than any provider's id of a user.
+const maxSourceID = 200
+
+// IsSourceID reports whether a provider's answer can be its id of a user: a text that is not
+// long, and of which every character is seen. It is written into logs, as it is.
+func IsSourceID(id string) bool {
+	return id != "" && len(id) <= maxSourceID && utf8.ValidString(id) &&
+		!strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // Unsaid adds a null for each shown field that is not among those told: the provider has a

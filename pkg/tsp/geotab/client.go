@@ -101,7 +101,7 @@ func (c client) getUsers(ctx context.Context, what string, params map[string]any
 		return nil, answer, answer.Garbled(what)
 	}
 	for _, user := range users {
-		if user.text("id") == "" {
+		if !tsp.IsSourceID(user.text("id")) {
 			return nil, answer, answer.Garbled(what)
 		}
 	}
@@ -144,7 +144,7 @@ func (c client) add(ctx context.Context, what string, params map[string]any, sec
 		return "", answer, err
 	}
 	var added string
-	if json.Unmarshal(result, &added) != nil || added == "" {
+	if json.Unmarshal(result, &added) != nil || !tsp.IsSourceID(added) {
 		return "", answer, answer.Garbled(what)
 	}
 	return added, answer, nil

@@ -228,6 +228,9 @@ func store(t *testing.T) func(tsptest.Call) tsptest.Reply {
 			return tsptest.Reply{Body: tsptest.File(t, "testdata/add_user.json")}
 		case "Add UserHosRuleSet":
 			user, ruleset := entity["user"].(map[string]any), entity["hosRuleSet"].(map[string]any)
+			if users[user["id"].(string)] == nil {
+				return tsptest.Reply{Status: 404}
+			}
 			users[user["id"].(string)]["hosRuleSet"] = strings.TrimPrefix(ruleset["id"].(string), "HosRuleSet")
 			return tsptest.Reply{Body: tsptest.File(t, "testdata/add.json")}
 		}

@@ -107,7 +107,7 @@ func (c client) createDriver(ctx context.Context, params map[string]string) (str
 	var made []struct {
 		ID ident `json:"driver_id"`
 	}
-	if json.Unmarshal(data, &made) != nil || len(made) != 1 || made[0].ID == "" {
+	if json.Unmarshal(data, &made) != nil || len(made) != 1 || !tsp.IsSourceID(string(made[0].ID)) {
 		return "", answer, answer.Garbled(what)
 	}
 	return string(made[0].ID), answer, nil

@@ -96,13 +96,11 @@ func decode(body []byte, into any) error {
 
 // idOf is the user's id, or "" if there is none.
 func idOf(user map[string]any) string {
-	switch id := user["id"].(type) {
-	case json.Number:
-		return id.String()
-	case string:
-		return id
+	id := fmt.Sprint(user["id"])
+	if !userID.MatchString(id) {
+		return ""
 	}
-	return ""
+	return id
 }
 
 // text is the string at a key, or "" for anything else.

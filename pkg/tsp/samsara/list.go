@@ -85,7 +85,7 @@ func decodeList(body []byte, after string) (list listAnswer, drivers []driver, e
 		if err := json.Unmarshal(raw, &drivers[i]); err != nil {
 			return list, nil, err
 		}
-		if drivers[i].ID == "" {
+		if !tsp.IsSourceID(drivers[i].ID) {
 			return list, nil, errors.New("samsara: decode drivers: one has no id")
 		}
 	}

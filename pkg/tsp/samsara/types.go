@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"writeback/pkg/tsp"
 )
 
 // named is what tells one driver from another.
@@ -44,7 +46,7 @@ type driver struct {
 // is reports whether the driver is the one that a source id names: by its own
 // id, or by an external id in the form key:value.
 func (d named) is(sourceID string) bool {
-	if d.ID == "" {
+	if !tsp.IsSourceID(d.ID) {
 		return false
 	}
 	if d.ID == sourceID {

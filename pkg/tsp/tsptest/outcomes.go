@@ -67,6 +67,7 @@ func (s Suite) outcomes(t *testing.T, tr trip) {
 		run("cancel", func(t *testing.T) { s.playCancel(t, tr, step) })
 		run("too large", func(t *testing.T) { s.playLarge(t, tr, step) })
 	}
+	t.Run("odd answers", func(t *testing.T) { t.Parallel(); s.odd(t, tr, len(calls)) })
 }
 
 func (s Suite) playReply(t *testing.T, tr trip, r row, step int) {
