@@ -170,7 +170,7 @@ func strictCompletion(root *cobra.Command) {
 
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return wrongUsage("%s takes no arguments", cmd.CommandPath())
+		return wrongIn(cmd, " takes "+takes(""))
 	}
 	return nil
 }

@@ -50,9 +50,9 @@ func (p *plan) prune(reg *registry, t *table) {
 		if _, listed := reg.lines[userKey(u.ConnectionID, id)]; listed || u.DeletedAt != nil || u.Given == "" {
 			continue
 		}
-		gone := *u
-		gone.Given = ""
-		p.gone(kindUser, userKey(u.ConnectionID, id), p.encoded(encodeUser(gone.gone(p.now))), u.revision)
+		taken := *u
+		taken.Given = ""
+		p.gone(kindUser, userKey(u.ConnectionID, id), p.encoded(encodeUser(taken.gone(p.now))), u.revision)
 	}
 }
 

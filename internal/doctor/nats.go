@@ -19,7 +19,7 @@ const clientName = "writeback-doctor"
 
 // lookAtNATS looks at the server, the streams and what lies in them.
 func lookAtNATS(ctx context.Context, r *report, s settings, now func() time.Time) {
-	if s.broken["WRITEBACK_NATS_URL"] || s.broken["WRITEBACK_NATS_CREDS_FILE"] || s.broken["WRITEBACK_TLS_CERT_FILE"] || s.broken["WRITEBACK_TLS_KEY_FILE"] {
+	if s.anyBroken("WRITEBACK_NATS_URL", "WRITEBACK_NATS_CREDS_FILE", "WRITEBACK_TLS_CERT_FILE", "WRITEBACK_TLS_KEY_FILE") {
 		return
 	}
 	nc, err := nats.Connect(s.NATSURL, append(natsq.Identity(s.NATSCredsFile, s.TLSCertFile, s.TLSKeyFile),

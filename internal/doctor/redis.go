@@ -21,7 +21,7 @@ import (
 
 // lookAtRedis looks at the server, its settings, and the shards.
 func lookAtRedis(ctx context.Context, r *report, s settings, now func() time.Time) {
-	if s.broken["WRITEBACK_REDIS_URL"] || s.broken["WRITEBACK_TLS_CERT_FILE"] || s.broken["WRITEBACK_TLS_KEY_FILE"] {
+	if s.anyBroken("WRITEBACK_REDIS_URL", "WRITEBACK_TLS_CERT_FILE", "WRITEBACK_TLS_KEY_FILE") {
 		return
 	}
 	rdb, err := redisurl.Open(s.RedisURL, s.RedisOptions(clientName, true))

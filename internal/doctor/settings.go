@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -16,6 +17,11 @@ import (
 type settings struct {
 	config.API
 	broken map[string]bool
+}
+
+// anyBroken says that one of the variables cannot be used; that was said.
+func (s settings) anyBroken(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return s.broken[name] })
 }
 
 func (s settings) production() bool { return s.Env == config.Production }
