@@ -34,7 +34,7 @@ type API struct {
 	OIDCAudience string `env:"WRITEBACK_OIDC_AUDIENCE" production:"required" help:"audience that tokens must name; empty accepts any"`
 	// CursorKey signs page cursors. Empty means that a random key is shared by
 	// the cluster through Redis.
-	CursorKey Secret `env:"WRITEBACK_CURSOR_KEY" rule:"key" secret:"true" help:"key of page cursors, at least 32 bytes in hex or base64; empty shares a random one"`
+	CursorKey Secret `env:"WRITEBACK_CURSOR_KEY" rule:"key" secret:"true" help:"key of page cursors and of places in the live tail, at least 32 bytes in hex or base64; empty shares a random one"`
 	// PartnerRate and PartnerBurst bound a partner's writes in one api, PartnerOutstanding
 	// its operations that have not ended.
 	PartnerRate        int `env:"WRITEBACK_PARTNER_RATE" envDefault:"200" rule:"1..1000000" help:"writes per second of one partner in one api" more:"more are refused with 429"`

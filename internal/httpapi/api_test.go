@@ -157,6 +157,9 @@ type api struct {
 	limits admission.Config
 }
 
+// cursors seal with a key that the tests know, too.
+var cursors = wire.NewCursors([]byte("test"))
+
 func newAPI(t *testing.T, cfg Config) *api {
 	t.Helper()
 	return newLimitedAPI(t, cfg, admission.Config{})
@@ -195,7 +198,7 @@ func (a *api) deps(t testing.TB) Deps {
 		Accepter: a.memory, Syncer: a.memory, DryRunner: a.memory, Canceller: a.memory, Reader: a.memory,
 		Webhooks: a.hooks, Records: a.hooks, Tail: a.tail(t),
 		Admission: admission.New(a.memory, a.limits),
-		Cursors:   wire.NewCursors([]byte("test")), Log: a.logger(),
+		Cursors:   cursors, Log: a.logger(),
 	}
 }
 

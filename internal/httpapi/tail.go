@@ -59,7 +59,7 @@ func (s *server) tailOperations(w http.ResponseWriter, r *http.Request) error {
 		ctx, over = context.WithDeadlineCause(ctx, principal.ExpiresAt, errTokenOver)
 		defer over()
 	}
-	out := newEventStream(w)
+	out := newEventStream(w, s.deps.Cursors)
 	if r.Method == http.MethodHead {
 		return nil
 	}
@@ -86,10 +86,10 @@ func (s *server) lastEvent(r *http.Request) (string, error) {
 	if header := r.Header.Get("Last-Event-ID"); header != "" {
 		place = header
 	}
-	if place != "" && !tail.ValidPlace(place) {
-		return "", &operation.Error{Code: operation.CodeBadRequest, Message: "the last event id is not one that this API gave"}
+	if place == "" {
+		return "", nil
 	}
-	return place, nil
+	return s.deps.Cursors.DecodeTail(place)
 }
 
 // tell writes what happened after a place and before the start, then what happens, until
@@ -136,13 +136,14 @@ func endOf(err error) (code int, message string) {
 
 // eventStream writes server-sent events.
 type eventStream struct {
-	w    http.ResponseWriter
-	conn *http.ResponseController
+	w       http.ResponseWriter
+	conn    *http.ResponseController
+	cursors *wire.Cursors
 }
 
 // newEventStream begins the answer.
-func newEventStream(w http.ResponseWriter) *eventStream {
-	out := &eventStream{w: w, conn: http.NewResponseController(w)}
+func newEventStream(w http.ResponseWriter, cursors *wire.Cursors) *eventStream {
+	out := &eventStream{w: w, conn: http.NewResponseController(w), cursors: cursors}
 	// The server's own deadline is for a whole request, which this has no end of.
 	_ = out.conn.SetReadDeadline(time.Time{})
 	h := w.Header()
@@ -165,7 +166,7 @@ func (o *eventStream) write(text []byte) error {
 
 // open says where the reader stands and how soon it may come back.
 func (o *eventStream) open(place string) error {
-	return o.write(fmt.Appendf(nil, "retry: 2000\nid: %s\n\n", place))
+	return o.write(fmt.Appendf(nil, "retry: 2000\nid: %s\n\n", o.cursors.EncodeTail(place)))
 }
 
 // beat keeps the connection open. A place that is known moves the reader on, so that
@@ -173,7 +174,7 @@ func (o *eventStream) open(place string) error {
 func (o *eventStream) beat(place string) error {
 	text := []byte(": still here\n")
 	if place != "" {
-		text = fmt.Appendf(text, "id: %s\n", place)
+		text = fmt.Appendf(text, "id: %s\n", o.cursors.EncodeTail(place))
 	}
 	return o.write(append(text, '\n'))
 }
@@ -188,16 +189,17 @@ func (o *eventStream) gap(start string) error {
 	return o.data(start, "gap", map[string]string{"message": "more has happened than can be told again; list the operations of that time"})
 }
 
-// end says why nothing more comes.
+// end says why nothing more comes. It is not called error: a browser's EventSource gives
+// that name to its own.
 func (o *eventStream) end(code int, message string) {
 	// A reader that is gone does not hear it.
-	_ = o.data("", "error", map[string]any{"code": code, "message": message})
+	_ = o.data("", "end", map[string]any{"code": code, "message": message})
 }
 
 func (o *eventStream) data(place, name string, body any) error {
 	var text bytes.Buffer
 	if place != "" {
-		fmt.Fprintf(&text, "id: %s\n", place)
+		fmt.Fprintf(&text, "id: %s\n", o.cursors.EncodeTail(place))
 	}
 	fmt.Fprintf(&text, "event: %s\ndata: ", name)
 	enc := json.NewEncoder(&text) // writes one line

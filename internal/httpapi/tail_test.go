@@ -89,7 +89,7 @@ func told(partner uuid.UUID, n uint64, status operation.Status) natsq.Told {
 	return t
 }
 
-// sse is one event as a reader sees it.
+// sse is one event as a reader sees it, but for its id, which is opened.
 type sse struct{ id, event, data string }
 
 // listener reads events.
@@ -128,7 +128,9 @@ func (r *listener) next() (e sse) {
 		case line == "\n":
 			return e
 		case name == "id":
-			e.id = value
+			place, err := cursors.DecodeTail(value)
+			require.NoError(r.t, err, "opaque: %s", value)
+			e.id = place
 		case name == "event":
 			e.event = value
 		case name == "data":
@@ -183,10 +185,11 @@ func TestTail_GoesOnFromAPlace(t *testing.T) {
 	for n := uint64(7); n <= 10; n++ {
 		api.script.past = append(api.script.past, told(partnerOne, n, operation.Pending), told(partnerTwo, n, operation.Pending))
 	}
+	seven, eight := cursors.EncodeTail("7-20"), cursors.EncodeTail("8-20")
 	for _, in := range []request{
-		{header: http.Header{"Last-Event-Id": {"8-20"}}},
-		{path: "?last_event_id=8-20"},
-		{path: "?last_event_id=7-20", header: http.Header{"Last-Event-Id": {"8-20"}}},
+		{header: http.Header{"Last-Event-Id": {eight}}},
+		{path: "?last_event_id=" + eight},
+		{path: "?last_event_id=" + seven, header: http.Header{"Last-Event-Id": {eight}}},
 	} {
 		r := api.follow(in)
 		require.Equal(t, "8-20", r.next().id)
@@ -199,13 +202,13 @@ func TestTail_GoesOnFromAPlace(t *testing.T) {
 		require.Eventually(t, func() bool { return api.opens(partnerOne) }, 30*time.Second, time.Millisecond)
 	}
 	for _, far := range []string{"0-0", "10-999999999"} {
-		r := api.follow(request{path: "?last_event_id=" + far, token: token(partnerTwo)})
+		r := api.follow(request{path: "?last_event_id=" + cursors.EncodeTail(far), token: token(partnerTwo)})
 		r.next()
 		gap := r.next()
 		require.Equal(t, "gap", gap.event, far)
 		require.Equal(t, "10-20", gap.id, "who comes back is not told again")
 	}
-	for _, bad := range []string{"x", "1", "1-2-3", "-1-2", "01-2", "1-2%0A"} {
+	for _, bad := range []string{"x", "8-20", eight + "%0A", cursors.Encode(wire.Cursor{Kind: wire.KindUsers}), eight[:len(eight)-1]} {
 		require.Equal(t, 400, api.get(tailPath+"?last_event_id="+bad).status, bad)
 	}
 	require.Equal(t, 422, api.get(tailPath+"?last_event_id=").status)
@@ -234,7 +237,7 @@ func TestTail_EndsAreTold(t *testing.T) {
 	api := newAPI(t, Config{})
 	got := api.send(request{path: tailPath, token: token(partnerOne) + " " + endsNow})
 	require.Equal(t, 200, got.status)
-	require.Contains(t, got.text, "event: error\ndata: {\"code\":401,\"message\":\"the token has expired\"}\n\n")
+	require.Contains(t, got.text, "event: end\ndata: {\"code\":401,\"message\":\"the token has expired\"}\n\n")
 
 	one, two := api.follow(request{}), api.follow(request{})
 	one.next()

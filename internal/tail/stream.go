@@ -69,12 +69,6 @@ func (*Stream) unavailable(err error) *operation.Error {
 	return &operation.Error{Code: operation.CodeUnavailable, Message: "events cannot be followed just now", RetryAfter: 2 * time.Second, Err: err}
 }
 
-// ValidPlace reports whether a text is a place that an event had.
-func ValidPlace(text string) bool {
-	_, ok := natsq.ParseMoment(text)
-	return ok
-}
-
 // Since passes on what happened after a place and before the start. ErrGap: not all of
 // it can be told any more, and some may have been. Call it after Start.
 func (s *Stream) Since(ctx context.Context, place string, pass func(Event) error) error {

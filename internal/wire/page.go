@@ -87,9 +87,12 @@ func NewCursors(key []byte) *Cursors {
 	return &Cursors{box: box}
 }
 
-// cursorVersion is the first byte of a cursor, and sealed with it. Version 1 was signed
-// and in clear.
-const cursorVersion = 2
+// The first byte of what is sealed says what it is, and is sealed with it. Version 1 of
+// cursors was signed and in clear.
+const (
+	cursorVersion = 2
+	tailVersion   = 3
+)
 
 // maxCursor bounds a cursor's text before any work is done on it. A cursor is as long
 // as its Name, which a partner may have made long.
@@ -118,36 +121,55 @@ func (c *Cursors) Encode(cursor Cursor) string {
 	if err != nil {
 		return "" // plain values always marshal
 	}
-	head := []byte{cursorVersion}
-	return base64.RawURLEncoding.EncodeToString(c.box.Seal(head, nil, inside, head))
+	return c.seal(cursorVersion, inside)
 }
 
 // Decode reads what Encode gave. The error is an *operation.Error with
 // CodeBadRequest, the same for everything that Encode did not give.
 func (c *Cursors) Decode(s string) (Cursor, error) {
-	refused := badRequest("the cursor is not one that this API gave")
-	if len(s) > maxCursor {
-		return Cursor{}, refused
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(s)
-	// Base64 has spare bits and the decoder skips newlines: only the one text that
-	// Encode gives for these bytes counts.
-	if err != nil || base64.RawURLEncoding.EncodeToString(raw) != s || len(raw) == 0 || raw[0] != cursorVersion {
-		return Cursor{}, refused
-	}
-	inside, err := c.box.Open(nil, nil, raw[1:], raw[:1])
-	if err != nil {
-		return Cursor{}, refused
-	}
 	var form cursorForm
-	if err := json.Unmarshal(inside, &form); err != nil {
-		return Cursor{}, refused
+	inside, ok := c.open(cursorVersion, s)
+	if !ok || json.Unmarshal(inside, &form) != nil {
+		return Cursor{}, badRequest("the cursor is not one that this API gave")
 	}
 	return Cursor{
 		Kind: form.Kind, Filter: form.Filter, Name: form.Name, Backwards: form.Backwards,
 		Position: operation.Position{Seq: form.Seq, ID: form.ID},
 		From:     timeOf(form.From), To: timeOf(form.To),
 	}, nil
+}
+
+// EncodeTail gives a place of the live tail as text. In clear it would tell each partner
+// how much all others do.
+func (c *Cursors) EncodeTail(place string) string { return c.seal(tailVersion, []byte(place)) }
+
+// DecodeTail reads what EncodeTail gave. The error is an *operation.Error with
+// CodeBadRequest.
+func (c *Cursors) DecodeTail(s string) (place string, err error) {
+	inside, ok := c.open(tailVersion, s)
+	if !ok {
+		return "", badRequest("the last event id is not one that this API gave")
+	}
+	return string(inside), nil
+}
+
+func (c *Cursors) seal(version byte, inside []byte) string {
+	head := []byte{version}
+	return base64.RawURLEncoding.EncodeToString(c.box.Seal(head, nil, inside, head))
+}
+
+func (c *Cursors) open(version byte, s string) (inside []byte, ok bool) {
+	if len(s) > maxCursor {
+		return nil, false
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	// Base64 has spare bits and the decoder skips newlines: only the one text that seal
+	// gives for these bytes counts.
+	if err != nil || base64.RawURLEncoding.EncodeToString(raw) != s || len(raw) == 0 || raw[0] != version {
+		return nil, false
+	}
+	inside, err = c.box.Open(nil, nil, raw[1:], raw[:1])
+	return inside, err == nil
 }
 
 // FilterHash is a short hash of a list's filters, which have no faults: everything that

@@ -57,7 +57,7 @@ var tailEndpoint = endpoint{
 		"OperationEvent as its data, and an id to go on from: browsers send it as Last-Event-ID by themselves. An event may be told more " +
 		"than once; its data's id is the same each time. Operations with `is_sync=true` make none. A comment every 15 seconds keeps the " +
 		"connection open. An event `gap` says that there were more events than can be told again: list the operations of that time. An event " +
-		"`error` with a code and a message is the last one. At most 10 streams at a time. An extension of the contract.",
+		"`end` with a code and a message is the last one. At most 10 streams at a time. An extension of the contract.",
 	params:  []parameter{lastEventParam},
 	success: "OperationEvent", media: "text/event-stream",
 }
