@@ -52,6 +52,8 @@ type endpoint struct {
 	Route
 	tag, summary, text string
 	params             []parameter
+	// headerParams are those in headers, but for the Idempotency-Key.
+	headerParams []object
 	// keyed says that it takes an Idempotency-Key.
 	keyed bool
 	// body is the schema of the request body. Empty: none. bodyLines is that of one line
@@ -62,6 +64,8 @@ type endpoint struct {
 	success, successLines string
 
 	examples func() object
+	// callbacks are the requests that it leads to. Nil: none.
+	callbacks func() object
 	// status of the only success. Zero: 200. A 204 has no body.
 	status int
 	// media type of the success. Empty: JSON.
