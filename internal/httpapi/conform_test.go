@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
@@ -134,7 +135,7 @@ func conforms(t *testing.T, method, target string, got response) {
 }
 
 // namesFaults fails the test for a fault whose type, or kind of place, is not in the
-// words that tell programs of them.
+// words that tell programs of them, or whose input is longer than they say.
 func (d *document) namesFaults(t *testing.T, value any) {
 	t.Helper()
 	switch v := value.(type) {
@@ -148,6 +149,8 @@ func (d *document) namesFaults(t *testing.T, value any) {
 			d.namesFaults(t, inner)
 		}
 		if path, ok := v["path"].(string); ok && isFault {
+			input, _ := v["input"].(string)
+			require.LessOrEqual(t, utf8.RuneCountInString(input), 100, "input of %v", v)
 			place, _, _ := strings.Cut(path, ".")
 			for property, word := range map[string]string{"error_type": slug, "path": place} {
 				said, _ := d.at("components", "schemas", "ValidationErrorDetail", "properties", property)
