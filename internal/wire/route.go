@@ -164,7 +164,7 @@ var resourceEndpoints = []endpoint{
 		tag: tagOperations, summary: "Cancel a resource operation",
 		text: "Gives up a pending operation. It ends as failed, with a log entry that says so. While a call of it is under way it " +
 			"stays pending with `cancel_requested`: if that call succeeds the operation succeeds, else it ends as failed. One that " +
-			"has ended is refused with 409. An extension of the contract.",
+			"has ended is refused with 409, and `is_sync` and `dry_run` with 422. An extension of the contract.",
 		params:  []parameter{connectionIDParam, operationIDParam},
 		success: "ResourceOperationRead", examples: cancelExamples, limited: true, errors: integrationsErrors,
 	},
