@@ -184,7 +184,6 @@ func TestOpenAPI_ResourcesAndSources(t *testing.T) {
 func TestOpenAPI_Extensions(t *testing.T) {
 	t.Parallel()
 	doc := loadSpec(t, wire.OpenAPI())
-	require.NotNil(t, doc.Paths.Find("/v2/telematics/users").Get.Parameters.GetByInAndName("query", "name"))
 	writes := map[string]bool{}
 	for _, r := range wire.Routes() {
 		op := doc.Paths.Find(r.Path).GetOperation(r.Method)
@@ -220,6 +219,12 @@ func TestOpenAPI_Extensions(t *testing.T) {
 	}, writes)
 	events := doc.Paths.Find("/v2/integrations/connections/resource-operations/events").Get
 	require.NotNil(t, events.Parameters.GetByInAndName("header", "Last-Event-ID"))
+	place := events.Parameters.GetByInAndName("query", "last_event_id")
+	name := doc.Paths.Find("/v2/telematics/users").Get.Parameters.GetByInAndName("query", "name")
+	for _, p := range []*openapi3.Parameter{place, name} {
+		require.Error(t, p.Schema.Value.VisitJSON(""), "%s: empty is refused", p.Name)
+		require.NoError(t, p.Schema.Value.VisitJSON("a"))
+	}
 }
 
 // What generators of clients make of the document is right, and compiles.

@@ -71,7 +71,7 @@ var userFilters = []parameter{
 	sourceDataParam,
 	{"user_ids", false, nullable(list(uuidSchema)), "Users by id; repeat the key for each."},
 	{"source_ids", false, nullable(list(textSchema)), "Users by the provider's id; repeat the key for each."},
-	{"name", false, nullable(textSchema), "Only users whose name holds this text, in any case: first and last name with a space between, or the username. An extension."},
+	{"name", false, nullable(filledSchema), "Only users whose name holds this text, in any case: first and last name with a space between, or the username. An extension."},
 	{"sort_by", false, nullable(textSchema), "Sort key: " + oneOf(UserSortKeys) + ". Default id."},
 	{"sort_order", false, object{{"type", "string"}, {"enum", sortOrders}, {"default", "asc"}}, "Direction of the sort."},
 }

@@ -162,7 +162,7 @@ var simpleErrors = []int{400, 401, 403, 404, 405, 408, 409, 413, 415, 501, 503, 
 func errorSchemas() object {
 	var out object
 	for _, status := range simpleErrors {
-		out = append(out, member{errorNames[status], structSchema("Body of a "+strings.ToLower(http.StatusText(status))+" refusal.", []property{
+		out = append(out, member{errorNames[status], structSchema("Body of a refusal: "+strings.ToLower(http.StatusText(status))+".", []property{
 			{"code", withDefault(intSchema, status), true, "The HTTP status."},
 			{"message", withDefault(textSchema, http.StatusText(status)), true, "The status in words."},
 			{"detail", nullable(textSchema), true, "A sentence about this refusal."},

@@ -63,7 +63,7 @@ var tailEndpoint = endpoint{
 }
 
 var lastEventParam = parameter{
-	"last_event_id", false, nullable(textSchema),
+	"last_event_id", false, nullable(filledSchema),
 	"The id of the last event that you saw, for clients that cannot send the header Last-Event-ID. Absent: from now on.",
 }
 
