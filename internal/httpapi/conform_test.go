@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
@@ -121,10 +122,40 @@ func conforms(t *testing.T, method, target string, got response) {
 	default:
 		return
 	}
-	schema := d.schema(t, pointer+"/content/"+strings.ReplaceAll(media, "/", "~1")+"/schema")
+	schema := pointer + "/content/" + strings.ReplaceAll(media, "/", "~1") + "/schema"
+	if media == wire.MediaLines {
+		schema = "/components/schemas/UserBatchResult" // the schema of the whole knows no lines
+	}
 	for _, text := range values {
 		value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 		require.NoError(t, err, "%s: %s", name, text)
-		require.NoError(t, schema.Validate(value), "%s: %s", name, text)
+		require.NoError(t, d.schema(t, schema).Validate(value), "%s: %s", name, text)
+		d.namesFaults(t, value)
+	}
+}
+
+// namesFaults fails the test for a fault whose type, or kind of place, is not in the
+// words that tell programs of them, or whose input is longer than they say.
+func (d *document) namesFaults(t *testing.T, value any) {
+	t.Helper()
+	switch v := value.(type) {
+	case []any:
+		for _, inner := range v {
+			d.namesFaults(t, inner)
+		}
+	case map[string]any:
+		slug, isFault := v["error_type"].(string)
+		for _, inner := range v {
+			d.namesFaults(t, inner)
+		}
+		if path, ok := v["path"].(string); ok && isFault {
+			input, _ := v["input"].(string)
+			require.LessOrEqual(t, utf8.RuneCountInString(input), 100, "input of %v", v)
+			place, _, _ := strings.Cut(path, ".")
+			for property, word := range map[string]string{"error_type": slug, "path": place} {
+				said, _ := d.at("components", "schemas", "ValidationErrorDetail", "properties", property)
+				require.Regexp(t, `\b`+word+`\b`, said["description"], "%s of %v", property, v)
+			}
+		}
 	}
 }

@@ -20,7 +20,7 @@ type canceller interface {
 // cancelOperation gives up a pending operation.
 func (s *server) cancelOperation(w http.ResponseWriter, r *http.Request) error {
 	op, err := s.ownOperation(r)
-	if err != nil {
+	if err := join(err, wantPlain(r, "a cancel")); err != nil {
 		return err
 	}
 	if op, err = s.deps.Canceller.Cancel(r.Context(), op.ConnectionID, op.ID); err != nil {

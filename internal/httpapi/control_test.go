@@ -35,6 +35,20 @@ func TestCancel_Pending(t *testing.T) {
 	require.Contains(t, again.body["detail"], "failed")
 }
 
+// TestCancel_IsNoDryRun: a cancel that was to be tried only would be one.
+func TestCancel_IsNoDryRun(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	op := api.seedAs(partnerOne, connOne, operation.Pending)
+	for _, mode := range []string{"dry_run", "is_sync"} {
+		got := api.post(connOne, op, "cancel?"+mode+"=true", nil)
+		require.Equal(t, 422, got.status, got.text)
+		require.Contains(t, got.text, `"path":"query.`+mode+`"`)
+		require.Equal(t, operation.Pending, api.memory.all()[0].Status)
+	}
+	require.Equal(t, 200, api.post(connOne, op, "cancel?dry_run=false", nil).status)
+}
+
 func TestCancel_DuringACall(t *testing.T) {
 	t.Parallel()
 	api := newAPI(t, Config{})

@@ -219,6 +219,9 @@ func TestUpdateUser_IdempotencyKey(t *testing.T) {
 	require.Equal(t, 422, send(userOne, "Ada", "?is_sync=true", "key-1").status, "another query")
 	require.NotEqual(t, one.body["id"], send(userOne, "Ada", "", "key-2").body["id"])
 	require.NotEqual(t, one.body["id"], send(userOneB, "Ada", "", "key-1").body["id"], "another path")
+	long := strings.Repeat("k", 255)
+	require.Equal(t, 202, send(userOne, "Ada", "", long).status)
+	require.Equal(t, 422, send(userOne, "Eve", "", long).status, "the key is shown as far as any input")
 	for _, keys := range [][]string{{""}, {"a", "b"}, {strings.Repeat("k", 256)}, {"sp ace"}, {`""`}, {`"open`}, {`"a"b"`}, {`"a\b"`}, {`"a\`}, {"k\u00e9y"}} {
 		require.Equal(t, 400, send(userOne, "Ada", "", keys...).status, keys)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +33,37 @@ func eventSchema(t *testing.T, event string) (*jsonschema.Schema, map[string]any
 	return schema, defs[name].(map[string]any)
 }
 
+// deliveryDoc is what the document says of a delivery.
+type deliveryDoc struct {
+	Parameters  []struct{ Name, In string }
+	RequestBody struct {
+		Content map[string]struct {
+			Schema struct {
+				Ref string `json:"$ref"`
+			}
+		}
+	}
+}
+
+func (d deliveryDoc) headers() (out []string) {
+	for _, p := range d.Parameters {
+		if p.In == "header" {
+			out = append(out, http.CanonicalHeaderKey(p.Name))
+		}
+	}
+	return out
+}
+
+// told are the headers of a delivery that are not those of any request.
+func told(h http.Header) (out []string) {
+	for name := range h {
+		if !slices.Contains([]string{"Accept", "Content-Encoding", "Content-Length", "Content-Type", "Traceparent", "User-Agent"}, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // TestEnvelope_IsAsTheSchemaSays delivers every event and checks its body against the
 // schema that the API shows: what is sent, what the schema endpoint says and what the
 // OpenAPI document says are one.
@@ -55,16 +87,8 @@ func TestEnvelope_IsAsTheSchemaSays(t *testing.T) {
 	}, soon, often, "every event must come")
 
 	var document struct {
-		Webhooks map[string]struct {
-			Post struct {
-				RequestBody struct {
-					Content map[string]struct {
-						Schema struct {
-							Ref string `json:"$ref"`
-						}
-					}
-				}
-			}
+		Paths map[string]map[string]struct {
+			Callbacks map[string]map[string]map[string]deliveryDoc
 		}
 		Components struct{ Schemas map[string]map[string]any }
 	}
@@ -78,7 +102,9 @@ func TestEnvelope_IsAsTheSchemaSays(t *testing.T) {
 		body := value.(map[string]any)
 		require.ElementsMatch(t, slices.Collect(maps.Keys(properties["properties"].(map[string]any))), slices.Collect(maps.Keys(body)))
 
-		ref := document.Webhooks[g.EventName].Post.RequestBody.Content["application/json"].Schema.Ref
+		delivery := document.Paths["/v2/notifications/webhooks"]["post"].Callbacks[g.EventName]["{$request.body#/url}"]["post"]
+		require.ElementsMatch(t, delivery.headers(), told(g.header), g.EventName)
+		ref := delivery.RequestBody.Content["application/json"].Schema.Ref
 		component := document.Components.Schemas[strings.TrimPrefix(ref, "#/components/schemas/")]
 		require.Equal(t, component["required"], properties["required"], g.EventName)
 		data := component["properties"].(map[string]any)["data"].(map[string]any)["items"].(map[string]any)["$ref"].(string)

@@ -27,9 +27,7 @@ func batchSchemas() object {
 	element := userProperties()
 	element = append([]property{
 		{"user_id", uuidSchema, true, "Id of the user; not the provider's own id."},
-		{"idempotency_key", nullable(object{
-			{"type", "string"}, {"minLength", 1}, {"maxLength", MaxIdempotencyKey}, {"pattern", "^[!-~]+$"},
-		}), false, "A name of your own for this update. Null or absent: the request's Idempotency-Key stands for it, if there is one."},
+		{"idempotency_key", nullable(keySchema), false, "A name of your own for this update. Null or absent: the request's Idempotency-Key stands for it, if there is one."},
 	}, element...)
 	return object{
 		{"UserBatch", object{

@@ -1,9 +1,11 @@
 package wire_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -24,8 +26,28 @@ func asError(t *testing.T, err error) *operation.Error {
 	t.Helper()
 	var e *operation.Error
 	require.ErrorAs(t, err, &e)
+	for _, f := range e.Faults {
+		require.Regexp(t, `\b`+f.Type+`\b`, faultTypes(), "the document has all types of faults")
+	}
 	return e
 }
+
+// faultTypes is what the document says of them.
+var faultTypes = sync.OnceValue(func() string {
+	var doc struct {
+		Components struct {
+			Schemas struct {
+				ValidationErrorDetail struct {
+					Properties struct {
+						Type struct{ Description string } `json:"error_type"`
+					}
+				}
+			}
+		}
+	}
+	_ = json.Unmarshal(wire.OpenAPI(), &doc) // without it no type is found
+	return doc.Components.Schemas.ValidationErrorDetail.Properties.Type.Description
+})
 
 func TestDecodeUserUpdate_Accepts(t *testing.T) {
 	t.Parallel()

@@ -109,7 +109,7 @@ func RetryAfterSeconds(d time.Duration) int {
 func faultDetails(faults []operation.Fault) []FaultDetail {
 	var out []FaultDetail
 	for _, f := range faults {
-		out = append(out, FaultDetail{Path: f.Path, Input: f.Input, Message: f.Message, ErrorType: f.Type})
+		out = append(out, FaultDetail{Path: f.Path, Input: clip(f.Input), Message: f.Message, ErrorType: f.Type})
 	}
 	return out
 }

@@ -45,7 +45,6 @@ func document() object {
 			{{"name", tagSchemas}, {"description", "What is sent to webhooks."}},
 		}},
 		{"paths", paths()},
-		{"webhooks", webhooksSection()},
 		{"components", object{
 			{"schemas", schemas()},
 			{"responses", errorResponses()},
@@ -80,8 +79,9 @@ func (e endpoint) object() object {
 		params = append(params, p.object())
 	}
 	if e.keyed {
-		params = append(params, keyParam())
+		params = append(params, keyParam)
 	}
+	params = append(params, e.headerParams...)
 	out := object{
 		{"operationId", e.OperationID},
 		{"tags", []string{e.tag}},
@@ -96,7 +96,11 @@ func (e endpoint) object() object {
 			{"content", lines(content(ref(e.body), requestExamples(e.body)), e.bodyLines)},
 		}})
 	}
-	return append(out, member{"responses", e.responses()})
+	out = append(out, member{"responses", e.responses()})
+	if e.callbacks != nil {
+		out = append(out, member{"callbacks", e.callbacks()})
+	}
+	return out
 }
 
 // responses lists every answer of the endpoint: successes, then refusals.
@@ -176,12 +180,14 @@ func content(schema, examples object) object {
 	return object{{"application/json", media}}
 }
 
-// lines adds the form of one JSON value a line, if there is one.
+// lines adds the form of one JSON value a line, if there is one. The whole of it is
+// no JSON, so its schema is that of a text.
 func lines(content object, schema string) object {
 	if schema == "" {
 		return content
 	}
-	return append(content, member{MediaLines, object{{"schema", ref(schema)}}})
+	text := append(slices.Clone(textSchema), member{"description", "Lines, each of them a " + schema + "."})
+	return append(content, member{MediaLines, object{{"schema", text}}})
 }
 
 // refusalTexts say when a refusal is given.

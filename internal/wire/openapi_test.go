@@ -184,7 +184,6 @@ func TestOpenAPI_ResourcesAndSources(t *testing.T) {
 func TestOpenAPI_Extensions(t *testing.T) {
 	t.Parallel()
 	doc := loadSpec(t, wire.OpenAPI())
-	require.NotNil(t, doc.Paths.Find("/v2/telematics/users").Get.Parameters.GetByInAndName("query", "name"))
 	writes := map[string]bool{}
 	for _, r := range wire.Routes() {
 		op := doc.Paths.Find(r.Path).GetOperation(r.Method)
@@ -196,6 +195,9 @@ func TestOpenAPI_Extensions(t *testing.T) {
 		writes[r.OperationID] = key != nil
 		if key != nil {
 			require.False(t, key.Required)
+			for _, k := range []string{"", "a", "a,b", "a b", "é", strings.Repeat("k", wire.MaxIdempotencyKey), strings.Repeat("k", wire.MaxIdempotencyKey+1)} {
+				require.Equal(t, wire.ValidKey(k), key.Schema.Value.VisitJSON(k) == nil, "%q", k)
+			}
 		}
 		dry := op.Parameters.GetByInAndName("query", "dry_run")
 		batch := r.OperationID == "update_users_batch"
@@ -215,6 +217,29 @@ func TestOpenAPI_Extensions(t *testing.T) {
 	require.Equal(t, map[string]bool{
 		"update_user": true, "create_user": true, "update_users_batch": true, "retry_resource_operation": true, "cancel_resource_operation": false,
 	}, writes)
+	events := doc.Paths.Find("/v2/integrations/connections/resource-operations/events").Get
+	require.NotNil(t, events.Parameters.GetByInAndName("header", "Last-Event-ID"))
+	place := events.Parameters.GetByInAndName("query", "last_event_id")
+	name := doc.Paths.Find("/v2/telematics/users").Get.Parameters.GetByInAndName("query", "name")
+	for _, p := range []*openapi3.Parameter{place, name} {
+		require.Error(t, p.Schema.Value.VisitJSON(""), "%s: empty is refused", p.Name)
+		require.NoError(t, p.Schema.Value.VisitJSON("a"))
+	}
+}
+
+// What generators of clients make of the document is right, and compiles.
+func TestOpenAPI_IsFitForGenerators(t *testing.T) {
+	t.Parallel()
+	doc := loadSpec(t, wire.OpenAPI())
+	batch := doc.Paths.Find("/v2/telematics/users/batch").Post
+	for _, content := range []openapi3.Content{batch.RequestBody.Value.Content, batch.Responses.Value("200").Value.Content} {
+		require.True(t, content[wire.MediaLines].Schema.Value.Type.Is("string"), "lines of objects are no object")
+	}
+	// A generator that keeps the order joins enums where it meets them.
+	joined := bytes.Index(wire.OpenAPI(), []byte(`"WebhookCreate": {`))
+	for _, enum := range []string{"WebhookEventNameEnum", "WebhookCatchAllEvents"} {
+		require.Less(t, bytes.Index(wire.OpenAPI(), []byte(`"`+enum+`": {`)), joined)
+	}
 }
 
 // The document says what a caller would find out too late.

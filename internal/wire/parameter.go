@@ -24,18 +24,19 @@ func (p parameter) object() object {
 	}
 }
 
-// keyParam is a header, and an extension of the contract.
-func keyParam() object {
-	return object{
-		{"name", "Idempotency-Key"},
-		{"in", "header"},
-		{"required", false},
-		{"description", fmt.Sprintf("A name of your own for this request: 1 to %d visible ASCII characters, bare or as a quoted string. Sent again within 24 hours, with the same "+
-			"`is_sync` and body, it is answered with the operation that it made, in its present state. With another it is "+
-			"refused with 422. A refused request keeps no key. An extension of the contract.", MaxIdempotencyKey)},
-		{"schema", textSchema},
-	}
+// headerParam is a parameter that comes in a header.
+func headerParam(name string, required bool, schema object, text string) object {
+	return object{{"name", name}, {"in", "header"}, {"required", required}, {"description", text}, {"schema", schema}}
 }
+
+// keySchema is that of an idempotency key; see ValidKey.
+var keySchema = object{{"type", "string"}, {"minLength", 1}, {"maxLength", MaxIdempotencyKey}, {"pattern", "^[!-~]+$"}}
+
+// keyParam is an extension of the contract.
+var keyParam = headerParam("Idempotency-Key", false, keySchema,
+	fmt.Sprintf("A name of your own for this request: 1 to %d visible ASCII characters, bare or as a quoted string. Sent again within 24 hours, with the same "+
+		"`is_sync` and body, it is answered with the operation that it made, in its present state. With another it is "+
+		"refused with 422. A refused request keeps no key. An extension of the contract.", MaxIdempotencyKey))
 
 var (
 	userIDParam       = parameter{"user_id", true, uuidSchema, "Id of the user; not the provider's own id."}
@@ -70,7 +71,7 @@ var userFilters = []parameter{
 	sourceDataParam,
 	{"user_ids", false, nullable(list(uuidSchema)), "Users by id; repeat the key for each."},
 	{"source_ids", false, nullable(list(textSchema)), "Users by the provider's id; repeat the key for each."},
-	{"name", false, nullable(textSchema), "Only users whose name holds this text, in any case: first and last name with a space between, or the username. An extension."},
+	{"name", false, nullable(filledSchema), "Only users whose name holds this text, in any case: first and last name with a space between, or the username. An extension."},
 	{"sort_by", false, nullable(textSchema), "Sort key: " + oneOf(UserSortKeys) + ". Default id."},
 	{"sort_order", false, object{{"type", "string"}, {"enum", sortOrders}, {"default", "asc"}}, "Direction of the sort."},
 }

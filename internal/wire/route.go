@@ -52,6 +52,8 @@ type endpoint struct {
 	Route
 	tag, summary, text string
 	params             []parameter
+	// headerParams are those in headers, but for the Idempotency-Key.
+	headerParams []object
 	// keyed says that it takes an Idempotency-Key.
 	keyed bool
 	// body is the schema of the request body. Empty: none. bodyLines is that of one line
@@ -62,6 +64,8 @@ type endpoint struct {
 	success, successLines string
 
 	examples func() object
+	// callbacks are the requests that it leads to. Nil: none.
+	callbacks func() object
 	// status of the only success. Zero: 200. A 204 has no body.
 	status int
 	// media type of the success. Empty: JSON.
@@ -160,7 +164,7 @@ var resourceEndpoints = []endpoint{
 		tag: tagOperations, summary: "Cancel a resource operation",
 		text: "Gives up a pending operation. It ends as failed, with a log entry that says so. While a call of it is under way it " +
 			"stays pending with `cancel_requested`: if that call succeeds the operation succeeds, else it ends as failed. One that " +
-			"has ended is refused with 409. An extension of the contract.",
+			"has ended is refused with 409, and `is_sync` and `dry_run` with 422. An extension of the contract.",
 		params:  []parameter{connectionIDParam, operationIDParam},
 		success: "ResourceOperationRead", examples: cancelExamples, limited: true, errors: integrationsErrors,
 	},

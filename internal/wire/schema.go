@@ -5,6 +5,9 @@ import "slices"
 // Small schemas that many others use. They are never written to.
 var (
 	textSchema = object{{"type", "string"}}
+	// filledSchema is that of text which must not be empty.
+	filledSchema = object{{"type", "string"}, {"minLength", 1}}
+
 	boolSchema = object{{"type", "boolean"}}
 	intSchema  = object{{"type", "integer"}}
 	uuidSchema = object{{"type", "string"}, {"format", "uuid"}}

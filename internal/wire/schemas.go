@@ -162,7 +162,7 @@ var simpleErrors = []int{400, 401, 403, 404, 405, 408, 409, 413, 415, 501, 503, 
 func errorSchemas() object {
 	var out object
 	for _, status := range simpleErrors {
-		out = append(out, member{errorNames[status], structSchema("Body of a "+strings.ToLower(http.StatusText(status))+" refusal.", []property{
+		out = append(out, member{errorNames[status], structSchema("Body of a refusal: "+strings.ToLower(http.StatusText(status))+".", []property{
 			{"code", withDefault(intSchema, status), true, "The HTTP status."},
 			{"message", withDefault(textSchema, http.StatusText(status)), true, "The status in words."},
 			{"detail", nullable(textSchema), true, "A sentence about this refusal."},
@@ -175,7 +175,7 @@ func errorSchemas() object {
 			{"detail", nullable(arrayOf(ref("ValidationErrorDetail"))), true, "Every fault of the request."},
 		})},
 		member{"ValidationErrorDetail", structSchema("One fault.", []property{
-			{"path", textSchema, true, "Where, with dots; starts with body, query or path."},
+			{"path", textSchema, true, "Where, with dots; starts with body, query, path or header."},
 			{"input", textSchema, true, "The value as text, cut to 100 characters."},
 			{"message", textSchema, true, "What is wrong, for people."},
 			{"error_type", textSchema, true, "What is wrong, for programs: " + strings.Join(faultTypes, ", ") + "."},
@@ -199,5 +199,6 @@ func errorSchemas() object {
 var faultTypes = []string{
 	typeMissing, typeUUID, typeBool, typeEnum, typePattern, typeString, "string_too_short", "date_parsing", "datetime_parsing",
 	"datetime_order", "window_too_long", "int_parsing", "greater_than_equal", "less_than_equal", "too_long", "repeated",
-	"object_type", "list_type", "url_parsing", typeConflict, "extra_forbidden",
+	"object_type", "list_type", "url_parsing", typeConflict, "extra_forbidden", "string_too_long", "frozen_field", "value_error",
+	"idempotency_key_reused",
 }

@@ -96,21 +96,39 @@ func operationEventProperties() []property {
 	}
 }
 
-// webhooksSection is what the document says about the requests that are made to
-// webhooks.
-func webhooksSection() object {
+// deliveries are the requests that are made to a webhook. They are callbacks of its
+// creation and no webhooks of the document, of which generators of clients leave out the schemas.
+func deliveries() object {
 	var out object
 	for _, e := range told {
-		out = append(out, member{e.event, object{{"post", object{
+		post := object{
+			{"operationId", "receive_" + strings.ReplaceAll(e.event, ".", "_")},
 			{"summary", e.text},
-			{"description", "Sent to webhooks of this event, compressed with gzip and signed."},
+			{"description", "Sent to webhooks of this event, compressed with gzip. Check one of the two signatures."},
+			{"security", []object{}},
+			{"parameters", deliveryHeaders},
 			{"requestBody", object{{"required", true}, {"content", content(ref(e.schema), nil)}}},
 			{"responses", object{
 				{"2XX", object{{"description", "The event has arrived. Anything else, or nothing within three seconds, is a failure."}}},
 			}},
-		}}}})
+		}
+		out = append(out, member{e.event, object{{"{$request.body#/url}", object{{"post", post}}}}})
 	}
 	return out
+}
+
+var deliveryHeaders = []object{
+	headerParam("X-Catena-Signature", true, textSchema, "Base64 of HMAC-SHA256 over X-Catena-Timestamp, a dot and the body before compression. The key is the secret's bytes."),
+	headerParam("X-Catena-Timestamp", true, timeSchema, "When it was sent."),
+	headerParam("webhook-id", true, uuidSchema, "The body's `id`. This and the next two are those of Standard Webhooks."),
+	headerParam("webhook-timestamp", true, textSchema, "When it was sent, in seconds since 1970."),
+	headerParam("webhook-signature", true, textSchema, "`v1,` and base64 of HMAC-SHA256 over id, dot, seconds, dot and body; two, with a space between, for 24 hours after a change of the secret."),
+	headerParam("X-Event-Type", true, textSchema, "The event."),
+	headerParam("X-Schema-Version", true, textSchema, "Version of the envelope."),
+	headerParam("X-Webhook-ID", true, uuidSchema, "The subscription."),
+	headerParam("X-Delivery-Attempt", true, intSchema, "As `delivery_attempt` in the body."),
+	headerParam("X-Request-ID", true, uuidSchema, "New for each attempt."),
+	headerParam("X-Source", true, textSchema, "Always catena-notifications."),
 }
 
 // standalone is one component as a schema of its own, with all that it refers to.

@@ -58,14 +58,16 @@ var tailEndpoint = endpoint{
 		"than once; its data's id is the same each time. Operations with `is_sync=true` make none. A comment every 15 seconds keeps the " +
 		"connection open. An event `gap` says that there were more events than can be told again: list the operations of that time. An event " +
 		"`end` with a code and a message is the last one. At most 10 streams at a time. An extension of the contract.",
-	params:  []parameter{lastEventParam},
+	params: []parameter{lastEventParam}, headerParams: []object{lastEventHeader},
 	success: "OperationEvent", media: "text/event-stream",
 }
 
 var lastEventParam = parameter{
-	"last_event_id", false, nullable(textSchema),
+	"last_event_id", false, nullable(filledSchema),
 	"The id of the last event that you saw, for clients that cannot send the header Last-Event-ID. Absent: from now on.",
 }
+
+var lastEventHeader = headerParam("Last-Event-ID", false, textSchema, "The same as last_event_id, and goes before it.")
 
 // notificationEndpoints are those of webhooks and their events.
 var notificationEndpoints = []endpoint{
@@ -81,7 +83,7 @@ var notificationEndpoints = []endpoint{
 		tag:   tagWebhooks, summary: "Create a webhook",
 		text: "Has events sent to your endpoint from now on. An event name that ends in `.*` makes one webhook for each event, and the answer " +
 			"is a list. This answer is the only one with the secret in clear. A second webhook with the same event, URL and filters is refused with 409.",
-		body: "WebhookCreate", success: "WebhookCreated", limited: true,
+		body: "WebhookCreate", success: "WebhookCreated", limited: true, callbacks: deliveries,
 	},
 	{
 		Route: Route{http.MethodGet, webhookPath, "get_webhook_subscription", []string{ScopeWebhookRead}},

@@ -3,10 +3,13 @@ package wire
 // webhookSchemas are the components of webhooks.
 func webhookSchemas() object {
 	out := object{
+		// Both come before what has them together: some generators keep this order.
+		{"WebhookEventNameEnum", enumSchema("The contract's events. Sent are those of resource operations, and webhook.staled; a webhook for any other is refused.", WebhookEventNames)},
+		{"WebhookCatchAllEvents", enumSchema("All events of a kind. A webhook is created for each that is sent.", webhookFamilies)},
 		{"WebhookCreate", structSchema("A new webhook.", webhookCreateProperties())},
 		{"WebhookUpdate", structSchema("What to change of a webhook. At least one field must be there. Null filters select all fleets; "+
 			"a URL, secret or schedule that is null or absent stays as it is.", webhookUpdateProperties())},
-		{"WebhookFilters", structSchema("Which fleets to tell of: those that are named, by id or by your own name for them. Without any, all.", webhookFilterProperties())},
+		{"WebhookFilters", structSchema("Which fleets to tell of: those that are named, by id or by your own name for them. Without any, all. A filter of another name is refused.", webhookFilterProperties())},
 		{"Webhook", structSchema("A webhook as it was created. Keep the secret: it is never shown again.", webhookProperties())},
 		{"WebhookCreated", object{
 			{"description", "One Webhook, or a list with one for each event if the event name ends in `.*`."},
@@ -28,8 +31,6 @@ func webhookSchemas() object {
 		out = append(out, member{pageName(item), pageSchema(item)})
 	}
 	return append(out,
-		member{"WebhookEventNameEnum", enumSchema("The contract's events. Sent are those of resource operations, and webhook.staled; a webhook for any other is refused.", WebhookEventNames)},
-		member{"WebhookCatchAllEvents", enumSchema("All events of a kind. A webhook is created for each that is sent.", webhookFamilies)},
 		member{"WebhookStatusEnum", enumSchema("Only an active webhook is sent to. Events of a paused one wait; a stale one was given up because it failed.", WebhookStatuses)},
 		member{"WebhookLogStatusEnum", enumSchema("How a send ended.", WebhookLogStatuses)},
 		member{"WebhookScheduleEnum", enumSchema("How long a failing delivery is tried again: four sends within seconds, or nine within hours. An extension of the contract.", WebhookSchedules)},
