@@ -105,17 +105,7 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 			return err
 		}
 	}
-	for _, feeding := range []struct {
-		stream string
-		jetstream.ConsumerConfig
-	}{
-		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerCreated, FilterSubjects: []string{SubjectQuiet, SubjectBusy}}},
-		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerBatches, FilterSubjects: []string{SubjectBatch, SubjectQuietBatch}}},
-		{StreamEvents, jetstream.ConsumerConfig{Durable: ConsumerEnded, FilterSubjects: []string{SubjectSucceeded, SubjectFailed}}},
-		{StreamEvents, jetstream.ConsumerConfig{
-			Durable: ConsumerEndedBatches, FilterSubjects: []string{SubjectSucceededBatch, SubjectFailedBatch},
-		}},
-	} {
+	for _, feeding := range webhookConsumers() {
 		c := feeding.ConsumerConfig
 		c.Description = "feeds webhooks"
 		c.AckPolicy, c.AckWait = jetstream.AckExplicitPolicy, cfg.AckWait
@@ -126,6 +116,23 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 		}
 	}
 	return nil
+}
+
+// webhookConsumer feeds webhooks from a stream.
+type webhookConsumer struct {
+	stream string
+	jetstream.ConsumerConfig
+}
+
+func webhookConsumers() []webhookConsumer {
+	return []webhookConsumer{
+		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerCreated, FilterSubjects: []string{SubjectQuiet, SubjectBusy}}},
+		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerBatches, FilterSubjects: []string{SubjectBatch, SubjectQuietBatch}}},
+		{StreamEvents, jetstream.ConsumerConfig{Durable: ConsumerEnded, FilterSubjects: []string{SubjectSucceeded, SubjectFailed}}},
+		{StreamEvents, jetstream.ConsumerConfig{
+			Durable: ConsumerEndedBatches, FilterSubjects: []string{SubjectSucceededBatch, SubjectFailedBatch},
+		}},
+	}
 }
 
 // Deliveries publishes what happens to webhook deliveries, which have the form of
