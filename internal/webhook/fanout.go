@@ -77,10 +77,12 @@ func (f *Fanout) Limits(uuid.UUID) redisstore.Limits {
 }
 
 const (
-	// MostWaiting is how many deliveries may wait for one endpoint, and MostOfPartner for
-	// all of a partner, or a little more: each takes 1.2 KB of Redis, and endpoints that
-	// were given up and forgotten may be many.
-	MostWaiting, MostOfPartner = 200_000, 400_000
+	// MostWaiting is how many deliveries may wait for one endpoint: each takes 1.2 KB of
+	// Redis.
+	MostWaiting = 200_000
+	// MostOfPartner is how many may wait for all endpoints of a partner, or a little more:
+	// those that were given up and forgotten may be many.
+	MostOfPartner = 400_000
 	// fewWaiting is how many may wait for an endpoint all the same: one that works is not
 	// stopped by others.
 	fewWaiting = 1000
