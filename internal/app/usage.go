@@ -19,7 +19,10 @@ const (
 // usage is what the streams were last found to hold.
 type usage struct {
 	streams []natsq.Usage
-	at      time.Time
+	// wait is how long events have waited for webhooks, if any are told.
+	wait time.Duration
+	told bool
+	at   time.Time
 }
 
 // watchStreams shows how full the streams are until ctx ends. While NATS is away the
@@ -31,13 +34,16 @@ func watchStreams(ctx context.Context, b *Base) error {
 		if u == nil || time.Since(u.at) > usageFor {
 			return
 		}
+		if u.told {
+			show(metrics.WebhookEventAge, u.wait.Seconds())
+		}
 		for _, s := range u.streams {
 			show(metrics.StreamUsed, float64(s.Bytes), s.Stream)
 			if s.Limit > 0 {
 				show(metrics.StreamLimit, float64(s.Limit), s.Stream)
 			}
 		}
-	}, metrics.StreamUsed, metrics.StreamLimit)
+	}, metrics.StreamUsed, metrics.StreamLimit, metrics.WebhookEventAge)
 	if err != nil {
 		b.Log.WarnContext(ctx, "gauges", "error", err)
 	}
@@ -45,8 +51,8 @@ func watchStreams(ctx context.Context, b *Base) error {
 	tick := time.NewTicker(usageEvery)
 	defer tick.Stop()
 	for {
-		if streams, err := b.usages(ctx); err == nil {
-			last.Store(&usage{streams, time.Now()})
+		if now, err := b.usage(ctx); err == nil {
+			last.Store(now)
 		} else if ctx.Err() == nil {
 			b.Log.DebugContext(ctx, "asking how full the streams are", "error", err)
 		}
@@ -58,8 +64,13 @@ func watchStreams(ctx context.Context, b *Base) error {
 	}
 }
 
-func (b *Base) usages(ctx context.Context) ([]natsq.Usage, error) {
+func (b *Base) usage(ctx context.Context) (*usage, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return natsq.Usages(ctx, b.JetStream)
+	streams, err := natsq.Usages(ctx, b.JetStream)
+	if err != nil {
+		return nil, err
+	}
+	wait, told, err := natsq.WebhookWait(ctx, b.JetStream)
+	return &usage{streams, wait, told, time.Now()}, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -11,11 +12,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"writeback/internal/admission"
 	"writeback/internal/config"
 	"writeback/internal/egress"
 	"writeback/internal/metrics"
 	"writeback/internal/natsq"
 	"writeback/internal/seal"
+	"writeback/internal/telemetry"
 	"writeback/internal/webhook"
 	"writeback/internal/webhook/journal"
 	"writeback/internal/webhook/registry"
@@ -81,19 +84,34 @@ func (w *Webhooks) join() {
 	b := w.base
 	w.journal = journal.New(b.Redis, nil)
 	w.queue = redisstore.New(b.Redis, redisstore.Config{
-		Prefix: queuePrefix, Unlisted: true, RecordTTL: deliveredTTL, LaneBound: 200_000, Margin: 2 * time.Second,
+		Prefix: queuePrefix, Unlisted: true, RecordTTL: deliveredTTL, LaneBound: webhook.MostWaiting, Margin: 2 * time.Second,
 		BreakerThreshold: webhook.SilentSends, BreakerOpen: webhook.SilentPause,
 	})
 	w.acker = work.NewAcker(w.queue, b.Log)
 	w.ends = webhook.Ends{Publisher: natsq.NewDeliveries(b.publisher), Dead: w.journal}
+	waiting := admission.New(w, admission.Config{Outstanding: webhook.MostOfPartner})
 	w.fanout = &webhook.Fanout{
-		Subscriptions: w.Registry, Queue: w.queue, Publisher: w.ends, Note: w.acker.Note, Dead: w.journal, Log: b.Log,
+		Subscriptions: w.Registry, Queue: w.queue, Publisher: w.ends, Note: w.acker.Note, Dead: w.journal, Log: telemetry.Seldom(b.Log),
 		Fleet: func(connection uuid.UUID) (id uuid.UUID, ref string, known bool) {
 			c, ok := b.Directory.ConnectionByID(connection)
 			return c.FleetID, c.FleetRef, ok
 		},
+		Room: func(ctx context.Context, partner uuid.UUID) bool { return waiting.Room(ctx, partner, 1) == nil },
 	}
 	w.Records = &webhook.Records{Owned: w.Registry, Journal: w.journal, Fanout: w.fanout}
+}
+
+// Outstanding counts the deliveries that wait for a partner's endpoints.
+func (w *Webhooks) Outstanding(ctx context.Context, partner uuid.UUID) (int, error) {
+	subs, _, err := w.Registry.List(ctx, partner, webhook.Query{Limit: math.MaxInt})
+	if err != nil {
+		return 0, err
+	}
+	ids := make([]uuid.UUID, len(subs))
+	for i, s := range subs {
+		ids[i] = s.ID
+	}
+	return w.queue.Outstanding(ctx, ids)
 }
 
 // Run follows the subscriptions and notes what the streams confirm, until ctx ends.

@@ -165,6 +165,41 @@ func TestRunWebhooks_NoticesADeliveryThatRedisLost(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// TestWebhooks_CountWhatWaitsForAPartner: its endpoints have a bound together.
+func TestWebhooks_CountWhatWaitsForAPartner(t *testing.T) {
+	t.Parallel()
+	cfg := workerSettings(t, "WRITEBACK_WEBHOOK_LOCAL=true", "WRITEBACK_ROLES=webhooks")
+	w, err := OpenWebhooks(t.Context(), openBase(t, cfg, io.Discard), cfg.Webhooks, 1)
+	require.NoError(t, err)
+	all := make([]int, operation.Shards)
+	for i := range all {
+		all[i] = i
+	}
+	require.NoError(t, w.queue.Begin(t.Context(), all))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx, nil) }()
+	partner := uuid.Must(uuid.NewV7())
+	for _, path := range []string{"/a", "/b"} {
+		_, err := w.Registry.Create(t.Context(), partner, webhook.New{URL: "http://127.0.0.1:1" + path, EventName: webhook.EventCreated})
+		require.NoError(t, err)
+	}
+	for range 3 {
+		require.NoError(t, w.fanout.Created(t.Context(), operation.Message{
+			Accepted: operation.Accepted{Version: operation.Version, ID: uuid.Must(uuid.NewV7()), PartnerID: partner, Type: operation.Update},
+			Place:    operation.Place{Seq: time.Now().UnixMicro()},
+		}))
+	}
+	for of, want := range map[uuid.UUID]int{partner: 6, uuid.Must(uuid.NewV7()): 0} {
+		n, err := w.Outstanding(t.Context(), of)
+		require.NoError(t, err)
+		require.Equal(t, want, n)
+		require.True(t, w.fanout.Room(t.Context(), of))
+	}
+	cancel()
+	require.NoError(t, <-ended)
+}
+
 func TestOpenWebhooks_BadKeysetIsAnErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "keyset.json")

@@ -59,6 +59,7 @@ const (
 	Repairs         Name = "writeback.repairs"
 	DeadLetters     Name = "writeback.dead_letters"
 
+	WebhookEventAge     Name = "writeback.webhook.event.age"
 	WebhookSends        Name = "writeback.webhook.sends"
 	WebhookSendDuration Name = "writeback.webhook.send.duration"
 	WebhookFirstDelay   Name = "writeback.webhook.first_send.delay"
@@ -200,6 +201,8 @@ var table = []Metric{
 	{Name: DeadLetters, Kind: Count, Unit: "{message}", In: Worker, Labels: []Label{queue},
 		About: "Messages that were put away: wake-ups that could not be understood, and webhook events that could not be delivered.", Answers: "Is there a bug, or an endpoint that is gone?"},
 
+	{Name: WebhookEventAge, Kind: Level, Unit: "s", In: Worker, Sampled: true,
+		About: "For how long the event that waits longest has waited to be given out to webhooks, before its deliveries are queued; read every 30 s.", Answers: "How late are webhooks before they are queued? Below 1 s is normal."},
 	{Name: WebhookSends, Kind: Count, Unit: "{attempt}", In: Worker, Labels: []Label{outcome},
 		About: "Sends to webhook endpoints.", Answers: "Are webhooks arriving?"},
 	{Name: WebhookSendDuration, Kind: Spread, Unit: "s", In: Worker, Buckets: quick,

@@ -3,12 +3,14 @@ package natsq_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/natsq"
 	"writeback/internal/testenv"
+	"writeback/pkg/operation"
 )
 
 func TestUsages_AreWhatTheStreamsHold(t *testing.T) {
@@ -41,4 +43,40 @@ func TestUsages_AreWhatTheStreamsHold(t *testing.T) {
 	cancel()
 	_, err = natsq.Usages(gone, c.js)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// TestWebhookWait_IsOfTheOldestEvent: what webhooks are not told of does not count, nor what
+// they were told of.
+func TestWebhookWait_IsOfTheOldestEvent(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	_, some, err := natsq.WebhookWait(t.Context(), c.js)
+	require.NoError(t, err)
+	require.False(t, some, "webhooks have no consumers here")
+	require.NoError(t, natsq.EnsureWebhooks(t.Context(), c.js, natsq.WebhookConfig{MaxBytes: 64 << 20}))
+	wait := func() time.Duration {
+		longest, some, err := natsq.WebhookWait(t.Context(), c.js)
+		require.NoError(t, err)
+		require.True(t, some)
+		return longest
+	}
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventAttempted, 1)))
+	require.Zero(t, wait())
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventFailed, 1)))
+	consumer, err := c.js.Consumer(t.Context(), natsq.StreamEvents, natsq.ConsumerEnded)
+	require.NoError(t, err)
+	first, err := consumer.Next()
+	require.NoError(t, err)
+	meta, err := first.Metadata()
+	require.NoError(t, err)
+	require.Greater(t, wait(), time.Duration(0), "it is under way")
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventFailed, 2)))
+	second, err := consumer.Next()
+	require.NoError(t, err)
+	require.NoError(t, second.DoubleAck(t.Context()))
+	info, err := consumer.Info(t.Context())
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, wait(), info.TimeStamp.Sub(meta.Timestamp), "the first is older, and not acked")
+	require.NoError(t, first.DoubleAck(t.Context()))
+	require.Zero(t, wait())
 }

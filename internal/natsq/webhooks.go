@@ -2,16 +2,11 @@ package natsq
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
 
-	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
 )
 
@@ -110,17 +105,7 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 			return err
 		}
 	}
-	for _, feeding := range []struct {
-		stream string
-		jetstream.ConsumerConfig
-	}{
-		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerCreated, FilterSubjects: []string{SubjectQuiet, SubjectBusy}}},
-		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerBatches, FilterSubjects: []string{SubjectBatch, SubjectQuietBatch}}},
-		{StreamEvents, jetstream.ConsumerConfig{Durable: ConsumerEnded, FilterSubjects: []string{SubjectSucceeded, SubjectFailed}}},
-		{StreamEvents, jetstream.ConsumerConfig{
-			Durable: ConsumerEndedBatches, FilterSubjects: []string{SubjectSucceededBatch, SubjectFailedBatch},
-		}},
-	} {
+	for _, feeding := range webhookConsumers() {
 		c := feeding.ConsumerConfig
 		c.Description = "feeds webhooks"
 		c.AckPolicy, c.AckWait = jetstream.AckExplicitPolicy, cfg.AckWait
@@ -131,6 +116,23 @@ func EnsureWebhooks(ctx context.Context, js jetstream.JetStream, cfg WebhookConf
 		}
 	}
 	return nil
+}
+
+// webhookConsumer feeds webhooks from a stream.
+type webhookConsumer struct {
+	stream string
+	jetstream.ConsumerConfig
+}
+
+func webhookConsumers() []webhookConsumer {
+	return []webhookConsumer{
+		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerCreated, FilterSubjects: []string{SubjectQuiet, SubjectBusy}}},
+		{StreamOperations, jetstream.ConsumerConfig{Durable: ConsumerBatches, FilterSubjects: []string{SubjectBatch, SubjectQuietBatch}}},
+		{StreamEvents, jetstream.ConsumerConfig{Durable: ConsumerEnded, FilterSubjects: []string{SubjectSucceeded, SubjectFailed}}},
+		{StreamEvents, jetstream.ConsumerConfig{
+			Durable: ConsumerEndedBatches, FilterSubjects: []string{SubjectSucceededBatch, SubjectFailedBatch},
+		}},
+	}
 }
 
 // Deliveries publishes what happens to webhook deliveries, which have the form of
@@ -175,157 +177,4 @@ func (h DeliveryHistory) Events(ctx context.Context, since time.Time, upTo uint6
 		return nil
 	}
 	return h.History.Events(ctx, since, upTo, pass)
-}
-
-// Feed gives webhooks the events of operations. Safe for one Run.
-type Feed struct {
-	js      jetstream.JetStream
-	log     *slog.Logger
-	traffic traffic
-	// away is for what fails as long as NATS is away.
-	away *slog.Logger
-}
-
-// NewFeed makes a feed.
-func NewFeed(js jetstream.JetStream, log *slog.Logger) *Feed {
-	return &Feed{js: js, log: log, away: telemetry.Seldom(log), traffic: newReceiving()}
-}
-
-const (
-	feedBatch = 64
-	feedPause = 2 * time.Second
-	// feedHold is how often it is said that a message is still being taken. It must be
-	// shorter than AckWait.
-	feedHold = 3 * time.Second
-	// feedTogether is how many operations of one message are taken at once.
-	feedTogether = 32
-)
-
-// Run passes on accepted operations and final events until ctx ends, several at a
-// time and in no order. What a function has taken without an error is acked;
-// everything else comes again.
-func (f *Feed) Run(ctx context.Context, created func(context.Context, operation.Message) error,
-	ended func(context.Context, operation.Event) error,
-) error {
-	var g errgroup.Group
-	for _, name := range []string{ConsumerCreated, ConsumerBatches} {
-		g.Go(func() error { return feed(ctx, f, StreamOperations, name, splitMessages, created) })
-	}
-	for _, name := range []string{ConsumerEnded, ConsumerEndedBatches} {
-		g.Go(func() error { return feed(ctx, f, StreamEvents, name, splitEvents, ended) })
-	}
-	return g.Wait()
-}
-
-// hold keeps a message from being given out again until it is let go: what one of many
-// operations asks for can take longer than AckWait.
-func hold(msg jetstream.Msg) (letGo func()) {
-	done := make(chan struct{})
-	timer := time.AfterFunc(feedHold, func() {
-		for {
-			_ = msg.InProgress()
-			select {
-			case <-done:
-				return
-			case <-time.After(feedHold):
-			}
-		}
-	})
-	return func() {
-		timer.Stop()
-		close(done)
-	}
-}
-
-func feed[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) ([]part[T], []odd, error), take func(context.Context, T) error) error {
-	for ctx.Err() == nil {
-		if err := feedOnce(ctx, f, stream, name, decode, take); err != nil && ctx.Err() == nil {
-			f.away.WarnContext(ctx, "feeding webhooks", "consumer", name, "error", Explain(f.js.Conn(), err))
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
-		}
-	}
-	return nil
-}
-
-// feedOnce pulls until something fails.
-func feedOnce[T any](ctx context.Context, f *Feed, stream, name string, decode func([]byte) ([]part[T], []odd, error), take func(context.Context, T) error) error {
-	setup, cancel := context.WithTimeout(ctx, 5*time.Second)
-	consumer, err := f.js.Consumer(setup, stream, name)
-	cancel()
-	if err != nil {
-		return err
-	}
-	for ctx.Err() == nil {
-		once, cancel := context.WithTimeout(ctx, pullFor)
-		batch, err := consumer.Fetch(feedBatch, jetstream.FetchContext(once))
-		if err != nil {
-			cancel()
-			return err
-		}
-		var g errgroup.Group
-		var taken atomic.Bool
-		g.SetLimit(feedBatch / 2)
-		for msg := range batch.Messages() {
-			g.Go(func() error {
-				err := feedOne(ctx, f, msg, name, decode, take)
-				if err == nil {
-					taken.Store(true)
-				}
-				return err
-			})
-		}
-		cancel()
-		failed := g.Wait()
-		err = batch.Error()
-		if err != nil && !errors.Is(err, jetstream.ErrNoMessages) && !errors.Is(err, nats.ErrTimeout) &&
-			!errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			return err
-		}
-		// What fails alone comes again by itself and slows nothing else.
-		if failed != nil && !taken.Load() {
-			return failed
-		}
-	}
-	return nil
-}
-
-func feedOne[T any](ctx context.Context, f *Feed, msg jetstream.Msg, name string, decode func([]byte) ([]part[T], []odd, error), take func(context.Context, T) error) error {
-	all, odds, err := decode(msg.Data())
-	if err != nil {
-		odds = []odd{{err: err}}
-	}
-	for _, o := range odds {
-		f.log.ErrorContext(ctx, "event not understood; no webhook is told of it", "subject", msg.Subject(), "error", o.err)
-	}
-	if err != nil {
-		return msg.Term()
-	}
-	f.traffic.received(ctx, msg, name, len(all))
-	letGo := hold(msg)
-	err = feedAll(ctx, f, msg, name, all, take)
-	letGo()
-	if err != nil {
-		_ = msg.NakWithDelay(feedPause)
-		return err
-	}
-	return msg.Ack()
-}
-
-// feedAll takes what a message says, several at a time. If one fails, all come again.
-func feedAll[T any](ctx context.Context, f *Feed, msg jetstream.Msg, name string, all []part[T], take func(context.Context, T) error) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(feedTogether)
-	for _, one := range all {
-		g.Go(func() error {
-			began := time.Now()
-			ctx, span := processing(ctx, msg, one.at, name)
-			err := take(ctx, one.what)
-			f.traffic.processed(ctx, span, msg, name, began, err)
-			return err
-		})
-	}
-	return g.Wait()
 }

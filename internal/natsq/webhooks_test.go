@@ -3,6 +3,7 @@ package natsq_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,6 +72,59 @@ func TestFeed_TakesUntilItIsTaken(t *testing.T) {
 	for stream, name := range map[string]string{natsq.StreamOperations: natsq.ConsumerCreated, natsq.StreamEvents: natsq.ConsumerEnded} {
 		c.requireTaken(t, stream, name)
 	}
+	cancel()
+	require.NoError(t, <-done)
+}
+
+// TestFeed_PartnersHaveTurns has a partner with thousands of events, and one behind them of
+// another partner. It is counted how many are begun before that one, once it is read; no
+// clock is involved.
+func TestFeed_PartnersHaveTurns(t *testing.T) {
+	t.Parallel()
+	c := readyForWebhooks(t)
+	const hot = 3000
+	publish := func(n int, partner uuid.UUID) {
+		all := make([]operation.Message, n)
+		for i := range all {
+			op := delivery()
+			op.PartnerID = partner
+			all[i] = operation.Message{Accepted: op.Accepted, Place: op.Place}
+		}
+		for some := range slices.Chunk(all, 100) {
+			_, err := c.pub.AcceptedMany(t.Context(), some)
+			require.NoError(t, err)
+		}
+	}
+	loud, still := uuid.New(), uuid.New()
+	publish(hot, loud)
+
+	// What is begun goes on when the test says so.
+	began, step := make(chan uuid.UUID, hot+1), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	feed := natsq.NewFeed(c.js, quiet)
+	go func() {
+		done <- feed.Run(ctx, func(_ context.Context, m operation.Message) error {
+			began <- m.PartnerID
+			<-step
+			return nil
+		}, func(context.Context, operation.Event) error { return nil })
+	}()
+	require.Eventually(t, func() bool { return natsq.Waiting(feed, loud)+len(began) == hot }, within, every)
+	publish(1, still)
+	require.Eventually(t, func() bool { return natsq.Waiting(feed, still) == 1 }, within, every, "it is read, however many stand before it")
+	for range len(began) {
+		<-began
+	}
+	for before := 0; ; before++ {
+		step <- struct{}{}
+		if <-began == still {
+			break
+		}
+		require.Zero(t, before, "events of the other partner that are begun before it")
+	}
+	close(step)
+	c.requireTaken(t, natsq.StreamOperations, natsq.ConsumerBatches)
 	cancel()
 	require.NoError(t, <-done)
 }

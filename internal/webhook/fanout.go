@@ -56,9 +56,12 @@ type Fanout struct {
 	Dead deadLetters
 	// Look is called for a lane that has new work. Nil: a poll finds it.
 	Look func(lane uuid.UUID)
+	// Room reports whether more may wait for the endpoints of a partner. Nil: it may.
+	Room func(ctx context.Context, partner uuid.UUID) bool
 	// InFlight bounds the concurrent sends to one endpoint. Zero: DefaultInFlight.
 	InFlight int
-	Log      *slog.Logger
+	// Log is told of what had no room, each time.
+	Log *slog.Logger
 }
 
 // DefaultInFlight is how many sends to one endpoint run at once.
@@ -72,6 +75,18 @@ func (f *Fanout) Limits(uuid.UUID) redisstore.Limits {
 	}
 	return redisstore.Limits{InFlight: n, Call: Call, Life: QueueFor}
 }
+
+const (
+	// MostWaiting is how many deliveries may wait for one endpoint: each takes 1.2 KB of
+	// Redis.
+	MostWaiting = 200_000
+	// MostOfPartner is how many may wait for all endpoints of a partner, or a little more:
+	// those that were given up and forgotten may be many.
+	MostOfPartner = 400_000
+	// fewWaiting is how many may wait for an endpoint all the same: one that works is not
+	// stopped by others.
+	fewWaiting = 1000
+)
 
 // slack covers the difference between the clocks of those who create subscriptions
 // and those who date events.
@@ -182,7 +197,11 @@ func (f *Fanout) queue(ctx context.Context, s Subscription, a, about operation.A
 	if trace.SpanContextFromContext(ctx).IsSampled() { // the event that it is about
 		a.TraceParent, a.TraceState = telemetry.Inject(ctx)
 	}
-	receipt, err := f.Queue.Accept(ctx, a, f.Limits(s.ID))
+	limits := f.Limits(s.ID)
+	if f.Room != nil && !f.Room(ctx, s.PartnerID) {
+		limits.Outstanding = fewWaiting
+	}
+	receipt, err := f.Queue.Accept(ctx, a, limits)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -105,7 +106,7 @@ func (s *Store) acceptArgs(a operation.Accepted, l Limits, first slot) []any {
 	scope, fingerprint := keyBytes(a.Key)
 	return []any{
 		a.ID.String(), a.ID[:], a.ConnectionID.String(), UserOf(a), a.PartnerID.String(), encodeDoc(a), l.text(),
-		words(l.Life.Milliseconds(), int64(s.cfg.LaneBound), int64(s.cfg.OutboxBound), s.LeaseFor(l).Milliseconds(),
+		words(l.Life.Milliseconds(), int64(cmp.Or(l.Outstanding, s.cfg.LaneBound)), int64(s.cfg.OutboxBound), s.LeaseFor(l).Milliseconds(),
 			s.cfg.KeyTTL.Milliseconds(), int64(maxAttempts(a))),
 		first.attempt, scope, fingerprint, first.offer,
 	}

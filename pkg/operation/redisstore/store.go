@@ -113,6 +113,8 @@ type Limits struct {
 	Call time.Duration
 	// Life is how long an operation may be pending.
 	Life time.Duration
+	// Outstanding bounds what may be pending. Zero: the store's LaneBound.
+	Outstanding int
 }
 
 func (l Limits) interval() int64 {
