@@ -30,7 +30,7 @@ func TestStart_NothingWaitsForAnAPIThatCannotServe(t *testing.T) {
 		return resp.Body.Close() == nil && resp.StatusCode == http.StatusServiceUnavailable
 	}, 30*time.Second, 10*time.Millisecond)
 	patient := http.Client{Timeout: 10 * time.Second}
-	_, err := patient.Get(late.URL) //nolint:bodyclose // there is none
+	_, err := patient.Get(late.URL)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	require.NoError(t, s.NATS.Restart())
 	require.Eventually(t, func() bool {
