@@ -28,11 +28,14 @@ func main() {
 // run serves until ctx ends. Order of the stop: not ready, finish requests, write
 // down confirmations, close.
 func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
-	listener, err := net.Listen("tcp", cfg.Addr)
+	// Whether the address can be had is told at once; it is taken when there is somebody to
+	// answer. A write that waited there would be carried out when its caller has long given
+	// up, after newer ones that another api took.
+	listener, err := listen(cfg.Addr)
 	if err != nil {
-		return fmt.Errorf("WRITEBACK_API_ADDR: %w", err)
+		return err
 	}
-	defer func() { _ = listener.Close() }()
+	_ = listener.Close()
 	return app.WithAdmin(ctx, t, cfg.AdminAddr, cfg.ShutdownGrace, func(ctx context.Context, admin *telemetry.Admin) error {
 		verifier, err := auth.New(ctx, auth.Config{Issuer: cfg.OIDCIssuer, Audience: cfg.OIDCAudience})
 		if err != nil {
@@ -53,6 +56,11 @@ func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
 		}
 		checks := api.Checks()
 		checks["token keys"] = verifier.Check
+		listener, err := listen(cfg.Addr)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = listener.Close() }()
 		admin.Started(base.ServingReadiness(checks))
 		lasting, end := context.WithCancel(context.WithoutCancel(ctx))
 		g, serving := errgroup.WithContext(ctx)
@@ -68,4 +76,12 @@ func run(ctx context.Context, cfg config.API, t *telemetry.Telemetry) error {
 		})
 		return g.Wait()
 	})
+}
+
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("WRITEBACK_API_ADDR: %w", err)
+	}
+	return l, nil
 }

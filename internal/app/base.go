@@ -79,7 +79,8 @@ func Open(ctx context.Context, s Settings) (*Base, error) {
 	if err != nil {
 		return nil, fmt.Errorf("app: WRITEBACK_REDIS_URL: %w", err)
 	}
-	nc, err := natsq.Connect(s.Common.NATSURL, s.Name, s.Log, natsq.Identity(s.Common.NATSCredsFile, s.Common.TLSCertFile, s.Common.TLSKeyFile)...)
+	identity := natsq.Identity(s.Common.NATSCredsFile, s.Common.TLSCertFile, s.Common.TLSKeyFile)
+	nc, err := natsq.Connect(s.Common.NATSURL, s.Name, s.Log, append(identity, natsq.Away(telemetry.Seldom(s.Log)))...)
 	if err != nil {
 		_ = rdb.Close()
 		return nil, fmt.Errorf("app: %w", err)

@@ -83,6 +83,7 @@ func Examine(ctx context.Context, cfg Config) []Finding {
 	}
 	settings := &report{}
 	s := readSettings(cfg.Sources, settings)
+	lookAtCertificate(settings, s, cfg.Now())
 	parts := []part{
 		{"nats", func(ctx context.Context, r *report) { lookAtNATS(ctx, r, s, cfg.Now) }},
 		{"redis", func(ctx context.Context, r *report) { lookAtRedis(ctx, r, s, cfg.Now) }},

@@ -1,7 +1,15 @@
 package doctor_test
 
 import (
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"log"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -97,4 +105,56 @@ func TestExamine_UntrustedCertificate(t *testing.T) {
 	f, ok := found(c.examine(), "redis", doctor.Fail, "certificate")
 	require.True(t, ok)
 	require.Contains(t, f.Fix, "SSL_CERT_FILE")
+}
+
+// TestExamine_ClientCertificate: what is wrong with ours is told of it, and of the server that
+// does not take it.
+func TestExamine_ClientCertificate(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(nil)
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x509.NewCertPool()} // it knows nobody
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	own, err := x509.MarshalPKCS8PrivateKey(s.TLS.Certificates[0].PrivateKey)
+	require.NoError(t, err)
+	_, other, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	others, err := x509.MarshalPKCS8PrivateKey(other)
+	require.NoError(t, err)
+	ends := s.Certificate().NotAfter
+	for name, tt := range map[string]struct {
+		key    []byte
+		now    time.Time
+		status doctor.Status
+		words  string
+	}{
+		"good":          {own, time.Now(), doctor.OK, ends.UTC().Format(time.RFC3339)},
+		"nearly over":   {own, ends.Add(-time.Hour), doctor.Warn, "is good until"},
+		"over":          {own, ends.Add(time.Hour), doctor.Fail, "was good until"},
+		"not begun":     {own, s.Certificate().NotBefore.Add(-time.Hour), doctor.Fail, "is good from"},
+		"another's key": {others, time.Now(), doctor.Fail, "private key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClinic(t)
+			c.now = func() time.Time { return tt.now }
+			c.environ["WRITEBACK_REDIS_URL"] = "rediss://" + s.Listener.Addr().String() + "?skip_verify=true"
+			c.environ["WRITEBACK_TLS_CERT_FILE"] = pemFile(t, "CERTIFICATE", s.Certificate().Raw)
+			c.environ["WRITEBACK_TLS_KEY_FILE"] = pemFile(t, "PRIVATE KEY", tt.key)
+			all := c.examine()
+			_, ok := found(all, "client certificate", tt.status, tt.words)
+			require.True(t, ok, all)
+			f, ok := found(all, "redis", doctor.Fail, "not reached")
+			require.True(t, ok)
+			require.Contains(t, f.Fix, "WRITEBACK_TLS_CERT_FILE")
+		})
+	}
+}
+
+func pemFile(t *testing.T, kind string, der []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pem")
+	require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+	return path
 }

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -76,8 +75,8 @@ func whyNATSAway(err error, creds string) string {
 	var failed net.Error
 	var dial *net.OpError
 	switch {
-	case errors.As(err, new(*tls.CertificateVerificationError)):
-		return untrusted
+	case whyNoTLS(err) != "":
+		return whyNoTLS(err)
 	case errors.As(err, &dial) && dial.Op == "dial":
 	case errors.As(err, &failed) && failed.Timeout(), errors.Is(err, nats.ErrTimeout):
 		return "it takes connections and answers nothing: see whether its process is stopped or its disk hangs (its log, `top`), and whether WRITEBACK_NATS_URL is the port of NATS"

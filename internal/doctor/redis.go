@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -57,10 +56,8 @@ func whyAway(err error) string {
 	switch {
 	case refused(err):
 		return whatHelps(err, "correct WRITEBACK_REDIS_URL")
-	case errors.As(err, new(*tls.CertificateVerificationError)):
-		return untrusted
-	case strings.HasSuffix(err.Error(), "tls: certificate required"):
-		return "it demands a client certificate: WRITEBACK_TLS_CERT_FILE and WRITEBACK_TLS_KEY_FILE, or `tls-auth-clients no` there"
+	case whyNoTLS(err) != "":
+		return whyNoTLS(err)
 	case errors.As(err, &dial) && dial.Op == "dial":
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &failed) && failed.Timeout():
 		return "it takes connections and answers nothing: see whether its process is stopped, its disk hangs, or its one core is full (its log, `top`), " +
@@ -68,8 +65,6 @@ func whyAway(err error) string {
 	}
 	return "start redis-server, or correct WRITEBACK_REDIS_URL"
 }
-
-const untrusted = "put the authority that signed its certificate into SSL_CERT_FILE (the chart's extraCA), or name the server as its certificate does"
 
 // refused says that a server answered, and what it answered is the error.
 func refused(err error) bool {

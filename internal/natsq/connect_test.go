@@ -120,3 +120,22 @@ func TestConnect_ClosingIsNoFault(t *testing.T) {
 	nc.Close()
 	require.Empty(t, log.String())
 }
+
+// TestAway_SaysWhyThereIsNoConnection: of a server that is not there the client says nothing by
+// itself, and of one that refuses us several lines a second.
+func TestAway_SaysWhyThereIsNoConnection(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, ln.Close())
+	for url, why := range map[string]string{
+		"nats://" + ln.Addr().String(): "connection refused", guarded(t, &gate{}): "Authorization Violation",
+	} {
+		var log, away lines
+		nc, err := natsq.Connect(url, "test", slog.New(slog.NewTextHandler(&log, nil)), natsq.Away(slog.New(slog.NewTextHandler(&away, nil))))
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return strings.Contains(away.String(), why) }, within, every, why)
+		nc.Close()
+		require.NotContains(t, log.String(), "msg=nats ")
+	}
+}

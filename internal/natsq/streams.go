@@ -139,6 +139,23 @@ func Connect(url, name string, log *slog.Logger, more ...nats.Option) (*nats.Con
 	return nc, nil
 }
 
+// Away has what hinders the connection while there is none logged apart: it comes several
+// times a second, so the log should leave lines out. Give it to Connect.
+func Away(log *slog.Logger) nats.Option {
+	return func(o *nats.Options) error {
+		connected := o.AsyncErrorCB
+		o.AsyncErrorCB = func(nc *nats.Conn, sub *nats.Subscription, err error) {
+			if nc.IsConnected() {
+				connected(nc, sub, err)
+				return
+			}
+			log.Warn("nats not reached", "error", err)
+		}
+		o.ReconnectErrCB = func(_ *nats.Conn, err error) { log.Warn("nats not reached", "error", err) }
+		return nil
+	}
+}
+
 // Explain gives an error that came of a call while NATS is not connected its name: it is
 // ErrAway then, with the addresses and without their credentials, and with what a server
 // that answered said: it may refuse us. Any other error, and nil, it gives back.

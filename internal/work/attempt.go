@@ -123,6 +123,12 @@ type target struct {
 }
 
 func (a *Attempter) target(op operation.Accepted) (target, *operation.Failure) {
+	if !op.Known() {
+		return target{}, &operation.Failure{
+			Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, errNewer),
+			Detail: "the call was not made: a newer version has accepted it",
+		}
+	}
 	conn, ok := a.parts.Directory.ConnectionByID(op.ConnectionID)
 	if !ok {
 		// A deleted one is still known: this worker has not heard of it yet, or the directory
@@ -231,6 +237,9 @@ var errCallOver = errors.New("the call deadline passed")
 
 // errUnknown says that the directory does not have the connection.
 var errUnknown = errors.New("work: the directory does not have the connection: if it has lost it, restore it or load the registry file again")
+
+// errNewer leaves an operation to the programs of the version that accepted it.
+var errNewer = errors.New("work: a newer version has accepted the operation, and this one does not know all that it asks for")
 
 var errLate = errors.New("work: the start window has passed")
 

@@ -87,6 +87,12 @@ type Accepted struct {
 	TraceState  string `json:"tracestate,omitempty"`
 }
 
+// Known reports whether this program knows all of what the operation asks for. A newer one
+// may have accepted more, beside which a call of this one would be another write.
+func (a Accepted) Known() bool {
+	return a.Version <= Version && a.Resource == ResourceUser && a.Type.Valid() && len(a.Changes.Fields()) == len(a.Changes)
+}
+
 // Reference is the id by which a provider is told of a create: the same for the first
 // and for all retries of it.
 func (a Accepted) Reference() uuid.UUID {

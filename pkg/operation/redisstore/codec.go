@@ -34,7 +34,7 @@ type Record struct {
 func placeOf(who string) (operation.Place, error) {
 	f := strings.Fields(who)
 	const seqAt, deadlineAt, all = 4, 5, 7
-	if len(f) != all {
+	if len(f) < all {
 		return operation.Place{}, fmt.Errorf("redisstore: a record of %d fixed numbers", len(f))
 	}
 	return operation.Place{Seq: atoi(f[seqAt]), Deadline: milli(atoi(f[deadlineAt]))}, nil

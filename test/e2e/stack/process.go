@@ -52,6 +52,13 @@ func newProcess(t testing.TB, dir, name, binary, ready string, env []string) *Pr
 	return p
 }
 
+// Use has the same program of another folder in the next life, as an upgrade does.
+func (p *Process) Use(dir string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.binary = filepath.Join(dir, filepath.Base(p.binary))
+}
+
 // Start runs the program and waits until it is ready.
 func (p *Process) Start() error {
 	if err := p.Spawn(); err != nil {

@@ -1,8 +1,8 @@
 -- An operation's record: read once by open, changed in memory, written once by save.
 -- who holds what never changes: connection, user, partner, most attempts, seq, deadline,
--- sync (0|1), of which the first three are UUIDs. A record without st is pending, one
--- without upd has not changed since.
-local UUID, WHO = 36, '^(%d+) (%d+) (%d+) (%d)$'
+-- sync (0|1), of which the first three are UUIDs; a newer program may put more behind. A
+-- record without st is pending, one without upd has not changed since.
+local UUID, WHO = 36, '^(%d+) (%d+) (%d+) (%d)'
 local function op_key(id) return P .. 'op:' .. id end
 
 local function open(id)
