@@ -216,5 +216,5 @@ func FuzzAnswers(f *testing.F) {
 		Create: &tsptest.Create{Changes: changes{
 			operation.FieldEmployeeNumber: text("N1"), operation.FieldFirstName: text("New"), operation.FieldLastName: text("Driver"),
 		}},
-	}, `[{"driveruid":"2","driverno":"N1","name1":"New Driver"}]`)
+	}, `[{"driveruid":"2","driverno":"N1","name1":"New Driver"}]`, `[{"driveruid":"2\u001b[2J","driverno":"N1","name1":"New Driver"}]`)
 }
