@@ -66,6 +66,61 @@ func TestUpdate_FieldsThatTheReadLeavesOut(t *testing.T) {
 		form.Get("params"), "an update needs them all")
 }
 
+// TestUpdate_ErrorsByTheirCode is the provider's own table of errors, which come with status 200.
+func TestUpdate_ErrorsByTheirCode(t *testing.T) {
+	t.Parallel()
+	type class struct {
+		kind               operation.ErrorType
+		retryable, refresh bool
+		wait               time.Duration
+	}
+	refused := class{kind: operation.ErrorValidation}
+	passing := class{kind: operation.ErrorTSP, retryable: true}
+	busy := class{kind: operation.ErrorTSP, retryable: true, wait: 5 * time.Second}
+	away := class{kind: operation.ErrorNetwork, retryable: true}
+	for code, want := range map[int]class{
+		1: {kind: operation.ErrorAuth, refresh: true}, 7: {kind: operation.ErrorAuth}, 8: {kind: operation.ErrorAuth},
+		2: refused, 3: refused, 4: refused, 14: refused, 1002: refused, 5: passing, 6: passing, 9: passing, 999: passing,
+		10: busy, 1003: busy, -100: away, -101: away,
+	} {
+		f := answered(t, fmt.Sprintf(`{"error":%d}`, code))
+		require.Equal(t, want, class{f.Type, f.Retryable, f.Refresh, f.RetryAfter}, code)
+	}
+}
+
+// TestUpdate_SaysWhatWasNotApplied: the answer of a write has the driver as it is then.
+func TestUpdate_SaysWhatWasNotApplied(t *testing.T) {
+	t.Parallel()
+	for written, want := range map[string]string{
+		`"n":"Dana Whitfield","ds":"x"`:                         "did not apply first_name",
+		`"n":"Ann Whitfield","ds":""`:                           "did not apply notes",
+		`"n":"Ann Whitfield","ds":"x","jp":{}`:                  "did not apply user_email",
+		`"n":"Ann Whitfield","ds":"x","jp":{"E-mail":"b@c.de"}`: "did not apply user_email",
+	} {
+		f := answered(t, tsptest.File(t, "testdata/resource.json"), `[7,{"id":7,`+written+`}]`)
+		require.Equal(t, operation.ErrorValidation, f.Type)
+		require.Contains(t, f.Detail, want)
+		require.False(t, f.Retryable)
+	}
+}
+
+// answered is the failure of an update whose calls are answered so.
+func answered(t *testing.T, bodies ...string) *operation.Failure {
+	t.Helper()
+	calls := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, bodies[calls])
+		calls++
+	}))
+	defer server.Close()
+	_, err := wialon.New(httpcall.New(httpcall.Config{}), wialon.Config{BaseURL: server.URL}).UpdateUser(t.Context(), connection(), tsp.UserUpdate{
+		SourceID: driverID, Changes: changes{
+			operation.FieldFirstName: text("Ann"), operation.FieldNotes: text("x"), operation.FieldUserEmail: text("a@b.cd"),
+		},
+	})
+	return tsptest.Failure(t, err)
+}
+
 // Keys and empty objects take many times their length in memory.
 func TestRead_AnAnswerOfNothingIsNotTakenIn(t *testing.T) {
 	t.Parallel()
