@@ -188,6 +188,7 @@ func TestDecodeUserUpdate_BadRequests(t *testing.T) {
 			e := asError(t, err)
 			require.Equal(t, operation.CodeBadRequest, e.Code)
 			require.Contains(t, e.Message, c.want)
+			require.Equal(t, strings.Contains(c.want, "others"), strings.Contains(e.Message, "others"))
 			require.Empty(t, e.Faults)
 		})
 	}
