@@ -115,6 +115,7 @@ func TestQuotaWaitsItsWindow(t *testing.T) {
 func TestCodesOfLoginAndRights(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]operation.ErrorType{
+		"45": operation.ErrorAuth, "8014": operation.ErrorAuth, "40": operation.ErrorValidation, "63": operation.ErrorValidation, "x": operation.ErrorValidation,
 		"1099": operation.ErrorValidation, "1100": operation.ErrorAuth, "1142": operation.ErrorAuth,
 		"1143": operation.ErrorValidation, "1144": operation.ErrorAuth, "1199": operation.ErrorAuth, "1200": operation.ErrorValidation,
 	} {
