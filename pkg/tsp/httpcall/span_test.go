@@ -135,7 +135,7 @@ func TestSpan_SaysHowTheCallWent(t *testing.T) {
 		require.Equal(t, failed != "", span.Status().Code == codes.Error, status)
 		got := map[attribute.Key]string{}
 		for _, a := range span.Attributes() {
-			got[a.Key] = a.Value.Emit()
+			got[a.Key] = a.Value.String()
 		}
 		require.Equal(t, failed, got["error.type"], status)
 		if status != 0 {
