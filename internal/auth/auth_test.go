@@ -201,11 +201,11 @@ func TestVerify_CacheEndsWithTheToken(t *testing.T) {
 	v := i.verifier(t, func(c *auth.Config) {
 		c.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
 	})
-	token := i.mint(t, nil)
+	token := i.mint(t, map[string]any{"exp": now.Add(time.Minute).Unix()})
 	_, err := v.Verify(t.Context(), token)
 	require.NoError(t, err)
 	mu.Lock()
-	now = now.Add(time.Hour)
+	now = now.Add(2 * time.Minute) // a token that lives longer would still be remembered
 	mu.Unlock()
 	_, err = v.Verify(t.Context(), token)
 	require.ErrorIs(t, err, auth.ErrExpired)

@@ -52,6 +52,7 @@ func TestParseKeys_SkipsWhatCannotServe(t *testing.T) {
 		{KeyID: "rsa", Key: strong.Public(), Algorithm: "PS256", Use: "sig"},
 		{KeyID: "ec", Key: ec.Public()},
 		{KeyID: "ed", Key: ed},
+		{KeyID: "any", Key: strong.Public()},
 		{KeyID: "enc", Key: strong.Public(), Use: "enc"},
 		{KeyID: "oaep", Key: strong.Public(), Algorithm: "RSA-OAEP"},
 		{KeyID: "oct", Key: []byte("0123456789abcdef0123456789abcdef"), Algorithm: "HS256"},
@@ -71,7 +72,7 @@ func TestParseKeys_SkipsWhatCannotServe(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, map[string]string{"rsa": "PS256 ", "ec": "ES384 ", "ed": "EdDSA "}, fit)
+	require.Equal(t, map[string]string{"rsa": "PS256 ", "any": "RS256 RS384 RS512 PS256 ", "ec": "ES384 ", "ed": "EdDSA "}, fit)
 
 	snap, _ := (*snapshot)(nil).succeed(keys)
 	found, known := snap.find("", "EdDSA")
@@ -80,6 +81,9 @@ func TestParseKeys_SkipsWhatCannotServe(t *testing.T) {
 	found, known = snap.find("ec", "EdDSA")
 	require.Empty(t, found)
 	require.True(t, known, "another algorithm is no reason to refresh")
+	found, known = snap.find("", "PS256")
+	require.Empty(t, found, "without a kid there must be no choice")
+	require.True(t, known)
 }
 
 func TestParseKeys_Errors(t *testing.T) {
@@ -88,6 +92,22 @@ func TestParseKeys_Errors(t *testing.T) {
 		_, err := parseKeys([]byte(body))
 		require.Error(t, err, body)
 	}
+}
+
+func TestParseKeys_IsBounded(t *testing.T) {
+	t.Parallel()
+	ed, _, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	one, err := json.Marshal(jose.JSONWebKey{KeyID: "ed", Key: ed})
+	require.NoError(t, err)
+	many := func(n int) []byte {
+		return []byte(`{"keys":[` + strings.TrimSuffix(strings.Repeat(string(one)+",", n), ",") + `]}`)
+	}
+	keys, err := parseKeys(many(maxKeys))
+	require.NoError(t, err)
+	require.Len(t, keys, maxKeys)
+	_, err = parseKeys(many(maxKeys + 1))
+	require.ErrorContains(t, err, "more than 100")
 }
 
 func TestSource_RefusesBadDiscovery(t *testing.T) {

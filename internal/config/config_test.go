@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/config"
+	"writeback/internal/redisurl"
 	"writeback/pkg/tsp/all"
 )
 
@@ -156,7 +157,12 @@ func TestLoad_Rules(t *testing.T) {
 		{"WRITEBACK_WORKER_CONCURRENCY=10001", false},
 		{"WRITEBACK_WORKER_CONCURRENCY=many", false},
 		{"WRITEBACK_SHUTDOWN_GRACE=0s", false},
-		{"WRITEBACK_SHUTDOWN_GRACE=11m", false},
+		{"WRITEBACK_SHUTDOWN_GRACE=1s", true},
+		{"WRITEBACK_SHUTDOWN_GRACE=10m", true},
+		{"WRITEBACK_SHUTDOWN_GRACE=10m1ms", false},
+		{"WRITEBACK_ROLES=sync, webhooks", true},
+		{"WRITEBACK_ROLES=operations,hooks", false},
+		{"WRITEBACK_ROLES=,", false},
 		{"WRITEBACK_STREAM_REPLICAS=0", false},
 		{"WRITEBACK_STREAM_REPLICAS=5", true},
 		{"WRITEBACK_NATS_URL=nats://a:1,b:1", false},
@@ -175,6 +181,7 @@ func TestLoad_Rules(t *testing.T) {
 		{"WRITEBACK_OPERATIONS_MAX_BYTES=1XB", false},
 		{"WRITEBACK_OPERATIONS_MAX_BYTES=GiB", false},
 		{"WRITEBACK_SAMSARA_URL=https://u:p@x", false},
+		{"WRITEBACK_SAMSARA_URL=https://x/#y", false},
 		{"WRITEBACK_REGISTRY_FILE=/does/not/exist", false},
 	} {
 		_, _, err := config.Load[config.Worker]([]string{tt.pair})
@@ -193,7 +200,7 @@ func TestLoad_ACertificateHasItsKey(t *testing.T) {
 	require.ErrorContains(t, err, `WRITEBACK_TLS_CERT_FILE="": is required beside WRITEBACK_TLS_KEY_FILE`)
 	w, _, err := config.Load[config.Worker]([]string{certificate, key})
 	require.NoError(t, err)
-	require.Equal(t, file, w.RedisOptions("worker", false).CertFile)
+	require.Equal(t, redisurl.Options{Name: "worker", Hasty: true, CertFile: file, KeyFile: file}, w.RedisOptions("worker", true))
 }
 
 func TestLoad_CursorKeyForms(t *testing.T) {

@@ -41,6 +41,11 @@ func TestProduction_RefusesWhatIsForDevelopment(t *testing.T) {
 		{"http issuer", []string{"WRITEBACK_OIDC_ISSUER=http://auth.example.com/realms/catena"}, `WRITEBACK_OIDC_ISSUER="http://auth.example.com/realms/catena": must be https`},
 		{"issuer of the dev stack", []string{"WRITEBACK_OIDC_ISSUER=http://127.0.0.1:8080/realms/catena"}, "WRITEBACK_OIDC_ISSUER"},
 		{"issuer on this machine", []string{"WRITEBACK_OIDC_ISSUER=https://localhost/realms/catena"}, "not on this machine"},
+		{"issuer at a loopback address", []string{"WRITEBACK_OIDC_ISSUER=https://127.0.0.1/realms/catena"}, "not on this machine"},
+		{"issuer at IPv6 loopback", []string{"WRITEBACK_OIDC_ISSUER=https://[::1]/realms/catena"}, "not on this machine"},
+		{"issuer at no address", []string{"WRITEBACK_OIDC_ISSUER=https://0.0.0.0/realms/catena"}, "not on this machine"},
+		{"issuer below localhost", []string{"WRITEBACK_OIDC_ISSUER=https://auth.localhost/realms/catena"}, "not on this machine"},
+		{"issuer at a public address", []string{"WRITEBACK_OIDC_ISSUER=https://93.184.216.34/realms/catena"}, ""},
 		{"tokens for anybody", []string{"WRITEBACK_OIDC_AUDIENCE="}, `WRITEBACK_OIDC_AUDIENCE="": is required in production: audience that tokens must name`},
 		{"no keyset", []string{"WRITEBACK_KEYSET_FILE="}, `WRITEBACK_KEYSET_FILE="": is required in production`},
 		{"local providers", []string{"WRITEBACK_PROVIDER_LOCAL=true"}, "WRITEBACK_PROVIDER_LOCAL=\"true\": is for development only; unset it"},
@@ -71,6 +76,7 @@ func TestProduction_CredentialsInClear(t *testing.T) {
 	for _, registry := range []string{
 		"partners: [{connections: [{credentials: {access_token: planted-token}}]}]",
 		"partners: [{connections: [{credentials: {access_token: \"x${ACME_TOKEN}\"}}]}]",
+		"partners: [{connections: [{credentials: {a: \"${ACME_TOKEN}\", b: \"\", access_token: planted-token, z: planted-too}}]}]",
 		"a: &c {access_token: planted-token}\npartners: [{connections: [{credentials: *c}]}]",
 	} {
 		_, _, err := config.Load[config.API](append(production(t), "WRITEBACK_REGISTRY_FILE="+write(t, registry)))
@@ -79,4 +85,6 @@ func TestProduction_CredentialsInClear(t *testing.T) {
 	}
 	_, _, err := config.Load[config.API](append(production(t), "WRITEBACK_REGISTRY_FILE="+write(t, "partners: [{connections: [{credentials: {}}]}]")))
 	require.NoError(t, err)
+	_, _, err = config.Load[config.API](append(production(t), "WRITEBACK_REGISTRY_FILE="+write(t, "partners: [{connections: [{credentials: {a: \"\"}}]}]")))
+	require.NoError(t, err, "an empty one gives nothing away")
 }

@@ -63,9 +63,12 @@ func TestRead_FaultsSayWhereTheyStand(t *testing.T) {
 	}
 	_, _, err := config.Read[config.API](config.Sources{File: "none.yaml", Environ: []string{issuer}})
 	require.ErrorContains(t, err, "none.yaml")
+	faults, rest := config.Faults(err)
+	require.Empty(t, faults)
+	require.ErrorIs(t, rest, os.ErrNotExist)
 	_, _, err = config.Read[config.API](config.Sources{Flags: map[string]string{"WRITEBACK_API_ADDR": "8080"}, Environ: []string{issuer}})
 	require.ErrorContains(t, err, `WRITEBACK_API_ADDR="8080" (flag --api-addr): must be host:port`)
-	faults, rest := config.Faults(err)
+	faults, rest = config.Faults(err)
 	require.Len(t, faults, 1)
 	require.NoError(t, rest)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
 
@@ -45,6 +46,9 @@ partners:
               notes: [a]
           - {id: 00000000-0000-7000-8000-00000000a102, source_id: s, fields: {notes: null}}
           - just text
+          -
+      - null
+  -
 `
 	_, err := parse("f.yaml", []byte(text), listTSPs(nil), noEnv)
 	var faults *FileError
@@ -82,6 +86,9 @@ partners:
 		{31, "user.fields.notes: must be a single value"},
 		{32, "user.source_id: the connection has another user"},
 		{33, "user: must be a mapping"},
+		{34, "connection.users: has an empty entry"},
+		{35, "partner.connections: has an empty entry"},
+		{36, "partners: has an empty entry"},
 	}
 	for i, f := range faults.Faults {
 		require.Less(t, i, len(want), "%+v", f)
@@ -134,11 +141,29 @@ func FuzzParse(f *testing.F) {
 	f.Add(one("credentials: {a: *b}"))
 	f.Add("partners: &a [*a]")
 	f.Add("? [a]\n: b")
+	f.Add("partners: [null, {}]")
 	providers := listTSPs(nil)
 	f.Fuzz(func(t *testing.T, text string) {
 		reg, err := parse("f.yaml", []byte(text), providers, noEnv)
 		if (reg == nil) == (err == nil) {
 			t.Fatalf("got %v and %v", reg, err)
 		}
+		if reg == nil {
+			return
+		}
+		var ids []uuid.UUID
+		for _, p := range reg.partners {
+			ids = append(ids, p.ID)
+		}
+		for _, fleet := range reg.fleets {
+			ids = append(ids, fleet.ID, fleet.PartnerID)
+		}
+		for _, c := range reg.connections {
+			ids = append(ids, c.ID, c.PartnerID)
+		}
+		for _, u := range reg.users {
+			ids = append(ids, u.ID, u.ConnectionID)
+		}
+		require.NotContains(t, ids, uuid.Nil, "an entry of nothing")
 	})
 }

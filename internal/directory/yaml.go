@@ -95,7 +95,8 @@ func (r *reader) entries(n *yaml.Node, what string, check func(key *yaml.Node)) 
 	return out
 }
 
-// list gives the members of a sequence. An absent one is empty.
+// list gives the members of a sequence. An absent one is empty; an empty member is a fault,
+// since an entry of nothing would be taken for one.
 func (r *reader) list(n *yaml.Node, what string) []*yaml.Node {
 	n = plain(n)
 	if n == nil {
@@ -105,7 +106,13 @@ func (r *reader) list(n *yaml.Node, what string) []*yaml.Node {
 		r.fault(n, "%s: must be a list", what)
 		return nil
 	}
-	return n.Content
+	return slices.DeleteFunc(slices.Clone(n.Content), func(member *yaml.Node) bool {
+		empty := plain(member) == nil
+		if empty {
+			r.fault(member, "%s: has an empty entry", what)
+		}
+		return empty
+	})
 }
 
 // plain follows an alias and gives nil for a null.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,6 +72,7 @@ func TestCheckURL(t *testing.T) {
 		"https://169.254.169.254/latest/meta-data": false, "https://0/": false,
 		// As the client writes them: 127.0.0.1, localhost, 10.0.0.1.
 		"https://①②⑦.⓪.⓪.①/": false, "https://a.ｌｏｃａｌｈｏｓｔ/": false, "https://10。0。0。1/": false, "https://%E2%91%A0%E2%91%A1%E2%91%A6.0.0.1/": false,
+		"https://a.0x1/": false, "https://1.2.089/": false, "https://a.99999999999999999999999/": false, "https://a≠.example.com/": false,
 		"https://bücher.example.com/": true, "https://例え.テスト/": true, "https://a.xn--\u00ad/": false,
 	} {
 		u, err := url.Parse(text)
@@ -85,6 +87,11 @@ func TestCheckURL(t *testing.T) {
 	require.NoError(t, open.CheckURL(u))
 	u, _ = url.Parse("ftp://127.0.0.1/")
 	require.ErrorContains(t, open.CheckURL(u), "must be http or https")
+	for _, none := range []string{"http:///x", "http:example.com", "http://:80/"} {
+		u, err := url.Parse(none)
+		require.NoError(t, err)
+		require.ErrorContains(t, open.CheckURL(u), "must have a host", none)
+	}
 	require.ErrorContains(t, guard.CheckURL(u), "must be https")
 	for _, port := range []string{"0", "65536", "99999", "99999999999999999999"} {
 		u, err := url.Parse("http://127.0.0.1:" + port + "/")
@@ -180,6 +187,46 @@ func TestClient_FollowsNoRedirectAndIgnoresProxyVariables(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusFound, resp.StatusCode)
 	require.Nil(t, New(Config{}).Transport().Proxy)
+}
+
+// TestTransport_TakesNoMoreThanItWants: an endpoint is somebody else's, and may be slow, or
+// say far too much.
+func TestTransport_TakesNoMoreThanItWants(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 2*time.Second, New(Config{}).dialer.Timeout)
+	require.Equal(t, 2*time.Second, New(Config{}).Transport().TLSHandshakeTimeout)
+	guard := New(Config{Open: true, Dial: 50 * time.Millisecond})
+	require.Equal(t, 50*time.Millisecond, guard.dialer.Timeout)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Asked", "for:"+r.Header.Get("Accept-Encoding"))
+		if r.URL.Path == "/long" {
+			w.Header().Set("X-Long", strings.Repeat("x", 40<<10))
+		}
+		if r.URL.Path == "/never" {
+			<-r.Context().Done()
+		}
+	}))
+	defer server.Close()
+	client := guard.Client(time.Minute)
+	defer client.CloseIdleConnections()
+	resp, err := client.Get(server.URL)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, "for:", resp.Header.Get("X-Asked"), "an answer that is packed grows while it is read")
+	_, err = client.Get(server.URL + "/long")
+	require.ErrorContains(t, err, "header")
+	hasty := guard.Client(50 * time.Millisecond)
+	defer hasty.CloseIdleConnections()
+	_, err = hasty.Get(server.URL + "/never")
+	var late net.Error
+	require.ErrorAs(t, err, &late)
+	require.True(t, late.Timeout())
+
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = silent.Close() }()
+	_, err = client.Get("https://" + silent.Addr().String())
+	require.ErrorContains(t, err, "TLS handshake timeout")
 }
 
 func TestClient_SendsAllToTheProxy(t *testing.T) {

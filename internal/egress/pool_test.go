@@ -100,3 +100,49 @@ func TestPool_WaitsForAMomentOnly(t *testing.T) {
 	require.NoError(t, <-entered, "a place that is given back in time is taken")
 	require.Less(t, poolWait, time.Second, "a call starts within the start window or not at all")
 }
+
+// TestPool_GivesEachPlaceBackOnce: a call that fails holds none, and a body that is closed
+// twice gives back no place of another.
+func TestPool_GivesEachPlaceBackOnce(t *testing.T) {
+	t.Parallel()
+	server := newHeld(t)
+	close(server.release)
+	p := New(Config{Open: true}).Pool(2).(*pool)
+	t.Cleanup(p.CloseIdleConnections)
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, gone.Close())
+	for range 3 {
+		err := fetch(t.Context(), p, "http://"+gone.Addr().String())
+		require.Error(t, err)
+		require.NotErrorIs(t, err, ErrFull)
+	}
+	require.Empty(t, p.room)
+	p.room <- struct{}{}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
+	require.NoError(t, err)
+	resp, err := p.RoundTrip(r)
+	require.NoError(t, err)
+	require.Len(t, p.room, 2)
+	require.NoError(t, resp.Body.Close())
+	_ = resp.Body.Close()
+	require.Len(t, p.room, 1)
+}
+
+// TestRefused_ClosesTheBody, as a transport must: whoever streams it waits for that.
+func TestRefused_ClosesTheBody(t *testing.T) {
+	t.Parallel()
+	full := &pool{room: make(chan struct{}), wait: time.Millisecond}
+	for name, refuses := range map[string]http.RoundTripper{"a URL": New(Config{}).Client(time.Second).Transport, "a full pool": full} {
+		body, w := io.Pipe()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://10.0.0.1/", body)
+		require.NoError(t, err)
+		_, err = refuses.RoundTrip(r)
+		require.Error(t, err, name)
+		_, err = w.Write([]byte("x"))
+		require.ErrorIs(t, err, io.ErrClosedPipe, name)
+		r.Body = nil
+		_, err = refuses.RoundTrip(r)
+		require.Error(t, err, name)
+	}
+}

@@ -10,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/auth"
+	"writeback/internal/metrics"
 	"writeback/pkg/operation"
 )
 
@@ -94,6 +97,29 @@ func TestErrors_DeadlineIsUnavailable(t *testing.T) {
 	require.Equal(t, 503, got.status)
 	require.Equal(t, "1", got.header.Get("Retry-After"))
 	require.Equal(t, "Service Unavailable", got.body["message"])
+}
+
+// TestErrors_StoreAwayIsNoNotFound: who is told that an operation is not there gives it up.
+func TestErrors_StoreAwayIsNoNotFound(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	api.memory.fault = &operation.Error{Code: operation.CodeUnavailable, Message: "the store is away", RetryAfter: 2 * time.Second}
+	one := connectionsPath + connOne.String() + "/resource-operations/" + uuid.NewString()
+	for _, call := range []request{{path: one}, {method: http.MethodPost, path: one + "/cancel"}, {method: http.MethodPost, path: one + "/retry"}} {
+		got := api.send(call)
+		require.Equal(t, 503, got.status, call.path)
+		require.Equal(t, "2", got.header.Get("Retry-After"), call.path)
+	}
+}
+
+func TestRejection_HasALabelOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for label, err := range map[string]error{
+		metrics.TokenUnavailable: auth.ErrUnavailable, metrics.TokenExpired: auth.ErrExpired, metrics.TokenInvalid: auth.ErrInvalid,
+		metrics.Other: errors.New("another"),
+	} {
+		require.Equal(t, label, rejection(fmt.Errorf("why: %w", err)))
+	}
 }
 
 func TestErrors_NotFoundAndMethod(t *testing.T) {

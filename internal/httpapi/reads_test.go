@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -138,6 +141,24 @@ func TestListUsers_Walks(t *testing.T) {
 	}
 }
 
+func TestListUsers_ByTime(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	began := time.Date(2026, 5, 3, 10, 0, 0, 0, time.UTC)
+	at := map[uuid.UUID]time.Duration{}
+	for i := range api.world.users {
+		u := &api.world.users[i]
+		// Neither the order of the ids, nor that of each other.
+		at[u.ID] = time.Duration(i*7%len(api.world.users)) * time.Hour
+		u.CreatedAt, u.UpdatedAt = began.Add(at[u.ID]), began.Add(-at[u.ID])
+	}
+	byTime := slices.SortedFunc(slices.Values(mine), func(a, b uuid.UUID) int { return cmp.Compare(at[a], at[b]) })
+	require.NotEqual(t, mine, byTime)
+	testWalks(t, api, "/v2/telematics/users", "sort_by=created_at", 4, texts(byTime...))
+	slices.Reverse(byTime)
+	testWalks(t, api, "/v2/telematics/users", "sort_by=updated_at", 4, texts(byTime...))
+}
+
 // TestListUsers_LongNames: names are ordered by their first 256 bytes, which need not end
 // where a character does, and users who share those are told apart by their ids.
 func TestListUsers_LongNames(t *testing.T) {
@@ -176,6 +197,49 @@ func TestGetUser(t *testing.T) {
 	bad := api.get(usersPath + "x?include_source_data=y")
 	require.Equal(t, 422, bad.status)
 	require.Len(t, bad.body["detail"], 2)
+}
+
+// TestGetUser_ShowsEachFieldAsItIs, under the name under which it is written.
+func TestGetUser_ShowsEachFieldAsItIs(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	i := slices.IndexFunc(api.world.users, func(u directory.User) bool { return u.ID == userOne })
+	known, want := operation.Changes{}, map[string]any{}
+	for n, spec := range operation.UserFields {
+		text := fmt.Sprintf("v%02d", n)
+		switch spec.Kind {
+		case operation.KindBool:
+			known[spec.Name], want[string(spec.Name)] = operation.Flag(n%2 == 0), n%2 == 0
+			continue
+		case operation.KindDate:
+			text = "2030-05-31"
+		case operation.KindEnum:
+			text = spec.Enum[0]
+		}
+		known[spec.Name], want[string(spec.Name)] = operation.Text(text), text
+	}
+	for _, notShown := range []operation.Field{
+		operation.FieldDOTID, operation.FieldPhoneCountryCode, operation.FieldHOSComplianceType, operation.FieldHOSTrackingMethod,
+	} { // the contract's answer has no place for them but the source data
+		delete(want, string(notShown))
+	}
+	u := &api.world.users[i]
+	u.Fields, u.CreatedAt, u.UpdatedAt = known, time.Date(2026, 5, 3, 10, 0, 0, 0, time.UTC), time.Date(2026, 5, 4, 11, 0, 0, 0, time.UTC)
+	want["created_at"], want["updated_at"] = "2026-05-03T10:00:00Z", "2026-05-04T11:00:00Z"
+	got := api.get(usersPath + userOne.String())
+	for name, value := range want {
+		require.Equal(t, value, got.body[name], name)
+	}
+	for name := range known {
+		known[name] = operation.Null()
+	}
+	delete(want, "created_at")
+	delete(want, "updated_at")
+	got = api.get(usersPath + userOne.String())
+	for name := range want {
+		require.Contains(t, got.body, name)
+		require.Nil(t, got.body[name], name)
+	}
 }
 
 func TestConnections(t *testing.T) {

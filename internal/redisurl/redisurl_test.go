@@ -1,6 +1,8 @@
 package redisurl_test
 
 import (
+	"cmp"
+	"reflect"
 	"testing"
 	"time"
 
@@ -21,6 +23,7 @@ func TestParse_Forms(t *testing.T) {
 		server   string
 		cluster  bool
 		primary  string
+		// sentinel is the user and the password for the Sentinels.
 		sentinel string
 	}{
 		"redis://127.0.0.1:6379/2":                      {addrs: []string{"127.0.0.1:6379"}, db: 2},
@@ -32,7 +35,9 @@ func TestParse_Forms(t *testing.T) {
 		"rediss+cluster://:s3cret@a:1,[::1]:2":          {addrs: []string{"a:1", "[::1]:2"}, password: "s3cret", tls: true, cluster: true},
 		"redis+sentinel://a,b:5/main":                   {addrs: []string{"a:26379", "b:5"}, primary: "main"},
 		"redis+sentinel://u:p@a/main/3":                 {addrs: []string{"a:26379"}, db: 3, user: "u", password: "p", primary: "main"},
-		"rediss+sentinel://a/main?sentinel_password=se": {addrs: []string{"a:26379"}, tls: true, primary: "main", sentinel: "se"},
+		"rediss+sentinel://a/main?sentinel_password=se": {addrs: []string{"a:26379"}, tls: true, primary: "main", sentinel: ":se"},
+		"redis+sentinel://a/main/0?sentinel_username=su&sentinel_password=s%26e": {addrs: []string{"a:26379"}, primary: "main", sentinel: "su:s&e"},
+		"redis+cluster://u:p@w@a/0": {addrs: []string{"a:6379"}, user: "u", password: "p@w", cluster: true},
 	} {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()
@@ -44,13 +49,61 @@ func TestParse_Forms(t *testing.T) {
 			require.Equal(t, want.password, o.Password)
 			require.Equal(t, want.cluster, o.IsClusterMode)
 			require.Equal(t, want.primary, o.MasterName)
-			require.Equal(t, want.sentinel, o.SentinelPassword)
+			require.Equal(t, cmp.Or(want.sentinel, ":"), o.SentinelUsername+":"+o.SentinelPassword)
+			require.True(t, o.ContextTimeoutEnabled)
 			require.Equal(t, want.tls, o.TLSConfig != nil)
 			if want.tls {
 				require.Equal(t, want.server, o.TLSConfig.ServerName)
 			}
 		})
 	}
+}
+
+// TestParse_TakesEveryParameterOfTheLibrary: one that it reads and we drop would be without
+// effect and without an error.
+func TestParse_TakesEveryParameterOfTheLibrary(t *testing.T) {
+	t.Parallel()
+	const query = "protocol=3&client_name=n&max_retries=4&min_retry_backoff=5ms&max_retry_backoff=6ms&dial_timeout=7ms" +
+		"&read_timeout=8ms&write_timeout=9ms&pool_fifo=true&pool_size=10&pool_timeout=11ms&min_idle_conns=12&max_idle_conns=13" +
+		"&max_active_conns=14&max_concurrent_dials=15&pipeline_pool_size=16&pipeline_read_buffer_size=17" +
+		"&pipeline_write_buffer_size=18&conn_max_idle_time=19ms&conn_max_lifetime=21ms&conn_max_lifetime_jitter=20ms"
+	one, err := redis.ParseURL("redis://u:p@cache/2?" + query)
+	require.NoError(t, err)
+	want := reflect.ValueOf(one).Elem()
+	for _, address := range []string{"redis://u:p@cache/2?", "redis+sentinel://u:p@cache/main/2?"} {
+		o, err := redisurl.Parse(address + query)
+		require.NoError(t, err)
+		got := reflect.ValueOf(o).Elem()
+		for i := range want.NumField() {
+			name := want.Type().Field(i).Name
+			if !want.Field(i).IsZero() && name != "Addr" && name != "Network" {
+				require.True(t, got.FieldByName(name).IsValid(), name)
+				require.Equal(t, want.Field(i).Interface(), got.FieldByName(name).Interface(), name)
+			}
+		}
+	}
+}
+
+// TestFor_LimitsWhatTheAddressDoesNot: the library's own limits are longer than the work
+// here can wait, and a limit in the address is the operator's.
+func TestFor_LimitsWhatTheAddressDoesNot(t *testing.T) {
+	t.Parallel()
+	type limits struct {
+		dial, read, write        time.Duration
+		pool, protocol, dialings int
+	}
+	for query, want := range map[string]limits{
+		"": {2 * time.Second, 3 * time.Second, 3 * time.Second, 64, 2, 1},
+		"?dial_timeout=4s&read_timeout=5s&write_timeout=6s&pool_size=7&protocol=3": {4 * time.Second, 5 * time.Second, 6 * time.Second, 7, 3, 1},
+	} {
+		o, err := redisurl.For("redis://cache"+query, redisurl.Options{Name: "test", Hasty: true})
+		require.NoError(t, err)
+		require.Equal(t, want, limits{o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize, o.Protocol, o.DialerRetries}, query)
+		require.True(t, o.DisableIdentity)
+	}
+	o, err := redisurl.For("redis://cache", redisurl.Options{})
+	require.NoError(t, err)
+	require.Zero(t, o.DialerRetries)
 }
 
 func TestParse_RefusesAndKeepsSecrets(t *testing.T) {

@@ -121,6 +121,8 @@ func TestDecodeUserUpdate_Faults(t *testing.T) {
 		"short day":            {withConnection(`"license_expiration":"2027-2-1"`), wire.DecodeOptions{}, []string{"body.license_expiration|date_parsing|2027-2-1"}},
 		"alpha2":               {withConnection(`"country_code":"US"`), wire.DecodeOptions{}, []string{"body.country_code|string_pattern_mismatch|US"}},
 		"alpha4":               {withConnection(`"license_country":"USAX"`), wire.DecodeOptions{}, []string{"body.license_country|string_pattern_mismatch|USAX"}},
+		"alpha3 beside":        {withConnection(`"country_code":"A@Z","license_country":"a{0"`), wire.DecodeOptions{}, []string{"body.country_code|string_pattern_mismatch|A@Z", "body.license_country|string_pattern_mismatch|a{0"}},
+		"alpha3 beside too":    {withConnection("\"country_code\":\"A[Z\",\"license_country\":\"a`0\""), wire.DecodeOptions{}, []string{"body.country_code|string_pattern_mismatch|A[Z", "body.license_country|string_pattern_mismatch|a`0"}},
 		"alpha3 newline":       {withConnection(`"country_code":"USA\n"`), wire.DecodeOptions{}, []string{"body.country_code|string_pattern_mismatch|USA\n"}},
 		"alpha3 other script":  {withConnection(`"country_code":"ééé"`), wire.DecodeOptions{}, []string{"body.country_code|string_pattern_mismatch|ééé"}},
 		"status":               {withConnection(`"status":"SUSPENDED"`), wire.DecodeOptions{}, []string{"body.status|enum|SUSPENDED"}},
@@ -149,6 +151,8 @@ func TestDecodeUserUpdate_Faults(t *testing.T) {
 		"strict case":    {withConnection(`"Notes":"a"`), strict, []string{"body.Notes|extra_forbidden|a"}},
 		"strict prefix":  {withConnection(`"phone_country_code":"0049"`), strict, []string{"body.phone_country_code|string_pattern_mismatch|0049"}},
 		"strict prefix0": {withConnection(`"phone_country_code":"+0"`), strict, []string{"body.phone_country_code|string_pattern_mismatch|+0"}},
+		"strict prefixX": {withConnection(`"phone_country_code":"+1:"`), strict, []string{"body.phone_country_code|string_pattern_mismatch|+1:"}},
+		"strict prefix/": {withConnection(`"phone_country_code":"+1/"`), strict, []string{"body.phone_country_code|string_pattern_mismatch|+1/"}},
 		"strict prefix5": {withConnection(`"phone_country_code":"+12345"`), strict, []string{"body.phone_country_code|string_pattern_mismatch|+12345"}},
 	}
 	for name, c := range cases {
@@ -195,6 +199,7 @@ func TestDecodeUserUpdate_BadRequests(t *testing.T) {
 		"half a surrogate":    {withConnection(`"notes":"\ud800"`), `the body is not valid JSON: half of a surrogate pair stands alone in a text at byte`},
 		"no field":            {`{"connection_id":"` + connection + `"}`, "no fields to update"},
 		"unknown field only":  {withConnection(`"x":1`), `no fields to update; unknown, and ignored: "x"`},
+		"three unknown ones":  {withConnection(`"a":1,"b":1,"c":1`), `no fields to update; unknown, and ignored: "a", "b", "c"`},
 		"more unknown ones":   {withConnection(`"a":1,"hos_tracking":{"b":1},"c":1,"d":1,"e":1`), `no fields to update; unknown, and ignored: "a", "hos_tracking.b", "c" and others`},
 		"empty nested only":   {withConnection(`"hos_tracking":{}`), "no fields to update"},
 	}
@@ -205,6 +210,7 @@ func TestDecodeUserUpdate_BadRequests(t *testing.T) {
 			e := asError(t, err)
 			require.Equal(t, operation.CodeBadRequest, e.Code)
 			require.Contains(t, e.Message, c.want)
+			require.Equal(t, strings.Contains(c.want, "others"), strings.Contains(e.Message, "others"))
 			require.Empty(t, e.Faults)
 		})
 	}

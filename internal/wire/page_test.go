@@ -93,6 +93,20 @@ func TestCursors_RefuseTheFormBefore(t *testing.T) {
 	require.Equal(t, operation.CodeBadRequest, asError(t, err).Code)
 }
 
+// TestNewCursors_WithoutASecret: the key is random, and no constant that anybody could know.
+func TestNewCursors_WithoutASecret(t *testing.T) {
+	t.Parallel()
+	one, other := wire.NewCursors(nil), wire.NewCursors(nil)
+	cursor := one.Encode(someCursor())
+	got, err := one.Decode(cursor)
+	require.NoError(t, err)
+	require.Equal(t, someCursor(), got)
+	_, err = other.Decode(cursor)
+	require.Error(t, err)
+	_, err = one.Decode(one.Encode(wire.Cursor{Kind: wire.KindUsers, Name: strings.Repeat("x", 64<<10)}))
+	require.Error(t, err, "no work is done on a text of any length")
+}
+
 func TestCursor_Apply(t *testing.T) {
 	t.Parallel()
 	q := operation.Query{Provider: "samsara", Limit: 5, From: window.Add(time.Minute), To: window.Add(time.Minute)}
@@ -123,6 +137,7 @@ func TestFilterHash(t *testing.T) {
 		wire.KindOperations:  {"connection_id=" + upper + "&from_datetime=2026-01-01T01:00:00%2B01:00", "connection_id=" + lower + "&from_datetime=2026-01-01T00:00:00.000Z"},
 		wire.KindUsers:       {"user_ids=" + upper + "&fleet_ids=" + lower + "&is_driver=1", "user_ids=" + lower + "&fleet_ids=" + upper + "&is_driver=TRUE"},
 		wire.KindConnections: {"tsp_id=" + upper, "tsp_id=" + lower},
+		wire.KindWebhookLogs: {"webhook_id=" + upper + "&start_date=2026-01-01T01:00:00%2B01:00&end_date=2026-01-02t00:00:00z", "webhook_id=" + lower + "&start_date=2026-01-01T00:00:00Z&end_date=2026-01-02T00:00:00.0Z"},
 	} {
 		require.Equal(t, hash(kind, same[0]), hash(kind, same[1]), "what selects the same is the same")
 	}

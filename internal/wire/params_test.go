@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,9 @@ func TestParseListOperations_Accepts(t *testing.T) {
 		"rounded up": {
 			"from_datetime=2026-03-02T00:00:00.000000001Z&to_datetime=2026-03-02T00:00:00.0000019Z",
 			operation.Query{From: time.Date(2026, 3, 2, 0, 0, 0, 1000, time.UTC), To: time.Date(2026, 3, 2, 0, 0, 0, 2000, time.UTC), Limit: 300},
+		},
+		"as many refs as may be": {
+			strings.Repeat("fleet_refs=a&", 100), operation.Query{FleetRefs: slices.Repeat([]string{"a"}, 100), From: now.Add(-day), To: now.Add(time.Minute), Limit: 300},
 		},
 		"unknown ignored": {"status=failed&status=x", operation.Query{From: now.Add(-day), To: now.Add(time.Minute), Limit: 300}},
 	}
@@ -162,6 +166,11 @@ func TestParseListUsers(t *testing.T) {
 		SourceIDs: []string{"7"}, Name: "ann l", IncludeSourceData: true, SortBy: "username", Descending: true, Size: 5,
 	}, got)
 
+	for _, key := range []string{"id", "source_id", "username", "first_name", "last_name", "created_at", "updated_at"} {
+		got, _, err = wire.ParseListUsers(query(t, "sort_by="+key))
+		require.NoError(t, err)
+		require.Equal(t, wire.ListUsers{SortBy: key, Size: 300}, got)
+	}
 	_, _, err = wire.ParseListUsers(query(t, "is_driver=yes&fleet_ids=1&fleet_ids=&user_ids="+uuid.Nil.String()+"&name=&sort_by=notes&sort_order=up&size=x"))
 	require.Equal(t, []string{
 		"query.is_driver|bool_parsing", "query.fleet_ids|string_too_short", "query.fleet_ids|uuid_parsing", "query.user_ids|uuid_parsing",
@@ -197,6 +206,9 @@ func TestParseSmallOnes(t *testing.T) {
 	require.Equal(t, []string{"query.dry_run|conflict"}, faultsOf(t, err))
 	_, err = wire.ParseMode(query(t, "is_sync=true&dry_run=x"))
 	require.Equal(t, []string{"query.dry_run|bool_parsing"}, faultsOf(t, err))
+	require.NoError(t, wire.ParsePlainMode(query(t, "is_sync=false&dry_run=0"), "a batch"))
+	require.Equal(t, []string{"query.is_sync|extra_forbidden", "query.dry_run|extra_forbidden"},
+		faultsOf(t, wire.ParsePlainMode(query(t, "is_sync=true&dry_run=1"), "a batch")))
 	include, err := wire.ParseGetUser(query(t, "include_source_data=true"))
 	require.NoError(t, err)
 	require.True(t, include)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -179,9 +178,6 @@ func inputOfValue(v operation.Value) string {
 // clip cuts a text to maxInput characters.
 func clip(s string) string {
 	if len(s) <= maxInput {
-		return s
-	}
-	if utf8.RuneCountInString(s) <= maxInput {
 		return s
 	}
 	n := 0

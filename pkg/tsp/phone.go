@@ -79,7 +79,7 @@ func dialPrefix(d string) string {
 	const twoDigits = " 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58" +
 		" 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 "
 	switch {
-	case len(d) < 5:
+	case len(d) < 5, d[0] == '0':
 		return ""
 	case d[0] == '1' || d[0] == '7':
 		return d[:1]

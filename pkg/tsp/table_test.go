@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -108,6 +109,48 @@ func TestRule_WritableAndClearable(t *testing.T) {
 	}
 }
 
+// TestRule_Same: what is read back after a write is what was sent, in the provider's form.
+func TestRule_Same(t *testing.T) {
+	t.Parallel()
+	text, yes, no, null := operation.Text, operation.Flag(true), operation.Flag(false), operation.Null()
+	for _, tt := range []struct {
+		field      operation.Field
+		sent, held operation.Value
+		want       bool
+	}{
+		{operation.FieldNotes, text("n"), text("n"), true},
+		{operation.FieldNotes, text("n"), text("m"), false},
+		{operation.FieldNotes, text(""), null, true},
+		{operation.FieldNotes, text("n"), null, false},
+		{operation.FieldNotes, null, null, true},
+		{operation.FieldNotes, null, text(""), true},
+		{operation.FieldNotes, null, text("n"), false},
+		{operation.FieldUserEmail, null, text(""), false},
+		{operation.FieldAllowYardMove, null, no, true},
+		{operation.FieldAllowYardMove, null, yes, false},
+		{operation.FieldNotes, null, no, false},
+		{operation.FieldUsername, text("bad"), text("bad"), true},
+		{operation.FieldUsername, text("bad"), text("a"), false},
+		{operation.FieldUsername, text("a"), text("bad"), false},
+		{operation.FieldUsername, text("a"), text("b"), false},
+		{operation.FieldDOTID, text("1"), text("01"), true}, // both become the same
+	} {
+		require.Equal(t, tt.want, table.Rule(tt.field).Same(tt.sent, tt.held), "%s: %v as %v", tt.field, tt.sent.Any(), tt.held.Any())
+	}
+}
+
+func TestLimits_WithDefaults(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, tsp.Limits{
+		InFlight: 8, Burst: 1, Call: 20 * time.Second, MaxAttempts: operation.DefaultMaxAttempts, Deadline: operation.DefaultDeadline,
+	}, tsp.Limits{}.WithDefaults())
+	own := tsp.Limits{InFlight: 1, PerSecond: 0.5, Burst: 2, Call: time.Second, MaxAttempts: 1, Deadline: time.Minute}
+	require.Equal(t, own, own.WithDefaults())
+	long := tsp.Limits{Call: time.Hour, Deadline: 1000 * time.Hour}.WithDefaults()
+	require.Equal(t, tsp.MaxCall, long.Call)
+	require.Equal(t, operation.MaxDeadline, long.Deadline)
+}
+
 type named struct {
 	tsp.Provider
 	name string
@@ -137,4 +180,8 @@ func TestCredentials_DoNotPrint(t *testing.T) {
 		require.NotContains(t, fmt.Sprintf(verb, conn.Credentials), "planted", verb)
 	}
 	require.NotContains(t, conn.Credentials.LogValue().String(), "planted")
+	require.NotContains(t, conn.Credentials.Mark(), "planted")
+	require.Equal(t, tsp.Credentials{"b": "2", "a": "1"}.Mark(), tsp.Credentials{"a": "1", "b": "2"}.Mark())
+	require.NotEqual(t, tsp.Credentials{"a": "1"}.Mark(), tsp.Credentials{"a": "2"}.Mark())
+	require.NotEqual(t, tsp.Credentials{"a": "1\n\"b\"=\"2"}.Mark(), tsp.Credentials{"a": "1", "b": "2"}.Mark())
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
 )
 
@@ -17,4 +18,18 @@ func TestIsSourceID(t *testing.T) {
 	} {
 		require.Equal(t, is, tsp.IsSourceID(id), "%q", id)
 	}
+}
+
+func TestUnsaid(t *testing.T) {
+	t.Parallel()
+	told := operation.Changes{operation.FieldNotes: operation.Text("n")}
+	shown := map[operation.Field]bool{operation.FieldNotes: true, operation.FieldUserEmail: true, operation.FieldDOTID: false}
+	require.Equal(t, operation.Changes{operation.FieldNotes: operation.Text("n"), operation.FieldUserEmail: operation.Null()}, tsp.Unsaid(told, shown))
+}
+
+func TestNewPassword(t *testing.T) {
+	t.Parallel()
+	password := tsp.NewPassword()
+	require.Regexp(t, `^aA1-[A-Z2-7]{20}$`, password)
+	require.NotEqual(t, password, tsp.NewPassword())
 }

@@ -55,6 +55,8 @@ func TestVerify(t *testing.T) {
 	std := only(all, webhook.HeaderStandardID, webhook.HeaderStandardTimestamp, webhook.HeaderStandardSignature)
 	several := std.Clone()
 	several.Set(webhook.HeaderStandardSignature, "v1,AAAA v2,x "+std.Get(webhook.HeaderStandardSignature))
+	turned := std.Clone()
+	turned.Set(webhook.HeaderStandardSignature, std.Get(webhook.HeaderStandardSignature)+" v1,AAAA")
 	garbage := catena.Clone()
 	garbage.Set(webhook.HeaderTimestamp, "now")
 	other := []byte(strings.Replace(string(body), `"1"`, `"2"`, 1))
@@ -69,7 +71,10 @@ func TestVerify(t *testing.T) {
 		"catena alone":           {[]string{secret}, catena, body, sent, nil},
 		"standard alone":         {[]string{secret}, std, body, sent, nil},
 		"one of several":         {[]string{secret}, several, body, sent, nil},
+		"one of several, first":  {[]string{secret}, turned, body, sent, nil},
 		"old secret still there": {[]string{"new-secret-of-mine", secret}, all, body, sent, nil},
+		"new secret already":     {[]string{secret, "old-secret-of-mine"}, catena, body, sent, nil},
+		"standard, new secret":   {[]string{secret, "old-secret-of-mine"}, std, body, sent, nil},
 		"five minutes late":      {[]string{secret}, all, body, sent.Add(webhook.Tolerance), nil},
 		"too late":               {[]string{secret}, all, body, sent.Add(webhook.Tolerance + time.Second), webhook.ErrExpired},
 		"too early":              {[]string{secret}, catena, body, sent.Add(-webhook.Tolerance - time.Second), webhook.ErrExpired},
@@ -77,6 +82,10 @@ func TestVerify(t *testing.T) {
 		"other secret":           {[]string{"another-secret"}, all, body, sent, webhook.ErrSignature},
 		"other body":             {[]string{secret}, all, other, sent, webhook.ErrSignature},
 		"no signature":           {[]string{secret}, http.Header{}, body, sent, webhook.ErrUnsigned},
+		"no catena signature":    {[]string{secret}, only(all, webhook.HeaderTimestamp), body, sent, webhook.ErrUnsigned},
+		"no standard id":         {[]string{secret}, only(all, webhook.HeaderStandardTimestamp, webhook.HeaderStandardSignature), body, sent, webhook.ErrUnsigned},
+		"no standard time":       {[]string{secret}, only(all, webhook.HeaderStandardID, webhook.HeaderStandardSignature), body, sent, webhook.ErrUnsigned},
+		"no standard signature":  {[]string{secret}, only(all, webhook.HeaderStandardID, webhook.HeaderStandardTimestamp), body, sent, webhook.ErrUnsigned},
 		"no time":                {[]string{secret}, garbage, body, sent, webhook.ErrUnsigned},
 		"no secret":              {[]string{""}, all, body, sent, webhook.ErrNoSecret},
 	} {
@@ -90,7 +99,10 @@ func TestVerify(t *testing.T) {
 		require.Equal(t, "resource_operation.succeeded", e.EventName, name)
 		require.Equal(t, sent, e.Timestamp, name)
 	}
-	for _, text := range []string{`[]`, `{}`, `{"id":"1","event_name":"x","webhook_id":"w"}`} {
+	for _, text := range []string{
+		`[]`, `{}`, `{"id":"1","event_name":"x","webhook_id":"w"}`, `{"id":"1","event_name":"x","data":[]}`,
+		`{"id":"1","webhook_id":"w","data":[]}`, `{"event_name":"x","webhook_id":"w","data":[]}`,
+	} {
 		_, err := webhook.Verify([]string{secret}, signed(secret, []byte(text), sent), []byte(text), sent)
 		require.ErrorIs(t, err, webhook.ErrEnvelope, text)
 	}
@@ -121,6 +133,11 @@ func TestSignStandard_TheirLibraryAgrees(t *testing.T) {
 	raw, err := standard.NewWebhookRaw([]byte("a plain secret"))
 	require.NoError(t, err)
 	require.NoError(t, raw.Verify(body, signed("a plain secret", body, now)))
+	for _, secret := range []string{"whsec_", "whsec_no base64", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"} {
+		raw, err := standard.NewWebhookRaw([]byte(secret))
+		require.NoError(t, err)
+		require.NoError(t, raw.Verify(body, signed(secret, body, now)), "the key is the secret's own bytes: %s", secret)
+	}
 }
 
 func TestReadBody(t *testing.T) {
@@ -141,8 +158,10 @@ func TestReadBody(t *testing.T) {
 	require.ErrorIs(t, err, webhook.ErrTooLarge, "it is the size after decompression that counts")
 	_, err = webhook.ReadBody(request(make([]byte, 11), ""), 10)
 	require.ErrorIs(t, err, webhook.ErrTooLarge)
-	_, err = webhook.ReadBody(request([]byte("no gzip"), "gzip"), 10)
-	require.Error(t, err)
+	for name, b := range map[string][]byte{"no gzip": []byte("no gzip"), "cut off": packed.Bytes()[:packed.Len()-9]} {
+		_, err = webhook.ReadBody(request(b, "gzip"), 1000)
+		require.Error(t, err, name)
+	}
 }
 
 func FuzzVerify(f *testing.F) {

@@ -28,7 +28,8 @@ func parsePhone(text string) (phoneNumber, error) {
 		return n, errors.New("must be digits with the usual separators")
 	}
 	if international {
-		n.code = dialPrefix(n.digits)
+		_, code, _ := tsp.SplitPhone("+" + n.digits)
+		n.code = strings.TrimPrefix(code, "+")
 	}
 	return n, nil
 }
@@ -39,22 +40,6 @@ func (n phoneNumber) national(code string) string {
 		return rest
 	}
 	return tsp.AfterCode(n.digits, code)
-}
-
-// dialPrefix finds the country code of an international number: codes are a
-// prefix code, so one, two or three digits are told apart by how they begin.
-func dialPrefix(d string) string {
-	const twoDigits = " 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58" +
-		" 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 "
-	switch {
-	case len(d) < 4:
-		return ""
-	case d[0] == '1' || d[0] == '7':
-		return d[:1]
-	case strings.Contains(twoDigits, " "+d[:2]+" "):
-		return d[:2]
-	}
-	return d[:3]
 }
 
 // checkPhone refuses what can be told without the present number.
@@ -108,7 +93,9 @@ func joinPhone(number, code, present string) (string, error) {
 	case err != nil:
 		return "", err
 	case code != "":
-	case n.code != "":
+	case n.international && n.code == "":
+		return "", errors.New("has a plus sign and no country code that there is")
+	case n.international:
 		code = n.code
 	case nowErr == nil && now.code != "":
 		code = now.code

@@ -1,6 +1,7 @@
 package geotab
 
 import (
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -34,13 +35,17 @@ func FuzzErrorBody(f *testing.F) {
 }
 
 func FuzzPhone(f *testing.F) {
-	for _, seed := range []string{"+1 5550100144", "+", "", "+353", "12345678901", "+1 (555) 010-0144"} {
+	for _, seed := range []string{"+1 5550100144", "+", "", "+353", "12345678901", "+1 (555) 010-0144", "+12", "+049 30 123456"} {
 		f.Add(seed, "1", "+44 123456")
+		f.Add(seed, "", "+44 123456")
 	}
 	f.Fuzz(func(t *testing.T, number, code, present string) {
 		text, err := joinPhone(number, tsp.Digits(code), present)
 		if err == nil && (len(text) > maxPhone || text[0] != '+') {
 			t.Errorf("got %q", text)
+		}
+		if plus := strings.HasPrefix(strings.TrimSpace(number), "+"); err == nil && plus && tsp.Digits(code) == "" && tsp.Digits(text) != tsp.Digits(number) {
+			t.Errorf("%q became %q", number, text)
 		}
 	})
 }

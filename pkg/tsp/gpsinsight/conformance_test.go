@@ -200,3 +200,14 @@ func ownAnswer(t *testing.T, o tsptest.Outcome) (tsptest.Reply, bool) {
 	}[o]
 	return tsptest.Reply{Body: failing(t, code, "for planted-session")}, ok
 }
+
+func FuzzAnswers(f *testing.F) {
+	tsptest.Fuzz(f, tsptest.Suite{
+		New: func(call *httpcall.Client, url string) tsp.Provider {
+			return gpsinsight.New(call, gpsinsight.Config{BaseURL: url})
+		},
+		Connection: connection(), SourceID: driverID,
+		Changes: changes{operation.FieldFirstName: text("Ann"), operation.FieldPhoneNumber: text("5550100144")},
+		Create:  &tsptest.Create{Changes: changes{operation.FieldFirstName: text("New"), operation.FieldLastName: text("Driver")}},
+	})
+}

@@ -1,6 +1,8 @@
 package gpsinsight_test
 
 import (
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -60,6 +62,83 @@ func TestUpdate_Refusals(t *testing.T) {
 	}
 	_, err := p.UpdateUser(t.Context(), connection(), tsp.UserUpdate{SourceID: "4&x=y", Changes: changes{operation.FieldLastName: text("x")}})
 	require.Contains(t, tsptest.Failure(t, err).Detail, "no number")
+}
+
+// TestUpdate_ErrorsByTheEnvelope: what is around the data says how the call went, whatever the
+// status and the data say.
+func TestUpdate_ErrorsByTheEnvelope(t *testing.T) {
+	t.Parallel()
+	type class struct {
+		kind               operation.ErrorType
+		retryable, refresh bool
+	}
+	session := class{kind: operation.ErrorAuth, refresh: true}
+	passing := class{kind: operation.ErrorTSP, retryable: true}
+	for _, tt := range []struct {
+		status int
+		errors string
+		want   class
+	}{
+		{200, `"head":{"status":"ERROR"}`, passing},
+		{200, `"head":{"status":"ERROR"},"errors":[]`, passing},
+		{200, `"head":{"status":"OK"},"errors":[{"code":403,"message":"no"}]`, session},
+		{403, `"head":{"status":"ERROR"},"errors":[{"code":403,"message":"no"}]`, session},
+		{500, `"head":{"status":"ERROR"},"errors":[{"code":403,"message":"no"}]`, session},
+		{200, `"head":{"status":"ERROR"},"errors":[{"code":401,"message":"no"}]`, session},
+		{200, `"head":{"status":"ERROR"},"errors":[{"code":400,"message":"no"}]`, class{kind: operation.ErrorValidation}},
+		{200, `"head":{"status":"ERROR"},"errors":[{"code":404,"message":"no"}]`, class{kind: operation.ErrorValidation}},
+		{200, `"head":{"status":"ERROR"},"errors":[{"code":500,"message":"no"}]`, passing},
+		{200, `"head":{"status":"ERROR"},"errors":[{"code":7,"message":"no"}]`, passing},
+		{503, `"head":{"status":"OK"}`, passing},
+		{200, `"head":{}`, passing},
+	} {
+		server := tsptest.NewServer(t, tsptest.Exchange{
+			Method: "GET", Path: "/driver/update?driver=4551485&lastname=x&session_token=planted-session",
+			Status: tt.status, Answer: "{" + tt.errors + `,"data":"Driver updated"}`,
+		})
+		p := gpsinsight.New(httpcall.New(httpcall.Config{}), gpsinsight.Config{BaseURL: server.URL})
+		_, err := p.UpdateUser(t.Context(), connection(), tsp.UserUpdate{SourceID: driverID, Changes: changes{operation.FieldLastName: text("x")}})
+		f := tsptest.Failure(t, err)
+		require.Equal(t, tt.want, class{f.Type, f.Retryable, f.Refresh}, tt.errors)
+		require.Equal(t, tt.status, f.StatusCode)
+	}
+}
+
+// TestFormPost_NothingIsInTheAddress: an address is written into the logs of others, so that
+// neither a password nor a person may stand there.
+func TestFormPost_NothingIsInTheAddress(t *testing.T) {
+	t.Parallel()
+	conn := connection()
+	conn.Settings = settings{"form_post": "true"}
+	seen := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen++
+		require.NoError(t, r.ParseForm())
+		require.Empty(t, r.URL.RawQuery)
+		require.NotEmpty(t, r.PostForm)
+		_, _ = io.WriteString(w, `{"head":{"status":"OK"},"data":"?"}`)
+	}))
+	defer server.Close()
+	p := gpsinsight.New(httpcall.New(httpcall.Config{}), gpsinsight.Config{BaseURL: server.URL})
+	_, _ = p.Refresh(t.Context(), conn)
+	_, _ = p.ListUsers(t.Context(), conn, "")
+	_, _ = p.CreateUser(t.Context(), conn, tsp.UserCreate{Changes: changes{operation.FieldFirstName: text("A"), operation.FieldLastName: text("B")}})
+	_, _ = p.UpdateUser(t.Context(), conn, tsp.UserUpdate{SourceID: driverID, Changes: changes{operation.FieldLastName: text("x")}})
+	require.Equal(t, 4, seen)
+}
+
+func TestCreate_NeedsTheIDOfOneDriver(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{`[]`, `{}`, `[{}]`, `[{"driver_id":""}]`, `[{"driver_id":"x"}]`, `[{"driver_id":"1"},{"driver_id":"2"}]`, `"Created"`} {
+		server := tsptest.NewServer(t, tsptest.Exchange{
+			Method: "GET", Path: "/driver/create?firstname=A&lastname=B&session_token=planted-session", Answer: `{"head":{"status":"OK"},"data":` + data + `}`,
+		})
+		p := gpsinsight.New(httpcall.New(httpcall.Config{}), gpsinsight.Config{BaseURL: server.URL})
+		_, err := p.CreateUser(t.Context(), connection(), tsp.UserCreate{Changes: changes{operation.FieldFirstName: text("A"), operation.FieldLastName: text("B")}})
+		f := tsptest.Failure(t, err)
+		require.Equal(t, operation.ErrorTSP, f.Type, data)
+		require.Contains(t, f.Detail, "not understood", data)
+	}
 }
 
 // A repeat must not take somebody with the same name and more.

@@ -49,7 +49,7 @@ func table() tsp.Table {
 		{Field: operation.FieldAllowAdverseDriving},
 		{Field: operation.FieldDefaultTimeZone, Note: "it is not published how the provider writes a time zone"},
 		{Field: operation.FieldDOTID},
-		{Field: operation.FieldPhoneCountryCode, Target: keyPhone, Joint: true, Convert: dialDigits, Note: "Only together with phone_number."},
+		{Field: operation.FieldPhoneCountryCode, Target: keyPhone, Joint: true, Convert: tsp.DialDigits, Note: "Only together with phone_number."},
 		{Field: operation.FieldHOSComplianceType},
 		{Field: operation.FieldHOSTrackingMethod},
 	}
@@ -61,15 +61,6 @@ func phoneDigits(v operation.Value) (any, error) {
 		return nil, errors.New("must be digits with the usual separators")
 	}
 	return wirePhone(v.Text(), ""), nil
-}
-
-func dialDigits(v operation.Value) (any, error) {
-	code := strings.TrimSpace(v.Text())
-	d := tsp.Digits(code)
-	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
-		return nil, errors.New("must be a plus sign and one to four digits, the first of them not 0")
-	}
-	return d, nil
 }
 
 // wirePhone is digits with the country code in front, but for +1, which the

@@ -1,9 +1,7 @@
 package httpcall
 
 import (
-	"cmp"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -48,9 +46,7 @@ func Hide(credentials tsp.Credentials, changes operation.Changes, more ...string
 	for _, v := range more {
 		add(v)
 	}
-	// Long values go first, since one may hold another.
-	slices.SortFunc(out, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
-	return slices.Compact(out)
+	return out
 }
 
 // In gives the text with every hidden value blanked out, in each form that it has in a
@@ -118,8 +114,12 @@ var (
 	// phone is a run of digits as a person writes one: with or without a plus, blanks,
 	// brackets, dots and dashes.
 	phone = regexp.MustCompile(`\+?\(?[0-9][0-9 ().\-]{5,}[0-9]`)
-	// named is what stands before a number that is an id by its name.
-	named = regexp.MustCompile(`(?i)(?:\bid|_id|[a-z]Id|\bno|number|\brequest|#)["']?\s*[:=#]?\s*["']?$`)
+	// named is what stands before a number that is an id by its name, and called before one
+	// that is not: "phone number".
+	named  = regexp.MustCompile(`(?i)(?:\bid|_id|[a-z]Id|\bno|number|\brequest|#)["']?\s*[:=#]?\s*["']?$`)
+	called = regexp.MustCompile(`(?i)(?:phone|mobile|cell|fax|\btel)[ _-]?(?:no|number|#)["']?\s*[:=#]?\s*["']?$`)
+	// clock is what stands before the seconds of a time.
+	clock = regexp.MustCompile(`[0-9]:$`)
 )
 
 // lookBehind is how far before a number its name is looked for: a provider may send a
@@ -152,15 +152,15 @@ func Mask(text string) string {
 }
 
 func isPhone(text string, from, to int) bool {
-	found := text[from:to]
+	found, head := text[from:to], text[max(0, from-lookBehind):from]
 	n := len(strings.Map(digit, found))
 	before, _ := utf8.DecodeLastRuneInString(text[:from])
 	after, _ := utf8.DecodeRuneInString(text[to:])
 	switch {
 	case n < minPhone, n > maxPhone,
-		inWord(before), inWord(after), // part of an id, a UUID, a decimal, a time
+		inWord(before), inWord(after), after == ':', clock.MatchString(head), // part of an id, a UUID, a time
 		calendar.MatchString(found), address.MatchString(found),
-		strings.TrimLeft(found, "0123456789") == "" && named.MatchString(text[max(0, from-lookBehind):from]):
+		strings.TrimLeft(found, "0123456789") == "" && named.MatchString(head) && !called.MatchString(head):
 		return false
 	}
 	return true
@@ -174,7 +174,7 @@ var (
 
 // inWord reports whether a number beside the rune is part of something longer.
 func inWord(r rune) bool {
-	return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-/:@", r)
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-/@", r)
 }
 
 // digit is for strings.Map: it drops what is no digit.

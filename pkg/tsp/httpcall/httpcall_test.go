@@ -7,7 +7,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode"
@@ -86,9 +89,17 @@ func TestDo_CredentialThatCannotBeSent(t *testing.T) {
 
 func TestDo_KeepsOnlyAllowedHeaders(t *testing.T) {
 	t.Parallel()
+	kept := map[string]string{
+		"X-Request-Id": strings.Repeat("é", 200), "Request-Id": "r", "X-Correlation-Id": "c", "Retry-After": "1", "Date": "d",
+		"Ratelimit": "1", "Ratelimit-Policy": "2", "Ratelimit-Limit": "3", "Ratelimit-Remaining": "4", "Ratelimit-Reset": "5",
+		"X-Ratelimit-Limit": "6", "X-Ratelimit-Remaining": "7", "X-Ratelimit-Reset": "8",
+		"X-Rate-Limit-Limit": "9", "X-Rate-Limit-Remaining": "10", "X-Rate-Limit-Reset": "11",
+	}
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		for name, value := range kept {
+			w.Header().Set(strings.ToLower(name), value)
+		}
 		for name, value := range map[string]string{
-			"X-Request-Id": strings.Repeat("é", 200), "request-id": "r", "X-Rate-Limit-Remaining": "3",
 			"Set-Cookie": "session=s", "Server": "x", "Location": "/l", "Authorization": "a", "Www-Authenticate": "w",
 		} {
 			w.Header().Set(name, value)
@@ -96,10 +107,8 @@ func TestDo_KeepsOnlyAllowedHeaders(t *testing.T) {
 	})
 	answer, err := httpcall.New(httpcall.Config{}).Do(t.Context(), httpcall.Request{Method: http.MethodGet, URL: url})
 	require.NoError(t, err)
-	delete(answer.Header, "Date")
-	require.Equal(t, map[string]string{
-		"X-Request-Id": strings.Repeat("é", 128), "Request-Id": "r", "X-Rate-Limit-Remaining": "3",
-	}, answer.Header)
+	kept["X-Request-Id"] = strings.Repeat("é", 128)
+	require.Equal(t, kept, answer.Header)
 }
 
 func TestDo_RedirectIsNotFollowed(t *testing.T) {
@@ -352,6 +361,54 @@ func TestGarbled(t *testing.T) {
 	require.Equal(t, operation.ErrorTSP, f.Type)
 	require.True(t, f.Retryable)
 	require.Equal(t, 200, f.StatusCode)
+}
+
+// broken is a transport whose every call fails, or whose answer tells that it was closed.
+type broken struct {
+	err    error
+	closed *bool
+}
+
+func (b broken) RoundTrip(*http.Request) (*http.Response, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: b}, nil
+}
+
+func (b broken) Read(p []byte) (int, error) { return len(p), nil }
+
+func (b broken) Close() error { *b.closed = true; return nil }
+
+func TestDo_SaysWhatWentWrong(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{&net.DNSError{Err: "no such host", Name: "planted.example", IsNotFound: true}, "the provider's host name could not be resolved"},
+		{&net.DNSError{Err: "slow", Name: "planted.example", IsTimeout: true}, "no answer in time"},
+		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, "no answer in time"},
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, "the connection failed"},
+		{&url.Error{Op: "Get", URL: "https://planted.example/x", Err: io.ErrUnexpectedEOF}, "the connection failed"},
+	} {
+		_, err := httpcall.New(httpcall.Config{Transport: broken{err: tt.err}}).Do(t.Context(), httpcall.Request{What: "test: call", URL: "https://h"})
+		f := failure(t, err)
+		require.Equal(t, operation.ErrorNetwork, f.Type)
+		require.True(t, f.Retryable)
+		require.Equal(t, "test: call: "+tt.want, f.Detail)
+		require.NotContains(t, texts(f.Err), "https://planted")
+	}
+	closed := false
+	_, err := httpcall.New(httpcall.Config{Transport: broken{closed: &closed}}).Do(t.Context(), httpcall.Request{What: "test: call", URL: "https://h"})
+	require.Contains(t, failure(t, err).Detail, "larger than allowed")
+	require.True(t, closed, "its connection would be kept for ever")
+}
+
+func TestShort_KeepsWhatFits(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, strings.Repeat("x", 300), httpcall.Short(strings.Repeat("x", 300)))
+	require.Equal(t, strings.Repeat("x", 297)+"...", httpcall.Short(strings.Repeat("x", 301)))
 }
 
 func FuzzShort(f *testing.F) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -111,18 +113,42 @@ func TestSpan_IsMadeOnlyWhereItIsRecorded(t *testing.T) {
 	}
 }
 
-// answers is a transport that answers by itself.
-type answers struct{}
+// answers is a transport that answers by itself, with a status; zero: not at all.
+type answers int
 
-func (answers) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	if a == 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return &http.Response{StatusCode: int(a), Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+}
+
+// TestSpan_SaysHowTheCallWent: a failed one has its kind and is marked as an error.
+func TestSpan_SaysHowTheCallWent(t *testing.T) {
+	t.Parallel()
+	for status, failed := range map[int]string{0: "*errors.errorString", 200: "", 399: "", 400: "400", 503: "503"} {
+		spans := tracetest.NewSpanRecorder()
+		ctx, parent := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test").Start(t.Context(), "attempt")
+		_, _ = httpcall.New(httpcall.Config{Transport: answers(status)}).Do(ctx, httpcall.Request{Method: http.MethodGet, URL: "https://h"})
+		parent.End()
+		span := spans.Ended()[0]
+		require.Equal(t, failed != "", span.Status().Code == codes.Error, status)
+		got := map[attribute.Key]string{}
+		for _, a := range span.Attributes() {
+			got[a.Key] = a.Value.String()
+		}
+		require.Equal(t, failed, got["error.type"], status)
+		if status != 0 {
+			require.Equal(t, strconv.Itoa(status), got["http.response.status_code"])
+		}
+	}
 }
 
 // TestSpan_FollowsTheConventions: its name is the method, and its port is there too where the
 // URL has none.
 func TestSpan_FollowsTheConventions(t *testing.T) {
 	t.Parallel()
-	c := httpcall.New(httpcall.Config{Transport: answers{}})
+	c := httpcall.New(httpcall.Config{Transport: answers(http.StatusOK)})
 	for base, port := range map[string]int64{
 		"https://provider.example": 443, "http://provider.example": 80, "https://provider.example:8443": 8443, "https://[2001:db8::1]": 443,
 	} {

@@ -80,7 +80,7 @@ func roleBy(settings map[string]string) func(operation.Value) (any, error) {
 // regions of the two countries whose licences Motive knows by two letters. No
 // letters are used by both.
 var regions = map[string]string{
-	"USA": " AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA PR RI SC SD TN TX UT VT VI VA WA WV WI WY AS MP ",
+	"USA": " AL AK AZ AR CA CO CT DE DC FL GA GU HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA PR RI SC SD TN TX UT VT VI VA WA WV WI WY AS MP ",
 	"CAN": " AB BC MB NB NL NS NT NU ON PE QC SK YT ",
 }
 
@@ -116,12 +116,11 @@ func (p *plan) checkLicenseCountry() {
 }
 
 func dialCode(v operation.Value) (any, error) {
-	code := strings.TrimSpace(v.Text())
-	d := tsp.Digits(code)
-	if code != "+"+d || d == "" || len(d) > 4 || d[0] == '0' {
-		return nil, errors.New("must be a plus sign and one to four digits, the first of them not 0")
+	digits, err := tsp.DialDigits(v)
+	if err != nil {
+		return nil, err
 	}
-	return code, nil
+	return "+" + digits.(string), nil
 }
 
 // joinPhone brings the number to national digits, which needs the country code.

@@ -2,6 +2,7 @@ package motive
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -84,4 +85,62 @@ func TestTables(t *testing.T) {
 		require.Contains(t, []string{zones[zone], extraZones[zone]}, name, "each way leads back")
 	}
 	require.Len(t, codesOf(table), len(table), "each value is that of one ruleset")
+}
+
+// TestZones_AreTheDocumentedOnes: a zone that only has the same offset today is none of them.
+func TestZones_AreTheDocumentedOnes(t *testing.T) {
+	t.Parallel()
+	named := map[string]string{
+		"Atlantic Time (Canada)":     "Halifax Moncton Glace_Bay Goose_Bay",
+		"Eastern Time (US & Canada)": "New_York Toronto Detroit Nipigon Thunder_Bay Iqaluit Pangnirtung Kentucky/Louisville Kentucky/Monticello",
+		"Indiana (East)":             "Indiana/Indianapolis Indiana/Marengo Indiana/Petersburg Indiana/Vevay Indiana/Vincennes Indiana/Winamac",
+		"Central Time (US & Canada)": "Chicago Winnipeg Menominee Indiana/Knox Indiana/Tell_City North_Dakota/Beulah North_Dakota/Center " +
+			"North_Dakota/New_Salem Rainy_River Rankin_Inlet Resolute",
+		"Saskatchewan":                "Regina Swift_Current",
+		"Mountain Time (US & Canada)": "Denver Edmonton Boise Cambridge_Bay Inuvik Yellowknife",
+		"Arizona":                     "Phoenix",
+		"Pacific Time (US & Canada)":  "Los_Angeles Vancouver",
+		"Alaska":                      "Anchorage Juneau Nome Sitka Metlakatla",
+	}
+	want := map[string]string{}
+	for name, places := range named {
+		for _, place := range strings.Fields(places) {
+			want["America/"+place] = name
+		}
+	}
+	for _, zone := range operation.TimeZones {
+		got, err := timeZoneBy(nil)(operation.Text(zone))
+		require.Equal(t, want[zone] == "", err != nil, zone)
+		if err == nil {
+			require.Equal(t, want[zone], got, zone)
+		}
+		extra, err := timeZoneBy(map[string]string{"extra_time_zones": "true"})(operation.Text(zone))
+		switch zone {
+		case "Pacific/Honolulu":
+			require.Equal(t, "Hawaii", extra)
+		case "America/St_Johns":
+			require.Equal(t, "Newfoundland", extra)
+		default:
+			require.Equal(t, want[zone] == "", err != nil, zone)
+		}
+	}
+	for zone := range want {
+		require.Contains(t, operation.TimeZones, zone)
+	}
+}
+
+// TestRegions: the states, the federal district and the territories of the USA, and the
+// provinces and territories of Canada.
+func TestRegions(t *testing.T) {
+	t.Parallel()
+	require.Len(t, strings.Fields(regions["USA"]), 50+1+5)
+	require.Len(t, strings.Fields(regions["CAN"]), 10+3)
+	for _, territory := range []string{"DC", "AS", "GU", "MP", "PR", "VI"} {
+		require.Contains(t, regions["USA"], " "+territory+" ")
+	}
+	for _, code := range append(strings.Fields(regions["USA"]), strings.Fields(regions["CAN"])...) {
+		got, err := regionCode(operation.Text(code))
+		require.NoError(t, err)
+		require.Equal(t, code, got)
+	}
 }

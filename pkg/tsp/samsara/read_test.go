@@ -83,6 +83,14 @@ func TestFields(t *testing.T) {
 			listed: changes{operation.FieldEmployeeNumber: text("E1")}},
 		{name: "exempt", more: `,"eldExempt":true`, listed: changes{operation.FieldHOSComplianceType: text("exempt")}},
 		{name: "weak ruleset is not guessed", more: oil, gone: []operation.Field{operation.FieldHOSRulesetCode}},
+		{name: "yard moves alone", more: `,"eldYmEnabled":true,"eldPcEnabled":false,"eldAdverseWeatherExemptionEnabled":false,"eldExempt":true`, listed: changes{
+			operation.FieldAllowYardMove: flag(true), operation.FieldAllowPersonalConveyance: flag(false),
+			operation.FieldAllowAdverseDriving: flag(false), operation.FieldHOSComplianceType: text("exempt"),
+		}},
+		{name: "conveyance alone", more: `,"eldYmEnabled":false,"eldPcEnabled":true,"eldAdverseWeatherExemptionEnabled":false,"eldExempt":false`, listed: changes{
+			operation.FieldAllowYardMove: flag(false), operation.FieldAllowPersonalConveyance: flag(true),
+			operation.FieldAllowAdverseDriving: flag(false), operation.FieldHOSComplianceType: text("non_exempt"),
+		}},
 		{name: "weak ruleset", settings: settings{"weak_rulesets": "true"}, more: oil,
 			listed: changes{operation.FieldHOSRulesetCode: text("US_INT_OILTR_60_7_NOBRK")}},
 		{name: "the ruleset that says most", settings: settings{"weak_rulesets": "true"}, more: oil + `,"waitingTimeDutyStatusEnabled":true`,

@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -179,6 +182,9 @@ func TestUpdateUser_Refused(t *testing.T) {
 		}},
 		{name: "status contradicts", changes: changes{operation.FieldIsActive: flag(true), operation.FieldStatus: text("INACTIVE")},
 			names: []operation.Field{operation.FieldStatus, operation.FieldIsActive}},
+		{name: "no login", changes: changes{operation.FieldUsername: text("")}, names: []operation.Field{operation.FieldUsername}},
+		{name: "no region's two letters", changes: changes{operation.FieldLicenseRegion: text("Ohio")}, names: []operation.Field{operation.FieldLicenseRegion}},
+		{name: "no letters", changes: changes{operation.FieldLicenseRegion: text("O1")}, names: []operation.Field{operation.FieldLicenseRegion}},
 		{name: "locale not switched on", changes: changes{operation.FieldCountryCode: text("USA")}, names: []operation.Field{operation.FieldCountryCode}},
 		{name: "employee number without a key", changes: changes{operation.FieldEmployeeNumber: text("E1")}, names: []operation.Field{operation.FieldEmployeeNumber}},
 		{name: "employee number under the provider's own key", settings: settings{"employee_external_id": "samsara.serial"},
@@ -225,6 +231,68 @@ func TestUpdateUser_Refused(t *testing.T) {
 			}
 			require.NotContains(t, f.Detail, "notes")
 		})
+	}
+}
+
+// TestUpdateUser_Lengths: what is longer than the provider takes is refused here, by its name.
+func TestUpdateUser_Lengths(t *testing.T) {
+	t.Parallel()
+	long := func(n int) operation.Value { return text(strings.Repeat("é", n)) }
+	for field, most := range map[operation.Field]int{
+		operation.FieldUsername: 189, operation.FieldNotes: 4096, operation.FieldFirstName: 255 - len(" Lee"), operation.FieldPhoneNumber: 255 - len("+1 "),
+	} {
+		c := func(n int) changes {
+			out := changes{field: long(n), operation.FieldLastName: text("Lee"), operation.FieldPhoneCountryCode: text("+1")}
+			if !out.Has(operation.FieldFirstName) {
+				out[operation.FieldFirstName] = text("Ann")
+			}
+			if !out.Has(operation.FieldPhoneNumber) {
+				out[operation.FieldPhoneNumber] = text("555")
+			}
+			return out
+		}
+		_, err := update(t, nil, c(most+1))
+		f := tsptest.Failure(t, err)
+		require.Equal(t, operation.ErrorValidation, f.Type)
+		require.Contains(t, f.Detail, string(field)+": ")
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, tsptest.File(t, "testdata/driver.json"))
+		}))
+		_, err = samsara.New(httpcall.New(httpcall.Config{}), samsara.Config{BaseURL: server.URL}).UpdateUser(
+			t.Context(), connection(nil), tsp.UserUpdate{SourceID: userID, Changes: c(most)})
+		require.NoError(t, err, field)
+		server.Close()
+	}
+}
+
+// TestUpdateUser_Countries: the locales that the provider has, and the countries that the
+// regions of a licence lie in.
+func TestUpdateUser_Countries(t *testing.T) {
+	t.Parallel()
+	for country, locale := range map[string]string{
+		"USA": "us", "AUT": "at", "BEL": "be", "CAN": "ca", "GBR": "gb", "FRA": "fr", "DEU": "de", "IRL": "ie",
+		"ITA": "it", "LUX": "lu", "MEX": "mx", "NLD": "nl", "ESP": "es", "CHE": "ch", "PRI": "pr",
+	} {
+		s := settings{"write_locale": "true"}
+		_, err := update(t, s, changes{operation.FieldCountryCode: text(strings.ToLower(country))}, patch(t, `{"locale":"`+locale+`"}`))
+		require.NoError(t, err)
+		read, _ := readAndList(t, s, `{"id":"1","locale":"`+locale+`"}`)
+		require.Equal(t, text(country), read[operation.FieldCountryCode])
+	}
+	_, err := update(t, settings{"write_locale": "true"}, changes{operation.FieldCountryCode: text("SWE")})
+	require.Contains(t, tsptest.Failure(t, err).Detail, "country_code: ")
+
+	regions := map[string]string{"OH": "USA", "PR": "USA", "GU": "USA", "AK": "USA"}
+	for _, province := range []string{"AB", "BC", "MB", "NB", "NL", "NS", "NT", "NU", "ON", "PE", "QC", "SK", "YT"} {
+		regions[province] = "CAN"
+	}
+	for region, country := range regions {
+		c := changes{operation.FieldLicenseRegion: text(region), operation.FieldLicenseCountry: text(strings.ToLower(country))}
+		_, err := update(t, nil, c, patch(t, `{"licenseState":"`+region+`"}`))
+		require.NoError(t, err)
+		c[operation.FieldLicenseCountry] = text(map[string]string{"USA": "CAN", "CAN": "USA"}[country])
+		_, err = update(t, nil, c)
+		require.Contains(t, tsptest.Failure(t, err).Detail, "license_country: ", region)
 	}
 }
 

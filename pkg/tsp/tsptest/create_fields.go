@@ -53,6 +53,9 @@ func (s Suite) tryCreate(t *testing.T, c Create, base operation.Changes, plain [
 	_, err := b.create(t.Context(), s, changes, false)
 	names := c.Written(b.seen())
 	if err != nil {
+		if v.IsNull() {
+			t.Errorf("null: there is nothing to clear, but it was refused: %v", err)
+		}
 		s.checkRefused(t, f, v, err, nil)
 		if n := b.made(c); n > 0 {
 			t.Errorf("%v: refused, but a user was made", describe(v))

@@ -10,6 +10,7 @@ import (
 
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
+	"writeback/pkg/tsp/httpcall"
 )
 
 // Refresh describes how an adapter renews a credential.
@@ -41,6 +42,7 @@ func (s Suite) refresh(t *testing.T) {
 	s.Answer, s.ErrorBody = nil, nil
 	t.Run("success", func(t *testing.T) { t.Parallel(); s.refreshes(t, r) })
 	t.Run("outcomes", func(t *testing.T) { t.Parallel(); s.outcomes(t, s.refreshing(r)) })
+	t.Run("without", func(t *testing.T) { t.Parallel(); s.withoutCredential(t, r) })
 	t.Run("own answers", func(t *testing.T) { t.Parallel(); s.refreshAnswers(t, r) })
 }
 
@@ -123,4 +125,28 @@ func (s Suite) refreshAnswers(t *testing.T, r Refresh) {
 	for _, body := range append(slices.Clone(r.Garbled), `{}`, `null`, `[]`, "no JSON") {
 		_ = s.play(t.Context(), t, tr, 0, func(w http.ResponseWriter, _ *http.Request) { Reply{Body: body}.write(w) }, again)
 	}
+}
+
+// withoutCredential checks that a connection that has what makes a credential, and none yet,
+// asks for one before any call.
+func (s Suite) withoutCredential(t *testing.T, r Refresh) {
+	s.Connection.Credentials = maps.Clone(r.Credentials)
+	for _, name := range r.Changed {
+		if name != httpcall.CredRefresh { // single use: it is what makes the next one
+			delete(s.Connection.Credentials, name)
+		}
+	}
+	b := s.bench(t, nil)
+	_, err := b.update(t.Context(), s, s.Changes)
+	if err == nil {
+		t.Fatal("got a success, want a failure")
+	}
+	f := Failure(t, err)
+	if f.Type != operation.ErrorAuth || !f.Refresh || f.Retryable {
+		t.Errorf("got %v, refresh %t, want an auth failure that asks for a credential", f, f.Refresh)
+	}
+	if n := len(b.seen()); n > 0 {
+		t.Errorf("%d calls were made", n)
+	}
+	s.checkSecrets(t, f)
 }

@@ -158,3 +158,16 @@ func store(t *testing.T) func(tsptest.Call) tsptest.Reply {
 		return tsptest.Reply{Body: string(b)}
 	}
 }
+
+func FuzzAnswers(f *testing.F) {
+	tsptest.Fuzz(f, tsptest.Suite{
+		New: func(call *httpcall.Client, url string) tsp.Provider {
+			return verizonconnect.New(call, verizonconnect.Config{BaseURL: url})
+		},
+		Connection: connection(), SourceID: number,
+		Changes: changes{operation.FieldFirstName: text("Ann")},
+		Create: &tsptest.Create{Changes: changes{
+			operation.FieldEmployeeNumber: text(number), operation.FieldFirstName: text("Dana"), operation.FieldLastName: text("Whitfield"),
+		}},
+	}, `{"token":"planted-token-of-twenty-characters"}`, `{"Message":"no planted-pw"}`)
+}

@@ -205,3 +205,16 @@ func ownAnswer(t *testing.T, o tsptest.Outcome) (tsptest.Reply, bool) {
 	}
 	return tsptest.Reply{}, false
 }
+
+func FuzzAnswers(f *testing.F) {
+	tsptest.Fuzz(f, tsptest.Suite{
+		New: func(call *httpcall.Client, url string) tsp.Provider {
+			return webfleet.New(call, webfleet.Config{BaseURL: url})
+		},
+		Connection: connection(), SourceID: uid,
+		Changes: changes{operation.FieldFirstName: text("Ann"), operation.FieldNotes: text("night shift")},
+		Create: &tsptest.Create{Changes: changes{
+			operation.FieldEmployeeNumber: text("N1"), operation.FieldFirstName: text("New"), operation.FieldLastName: text("Driver"),
+		}},
+	}, `[{"driveruid":"2","driverno":"N1","name1":"New Driver"}]`, `[{"driveruid":"2\u001b[2J","driverno":"N1","name1":"New Driver"}]`)
+}

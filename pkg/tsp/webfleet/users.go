@@ -51,10 +51,15 @@ func (p *Provider) CreateUser(ctx context.Context, conn tsp.Connection, u tsp.Us
 
 // numbered finds the driver with a number; nil: there is none.
 func (c client) numbered(ctx context.Context, number string) (driver, httpcall.Answer, error) {
-	rows, answer, err := c.show(ctx, "webfleet: find driver", map[string]string{keyNumber: number})
+	const what = "webfleet: find driver"
+	rows, answer, err := c.show(ctx, what, map[string]string{keyNumber: number})
 	for _, row := range rows {
-		if row.text(keyNumber) == number {
-			return row, answer, err
+		switch {
+		case row.text(keyNumber) != number:
+		case !tsp.IsSourceID(row.text("driveruid")):
+			return nil, answer, answer.Garbled(what)
+		default:
+			return row, answer, nil
 		}
 	}
 	return nil, answer, err

@@ -100,6 +100,73 @@ func TestNobodyIsAnEmptyList(t *testing.T) {
 	require.Contains(t, tsptest.Failure(t, err).Detail, "driver not found")
 }
 
+// answering is the adapter at a provider whose lists are these, one after the other, and what
+// the provider was asked to write.
+func answering(t *testing.T, lists ...string) (*webfleet.Provider, *[]string) {
+	t.Helper()
+	var written []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		if strings.HasPrefix(q.Get("action"), "show") {
+			_, _ = io.WriteString(w, lists[0])
+			lists = lists[1:]
+			return
+		}
+		for _, own := range own {
+			q.Del(own)
+		}
+		written = append(written, q.Encode())
+	}))
+	t.Cleanup(server.Close)
+	return webfleet.New(httpcall.New(httpcall.Config{}), webfleet.Config{BaseURL: server.URL}), &written
+}
+
+// TestCreate_TakesTheDriverWithTheNumber, whoever else is in the list.
+func TestCreate_TakesTheDriverWithTheNumber(t *testing.T) {
+	t.Parallel()
+	const both = `[{"driveruid":"1-1-OTHER","driverno":"N2","name1":"C D"},{"driveruid":"1-1-NEW","driverno":"N1","name1":"A B"}]`
+	p, written := answering(t, both)
+	created, err := p.CreateUser(t.Context(), connection(), tsp.UserCreate{Changes: changes{
+		operation.FieldEmployeeNumber: text("N1"), operation.FieldFirstName: text("A"), operation.FieldLastName: text("B"),
+	}})
+	require.NoError(t, err)
+	require.Equal(t, "1-1-NEW", created.SourceID)
+	require.Equal(t, []string{"driverno=N1&name=A+B"}, *written)
+}
+
+// TestUpdate_WritesNamesAndNumbersAsTheTenantHasThem: the driver is read for what a write of
+// them depends on.
+func TestUpdate_WritesNamesAndNumbersAsTheTenantHasThem(t *testing.T) {
+	t.Parallel()
+	last := changes{operation.FieldLastName: text("Lee")}
+	for _, tt := range []struct {
+		held    string
+		own     settings
+		changes changes
+		want    string
+	}{
+		{`"name1":"Dana May Whitfield"`, nil, last, "name1=Dana+May+Lee"},
+		{`"name":"Dana Whitfield"`, nil, last, "name=Dana+Lee"},
+		{`"name1":"Dana","name2":"Whitfield"`, nil, last, "name1=Dana&name2=Lee"},
+		{`"name1":"Dana","name2":""`, settings{"split_name": "true"}, last, "name1=Dana&name2=Lee"},
+		{`"name1":"Dana","name2":""`, nil, last, "name1=Lee"},
+		{`"driverno":"N1"`, settings{"driver_number": "true"}, changes{operation.FieldEmployeeNumber: text("N2"), operation.FieldNotes: text("x")},
+			"description=x&driverno=N2&driverno_old=N1"},
+	} {
+		p, written := answering(t, `[{"driveruid":"`+uid+`",`+tt.held+`}]`)
+		conn := connection()
+		conn.Settings = tt.own
+		_, err := p.UpdateUser(t.Context(), conn, update(tt.changes))
+		require.NoError(t, err)
+		require.Equal(t, []string{tt.want}, *written, tt.held)
+	}
+	p, _ := answering(t, `[{"driveruid":"`+uid+`","name1":"Dana May Whitfield"}]`)
+	read, err := p.ReadUser(t.Context(), connection(), uid)
+	require.NoError(t, err)
+	require.NotContains(t, read, operation.FieldFirstName, "it cannot be told which word is whose")
+	require.NotContains(t, read, operation.FieldLastName)
+}
+
 func TestQuotaWaitsItsWindow(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"8011", "9126"} {
@@ -115,6 +182,7 @@ func TestQuotaWaitsItsWindow(t *testing.T) {
 func TestCodesOfLoginAndRights(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]operation.ErrorType{
+		"45": operation.ErrorAuth, "8014": operation.ErrorAuth, "40": operation.ErrorValidation, "63": operation.ErrorValidation, "x": operation.ErrorValidation,
 		"1099": operation.ErrorValidation, "1100": operation.ErrorAuth, "1142": operation.ErrorAuth,
 		"1143": operation.ErrorValidation, "1144": operation.ErrorAuth, "1199": operation.ErrorAuth, "1200": operation.ErrorValidation,
 	} {

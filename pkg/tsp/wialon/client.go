@@ -35,9 +35,8 @@ const (
 type client struct {
 	call *httpcall.Client
 	url  string
-	sid  string
-	// login marks the login call, at which a refusal is final.
-	login bool
+	// sid is the session. Empty at a login.
+	sid string
 	// hidden must not be repeated from a provider's error text.
 	hidden httpcall.Hidden
 }
@@ -67,7 +66,7 @@ func (p *Provider) Refresh(ctx context.Context, conn tsp.Connection) (tsp.Creden
 	if conn.Credentials[credToken] == "" {
 		return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "wialon: the connection has no token"}
 	}
-	c := client{call: p.call, url: p.endpoint(), login: true, hidden: httpcall.Hide(conn.Credentials, nil)}
+	c := client{call: p.call, url: p.endpoint(), hidden: httpcall.Hide(conn.Credentials, nil)}
 	answer, err := c.do(ctx, what, "token/login", map[string]any{"token": conn.Credentials[credToken]})
 	var refused *operation.Failure
 	if errors.As(err, &refused) {
@@ -175,7 +174,7 @@ func (c client) do(ctx context.Context, what, service string, params map[string]
 		return httpcall.Answer{}, f
 	}
 	q := "?svc=" + url.QueryEscape(service)
-	if !c.login {
+	if c.sid != "" {
 		q += "&sid=" + url.QueryEscape(c.sid)
 	}
 	answer, err := c.call.Do(ctx, httpcall.Request{
@@ -193,9 +192,7 @@ func (c client) do(ctx context.Context, what, service string, params map[string]
 	failed := json.Unmarshal(answer.Body, &e) == nil && e.Code != nil && *e.Code != 0
 	switch {
 	case !answer.OK():
-		f := answer.Classify(what, c.hidden.In(e.Reason))
-		f.Refresh = f.Refresh && !c.login
-		return answer, f
+		return answer, answer.Classify(what, c.hidden.In(e.Reason))
 	case failed:
 		return answer, c.classify(what, answer, *e.Code, e.Reason)
 	}
@@ -217,7 +214,7 @@ func (c client) classify(what string, answer httpcall.Answer, code int, reason s
 	}
 	switch code {
 	case 1, 7, 8: // session, access, name or password
-		f.Type, f.Retryable, f.Refresh, f.RetryAfter = operation.ErrorAuth, false, code == 1 && !c.login, 0
+		f.Type, f.Retryable, f.Refresh, f.RetryAfter = operation.ErrorAuth, false, code == 1, 0
 	case 2, 3, 4, 14, 1002:
 		f.Type, f.Retryable, f.RetryAfter = operation.ErrorValidation, false, 0
 	case 10, 1003:

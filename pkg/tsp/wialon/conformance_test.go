@@ -247,3 +247,16 @@ func ownAnswer(t *testing.T, o tsptest.Outcome) (tsptest.Reply, bool) {
 	}
 	return reply, ok
 }
+
+func FuzzAnswers(f *testing.F) {
+	tsptest.Fuzz(f, tsptest.Suite{
+		New: func(call *httpcall.Client, url string) tsp.Provider {
+			return wialon.New(call, wialon.Config{BaseURL: url})
+		},
+		Connection: connection(), SourceID: driverID,
+		Changes: changes{operation.FieldFirstName: text("Ann"), operation.FieldUserEmail: text("ann@example.com")},
+		Create: &tsptest.Create{Changes: changes{
+			operation.FieldEmployeeNumber: text("N1"), operation.FieldFirstName: text("New"), operation.FieldLastName: text("Driver"),
+		}},
+	}, `[7,{"id":7,"n":"Ann Whitfield","c":"N1","jp":{"E-mail":"ann@example.com"}}]`)
+}

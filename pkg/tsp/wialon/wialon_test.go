@@ -43,6 +43,8 @@ func TestUpdate_Refusals(t *testing.T) {
 			require.Contains(t, f.Detail, tt.want)
 		})
 	}
+	f := answeredTo(t, changes{operation.FieldFirstName: text(" "), operation.FieldLastName: text("")}, tsptest.File(t, "testdata/resource.json"))
+	require.Contains(t, f.Detail, "first_name: the whole name would be empty; last_name: the whole name")
 	_, err := wialon.New(httpcall.New(httpcall.Config{}), wialon.Config{}).UpdateUser(t.Context(), connection(),
 		tsp.UserUpdate{SourceID: "7", Changes: changes{operation.FieldNotes: text("x")}})
 	require.Contains(t, tsptest.Failure(t, err).Detail, "resource:driver")
@@ -64,6 +66,88 @@ func TestUpdate_FieldsThatTheReadLeavesOut(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"itemId":600123,"id":7,"callMode":"update","n":"Dana Whitfield","c":"2","ds":"","p":"","pwd":"","jp":{}}`,
 		form.Get("params"), "an update needs them all")
+}
+
+// TestUpdate_ErrorsByTheirCode is the provider's own table of errors, which come with status 200.
+func TestUpdate_ErrorsByTheirCode(t *testing.T) {
+	t.Parallel()
+	type class struct {
+		kind               operation.ErrorType
+		retryable, refresh bool
+		wait               time.Duration
+	}
+	refused := class{kind: operation.ErrorValidation}
+	passing := class{kind: operation.ErrorTSP, retryable: true}
+	busy := class{kind: operation.ErrorTSP, retryable: true, wait: 5 * time.Second}
+	away := class{kind: operation.ErrorNetwork, retryable: true}
+	for code, want := range map[int]class{
+		1: {kind: operation.ErrorAuth, refresh: true}, 7: {kind: operation.ErrorAuth}, 8: {kind: operation.ErrorAuth},
+		2: refused, 3: refused, 4: refused, 14: refused, 1002: refused, 5: passing, 6: passing, 9: passing, 999: passing,
+		10: busy, 1003: busy, -100: away, -101: away,
+	} {
+		f := answered(t, fmt.Sprintf(`{"error":%d}`, code))
+		require.Equal(t, want, class{f.Type, f.Retryable, f.Refresh, f.RetryAfter}, code)
+	}
+}
+
+// TestCalls_AreTheContracts: what is asked for, in the words of the provider's pages.
+func TestCalls_AreTheContracts(t *testing.T) {
+	t.Parallel()
+	var calls []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		require.NoError(t, r.ParseForm())
+		calls = append(calls, r.Method+" "+r.RequestURI+" "+r.Header.Get("Content-Type")+" "+r.PostForm.Get("params"))
+		_, _ = io.WriteString(w, `{}`)
+	}))
+	defer server.Close()
+	p := wialon.New(httpcall.New(httpcall.Config{}), wialon.Config{BaseURL: server.URL + "/"})
+	_, _ = p.Refresh(t.Context(), connection())
+	_, _ = p.ReadUser(t.Context(), connection(), driverID)
+	_, _ = p.ListUsers(t.Context(), connection(), "")
+	const form = " application/x-www-form-urlencoded "
+	require.Equal(t, []string{
+		"POST /wialon/ajax.html?svc=token%2Flogin" + form + `{"token":"planted-token"}`,
+		"POST /wialon/ajax.html?svc=core%2Fsearch_item&sid=planted-sid" + form + `{"flags":257,"id":600123}`,
+		"POST /wialon/ajax.html?svc=core%2Fsearch_items&sid=planted-sid" + form + `{"flags":257,"force":1,"from":0,"spec":{"itemsType":"avl_resource",` +
+			`"propName":"drivers","propType":"property","propValueMask":"*","sortType":"drivers"},"to":0}`,
+	}, calls)
+}
+
+// TestUpdate_SaysWhatWasNotApplied: the answer of a write has the driver as it is then.
+func TestUpdate_SaysWhatWasNotApplied(t *testing.T) {
+	t.Parallel()
+	for written, want := range map[string]string{
+		`"n":"Dana Whitfield","ds":"x"`:                         "did not apply first_name",
+		`"n":"Ann Whitfield","ds":""`:                           "did not apply notes",
+		`"n":"Ann Whitfield","ds":"x","jp":{}`:                  "did not apply user_email",
+		`"n":"Ann Whitfield","ds":"x","jp":{"E-mail":"b@c.de"}`: "did not apply user_email",
+	} {
+		f := answered(t, tsptest.File(t, "testdata/resource.json"), `[7,{"id":7,`+written+`}]`)
+		require.Equal(t, operation.ErrorValidation, f.Type)
+		require.Contains(t, f.Detail, want)
+		require.False(t, f.Retryable)
+	}
+}
+
+// answered is the failure of an update whose calls are answered so.
+func answered(t *testing.T, bodies ...string) *operation.Failure {
+	t.Helper()
+	return answeredTo(t, changes{
+		operation.FieldFirstName: text("Ann"), operation.FieldNotes: text("x"), operation.FieldUserEmail: text("a@b.cd"),
+	}, bodies...)
+}
+
+func answeredTo(t *testing.T, sent changes, bodies ...string) *operation.Failure {
+	t.Helper()
+	calls := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, bodies[calls])
+		calls++
+	}))
+	defer server.Close()
+	p := wialon.New(httpcall.New(httpcall.Config{}), wialon.Config{BaseURL: server.URL})
+	_, err := p.UpdateUser(t.Context(), connection(), tsp.UserUpdate{SourceID: driverID, Changes: sent})
+	return tsptest.Failure(t, err)
 }
 
 // Keys and empty objects take many times their length in memory.
