@@ -100,11 +100,7 @@ func (w *Webhooks) join() {
 // changed is called for every subscription that is new to this process or was
 // changed; nil is nobody.
 func (w *Webhooks) Run(ctx context.Context, changed func(webhook.Subscription)) error {
-	stop, err := w.acker.ObserveDeliveries()
-	if err != nil {
-		w.base.Log.WarnContext(ctx, "gauges", "error", err)
-	}
-	defer stop()
+	defer w.acker.Observe(metrics.QueueWebhooks)()
 	var g errgroup.Group
 	g.Go(func() error { return w.acker.Run(ctx) })
 	g.Go(func() error { return w.Registry.Run(ctx, changed) })
