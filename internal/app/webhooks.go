@@ -2,20 +2,16 @@ package app
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"writeback/internal/config"
 	"writeback/internal/egress"
 	"writeback/internal/metrics"
 	"writeback/internal/natsq"
-	"writeback/internal/seal"
 	"writeback/internal/webhook"
 	"writeback/internal/webhook/journal"
 	"writeback/internal/webhook/registry"
@@ -59,7 +55,7 @@ func OpenWebhooks(ctx context.Context, b *Base, cfg config.Webhooks, replicas in
 		b.Log.WarnContext(ctx, "WRITEBACK_WEBHOOK_LOCAL is set: webhook endpoints may be http and have private addresses; for development only")
 	}
 	w := &Webhooks{base: b, guard: egress.New(guard)}
-	sealer, err := b.sealer(ctx, cfg.KeysetFile, replicas)
+	sealer, err := b.webhookSealer(ctx, cfg.KeysetFile, replicas)
 	if err != nil {
 		return nil, err
 	}
@@ -179,50 +175,4 @@ func (w *Webhooks) restorer() *work.Restorer {
 			return all
 		},
 	}, w.base.Log)
-}
-
-// sealer reads the keyset, or shares a generated one through NATS, where it protects
-// nothing from whoever can read the bucket of the secrets. A keyset also opens what was
-// sealed before there was one.
-func (b *Base) sealer(ctx context.Context, file string, replicas int) (*seal.Sealer, error) {
-	if file != "" {
-		s, err := seal.Load(file)
-		if err != nil {
-			return nil, fmt.Errorf("app: WRITEBACK_KEYSET_FILE: %w", err)
-		}
-		var generated []byte
-		err = b.await(ctx, "development keyset", func(ctx context.Context) error {
-			generated, err = natsq.ReadKey(ctx, b.JetStream, seal.DevelopmentBucket, seal.DevelopmentKey)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		return s.After(generated)
-	}
-	b.Log.WarnContext(ctx, "WRITEBACK_KEYSET_FILE is not set: webhook secrets are sealed with a generated key that lies in NATS beside them. "+
-		"That protects nothing; it is for development only", "bucket", seal.DevelopmentBucket)
-	var sealer *seal.Sealer
-	err := b.await(ctx, "development keyset", func(ctx context.Context) error {
-		kv, err := natsq.OpenBucket(ctx, b.JetStream, jetstream.KeyValueConfig{
-			Bucket: seal.DevelopmentBucket, Description: "generated key for development", Replicas: max(replicas, 1),
-		}, b.Log)
-		if err != nil {
-			return err
-		}
-		fresh, err := seal.Generate()
-		if err != nil {
-			return err
-		}
-		if _, err := kv.Create(ctx, seal.DevelopmentKey, fresh); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
-			return err
-		}
-		e, err := kv.Get(ctx, seal.DevelopmentKey)
-		if err != nil {
-			return err
-		}
-		sealer, err = seal.New(e.Value())
-		return err
-	})
-	return sealer, err
 }
