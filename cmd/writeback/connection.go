@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -88,7 +89,7 @@ func (c *ctl) connectionList(ctx context.Context, _ []string) error {
 	return c.print(views, func(w io.Writer) {
 		row(w, "CONNECTION", "PARTNER", "FLEET", "PROVIDER", "SHARE", "STATUS", "LOCKED", "REASON")
 		for _, v := range views {
-			row(w, v.Connection, v.Partner, orDash(v.Fleet), v.Provider, v.Share, v.Status, yes(v.Locked), v.Reason)
+			row(w, v.Connection, v.Partner, cmp.Or(v.Fleet, "-"), v.Provider, v.Share, v.Status, yes(v.Locked), v.Reason)
 		}
 	})
 }
@@ -117,7 +118,7 @@ func (c *ctl) connectionImport(ctx context.Context, args []string) error {
 	kinds := []string{"partners", "fleets", "connections", "users"}
 	counts := map[string]countView{}
 	for i, n := range []directory.Count{report.Partners, report.Fleets, report.Connections, report.Users} {
-		counts[kinds[i]] = countView{n.Created, n.Updated, n.Deleted, n.Unchanged}
+		counts[kinds[i]] = countView(n)
 	}
 	return c.print(counts, func(w io.Writer) {
 		row(w, "", "CREATED", "UPDATED", "DELETED", "UNCHANGED")
@@ -161,11 +162,11 @@ func (c *ctl) connectionShow(ctx context.Context, args []string) error {
 	return c.print(v, func(w io.Writer) {
 		row(w, "connection", v.Connection)
 		row(w, "partner", v.Partner)
-		row(w, "fleet", orDash(v.Fleet))
+		row(w, "fleet", cmp.Or(v.Fleet, "-"))
 		row(w, "provider", v.Provider)
 		row(w, "share", v.Share)
 		row(w, "status", v.Status)
-		row(w, "reason", orDash(v.Reason))
+		row(w, "reason", cmp.Or(v.Reason, "-"))
 		row(w, "locked", yes(v.Locked))
 		row(w, "updated", when(v.UpdatedAt))
 	})

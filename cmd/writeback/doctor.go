@@ -27,7 +27,7 @@ type doctorView struct {
 
 func (c *ctl) doctorCommand() *cobra.Command {
 	patience := 5 * time.Second
-	cmd := c.command(spec{
+	return c.command(spec{
 		use: "doctor", short: "Check everything that Writeback stands on, and say what to do",
 		long: "It looks at the configuration and the registry file as api and worker would read them,\n" +
 			"NATS with its streams, Redis with its settings and shards, the token issuer, the keyset,\n" +
@@ -35,14 +35,13 @@ func (c *ctl) doctorCommand() *cobra.Command {
 			"Exit codes: 0 all is well, 1 there are warnings, 2 something fails.",
 		example: "writeback doctor\nwriteback doctor --config /etc/writeback/config.yaml --json",
 		timeout: 10 * time.Minute, // --patience bounds each look
+		// It says itself what is wrong with the configuration.
+		unconfigured: true,
 		flags: func(f *pflag.FlagSet) {
 			f.DurationVar(&patience, "patience", patience, "how long to wait for each dependency")
 		},
 		run: func(ctx context.Context, _ []string) error { return c.doctor(ctx, patience) },
 	})
-	// It says itself what is wrong with the configuration.
-	cmd.Annotations = map[string]string{unconfigured: ""}
-	return cmd
 }
 
 func (c *ctl) doctor(ctx context.Context, patience time.Duration) error {

@@ -204,6 +204,8 @@ type spec struct {
 	use, short, long, example string
 	// timeout is how long it may take unless a flag says so. Zero is 30 s.
 	timeout time.Duration
+	// unconfigured: it reads the settings by itself, or needs none.
+	unconfigured bool
 	// first completes its first argument. Nil: nothing does.
 	first cobra.CompletionFunc
 	run   func(ctx context.Context, args []string) error
@@ -229,7 +231,7 @@ func (c *ctl) command(s spec) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, without := cmd.Annotations[unconfigured]; !without {
+			if !s.unconfigured {
 				if err := c.configure(); err != nil {
 					return err
 				}
@@ -258,9 +260,6 @@ func (c *ctl) command(s spec) *cobra.Command {
 	return cmd
 }
 
-// unconfigured marks a command that reads the settings by itself, or needs none.
-const unconfigured = "unconfigured"
-
 var errTime = errors.New("no answer in time")
 
 func takes(use string) string {
@@ -275,14 +274,12 @@ func indent(lines string) string {
 }
 
 func (c *ctl) versionCommand() *cobra.Command {
-	cmd := c.command(spec{
-		use: "version", short: "Print the version", example: "writeback version --json",
+	return c.command(spec{
+		use: "version", short: "Print the version", example: "writeback version --json", unconfigured: true,
 		run: func(context.Context, []string) error {
 			return c.print(map[string]string{"version": config.Version()}, func(w io.Writer) {
 				_, _ = fmt.Fprintln(w, "writeback", config.Version())
 			})
 		},
 	})
-	cmd.Annotations = map[string]string{unconfigured: ""}
-	return cmd
 }

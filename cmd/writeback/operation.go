@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ const exampleOperation = " 00000000-0000-7000-8000-0000000000c1 019abcde-0000-70
 
 func (c *ctl) operationCommands() *cobra.Command {
 	payload := false
-	one := func(use, about, long string, do func(operations) func(context.Context, uuid.UUID, uuid.UUID) (operationView, error)) *cobra.Command {
+	one := func(use, about, long string, do oneCall) *cobra.Command {
 		return c.command(spec{
 			use: use + " <connection_id> <operation_id>", short: about, long: long, first: c.completeConnections,
 			example: "writeback operation " + use + exampleOperation,
@@ -59,21 +60,19 @@ func (c *ctl) operationCommands() *cobra.Command {
 		})
 	}
 	return c.group("operation", "Operations: what was accepted, what became of it",
-		one("get", "An operation, its attempts and why it waits", "",
-			func(o operations) func(context.Context, uuid.UUID, uuid.UUID) (operationView, error) { return o.get }),
+		one("get", "An operation, its attempts and why it waits", "", operations.get),
 		c.operationList(),
 		one("cancel", "End a pending operation",
-			"It ends as failed, with a log row that says so. While a call of it is under way it\nstays pending, and that call's end decides.",
-			func(o operations) func(context.Context, uuid.UUID, uuid.UUID) (operationView, error) { return o.cancel }),
+			"It ends as failed, with a log row that says so. While a call of it is under way it\nstays pending, and that call's end decides.", operations.cancel),
 		one("retry", "Accept a failed operation's changes once more",
-			"It is a new operation, behind those that the user has outstanding.",
-			func(o operations) func(context.Context, uuid.UUID, uuid.UUID) (operationView, error) { return o.retry }),
+			"It is a new operation, behind those that the user has outstanding.", operations.retry),
 	)
 }
 
-func (c *ctl) oneOperation(ctx context.Context, args []string, payload bool,
-	do func(operations) func(context.Context, uuid.UUID, uuid.UUID) (operationView, error),
-) error {
+// oneCall is one of the operations that concern one operation.
+type oneCall func(o operations, ctx context.Context, connection, id uuid.UUID) (operationView, error)
+
+func (c *ctl) oneOperation(ctx context.Context, args []string, payload bool, do oneCall) error {
 	connection, err := id("connection_id", args[0])
 	if err != nil {
 		return err
@@ -86,7 +85,7 @@ func (c *ctl) oneOperation(ctx context.Context, args []string, payload bool,
 	if err != nil {
 		return err
 	}
-	v, err := do(ops)(ctx, connection, operationID)
+	v, err := do(ops, ctx, connection, operationID)
 	if err != nil {
 		return err
 	}
@@ -157,13 +156,6 @@ func (c *ctl) listOperations(ctx context.Context, q listing) error {
 			row(w, v.ID, v.Connection, v.ResourceID, v.Type, v.Status, when(v.CreatedAt), when(v.UpdatedAt), v.Attempted)
 		}
 	})
-}
-
-func orDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
 }
 
 // operationView is an operation as it is printed: no credentials, no idempotency
@@ -238,7 +230,7 @@ func writeOperation(w io.Writer, v operationView) {
 	row(w, "created", when(v.CreatedAt))
 	row(w, "updated", when(v.UpdatedAt))
 	row(w, "deadline", moment(v.Deadline))
-	row(w, "trace", orDash(v.Trace))
+	row(w, "trace", cmp.Or(v.Trace, "-"))
 	row(w, "fields", v.Fields)
 	for _, field := range slices.Sorted(maps.Keys(v.Payload)) {
 		row(w, "  "+string(field), fmt.Sprintf("%q", fmt.Sprint(v.Payload[field])))

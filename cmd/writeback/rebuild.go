@@ -120,8 +120,7 @@ func (c *ctl) follow(ctx context.Context, store *redisstore.Store, shards []int)
 	began, last := time.Now(), ""
 	for {
 		all, err := store.Shards(ctx, 1)
-		switch {
-		case err != nil && ctx.Err() != nil:
+		if err != nil && ctx.Err() != nil {
 			return withoutUs(ctx)
 		}
 		count := map[string]int{}

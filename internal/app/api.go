@@ -18,8 +18,6 @@ import (
 	"writeback/internal/telemetry"
 	"writeback/internal/wire"
 	"writeback/internal/work"
-	"writeback/pkg/operation"
-	"writeback/pkg/tsp"
 )
 
 // API is the partner API with what has to run beside it.
@@ -68,7 +66,7 @@ func NewAPI(ctx context.Context, b *Base, cfg config.API, verifier *auth.Verifie
 	api := &API{accepter: accepter, webhooks: webhooks, tail: tail.New(natsq.NewTail(b.JetStream), tail.Config{}, b.Log)}
 	api.Handler, err = httpapi.New(httpapi.Deps{
 		Verifier: verifier, Directory: b.Directory, Providers: b.Providers,
-		Accepter: accepter, Syncer: accepter, DryRunner: dryRunner{accepter}, Canceller: accepter, Reader: work.NewReader(b.Store, b.Log),
+		Accepter: accepter, Reader: work.NewReader(b.Store, b.Log),
 		Admission: admission.New(depths{b}, admission.Config{
 			PerSecond: float64(cfg.PartnerRate), Burst: cfg.PartnerBurst, Outstanding: cfg.PartnerOutstanding,
 		}),
@@ -92,24 +90,6 @@ func (d depths) Outstanding(ctx context.Context, partner uuid.UUID) (int, error)
 		ids[i] = c.ID
 	}
 	return d.base.Store.Outstanding(ctx, ids)
-}
-
-// dryRunner shows what a dry run found as the edge answers it.
-type dryRunner struct{ accepter *work.Accepter }
-
-// DryRun says what the operation would send. The error is an *operation.Error.
-func (d dryRunner) DryRun(
-	ctx context.Context, a operation.Accepted, limits tsp.Limits,
-) (operation.Operation, []wire.DryRunRequest, error) {
-	draft, err := d.accepter.DryRun(ctx, a, limits)
-	if err != nil {
-		return operation.Operation{}, nil, err
-	}
-	requests := make([]wire.DryRunRequest, 0, len(draft.Calls))
-	for _, c := range draft.Calls {
-		requests = append(requests, wire.NewDryRunRequest(c.Method, c.Path, c.Body))
-	}
-	return draft.Operation, requests, nil
 }
 
 // WatchShards starts shards that nobody has started, until ctx ends, so that an

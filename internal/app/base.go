@@ -20,6 +20,7 @@ import (
 
 	"writeback/internal/config"
 	"writeback/internal/directory"
+	"writeback/internal/metrics"
 	"writeback/internal/natsq"
 	"writeback/internal/redisurl"
 	"writeback/internal/telemetry"
@@ -190,16 +191,8 @@ func (b *Base) persist(ctx context.Context, what string, try func(context.Contex
 // Run follows the directory, notes what the streams confirm and looks after the streams,
 // until ctx ends. It is an error when the connection to NATS is closed before.
 func (b *Base) Run(ctx context.Context) error {
-	stop, err := b.Acker.Observe(b.publisher.Connected)
-	if err != nil {
-		b.Log.WarnContext(ctx, "gauges", "error", err)
-	}
-	defer stop()
-	stopConnections, err := watchConnections(b)
-	if err != nil {
-		b.Log.WarnContext(ctx, "gauges", "error", err)
-	}
-	defer stopConnections()
+	defer b.Acker.Observe(metrics.QueueOperations)()
+	defer b.watchConnections()()
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Acker.Run(running) })
 	g.Go(func() error { return b.Directory.Run(running) })

@@ -14,8 +14,12 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"writeback/internal/dirsync"
+	"writeback/internal/metrics"
 )
 
 // A process whose connection to NATS is closed for good ends, so that another takes its
@@ -33,6 +37,32 @@ func TestBase_EndsWithItsConnectionToNATS(t *testing.T) {
 	err := b.await(t.Context(), "something", func(context.Context) error { return cause })
 	require.ErrorIs(t, err, errNATSClosed)
 	require.ErrorIs(t, err, cause)
+}
+
+// TestBase_ShowsWhetherNATSIsConnected is not parallel: OpenTelemetry has one meter provider
+// per process.
+func TestBase_ShowsWhetherNATSIsConnected(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	before := otel.GetMeterProvider()
+	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+	t.Cleanup(func() { otel.SetMeterProvider(before) })
+	b := openBase(t, workerSettings(t), io.Discard)
+	defer b.watchConnections()()
+	connected := func() (values []float64) {
+		var all metricdata.ResourceMetrics
+		require.NoError(t, reader.Collect(t.Context(), &all))
+		for _, scope := range all.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				if data, ok := m.Data.(metricdata.Gauge[float64]); ok && m.Name == string(metrics.NATSConnected) {
+					values = append(values, data.DataPoints[0].Value)
+				}
+			}
+		}
+		return values
+	}
+	require.Equal(t, []float64{1}, connected())
+	b.NATS.Close()
+	require.Equal(t, []float64{0}, connected())
 }
 
 // A keyset that is none is told at once, whoever is away.

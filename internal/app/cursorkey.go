@@ -23,25 +23,36 @@ func (b *Base) cursorKey(ctx context.Context, configured []byte, replicas int) (
 	if len(configured) > 0 {
 		return configured, nil
 	}
-	var key []byte
-	err := b.await(ctx, "cursor key", func(ctx context.Context) error {
-		kv, err := natsq.OpenBucket(ctx, b.JetStream, jetstream.KeyValueConfig{
-			Bucket: sharedBucket, Description: "what api processes agree on", Replicas: max(replicas, 1),
-		}, b.Log)
-		if err != nil {
-			return err
-		}
+	return b.agreed(ctx, "cursor key", jetstream.KeyValueConfig{
+		Bucket: sharedBucket, Description: "what api processes agree on", Replicas: max(replicas, 1),
+	}, cursorKeyName, func() ([]byte, error) {
 		fresh := make([]byte, 32)
 		_, _ = rand.Read(fresh)
-		if _, err := kv.Create(ctx, cursorKeyName, fresh); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
-			return err
-		}
-		e, err := kv.Get(ctx, cursorKeyName)
+		return fresh, nil
+	})
+}
+
+// agreed gives what lies under a name in a bucket: what the first process has made that asked
+// for it. It waits until ctx ends.
+func (b *Base) agreed(ctx context.Context, what string, bucket jetstream.KeyValueConfig, name string, generate func() ([]byte, error)) (value []byte, err error) {
+	err = b.await(ctx, what, func(ctx context.Context) error {
+		kv, err := natsq.OpenBucket(ctx, b.JetStream, bucket, b.Log)
 		if err != nil {
 			return err
 		}
-		key = e.Value()
+		fresh, err := generate()
+		if err != nil {
+			return err
+		}
+		if _, err := kv.Create(ctx, name, fresh); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+			return err
+		}
+		e, err := kv.Get(ctx, name)
+		if err != nil {
+			return err
+		}
+		value = e.Value()
 		return nil
 	})
-	return key, err
+	return value, err
 }

@@ -79,17 +79,14 @@ func (k *streamKeeper) check(context.Context) error {
 
 // run looks until ctx ends.
 func (k *streamKeeper) run(ctx context.Context) error {
-	stop, err := metrics.New(nil).Watch(func(show metrics.Observer) {
+	stop := metrics.New(nil).Watch(func(show metrics.Observer) {
 		show(metrics.StreamsMissing, float64(k.count.Load()))
 	}, metrics.StreamsMissing)
-	if err != nil {
-		k.base.Log.WarnContext(ctx, "gauges", "error", err)
-	}
 	defer stop()
 	tick := time.NewTicker(k.every)
 	defer tick.Stop()
 	for {
-		err = nil
+		var err error
 		if k.base.publisher.Connected() { // else that is what is wrong
 			err = k.look(ctx)
 		}

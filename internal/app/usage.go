@@ -29,7 +29,7 @@ type usage struct {
 // gauges disappear, and nothing waits for them.
 func watchStreams(ctx context.Context, b *Base) error {
 	var last atomic.Pointer[usage]
-	stop, err := metrics.New(nil).Watch(func(show metrics.Observer) {
+	stop := metrics.New(nil).Watch(func(show metrics.Observer) {
 		u := last.Load()
 		if u == nil || time.Since(u.at) > usageFor {
 			return
@@ -44,9 +44,6 @@ func watchStreams(ctx context.Context, b *Base) error {
 			}
 		}
 	}, metrics.StreamUsed, metrics.StreamLimit, metrics.WebhookEventAge)
-	if err != nil {
-		b.Log.WarnContext(ctx, "gauges", "error", err)
-	}
 	defer stop()
 	tick := time.NewTicker(usageEvery)
 	defer tick.Stop()

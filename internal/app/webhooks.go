@@ -2,14 +2,11 @@ package app
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"writeback/internal/admission"
@@ -17,7 +14,6 @@ import (
 	"writeback/internal/egress"
 	"writeback/internal/metrics"
 	"writeback/internal/natsq"
-	"writeback/internal/seal"
 	"writeback/internal/telemetry"
 	"writeback/internal/webhook"
 	"writeback/internal/webhook/journal"
@@ -62,7 +58,7 @@ func OpenWebhooks(ctx context.Context, b *Base, cfg config.Webhooks, replicas in
 		b.Log.WarnContext(ctx, "WRITEBACK_WEBHOOK_LOCAL is set: webhook endpoints may be http and have private addresses; for development only")
 	}
 	w := &Webhooks{base: b, guard: egress.New(guard)}
-	sealer, err := b.sealer(ctx, cfg.KeysetFile, replicas)
+	sealer, err := b.webhookSealer(ctx, cfg.KeysetFile, replicas)
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +114,7 @@ func (w *Webhooks) Outstanding(ctx context.Context, partner uuid.UUID) (int, err
 // changed is called for every subscription that is new to this process or was
 // changed; nil is nobody.
 func (w *Webhooks) Run(ctx context.Context, changed func(webhook.Subscription)) error {
-	stop, err := w.acker.ObserveDeliveries()
-	if err != nil {
-		w.base.Log.WarnContext(ctx, "gauges", "error", err)
-	}
-	defer stop()
+	defer w.acker.Observe(metrics.QueueWebhooks)()
 	var g errgroup.Group
 	g.Go(func() error { return w.acker.Run(ctx) })
 	g.Go(func() error { return w.Registry.Run(ctx, changed) })
@@ -201,50 +193,4 @@ func (w *Webhooks) restorer() *work.Restorer {
 			return all
 		},
 	}, w.base.Log)
-}
-
-// sealer reads the keyset, or shares a generated one through NATS, where it protects
-// nothing from whoever can read the bucket of the secrets. A keyset also opens what was
-// sealed before there was one.
-func (b *Base) sealer(ctx context.Context, file string, replicas int) (*seal.Sealer, error) {
-	if file != "" {
-		s, err := seal.Load(file)
-		if err != nil {
-			return nil, fmt.Errorf("app: WRITEBACK_KEYSET_FILE: %w", err)
-		}
-		var generated []byte
-		err = b.await(ctx, "development keyset", func(ctx context.Context) error {
-			generated, err = natsq.ReadKey(ctx, b.JetStream, seal.DevelopmentBucket, seal.DevelopmentKey)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		return s.After(generated)
-	}
-	b.Log.WarnContext(ctx, "WRITEBACK_KEYSET_FILE is not set: webhook secrets are sealed with a generated key that lies in NATS beside them. "+
-		"That protects nothing; it is for development only", "bucket", seal.DevelopmentBucket)
-	var sealer *seal.Sealer
-	err := b.await(ctx, "development keyset", func(ctx context.Context) error {
-		kv, err := natsq.OpenBucket(ctx, b.JetStream, jetstream.KeyValueConfig{
-			Bucket: seal.DevelopmentBucket, Description: "generated key for development", Replicas: max(replicas, 1),
-		}, b.Log)
-		if err != nil {
-			return err
-		}
-		fresh, err := seal.Generate()
-		if err != nil {
-			return err
-		}
-		if _, err := kv.Create(ctx, seal.DevelopmentKey, fresh); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
-			return err
-		}
-		e, err := kv.Get(ctx, seal.DevelopmentKey)
-		if err != nil {
-			return err
-		}
-		sealer, err = seal.New(e.Value())
-		return err
-	})
-	return sealer, err
 }

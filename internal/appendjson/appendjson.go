@@ -51,6 +51,18 @@ func Map[K ~string, V any](b []byte, m map[K]V, name func([]byte, K) []byte, val
 	return append(b, '}')
 }
 
+// List appends a list, whose items are appended by item.
+func List[T any](b []byte, items []T, item func([]byte, *T) []byte) []byte {
+	b = append(b, '[')
+	for i := range items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = item(b, &items[i])
+	}
+	return append(b, ']')
+}
+
 // asIs and asIsHTML say which bytes stand for themselves in a text.
 var asIs, asIsHTML = allBut(`"\`), allBut(`"\<>&`)
 

@@ -50,7 +50,7 @@ var rules = map[string][]string{
 	// httpapi names the values that auth and directory give: who calls, and whose
 	// connection it is. It does not know how they find them.
 	"internal/httpapi": {
-		"internal/metrics", "pkg/operation", "pkg/tsp", "internal/wire", "internal/auth", "internal/directory", "internal/admission", "internal/webhook", "internal/tail",
+		"internal/metrics", "internal/telemetry", "pkg/operation", "pkg/tsp", "internal/wire", "internal/auth", "internal/directory", "internal/admission", "internal/webhook", "internal/tail",
 	},
 	"internal/tail": {"pkg/operation", "internal/natsq"},
 	// work is the trip over the scripts of the store, so it names their types.

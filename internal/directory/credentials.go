@@ -55,15 +55,11 @@ type unsaved struct{ from, set tsp.Credentials }
 func (d *Directory) Credentials(ctx context.Context, connection uuid.UUID, stale tsp.Credentials, refresher tsp.Refresher) (tsp.Credentials, error) {
 	// The flight that is joined may be the one that made the stale set.
 	for range 3 {
-		c, ok := d.held(connection)
+		c, usable, err := d.look(connection, stale, refresher)
 		switch {
-		case !ok || c.Status == ConnectionDeleted:
-			return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "the connection does not exist any more"}
-		case c.Status == ConnectionFailed:
-			return nil, c.Failure()
-		case c.Locked:
-			return nil, d.box.locked(connection)
-		case d.usable(c, stale, refresher):
+		case err != nil:
+			return nil, err
+		case usable:
 			return c.Credentials, nil
 		case refresher == nil:
 			return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "the provider refused the credentials, and they cannot be refreshed"}
@@ -79,10 +75,22 @@ func (d *Directory) Credentials(ctx context.Context, connection uuid.UUID, stale
 	return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "a refresh gave the same credentials again"}
 }
 
-// usable reports whether the stored credentials can be used.
-func (d *Directory) usable(c held, stale tsp.Credentials, refresher tsp.Refresher) bool {
-	return !same(c.Credentials, stale) && (refresher == nil || refresher.Fresh(c.Credentials, d.now()))
+// look gives the connection as it is, and whether its credentials can be used. The error says
+// why they cannot be renewed either.
+func (d *Directory) look(id uuid.UUID, stale tsp.Credentials, refresher tsp.Refresher) (c held, usable bool, err error) {
+	c, ok := d.held(id)
+	switch {
+	case !ok || c.Status == ConnectionDeleted:
+		return c, false, errGone
+	case c.Status == ConnectionFailed:
+		return c, false, c.Failure()
+	case c.Locked:
+		return c, false, d.box.locked(id)
+	}
+	return c, !same(c.Credentials, stale) && (refresher == nil || refresher.Fresh(c.Credentials, d.now())), nil
 }
+
+var errGone = &operation.Failure{Type: operation.ErrorAuth, Detail: "the connection does not exist any more"}
 
 // same reports whether the set is the stale one; no set is stale if none is given.
 func same(set, stale tsp.Credentials) bool { return stale != nil && maps.Equal(set, stale) }
@@ -113,17 +121,11 @@ func (d *Directory) join(ctx context.Context, id uuid.UUID, stale tsp.Credential
 func (d *Directory) renew(ctx context.Context, id uuid.UUID, stale tsp.Credentials, refresher tsp.Refresher) (tsp.Credentials, error) {
 	for {
 		changed := d.changes()
-		c, ok := d.held(id)
-		if !ok {
-			return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "the connection does not exist any more"}
+		c, usable, err := d.look(id, stale, refresher)
+		if err != nil {
+			return nil, err
 		}
-		if c.Status == ConnectionFailed {
-			return nil, c.Failure()
-		}
-		if c.Locked {
-			return nil, d.box.locked(id)
-		}
-		if d.usable(c, stale, refresher) {
+		if usable {
 			return c.Credentials, nil
 		}
 		if set, err := d.remembered(c); err != nil {
@@ -211,7 +213,7 @@ func (d *Directory) save(ctx context.Context, id uuid.UUID, from, set tsp.Creden
 	for {
 		c, ok := d.held(id)
 		if !ok {
-			return nil, &operation.Failure{Type: operation.ErrorAuth, Detail: "the connection does not exist any more"}
+			return nil, errGone
 		}
 		if maps.Equal(c.Credentials, from) {
 			c.Credentials = set

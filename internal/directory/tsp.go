@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"writeback/pkg/operation"
 )
 
 // tspSpace is the namespace of the provider ids. It never changes, or partners'
@@ -30,7 +32,7 @@ func TSPSlug(sourceName string) string { return strings.ReplaceAll(sourceName, "
 func (d *Directory) TSPs() []TSP { return slices.Clone(d.tsps) }
 
 func listTSPs(more []string) []TSP {
-	names := slices.Concat(contractNames, more)
+	names := slices.Concat(operation.SourceNames, more)
 	slices.Sort(names)
 	names = slices.Compact(names)
 	out := make([]TSP, len(names))

@@ -195,7 +195,7 @@ func (a *api) deps(t testing.TB) Deps {
 	require.NoError(t, err)
 	return Deps{
 		Verifier: tokens{}, Directory: a.world, Providers: providers,
-		Accepter: a.memory, Syncer: a.memory, DryRunner: a.memory, Canceller: a.memory, Reader: a.memory,
+		Accepter: a.memory, Reader: a.memory,
 		Webhooks: a.hooks, Records: a.hooks, Tail: a.tail(t),
 		Admission: admission.New(a.memory, a.limits),
 		Cursors:   cursors, Log: a.logger(),

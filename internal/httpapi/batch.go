@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"writeback/internal/telemetry"
 	"writeback/internal/wire"
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
@@ -88,7 +89,7 @@ func (s *server) newBatch(r *http.Request, elements [][]byte) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	parent, state := carried(r.Context())
+	parent, state := telemetry.Inject(r.Context())
 	partner := principalOf(r.Context()).PartnerID
 	b := &batch{results: make([]wire.BatchResult, len(elements)), limits: map[uuid.UUID]tsp.Limits{}}
 	b.counts.statuses = map[int]int{}

@@ -23,7 +23,7 @@ func (s *server) cancelOperation(w http.ResponseWriter, r *http.Request) error {
 	if err := join(err, wantPlain(r, "a cancel")); err != nil {
 		return err
 	}
-	if op, err = s.deps.Canceller.Cancel(r.Context(), op.ConnectionID, op.ID); err != nil {
+	if op, err = s.deps.Accepter.Cancel(r.Context(), op.ConnectionID, op.ID); err != nil {
 		return err
 	}
 	if op.Status == operation.Pending {
@@ -59,7 +59,7 @@ func (s *server) retryOperation(w http.ResponseWriter, r *http.Request) error {
 	if key != "" {
 		a.Key = hashedKey(r, key, failed.PartnerID, placeURL(failed)+"/retry", false, nil)
 	}
-	op, err := s.submitted(w, r, failed.ConnectionID, a, limits, refused)
+	op, err := s.submit(w, r, failed.ConnectionID, a, limits, refused)
 	if err != nil {
 		return givenKey{headerKey, key}.blamed(err)
 	}

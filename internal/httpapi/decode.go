@@ -89,10 +89,12 @@ func query(r *http.Request) (url.Values, error) {
 	return values, nil
 }
 
-// wantJSON refuses a body that is not plain UTF-8 JSON.
-func wantJSON(h http.Header) error {
-	_, err := wantMedia(h, wire.MediaJSON)
-	return err
+// jsonBody reads a body of plain UTF-8 JSON.
+func (s *server) jsonBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if _, err := wantMedia(r.Header, wire.MediaJSON); err != nil {
+		return nil, err
+	}
+	return s.readBody(w, r, s.cfg.MaxBody)
 }
 
 // wantMedia refuses a body that is not plain UTF-8 of one of the media types, and gives

@@ -16,7 +16,7 @@ import (
 // writing anything. The operation has ended: as success, or as failed with one row
 // that says why. An error is an *operation.Error.
 type dryRunner interface {
-	DryRun(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, []wire.DryRunRequest, error)
+	DryRun(ctx context.Context, a operation.Accepted, limits tsp.Limits) (operation.Operation, []tsp.DraftCall, error)
 }
 
 // dryRun answers a write that is not to be made. It worked, whatever it found, so the
@@ -28,9 +28,13 @@ func (s *server) dryRun(w http.ResponseWriter, r *http.Request, a operation.Acce
 	trailOf(r.Context()).connection = a.ConnectionID
 	ctx, cancel := s.deadline(r.Context(), limits.Call+s.cfg.SyncMargin)
 	defer cancel()
-	op, requests, err := s.deps.DryRunner.DryRun(ctx, a, limits)
+	op, calls, err := s.deps.Accepter.DryRun(ctx, a, limits)
 	if err != nil {
 		return err
+	}
+	requests := make([]wire.DryRunRequest, 0, len(calls))
+	for _, c := range calls {
+		requests = append(requests, wire.NewDryRunRequest(c.Method, c.Path, c.Body))
 	}
 	s.write(w, r, http.StatusOK, wire.DryRunView(op, requests))
 	return nil

@@ -146,7 +146,7 @@ func (m *memory) Sync(ctx context.Context, a operation.Accepted, limits tsp.Limi
 // that the outcome stands against it. It keeps nothing.
 func (m *memory) DryRun(
 	_ context.Context, a operation.Accepted, limits tsp.Limits,
-) (operation.Operation, []wire.DryRunRequest, error) {
+) (operation.Operation, []tsp.DraftCall, error) {
 	if m.fault != nil {
 		return operation.Operation{}, nil, m.fault
 	}
@@ -161,7 +161,7 @@ func (m *memory) DryRun(
 		}}
 		return op, nil, nil
 	}
-	return op, []wire.DryRunRequest{wire.NewDryRunRequest("PATCH", "/fleet/drivers/"+a.SourceID, string(wire.Payload(a.Changes)))}, nil
+	return op, []tsp.DraftCall{{Method: "PATCH", Path: "/fleet/drivers/" + a.SourceID, Body: string(wire.Payload(a.Changes))}}, nil
 }
 
 func (m *memory) Get(_ context.Context, connection, id uuid.UUID) (operation.Operation, error) {

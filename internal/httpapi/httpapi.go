@@ -91,12 +91,14 @@ type Deps struct {
 		catalogue
 	}
 	Providers *tsp.Registry
-	Accepter  accepter
-	Syncer    syncer
-	DryRunner dryRunner
-	Canceller canceller
-	Reader    reader
-	Webhooks  interface {
+	Accepter  interface {
+		accepter
+		syncer
+		dryRunner
+		canceller
+	}
+	Reader   reader
+	Webhooks interface {
 		subscriptions
 		subscriber
 		switcher
@@ -173,8 +175,7 @@ func New(deps Deps, cfg Config) (http.Handler, error) {
 func (d Deps) check() error {
 	for name, missing := range map[string]bool{
 		"Verifier": d.Verifier == nil, "Directory": d.Directory == nil, "Providers": d.Providers == nil,
-		"Accepter": d.Accepter == nil, "Syncer": d.Syncer == nil, "Reader": d.Reader == nil,
-		"DryRunner": d.DryRunner == nil, "Canceller": d.Canceller == nil, "Admission": d.Admission == nil,
+		"Accepter": d.Accepter == nil, "Reader": d.Reader == nil, "Admission": d.Admission == nil,
 		"Webhooks": d.Webhooks == nil, "Records": d.Records == nil, "Tail": d.Tail == nil,
 		"Cursors": d.Cursors == nil, "Log": d.Log == nil,
 	} {

@@ -28,7 +28,7 @@ func TestNew_Faults(t *testing.T) {
 	for name, drop := range map[string]func(*Deps){
 		"Verifier": func(d *Deps) { d.Verifier = nil }, "Directory": func(d *Deps) { d.Directory = nil },
 		"Providers": func(d *Deps) { d.Providers = nil }, "Accepter": func(d *Deps) { d.Accepter = nil },
-		"Syncer": func(d *Deps) { d.Syncer = nil }, "Reader": func(d *Deps) { d.Reader = nil },
+		"Reader":   func(d *Deps) { d.Reader = nil },
 		"Webhooks": func(d *Deps) { d.Webhooks = nil }, "Records": func(d *Deps) { d.Records = nil }, "Tail": func(d *Deps) { d.Tail = nil },
 		"Cursors": func(d *Deps) { d.Cursors = nil }, "Log": func(d *Deps) { d.Log = nil },
 	} {

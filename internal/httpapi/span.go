@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"writeback/internal/metrics"
+	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
 )
 
@@ -53,40 +54,13 @@ func unrouted(r *http.Request) string {
 	return "HTTP"
 }
 
-// carried is the trace context of the request, for an operation's record.
-func carried(ctx context.Context) (parent, state string) {
-	var c carrier
-	propagation.TraceContext{}.Inject(ctx, &c)
-	return c.parent, c.state
-}
-
 // linkRetried links the request's span to the request of the operation that it repeats.
 func linkRetried(ctx context.Context, failed operation.Operation) {
-	carried := propagation.MapCarrier{"traceparent": failed.TraceParent, "tracestate": failed.TraceState}
 	none := trace.ContextWithSpanContext(ctx, trace.SpanContext{})
-	its := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(none, carried))
+	its := trace.SpanContextFromContext(telemetry.Extract(none, failed.TraceParent, failed.TraceState))
 	if its.IsValid() {
 		to := []attribute.KeyValue{attribute.String("writeback.link", "retried operation")}
 		trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: its, Attributes: to})
-	}
-}
-
-// carrier holds a W3C trace context.
-type carrier struct{ parent, state string }
-
-// Get is for the other direction.
-func (c *carrier) Get(string) string { return "" }
-
-// Keys is for the other direction.
-func (c *carrier) Keys() []string { return nil }
-
-// Set takes a header.
-func (c *carrier) Set(key, value string) {
-	switch key {
-	case "traceparent":
-		c.parent = value
-	case "tracestate":
-		c.state = value
 	}
 }
 

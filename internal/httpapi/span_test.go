@@ -13,7 +13,6 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -136,17 +135,6 @@ func TestSpan_WithoutRoute(t *testing.T) {
 			require.NotContains(t, a.Value.String(), "MARK", a.Key)
 		}
 	}
-}
-
-// TestCarried_IsWhatTheHeadersSay: an operation's record has the trace as it came.
-func TestCarried_IsWhatTheHeadersSay(t *testing.T) {
-	t.Parallel()
-	in := propagation.MapCarrier{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1,b=2"}
-	parent, state := carried(propagation.TraceContext{}.Extract(t.Context(), in))
-	require.Equal(t, in["traceparent"], parent)
-	require.Equal(t, in["tracestate"], state)
-	parent, state = carried(t.Context())
-	require.Empty(t, parent+state)
 }
 
 // TestWrite_BuffersAreNotShared: an answer is not overwritten by the next one while it

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"writeback/internal/directory"
+	"writeback/internal/telemetry"
 	"writeback/internal/wire"
 	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
@@ -35,10 +36,7 @@ type writing struct {
 // writeUser is the way of every write. The checks go from what costs nothing to
 // what costs most, and nothing is stored before all of them have passed.
 func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing) error {
-	if err := wantJSON(r.Header); err != nil {
-		return err
-	}
-	body, err := s.readBody(w, r, s.cfg.MaxBody)
+	body, err := s.jsonBody(w, r)
 	if err != nil {
 		return err
 	}
@@ -61,7 +59,7 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 	if key != "" {
 		a.Key = hashedKey(r, key, partner, kind.path(in), in.mode.Sync, body)
 	}
-	op, err := s.submitted(w, r, in.ConnectionID, a, limits, refused)
+	op, err := s.submit(w, r, in.ConnectionID, a, limits, refused)
 	if err != nil {
 		return givenKey{headerKey, key}.blamed(err)
 	}
@@ -69,47 +67,30 @@ func (s *server) writeUser(w http.ResponseWriter, r *http.Request, kind writing)
 	return nil
 }
 
-// submitted is submit, unless the write was refused before: then it is what its key has
-// stood for, or the refusal.
-func (s *server) submitted(
-	w http.ResponseWriter, r *http.Request, connection uuid.UUID, a operation.Accepted, limits tsp.Limits, refused error,
-) (operation.Operation, error) {
-	if refused == nil {
-		return s.submit(w, r, a, limits)
-	}
-	return s.repeat(w, r, connection, a.Key, refused)
-}
-
-// repeat answers a write that is refused with what its key has stood for, or with the
-// refusal.
-func (s *server) repeat(
-	w http.ResponseWriter, r *http.Request, connection uuid.UUID, key *operation.Key, refusal error,
-) (operation.Operation, error) {
-	ctx, cancel := s.deadline(r.Context(), s.cfg.Timeout)
-	defer cancel()
-	op, err := s.repeated(ctx, connection, key, refusal)
-	if err != nil {
-		return op, err
-	}
-	t := trailOf(ctx)
-	t.operation, t.connection = op.ID, connection
-	return op, replayed(w, op)
-}
-
-// submit gives a write its id and its trace, and hands it over.
+// submit gives a write its id and its trace, and hands it over. One that is refused, or for which
+// there is no room, is what its key has stood for, or the refusal.
 func (s *server) submit(
-	w http.ResponseWriter, r *http.Request, a operation.Accepted, limits tsp.Limits,
+	w http.ResponseWriter, r *http.Request, connection uuid.UUID, a operation.Accepted, limits tsp.Limits, refused error,
 ) (op operation.Operation, err error) {
+	t := trailOf(r.Context())
+	t.connection = a.ConnectionID
+	if refused == nil {
+		refused = s.deps.Admission.Room(r.Context(), a.PartnerID, 1)
+	}
+	if refused != nil {
+		ctx, cancel := s.deadline(r.Context(), s.cfg.Timeout)
+		defer cancel()
+		if op, err = s.repeated(ctx, connection, a.Key, refused); err != nil {
+			return op, err
+		}
+		t.operation, t.connection = op.ID, connection
+		return op, replayed(w, op)
+	}
 	if a.ID, err = s.ids.New(a.ConnectionID); err != nil {
 		return op, fmt.Errorf("httpapi: operation id: %w", err)
 	}
-	a.TraceParent, a.TraceState = carried(r.Context())
-	t := trailOf(r.Context())
-	t.operation, t.connection = a.ID, a.ConnectionID
-	if err := s.deps.Admission.Room(r.Context(), a.PartnerID, 1); err != nil {
-		// A repeat is nothing more that is outstanding.
-		return s.repeat(w, r, a.ConnectionID, a.Key, err)
-	}
+	a.TraceParent, a.TraceState = telemetry.Inject(r.Context())
+	t.operation = a.ID
 	if op, err = s.accept(r.Context(), a, limits); err != nil {
 		return op, located(w, a.ConnectionID, err)
 	}
@@ -140,7 +121,7 @@ func (s *server) accept(ctx context.Context, a operation.Accepted, limits tsp.Li
 	}
 	ctx, cancel := s.deadline(context.WithoutCancel(ctx), limits.Call+s.cfg.SyncMargin)
 	defer cancel()
-	return s.deps.Syncer.Sync(ctx, a, limits)
+	return s.deps.Accepter.Sync(ctx, a, limits)
 }
 
 // soon is a Retry-After of one second; see noStore.

@@ -173,11 +173,3 @@ func webhookID(r *http.Request) (uuid.UUID, error) {
 	id, bad := wire.ParseUUID("path.webhook_id", r.PathValue("webhook_id"))
 	return id, wire.Invalid(bad)
 }
-
-// jsonBody reads a body of JSON.
-func (s *server) jsonBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if err := wantJSON(r.Header); err != nil {
-		return nil, err
-	}
-	return s.readBody(w, r, s.cfg.MaxBody)
-}

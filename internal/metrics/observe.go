@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"context"
-	"errors"
 	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -14,20 +13,19 @@ import (
 type Observer func(name Name, value float64, labels ...string)
 
 // Watch makes gauges of the table; look is called at each reading, at most for a
-// moment, and shows what there is. stop takes the gauges away. An error means that
-// some of them cannot be shown.
-func (s Set) Watch(look func(show Observer), names ...Name) (stop func(), err error) {
+// moment, and shows what there is. stop takes the gauges away. For one that cannot be made
+// see Counter.
+func (s Set) Watch(look func(show Observer), names ...Name) (stop func()) {
 	gauges := make(map[Name]*gauge, len(names))
 	all := make([]metric.Observable, 0, len(names))
-	var errs []error
 	for _, name := range names {
 		m, err := lookUp(name, Level)
 		if err != nil {
-			errs = append(errs, err)
+			report(err)
 			continue
 		}
 		made, err := s.meter.Float64ObservableGauge(string(name), metric.WithUnit(m.Unit), metric.WithDescription(m.About))
-		errs = append(errs, err)
+		report(err)
 		gauges[name], all = &gauge{gauge: made, marks: marks{labels: m.Labels}}, append(all, made)
 	}
 	r, err := s.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
@@ -38,12 +36,12 @@ func (s Set) Watch(look func(show Observer), names ...Name) (stop func(), err er
 		})
 		return nil
 	}, all...)
-	stop = func() {
+	report(err)
+	return func() {
 		if r != nil {
 			_ = r.Unregister()
 		}
 	}
-	return stop, errors.Join(append(errs, err)...)
 }
 
 type gauge struct {

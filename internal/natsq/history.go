@@ -105,7 +105,16 @@ func read[T any](ctx context.Context, js jetstream.JetStream, stream string, sin
 		return fmt.Errorf("natsq: read %s: %w", stream, err)
 	}
 	for left := info.NumPending; left > 0; {
-		items, last, n, err := fetch(ctx, consumer, left, decode)
+		var items []T
+		last := uint64(0)
+		n, err := fetch(ctx, consumer, left, func(msg jetstream.Msg) {
+			if meta, err := msg.Metadata(); err == nil {
+				last = meta.Sequence.Stream
+			}
+			if some, err := decode(msg.Data()); err == nil {
+				items = append(items, some...)
+			}
+		})
 		if err != nil {
 			return fmt.Errorf("natsq: read %s: %w", stream, err)
 		}
@@ -122,28 +131,18 @@ func read[T any](ctx context.Context, js jetstream.JetStream, stream string, sin
 	return nil
 }
 
-// fetch reads one batch; it gives the last sequence number and the number read.
-func fetch[T any](ctx context.Context, c jetstream.Consumer, left uint64, decode func([]byte) ([]T, error)) (items []T, last, n uint64, err error) {
+// fetch reads one batch of what is left, and gives how many messages that were: one at least.
+func fetch(ctx context.Context, c jetstream.Consumer, left uint64, take func(jetstream.Msg)) (n uint64, err error) {
 	b, err := c.Fetch(int(min(batch, left)), jetstream.FetchMaxWait(5*time.Second), jetstream.FetchMaxBytes(batchBytes))
 	if err != nil {
-		return nil, 0, 0, err
+		return 0, err
 	}
 	for msg := range b.Messages() {
 		n++
-		if meta, err := msg.Metadata(); err == nil {
-			last = meta.Sequence.Stream
-		}
-		if some, err := decode(msg.Data()); err == nil {
-			items = append(items, some...)
-		}
+		take(msg)
 	}
-	switch {
-	case b.Error() != nil:
-		return nil, 0, 0, b.Error()
-	case ctx.Err() != nil:
-		return nil, 0, 0, ctx.Err()
-	case n == 0:
-		return nil, 0, 0, errors.New("no answer in time")
+	if err = errors.Join(b.Error(), ctx.Err()); err == nil && n == 0 {
+		err = errors.New("no answer in time")
 	}
-	return items, last, n, nil
+	return n, err
 }

@@ -64,13 +64,8 @@ var endings = []string{SubjectSucceeded, SubjectFailed, SubjectSucceededBatch, S
 
 // Now gives the present moment.
 func (t *Tail) Now(ctx context.Context) (Moment, error) {
-	var m Moment
-	var err error
-	if m.Operations, err = NewHistory(t.js).last(ctx, StreamOperations); err != nil {
-		return m, err
-	}
-	m.Events, err = NewHistory(t.js).last(ctx, StreamEvents)
-	return m, err
+	operations, events, err := NewHistory(t.js).Ends(ctx)
+	return Moment{operations, events}, err
 }
 
 // Follow passes on what comes after the moment until ctx ends, each stream in its
@@ -320,22 +315,13 @@ func (w *walk) fill(ctx context.Context) error {
 		*w.place = w.to
 		return nil
 	}
-	b, err := w.consumer.Fetch(int(min(batch, w.left)), jetstream.FetchMaxWait(5*time.Second), jetstream.FetchMaxBytes(batchBytes))
-	if err != nil {
-		return fmt.Errorf("natsq: tail %s: %w", w.stream, err)
-	}
-	n := uint64(0)
-	for msg := range b.Messages() {
-		n++
+	n, err := fetch(ctx, w.consumer, w.left, func(msg jetstream.Msg) {
 		if meta, err := msg.Metadata(); err == nil && meta.Sequence.Stream <= w.to {
 			w.batch = append(w.batch, stored{meta.Sequence.Stream, meta.Timestamp, msg.Data()})
 		}
-	}
-	if err := errors.Join(b.Error(), ctx.Err()); err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("natsq: tail %s: %w", w.stream, err)
-	}
-	if n == 0 {
-		return fmt.Errorf("natsq: tail %s: no answer in time", w.stream)
 	}
 	w.left -= min(w.left, n)
 	if w.empty() { // all that is left is of later

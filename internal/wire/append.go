@@ -9,12 +9,14 @@ import (
 	"github.com/google/uuid"
 
 	"writeback/internal/appendjson"
+	"writeback/pkg/operation"
 )
 
 // AppendJSON appends the value as JSON on one line, without the escapes meant for HTML
 // pages: the bytes that encoding/json gives. Views of operations, and pages of them, are
-// written field by field, since they are what the API answers most. The error is that of
-// encoding/json, and leaves b as it was.
+// written field by field, since they are what the API answers most, and objects into one
+// buffer: encoding/json would read again, at each level, all that is below. The error is that
+// of encoding/json, and leaves b as it was.
 func AppendJSON(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case ResourceOperation:
@@ -25,6 +27,10 @@ func AppendJSON(b []byte, v any) ([]byte, error) {
 		return v.append(b), nil
 	case Page[ResourceOperationRead]:
 		return appendPage(b, v), nil
+	case object:
+		return v.append(b), nil
+	case []object:
+		return appendjson.List(b, v, func(b []byte, o *object) []byte { return o.append(b) }), nil
 	}
 	out := bytes.NewBuffer(b)
 	e := json.NewEncoder(out)
@@ -97,19 +103,11 @@ func (v *ResourceOperationRead) append(b []byte) []byte {
 	return append(b, '}')
 }
 
-// appendLogs ends with the list's bracket.
 func appendLogs(b []byte, logs []Log) []byte {
-	b = append(b, `,"logs":[`...)
-	for i := range logs {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = logs[i].append(b)
-	}
-	return append(b, ']')
+	return appendjson.List(append(b, `,"logs":`...), logs, appendLog)
 }
 
-func (l *Log) append(b []byte) []byte {
+func appendLog(b []byte, l *Log) []byte {
 	b = idMember(b, `{"id":`, l.ID)
 	b = timeMember(b, `,"created_at":`, &l.CreatedAt)
 	b = timeMember(b, `,"updated_at":`, &l.UpdatedAt)
@@ -121,14 +119,8 @@ func (l *Log) append(b []byte) []byte {
 	b = append(b, `,"response_headers":`...)
 	b = appendjson.Map(b, l.ResponseHeaders, appendjson.PlainText, appendjson.PlainText)
 	if len(l.UnappliedFields) > 0 {
-		b = append(b, `,"unapplied_fields":[`...)
-		for i, f := range l.UnappliedFields {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendjson.PlainText(b, f)
-		}
-		b = append(b, ']')
+		b = append(b, `,"unapplied_fields":`...)
+		b = appendjson.List(b, l.UnappliedFields, func(b []byte, f *operation.Field) []byte { return appendjson.PlainText(b, *f) })
 	}
 	if l.TraceID != "" {
 		b = textMember(b, `,"trace_id":`, l.TraceID)
@@ -137,14 +129,8 @@ func (l *Log) append(b []byte) []byte {
 }
 
 func appendPage(b []byte, p Page[ResourceOperationRead]) []byte {
-	b = append(b, `{"items":[`...)
-	for i := range p.Items {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = p.Items[i].append(b)
-	}
-	b = append(b, ']')
+	b = append(b, `{"items":`...)
+	b = appendjson.List(b, p.Items, func(b []byte, v *ResourceOperationRead) []byte { return v.append(b) })
 	b = orNull(b, `,"current_page":`, p.CurrentPage, appendjson.PlainText)
 	b = orNull(b, `,"current_page_backwards":`, p.CurrentPageBackwards, appendjson.PlainText)
 	b = orNull(b, `,"previous_page":`, p.PreviousPage, appendjson.PlainText)

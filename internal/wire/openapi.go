@@ -20,7 +20,7 @@ const documentText = "Writeback takes an update of a fleet's user in one format 
 // from the field table and the route table at each call and is always the same.
 func OpenAPI() []byte {
 	var out bytes.Buffer
-	if err := json.Indent(&out, document().raw(), "", "  "); err != nil {
+	if err := json.Indent(&out, document().append(nil), "", "  "); err != nil {
 		return nil // the document is JSON by construction
 	}
 	out.WriteByte('\n')

@@ -120,9 +120,9 @@ func sourceSchema() object {
 	return object{
 		{"type", "string"},
 		{"description", "The provider's name. An open set: new names appear without notice, so keep what you do not know. " +
-			fmt.Sprintf("The %d names seen so far are listed as x-known-values.", len(knownSources))},
+			fmt.Sprintf("The %d names seen so far are listed as x-known-values.", len(operation.SourceNames))},
 		{"examples", []string{"samsara", "motive", "geotab", "catena_simulator"}},
-		{"x-known-values", knownSources},
+		{"x-known-values", operation.SourceNames},
 	}
 }
 

@@ -50,7 +50,7 @@ func EventSchemaOf(event, version string) (EventSchema, bool) {
 		if e.event == event {
 			return EventSchema{
 				EventName: event, Version: EnvelopeVersion, CreatedAt: envelopeTime,
-				OpenAPISchema: string(standalone(e.schema).raw()), Changelog: initialChangelog,
+				OpenAPISchema: string(standalone(e.schema).append(nil)), Changelog: initialChangelog,
 			}, true
 		}
 	}

@@ -38,7 +38,7 @@ func (a *Accepter) AcceptMany(
 	ops, errs := make([]operation.Operation, len(all)), make([]error, len(all))
 	fresh := make(map[uuid.UUID]int, len(all))
 	var stored []operation.Operation
-	lanes := newWoken(a.cfg.QuietBelow)
+	outstanding := map[uuid.UUID]int{}
 	for i, t := range taken {
 		switch {
 		case t.Err != nil:
@@ -48,45 +48,26 @@ func (a *Accepter) AcceptMany(
 			if _, again := fresh[all[i].ID]; !again {
 				fresh[all[i].ID] = i
 				stored = append(stored, ops[i])
-				lanes.add(ops[i], t.Receipt.Outstanding)
+				outstanding[all[i].ConnectionID] = t.Receipt.Outstanding
 			}
 		}
 	}
-	a.publishMany(ctx, stored, lanes.first())
+	a.publishMany(ctx, stored, a.waking(stored, outstanding))
 	a.replayMany(ctx, all, taken, fresh, ops, errs)
 	return ops, errs
 }
 
-// woken finds the lanes of a batch that a worker should look at without delay: those
-// with little to do, as with a single accept.
-type woken struct {
-	below       int
-	lanes       []uuid.UUID
-	firsts      map[uuid.UUID]uuid.UUID
-	outstanding map[uuid.UUID]int
-}
-
-func newWoken(below int) *woken {
-	return &woken{below: below, firsts: map[uuid.UUID]uuid.UUID{}, outstanding: map[uuid.UUID]int{}}
-}
-
-func (w *woken) add(op operation.Operation, outstanding int) {
-	if _, known := w.firsts[op.ConnectionID]; !known {
-		w.firsts[op.ConnectionID] = op.ID
-		w.lanes = append(w.lanes, op.ConnectionID)
-	}
-	w.outstanding[op.ConnectionID] = outstanding
-}
-
-// first names the first operation of each lane to be woken: its message does that.
-func (w *woken) first() map[uuid.UUID]bool {
-	out := map[uuid.UUID]bool{}
-	for _, lane := range w.lanes {
-		if w.outstanding[lane] < w.below && len(out) < wakesMost {
-			out[w.firsts[lane]] = true
+// waking names the first operation of each lane of a batch that a worker should look at
+// without delay: those that have little outstanding after it, as with a single accept.
+func (a *Accepter) waking(ops []operation.Operation, outstanding map[uuid.UUID]int) map[uuid.UUID]bool {
+	first := map[uuid.UUID]bool{}
+	for _, op := range ops {
+		if n, ahead := outstanding[op.ConnectionID]; ahead && n < a.cfg.QuietBelow && len(first) < wakesMost {
+			first[op.ID] = true
 		}
+		delete(outstanding, op.ConnectionID)
 	}
-	return out
+	return first
 }
 
 // publishMany publishes new operations: those that wake a lane as quiet ones, the others
@@ -100,7 +81,7 @@ func (a *Accepter) publishMany(ctx context.Context, ops []operation.Operation, q
 			g.Go(func() error { a.publish(ctx, op, true); return nil })
 			continue
 		}
-		together = append(together, operation.Message{Accepted: op.Accepted, Place: op.Place})
+		together = append(together, op.Message())
 	}
 	a.publishTogether(ctx, together)
 	_ = g.Wait()
@@ -151,7 +132,7 @@ func (a *Accepter) replayMany(
 	names := sha256.New()
 	for _, rec := range records {
 		if op := rec.Operation; op.ID != uuid.Nil && !rec.Accepted {
-			unpublished = append(unpublished, operation.Message{Accepted: op.Accepted, Place: op.Place})
+			unpublished = append(unpublished, op.Message())
 			_, _ = names.Write(op.ID[:])
 		}
 	}

@@ -120,7 +120,7 @@ func TestAccept_RefusalsKeepNoKey(t *testing.T) {
 	require.NoError(t, r.store.Pause(t.Context(), r.conn, true))
 	try(synced, operation.CodeConflict)
 	try(func(ctx context.Context, in operation.Accepted) error {
-		_, err := r.accepter.DryRun(ctx, in, r.limits())
+		_, _, err := r.accepter.DryRun(ctx, in, r.limits())
 		return err
 	}, operation.CodeConflict)
 	require.NoError(t, r.store.Pause(t.Context(), r.conn, false))

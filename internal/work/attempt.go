@@ -100,6 +100,9 @@ func (a *Attempter) call(ctx context.Context, lease redisstore.Lease) (written, 
 	return w, redisstore.Answered, nil
 }
 
+// errCallOver is the cause of calls that took too long.
+var errCallOver = errors.New("the call deadline passed")
+
 // unheard leaves an operation for a moment that was just accepted on a connection which is not
 // active by what this process knows, and which it knows from before: the process that accepted it
 // may have heard already that it is active again. The end of an operation is final.
@@ -109,9 +112,19 @@ func (a *Attempter) unheard(lease redisstore.Lease) *operation.Failure {
 	if !ok || lease.Sync || conn.Status == directory.ConnectionActive || !accepted.After(conn.UpdatedAt) || time.Since(accepted) > a.cfg.Hears {
 		return nil
 	}
+	return notMade(errUnheard, "the worker may not have heard yet that the connection is active")
+}
+
+// errUnheard says that the directory may lag behind that of whoever accepted the operation.
+var errUnheard = errors.New("work: the connection was not active when the directory last heard of it, and the operation was accepted after that")
+
+// errNotMade says that nothing went out and nothing is known: it is no attempt.
+var errNotMade = errors.New("work: the call was not made")
+
+// notMade is the failure of a call that was not made for now.
+func notMade(cause error, why string) *operation.Failure {
 	return &operation.Failure{
-		Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, errUnheard),
-		Detail: "the call was not made: the worker may not have heard yet that the connection is active",
+		Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, cause), Detail: "the call was not made: " + why,
 	}
 }
 
@@ -124,28 +137,19 @@ type target struct {
 
 func (a *Attempter) target(op operation.Accepted) (target, *operation.Failure) {
 	if !op.Known() {
-		return target{}, &operation.Failure{
-			Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, errNewer),
-			Detail: "the call was not made: a newer version has accepted it",
-		}
+		return target{}, notMade(errNewer, "a newer version has accepted it")
 	}
 	conn, ok := a.parts.Directory.ConnectionByID(op.ConnectionID)
 	if !ok {
 		// A deleted one is still known: this worker has not heard of it yet, or the directory
 		// has lost it. Neither ends an operation.
-		return target{}, &operation.Failure{
-			Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, errUnknown),
-			Detail: "the call was not made: the connection is not known to the worker",
-		}
+		return target{}, notMade(errUnknown, "the connection is not known to the worker")
 	}
 	if failure := conn.Failure(); failure != nil {
 		return target{}, failure
 	}
 	if conn.Locked {
-		return target{}, &operation.Failure{
-			Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, directory.ErrLocked),
-			Detail: "the call was not made: the connection's credentials cannot be opened",
-		}
+		return target{}, notMade(directory.ErrLocked, "the connection's credentials cannot be opened")
 	}
 	provider, ok := a.parts.Providers.Get(op.Provider)
 	if !ok {
@@ -153,6 +157,12 @@ func (a *Attempter) target(op operation.Accepted) (target, *operation.Failure) {
 	}
 	return target{provider: provider, conn: conn.TSP(), limits: LimitsOf(provider, conn)}, nil
 }
+
+// errNewer leaves an operation to the programs of the version that accepted it.
+var errNewer = errors.New("work: a newer version has accepted the operation, and this one does not know all that it asks for")
+
+// errUnknown says that the directory does not have the connection.
+var errUnknown = errors.New("work: the directory does not have the connection: if it has lost it, restore it or load the registry file again")
 
 // written is what came of a write.
 type written struct {
@@ -164,24 +174,6 @@ type written struct {
 	unapplied []operation.Field
 }
 
-// prepare sees to the credential. A panic in the adapter fails this attempt only.
-func (a *Attempter) prepare(ctx context.Context, t *target, lastRefused string) (failure *operation.Failure) {
-	defer failPanic(&failure)
-	return a.freshen(ctx, t.provider, &t.conn, lastRefused)
-}
-
-// renew renews a credential that was refused for an operation which does not try again, so
-// that the next one has another. Whether that works is for the next call to find out. Empty:
-// none was refused.
-func (a *Attempter) renew(ctx context.Context, op operation.Accepted, refused string) {
-	if refused == "" {
-		return
-	}
-	if t, failure := a.target(op); failure == nil {
-		_ = a.prepare(ctx, &t, refused)
-	}
-}
-
 // failPanic is deferred where an adapter is asked: its panic is the failure.
 func failPanic(failure **operation.Failure) {
 	if r := recover(); r != nil {
@@ -191,67 +183,6 @@ func failPanic(failure **operation.Failure) {
 		}
 	}
 }
-
-// freshen renews a short-lived credential before the call: when it is known to be
-// over, and when the last attempt was refused for it. If that was for another set than
-// we hold now, somebody has renewed it since.
-func (a *Attempter) freshen(ctx context.Context, p tsp.Provider, conn *tsp.Connection, lastRefused string) *operation.Failure {
-	refresher, ok := p.(tsp.Refresher)
-	if !ok || ((lastRefused == "" || lastRefused != conn.Credentials.Mark()) && refresher.Fresh(conn.Credentials, time.Now())) {
-		return nil
-	}
-	short, cancel := context.WithTimeout(ctx, refreshWait)
-	defer cancel()
-	fresh, err := a.parts.Directory.Credentials(short, conn.ID, conn.Credentials, refresher)
-	var refused *operation.Failure
-	switch {
-	case errors.As(err, &refused):
-		final := *refused
-		final.Refresh = false // this was the renewal
-		return &final
-	case err != nil:
-		return &operation.Failure{
-			Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, err),
-			Detail: "the call was not made: the connection's credential is being renewed",
-		}
-	}
-	conn.Credentials = fresh
-	return nil
-}
-
-// late refuses a call that could only start after its window: the wait for a credential
-// was too long. The next one finds it there. A sync write has no window, since its
-// caller waits and its lease outlasts the wait.
-func (a *Attempter) late(lease redisstore.Lease) *operation.Failure {
-	if lease.Handed.IsZero() || time.Since(lease.Handed) <= a.parts.Store.Config().StartWindow {
-		return nil
-	}
-	return &operation.Failure{
-		Type: operation.ErrorNetwork, Retryable: true, Err: errors.Join(errNotMade, errLate),
-		Detail: "the call was not made: its credential came too late",
-	}
-}
-
-// errCallOver is the cause of calls that took too long.
-var errCallOver = errors.New("the call deadline passed")
-
-// errUnknown says that the directory does not have the connection.
-var errUnknown = errors.New("work: the directory does not have the connection: if it has lost it, restore it or load the registry file again")
-
-// errNewer leaves an operation to the programs of the version that accepted it.
-var errNewer = errors.New("work: a newer version has accepted the operation, and this one does not know all that it asks for")
-
-var errLate = errors.New("work: the start window has passed")
-
-// errUnheard says that the directory may lag behind that of whoever accepted the operation.
-var errUnheard = errors.New("work: the connection was not active when the directory last heard of it, and the operation was accepted after that")
-
-// refreshWait bounds the wait for a credential that somebody else renews; a slot
-// must not stand still for long.
-const refreshWait = 5 * time.Second
-
-// errNotMade says that nothing went out and nothing is known: it is no attempt.
-var errNotMade = errors.New("work: the call was not made")
 
 // write calls the adapter. A panic in one fails this attempt only.
 func write(ctx context.Context, t target, op operation.Accepted, repeat bool) (w written, failure *operation.Failure) {

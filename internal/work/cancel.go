@@ -32,8 +32,7 @@ func (a *Accepter) Cancel(ctx context.Context, connection, id uuid.UUID) (operat
 		// The client may go away; the operation has ended all the same.
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelFor)
 		defer stop()
-		r := recorder{parts: a.parts, acks: a.acks, metrics: a.attempt.metrics}
-		_ = r.publish(ctx, rec, false) // what fails is left to the outbox
+		_ = a.recorder.publish(ctx, rec, false) // what fails is left to the outbox
 	}
 	return rec.Operation, nil
 }

@@ -48,26 +48,26 @@ func TestDryRun_ShowsTheCallAndStoresNothing(t *testing.T) {
 	r.parts.Directory = exchanged{}
 	accepter := work.NewAccepter(r.parts, r.cfg, r.acker)
 
-	d, err := accepter.DryRun(t.Context(), r.change(uuid.New(), "x"), r.limits())
+	op, calls, err := accepter.DryRun(t.Context(), r.change(uuid.New(), "x"), r.limits())
 	require.NoError(t, err)
-	require.Equal(t, operation.Succeeded, d.Operation.Status)
-	require.Equal(t, []httpcall.DraftCall{{Method: "PUT", Path: "/users/7?k=*****", Body: `{"notes":"x"}`}}, d.Calls)
+	require.Equal(t, operation.Succeeded, op.Status)
+	require.Equal(t, []tsp.DraftCall{{Method: "PUT", Path: "/users/7?k=*****", Body: `{"notes":"x"}`}}, calls)
 
 	refused := r.change(uuid.New(), "x")
 	refused.Changes[operation.FieldDOTID] = operation.Text("1")
-	d, err = accepter.DryRun(t.Context(), refused, r.limits())
+	op, calls, err = accepter.DryRun(t.Context(), refused, r.limits())
 	require.NoError(t, err)
-	require.Equal(t, operation.Failed, d.Operation.Status)
-	require.Equal(t, "dot_id: no such field for [hidden]", d.Operation.Attempts[0].Detail)
-	require.Equal(t, map[string]string{"X-Request-Id": "of [hidden]"}, d.Operation.Attempts[0].Header, "a provider may repeat a credential anywhere")
-	require.Empty(t, d.Calls)
+	require.Equal(t, operation.Failed, op.Status)
+	require.Equal(t, "dot_id: no such field for [hidden]", op.Attempts[0].Detail)
+	require.Equal(t, map[string]string{"X-Request-Id": "of [hidden]"}, op.Attempts[0].Header, "a provider may repeat a credential anywhere")
+	require.Empty(t, calls)
 
 	var later *operation.Error
-	_, err = accepter.DryRun(t.Context(), r.change(uuid.New(), "x"), r.limits())
+	_, _, err = accepter.DryRun(t.Context(), r.change(uuid.New(), "x"), r.limits())
 	require.ErrorAs(t, err, &later, "reads of a dry run count in the connection's rate")
 	require.Equal(t, operation.CodeRateLimited, later.Code)
 	ops, _, err := r.store.List(t.Context(), operation.Query{
-		PartnerID: r.partner, From: d.Operation.CreatedAt().Add(-1e12), To: d.Operation.CreatedAt().Add(1e12), Limit: 10,
+		PartnerID: r.partner, From: op.CreatedAt().Add(-1e12), To: op.CreatedAt().Add(1e12), Limit: 10,
 	})
 	require.NoError(t, err)
 	require.Empty(t, ops)

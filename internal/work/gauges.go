@@ -40,11 +40,7 @@ func (g *gauges) current() (sample, bool) {
 // about it disappear, and nothing waits for them.
 func (w *Worker) gaugeLoop(ctx context.Context) error {
 	g := &gauges{}
-	stop, err := w.observe(g)
-	if err != nil {
-		w.parts.Log.WarnContext(ctx, "gauges", "error", err)
-	}
-	defer stop()
+	defer w.observe(g)()
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
@@ -94,7 +90,7 @@ var storeGauges = []gauge{
 }
 
 // observe registers the gauges; stop takes them away.
-func (w *Worker) observe(g *gauges) (stop func(), err error) {
+func (w *Worker) observe(g *gauges) (stop func()) {
 	names := []metrics.Name{metrics.Slots, metrics.SlotsFree, metrics.Pending}
 	for _, one := range storeGauges {
 		names = append(names, one.name)
@@ -169,22 +165,9 @@ func (w *Worker) showProviders(show metrics.Observer, lanes []redisstore.LaneSam
 	}
 }
 
-// Observe shows what every process has: whether NATS is connected, and how many
-// confirmations wait to be noted. stop takes the gauges away.
-func (a *Acker) Observe(connected func() bool) (stop func(), err error) {
+// Observe shows how many confirmations of a queue wait to be noted. stop takes the gauge away.
+func (a *Acker) Observe(queue string) (stop func()) {
 	return metrics.New(nil).Watch(func(show metrics.Observer) {
-		up := 0.0
-		if connected() {
-			up = 1
-		}
-		show(metrics.NATSConnected, up)
-		show(metrics.AcksQueued, float64(a.queued()), metrics.QueueOperations)
-	}, metrics.NATSConnected, metrics.AcksQueued)
-}
-
-// ObserveDeliveries shows the same of the confirmations of webhook deliveries.
-func (a *Acker) ObserveDeliveries() (stop func(), err error) {
-	return metrics.New(nil).Watch(func(show metrics.Observer) {
-		show(metrics.AcksQueued, float64(a.queued()), metrics.QueueWebhooks)
+		show(metrics.AcksQueued, float64(a.queued()), queue)
 	}, metrics.AcksQueued)
 }

@@ -26,8 +26,9 @@ func newLanes() *lanes {
 	return &lanes{queued: map[uuid.UUID]bool{}, looked: map[uuid.UUID]time.Time{}, some: make(chan struct{}, 1)}
 }
 
-// found replaces the due lanes by what a poll saw.
+// found replaces the due lanes by what a poll saw, of which it puts those first that have been due longest.
 func (l *lanes) found(due []redisstore.Due) {
+	slices.SortFunc(due, func(a, b redisstore.Due) int { return a.Since.Compare(b.Since) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.due = l.due[:0]
@@ -35,7 +36,7 @@ func (l *lanes) found(due []redisstore.Due) {
 		l.due = append(l.due, d.Connection)
 	}
 	if len(l.due) > 0 {
-		l.signal()
+		signal(l.some)
 	}
 }
 
@@ -48,7 +49,7 @@ func (l *lanes) more(lane uuid.UUID) {
 	}
 	l.queued[lane] = true
 	l.own = append(l.own, lane)
-	l.signal()
+	signal(l.some)
 }
 
 // take gives the lane that has been due longest, else one of our own.
@@ -66,7 +67,7 @@ func (l *lanes) take() (uuid.UUID, bool) {
 		return uuid.Nil, false
 	}
 	if len(l.due)+len(l.own) > 0 {
-		l.signal()
+		signal(l.some)
 	}
 	return lane, true
 }
@@ -97,10 +98,4 @@ func (l *lanes) hungry() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.due) == 0
-}
-
-func (l *lanes) signal() { signal(l.some) }
-
-func sortDue(due []redisstore.Due) {
-	slices.SortFunc(due, func(a, b redisstore.Due) int { return a.Since.Compare(b.Since) })
 }

@@ -37,8 +37,6 @@ func (w *Worker) pollLoop(ctx context.Context) error {
 	}
 }
 
-func (w *Worker) pollSoon() { signal(w.poll) }
-
 func (w *Worker) pollOnce(ctx context.Context) {
 	ask, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -78,7 +76,6 @@ func (w *Worker) heed(found redisstore.Polled, most int) {
 
 func (w *Worker) foundDue(due []redisstore.Due, most int) {
 	w.saturated.Store(len(due) >= most)
-	sortDue(due)
 	w.lanes.found(due)
 }
 

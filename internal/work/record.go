@@ -110,30 +110,35 @@ func (r *recorder) publish(ctx context.Context, rec redisstore.Record, acceptedL
 	ack := redisstore.Ack{Connection: op.ConnectionID, ID: op.ID, RowVersion: rec.RowVersion, Rows: rec.Rows, Accepted: rec.Accepted, Final: rec.Final}
 	defer func() { r.acks.Note(ack) }()
 	if !rec.Accepted && !acceptedLeft {
-		if err := r.parts.Publisher.Accepted(ctx, operation.Message{Accepted: op.Accepted, Place: op.Place}, false); err != nil {
+		if err := r.parts.Publisher.Accepted(ctx, op.Message(), false); err != nil {
 			return err
 		}
 		ack.Accepted = true
 	}
-	event := operation.Event{Version: operation.Version, Operation: op, NextAt: rec.NextAt, Blocked: rec.Blocked}
 	switch {
 	case op.Status.Terminal() && !rec.Final:
-		event.Kind = operation.FinalKind(op.Status)
-		event.ID = operation.EventID(op.ID, event.Kind)
+		event := operation.FinalEvent(op)
+		event.NextAt, event.Blocked = rec.NextAt, rec.Blocked
 		if err := r.parts.Publisher.Event(ctx, event); err != nil {
 			return err
 		}
 		ack.Rows, ack.Final, ack.Ended = len(op.Attempts), true, &op
 		r.metrics.end(ctx, op)
 	case len(op.Attempts) > rec.Rows:
-		event.Kind = operation.EventAttempted
-		event.FirstRow = rec.Rows + 1
-		event.Operation.Attempts = op.Attempts[rec.Rows:]
-		event.ID = op.Attempts[len(op.Attempts)-1].ID
+		event := attempted(op, rec.Rows)
+		event.NextAt, event.Blocked = rec.NextAt, rec.Blocked
 		if err := r.parts.Publisher.Event(ctx, event); err != nil {
 			return err
 		}
 		ack.Rows = len(op.Attempts)
 	}
 	return nil
+}
+
+// attempted is the event of the rows of a pending operation that come after so many.
+func attempted(op operation.Operation, rows int) operation.Event {
+	op.Attempts = op.Attempts[rows:]
+	return operation.Event{
+		Version: operation.Version, ID: op.Attempts[len(op.Attempts)-1].ID, Kind: operation.EventAttempted, Operation: op, FirstRow: rows + 1,
+	}
 }

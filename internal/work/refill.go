@@ -227,7 +227,7 @@ func (r *Refiller) unread(id uuid.UUID, err error) {
 func (r *Refiller) publish(ctx context.Context, op operation.Operation, lost lostStreams, n *atomic.Int32) error {
 	ended := op.Status.Terminal()
 	if lacks(lost.operations, op.CreatedAt()) && !ended && !op.Sync {
-		if err := r.pub.AcceptedAgain(ctx, operation.Message{Accepted: op.Accepted, Place: op.Place}); err != nil {
+		if err := r.pub.AcceptedAgain(ctx, op.Message()); err != nil {
 			return err
 		}
 		n.Add(1)
@@ -235,12 +235,11 @@ func (r *Refiller) publish(ctx context.Context, op operation.Operation, lost los
 	if !lacks(lost.events, op.UpdatedAt) || !ended && len(op.Attempts) == 0 {
 		return nil
 	}
-	e := operation.Event{Version: operation.Version, Kind: operation.EventAttempted, Operation: op, FirstRow: 1}
+	var e operation.Event
 	if ended {
-		e.Kind, e.FirstRow = operation.FinalKind(op.Status), 0
-		e.ID = operation.EventID(op.ID, e.Kind)
+		e = operation.FinalEvent(op)
 	} else {
-		e.ID = op.Attempts[len(op.Attempts)-1].ID
+		e = attempted(op, 0)
 		rec, err := r.store.GetRecord(ctx, op.ConnectionID, op.ID) // a list does not say until when it waits
 		if err != nil {
 			return err

@@ -146,8 +146,8 @@ func TestCredential_RefusedOnceIsRenewedForTheNext(t *testing.T) {
 	for name, call := range map[string]func(*work.Accepter, context.Context, operation.Accepted, tsp.Limits) (operation.Operation, error){
 		"sync": (*work.Accepter).Sync,
 		"dry run": func(a *work.Accepter, ctx context.Context, in operation.Accepted, l tsp.Limits) (operation.Operation, error) {
-			d, err := a.DryRun(ctx, in, l)
-			return d.Operation, err
+			op, _, err := a.DryRun(ctx, in, l)
+			return op, err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

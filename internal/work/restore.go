@@ -278,9 +278,7 @@ func (p *progress) put(ctx context.Context, facts []redisstore.Fact) error {
 const progressEvery = 10_000
 
 func acceptedFact(m operation.Message) redisstore.Fact {
-	return redisstore.Fact{Operation: operation.Operation{
-		Accepted: m.Accepted, Place: m.Place, Status: operation.Pending, UpdatedAt: m.CreatedAt(),
-	}}
+	return redisstore.Fact{Operation: pending(m.Accepted, m.Place)}
 }
 
 func eventFact(e operation.Event) redisstore.Fact {

@@ -34,7 +34,7 @@ func (w *Worker) serve(until terms, msg *wake, lane uuid.UUID, n int, serving *c
 		w.lanes.more(lane)
 	}
 	if w.saturated.Load() && w.lanes.hungry() {
-		w.pollSoon()
+		signal(w.poll)
 	}
 	for i, lease := range out.Leases {
 		lease.Handed = asked
@@ -217,22 +217,18 @@ const notMadePause = time.Second
 // release gives a lease back whose call was not made: once more if the store is away, since it would
 // end as an attempt, until it has ended by itself or the worker stops.
 func (w *Worker) release(until terms, lease redisstore.Lease, after time.Duration) {
+	var err error
 	once := func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(until.calls), 3*time.Second)
 		defer cancel()
-		return w.parts.Store.Release(ctx, lease, after)
+		err = w.parts.Store.Release(ctx, lease, after)
+		return err
 	}
-	err := once()
-	if err != nil && until.fetching.Err() == nil {
-		policy := backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second),
-			backoff.WithMaxElapsedTime(w.parts.Store.LeaseFor(w.limits(lease.ConnectionID))),
-		)
-		if backoff.Retry(once, backoff.WithContext(policy, until.fetching)) == nil {
-			return
-		}
-	}
-	if err != nil {
+	policy := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second),
+		backoff.WithMaxElapsedTime(w.parts.Store.LeaseFor(w.limits(lease.ConnectionID))),
+	)
+	if backoff.Retry(once, backoff.WithContext(policy, until.fetching)) != nil {
 		w.parts.Log.WarnContext(until.calls, "a lease is not given back; it will end as unknown, though no call was made",
 			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "attempt_id", lease.AttemptID, "error", err)
 	}

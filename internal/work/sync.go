@@ -36,11 +36,10 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 	ctx, span := a.attempt.metrics.startAttempt(ctx, lease)
 	defer span.End()
 	outcome := a.attempt.Attempt(ctx, lease)
-	r := recorder{parts: a.parts, acks: a.acks, metrics: a.attempt.metrics}
-	rec, err := r.record(ctx, outcome)
+	rec, err := a.recorder.record(ctx, outcome)
 	a.attempt.renew(ctx, in, outcome.Refused)
 	if errors.Is(err, redisstore.ErrMissing) {
-		return a.tellAnew(ctx, r, pending(in, receipt.Place), outcome)
+		return a.tellAnew(ctx, pending(in, receipt.Place), outcome)
 	}
 	if err != nil {
 		return operation.Operation{}, unrecorded(in.ID, err)
@@ -51,7 +50,7 @@ func (a *Accepter) Sync(ctx context.Context, in operation.Accepted, l tsp.Limits
 // tellAnew publishes the end of a sync operation whose record Redis lost: no message has
 // it, so the event is what a rebuild finds. One that is over has not found it, so the
 // record is put back too.
-func (a *Accepter) tellAnew(ctx context.Context, r recorder, op operation.Operation, o redisstore.Outcome) (operation.Operation, error) {
+func (a *Accepter) tellAnew(ctx context.Context, op operation.Operation, o redisstore.Outcome) (operation.Operation, error) {
 	op.Status, op.UpdatedAt = operation.Failed, o.Attempt.EndedAt
 	if o.Decision.Verdict == operation.Succeed {
 		op.Status = operation.Succeeded
@@ -60,15 +59,11 @@ func (a *Accepter) tellAnew(ctx context.Context, r recorder, op operation.Operat
 		op.SourceID, op.ResourceID = o.SourceID, o.ResourceID
 	}
 	op.Attempts, op.Attempted = []operation.Attempt{o.Attempt}, 1
-	kind := operation.FinalKind(op.Status)
-	err := a.parts.Publisher.Event(ctx, operation.Event{
-		Version: operation.Version, ID: operation.EventID(op.ID, kind), Kind: kind, Operation: op,
-	})
-	if err != nil {
+	if err := a.parts.Publisher.Event(ctx, operation.FinalEvent(op)); err != nil {
 		return operation.Operation{}, unrecorded(op.ID, err)
 	}
-	r.learn(ctx, op)
-	err = backoff.Retry(func() error { return a.parts.Store.Keep(ctx, op) }, backoff.WithContext(keepPolicy(), ctx))
+	a.recorder.learn(ctx, op)
+	err := backoff.Retry(func() error { return a.parts.Store.Keep(ctx, op) }, backoff.WithContext(keepPolicy(), ctx))
 	if err != nil {
 		return operation.Operation{}, unrecorded(op.ID, err)
 	}
@@ -80,13 +75,4 @@ func keepPolicy() backoff.BackOff {
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0),
 	)
-}
-
-// unrecorded never claims an outcome that the log may contradict.
-func unrecorded(id uuid.UUID, err error) *operation.Error {
-	return &operation.Error{
-		Code: operation.CodeUnavailable, RetryAfter: 5 * time.Second, Operation: id,
-		Message: "operation " + id.String() + " was attempted, but its outcome could not be recorded; read it later",
-		Err:     errors.Join(errors.New("work: sync outcome not recorded"), err),
-	}
 }

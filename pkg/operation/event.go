@@ -14,6 +14,9 @@ type Message struct {
 	Place
 }
 
+// Message says that the operation was accepted.
+func (o *Operation) Message() Message { return Message{Accepted: o.Accepted, Place: o.Place} }
+
 // EventKind says what happened to an operation.
 type EventKind string
 
@@ -49,6 +52,12 @@ func FinalKind(s Status) EventKind {
 		return EventSucceeded
 	}
 	return EventFailed
+}
+
+// FinalEvent says how an operation ended.
+func FinalEvent(ended Operation) Event {
+	kind := FinalKind(ended.Status)
+	return Event{Version: Version, ID: EventID(ended.ID, kind), Kind: kind, Operation: ended}
 }
 
 // EventID derives the stable id of an event: a UUIDv7 with the operation's time,

@@ -42,6 +42,14 @@ type Refresher interface {
 	Refresh(ctx context.Context, conn Connection) (Credentials, error)
 }
 
+// DraftCall is a write that a dry run would have sent.
+type DraftCall struct {
+	Method string
+	// Path is the URL without scheme and host.
+	Path string
+	Body string
+}
+
 // Description is what a provider says about itself.
 type Description struct {
 	// Name is the contract's source_name, for example "samsara".

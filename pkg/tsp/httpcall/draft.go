@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"writeback/pkg/tsp"
 )
 
 // ErrDraft says that a write was collected for a dry run and not sent. An adapter
@@ -20,15 +22,7 @@ type Draft struct {
 	// Hidden are values that are masked wherever they occur: credentials.
 	Hidden []string
 	// Calls are the writes that would have been sent, in order.
-	Calls []DraftCall
-}
-
-// DraftCall is a write that would have been sent.
-type DraftCall struct {
-	Method string
-	// Path is the URL without scheme and host.
-	Path string
-	Body string
+	Calls []tsp.DraftCall
 }
 
 const hiddenMask = "*****"
@@ -61,7 +55,7 @@ func (d *Draft) add(r Request) {
 		path = u.RequestURI()
 	}
 	hidden := forms(slices.Concat(d.Hidden, r.Hidden))
-	d.Calls = append(d.Calls, DraftCall{Method: r.Method, Path: mask(path, hidden), Body: mask(string(r.Body), hidden)})
+	d.Calls = append(d.Calls, tsp.DraftCall{Method: r.Method, Path: mask(path, hidden), Body: mask(string(r.Body), hidden)})
 }
 
 // forms are the ways in which secrets may be written in a call, longest first,

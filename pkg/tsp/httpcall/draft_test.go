@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"writeback/pkg/tsp"
 	"writeback/pkg/tsp/httpcall"
 )
 
@@ -29,7 +30,7 @@ func TestDraft_CollectsWritesAndMakesReads(t *testing.T) {
 		require.ErrorIs(t, err, httpcall.ErrDraft)
 	}
 	require.Equal(t, 1, reads)
-	require.Equal(t, []httpcall.DraftCall{
+	require.Equal(t, []tsp.DraftCall{
 		{Method: "PUT", Path: "/users/1?x=y", Body: `{"a":1}`},
 		{Method: "PUT", Path: "/users/1?x=y", Body: `{"b":2}`},
 	}, d.Calls)
@@ -51,7 +52,7 @@ func TestDrafting_CollectsWithoutHTTP(t *testing.T) {
 	d := &httpcall.Draft{}
 	ctx := httpcall.WithDraft(t.Context(), d)
 	require.True(t, httpcall.Drafting(ctx, httpcall.Request{Method: "UPDATE", URL: "/users/1", Body: []byte("{}")}))
-	require.Equal(t, []httpcall.DraftCall{{Method: "UPDATE", Path: "/users/1", Body: "{}"}}, d.Calls)
+	require.Equal(t, []tsp.DraftCall{{Method: "UPDATE", Path: "/users/1", Body: "{}"}}, d.Calls)
 }
 
 func TestDraft_MasksSecretsInEveryForm(t *testing.T) {
@@ -60,37 +61,37 @@ func TestDraft_MasksSecretsInEveryForm(t *testing.T) {
 	tests := map[string]struct {
 		hidden, own []string
 		url, body   string
-		want        httpcall.DraftCall
+		want        tsp.DraftCall
 	}{
 		"plain": {
 			hidden: []string{"planted"}, url: "http://h/a/planted?k=planted", body: `{"k":"planted"}`,
-			want: httpcall.DraftCall{Path: "/a/*****?k=*****", Body: `{"k":"*****"}`},
+			want: tsp.DraftCall{Path: "/a/*****?k=*****", Body: `{"k":"*****"}`},
 		},
 		"query and path escaped": {
 			hidden: []string{secret}, url: `http://h/p%3Cl+a%20n%2Ft%22%C3%A9?k=p%3Cl%2Ba+n%2Ft%22%C3%A9`,
-			want: httpcall.DraftCall{Path: "/*****?k=*****"},
+			want: tsp.DraftCall{Path: "/*****?k=*****"},
 		},
 		"JSON escaped": {
 			hidden: []string{secret}, url: "http://h/", body: `{"k":"p\u003cl+a n/t\"é"}`,
-			want: httpcall.DraftCall{Path: "/", Body: `{"k":"*****"}`},
+			want: tsp.DraftCall{Path: "/", Body: `{"k":"*****"}`},
 		},
 		"query with %20": {
-			hidden: []string{secret}, url: `http://h/?k=p%3Cl%2Ba%20n%2Ft%22%C3%A9`, want: httpcall.DraftCall{Path: "/?k=*****"},
+			hidden: []string{secret}, url: `http://h/?k=p%3Cl%2Ba%20n%2Ft%22%C3%A9`, want: tsp.DraftCall{Path: "/?k=*****"},
 		},
 		"JSON escaped, but not for HTML": {
-			hidden: []string{secret}, url: "http://h/", body: `{"k":"p<l+a n/t\"é"}`, want: httpcall.DraftCall{Path: "/", Body: `{"k":"*****"}`},
+			hidden: []string{secret}, url: "http://h/", body: `{"k":"p<l+a n/t\"é"}`, want: tsp.DraftCall{Path: "/", Body: `{"k":"*****"}`},
 		},
 		"of the request": {
 			own: []string{"made-up"}, url: "http://h/", body: `{"password":"made-up"}`,
-			want: httpcall.DraftCall{Path: "/", Body: `{"password":"*****"}`},
+			want: tsp.DraftCall{Path: "/", Body: `{"password":"*****"}`},
 		},
 		"one holds another": {
 			hidden: []string{"abc", "abcdef"}, url: "http://h/", body: `abcdef abc`,
-			want: httpcall.DraftCall{Path: "/", Body: `***** *****`},
+			want: tsp.DraftCall{Path: "/", Body: `***** *****`},
 		},
 		"an empty one hides nothing": {
 			hidden: []string{""}, own: []string{""}, url: "http://h/x", body: `y`,
-			want: httpcall.DraftCall{Path: "/x", Body: `y`},
+			want: tsp.DraftCall{Path: "/x", Body: `y`},
 		},
 	}
 	for name, tt := range tests {
@@ -99,7 +100,7 @@ func TestDraft_MasksSecretsInEveryForm(t *testing.T) {
 			d := &httpcall.Draft{Hidden: tt.hidden}
 			ctx := httpcall.WithDraft(t.Context(), d)
 			require.True(t, httpcall.Drafting(ctx, httpcall.Request{URL: tt.url, Body: []byte(tt.body), Hidden: tt.own}))
-			require.Equal(t, []httpcall.DraftCall{tt.want}, d.Calls)
+			require.Equal(t, []tsp.DraftCall{tt.want}, d.Calls)
 		})
 	}
 }

@@ -160,7 +160,7 @@ func TestCreate_DriverWithoutEmailGetsAPassword(t *testing.T) {
 	_, err := p.CreateUser(httpcall.WithDraft(t.Context(), d), connection(nil), tsp.UserCreate{Changes: byUsername()})
 	require.ErrorIs(t, err, httpcall.ErrDraft)
 	require.Len(t, seen, 2, "nothing was sent")
-	require.Equal(t, []httpcall.DraftCall{{
+	require.Equal(t, []tsp.DraftCall{{
 		Method: http.MethodPost, Path: "/v1/users",
 		Body: `{"first_name":"New","last_name":"Driver","password":"*****","role":"driver","username":"ndriver"}`,
 	}}, d.Calls)
@@ -234,7 +234,7 @@ func TestUpdate_DryRunReadsAndShowsThePut(t *testing.T) {
 	_, err := provider(t, get(t, "testdata/user.json")).UpdateUser(httpcall.WithDraft(t.Context(), d), connection(nil),
 		tsp.UserUpdate{SourceID: userID, Changes: changes{operation.FieldLicenseNumber: text("X9")}})
 	require.True(t, errors.Is(err, httpcall.ErrDraft))
-	require.Equal(t, []httpcall.DraftCall{{Method: http.MethodPut, Path: path, Body: `{"drivers_license_number":"X9"}`}}, d.Calls)
+	require.Equal(t, []tsp.DraftCall{{Method: http.MethodPut, Path: path, Body: `{"drivers_license_number":"X9"}`}}, d.Calls)
 }
 
 func TestListUsers_Fields(t *testing.T) {

@@ -88,7 +88,7 @@ func TestDryRun_ShowsOneCallAndKeepsNothing(t *testing.T) {
 	require.ErrorIs(t, err, httpcall.ErrDraft)
 	_, err = p.CreateUser(ctx, fleet, tsp.UserCreate{OperationID: uuid.New(), Changes: newUser(nil)})
 	require.ErrorIs(t, err, httpcall.ErrDraft)
-	require.Equal(t, []httpcall.DraftCall{
+	require.Equal(t, []tsp.DraftCall{
 		{Method: "PATCH", Path: "/users/a%2Fb", Body: `{"notes":"n","user_designation":"simulate:tsp"}`},
 		{Method: "POST", Path: "/users", Body: `{"notes":null,"username":"ann"}`},
 	}, d.Calls)
