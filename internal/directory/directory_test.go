@@ -66,7 +66,7 @@ func TestLoadFile_GivesWhatTheSampleSays(t *testing.T) {
 			operation.FieldIsDriver:          operation.Flag(true),
 			operation.FieldLicenseExpiration: operation.Text("2030-01-31"),
 			operation.FieldHOSComplianceType: operation.Text(operation.NonExempt),
-		}, u.Fields)
+		}, u.Fields.Changes())
 	}
 }
 
@@ -351,7 +351,7 @@ func TestMaskedCredentials(t *testing.T) {
 func TestPrinting_ShowsNothingSecret(t *testing.T) {
 	t.Parallel()
 	c := Connection{Provider: "geotab", Credentials: tsp.Credentials{"password": "hush"}}
-	u := User{SourceID: "7", Fields: operation.Changes{operation.FieldPhoneNumber: operation.Text("hush")}}
+	u := User{SourceID: "7", Fields: Pack(operation.Changes{operation.FieldPhoneNumber: operation.Text("hush")})}
 	var out strings.Builder
 	log := slog.New(slog.NewTextHandler(&out, nil))
 	log.Info("x", "connection", c, "user", u)

@@ -12,8 +12,7 @@ import (
 	"writeback/pkg/operation"
 )
 
-// User is one user of a connection. Its map is shared with the directory's copy
-// and must not be changed.
+// User is one user of a connection.
 type User struct {
 	ID           uuid.UUID
 	ConnectionID uuid.UUID
@@ -21,7 +20,7 @@ type User struct {
 	SourceID string
 	// Fields are what is known of the user. A field that is not there is unknown;
 	// none is null.
-	Fields    operation.Changes
+	Fields    Known
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// DeletedAt is when the user was found to be gone. Look-ups do not give such a
@@ -50,7 +49,7 @@ func (u User) LogValue() slog.Value {
 func (u User) gone(at time.Time) User {
 	u.DeletedAt, u.UpdatedAt = &at, at
 	if u.Given == "" {
-		u.Fields = nil
+		u.Fields = ""
 	}
 	return u
 }
