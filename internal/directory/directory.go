@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,12 +181,9 @@ func (d *Directory) Connections(partner uuid.UUID) []Connection {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	var out []Connection
-	for _, c := range d.copy.connections {
-		if c.PartnerID == partner {
-			out = append(out, c.Connection)
-		}
+	for _, id := range d.copy.ofPartner[partner] {
+		out = append(out, d.copy.connections[id].Connection)
 	}
-	slices.SortFunc(out, func(a, b Connection) int { return compareIDs(a.ID, b.ID) })
 	return out
 }
 
