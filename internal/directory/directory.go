@@ -48,6 +48,9 @@ type Config struct {
 	// AsItIs leaves the settings of a bucket that is there alone: for a tool whose own
 	// settings may be others than those of the programs.
 	AsItIs bool
+	// NoUsers leaves users out, which are nearly all there is: for a tool that asks for none
+	// of them. Such a directory cannot be kept up to date by Run.
+	NoUsers bool
 	// Existing makes no bucket either: Open gives ErrNone if there is none. An empty one
 	// would stand in the way of a backup that is restored.
 	Existing bool
@@ -102,6 +105,9 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, 
 		return nil, fmt.Errorf("directory: bucket %s: %w", Bucket, err)
 	}
 	d.kv, d.follower = kv, d.follow(kv)
+	if cfg.NoUsers {
+		d.follower.Keys = []string{kindPartner + ".*", kindFleet + ".*", kindConnection + ".*"}
+	}
 	if err := d.follower.ReadAll(ctx); err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
 	}

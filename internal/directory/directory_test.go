@@ -370,3 +370,20 @@ func TestLimitsOverride_Over(t *testing.T) {
 	own := tsp.Limits{InFlight: 1, PerSecond: 2, Burst: 3, Call: 4, MaxAttempts: 5, Deadline: 6}
 	require.Equal(t, own, LimitsOverride(own).Over(provider))
 }
+
+// A tool that asks for no user reads none: there may be hundreds of thousands.
+func TestOpen_NoUsersReadsNone(t *testing.T) {
+	t.Parallel()
+	url := testenv.NATS(t)
+	all := open(t, url)
+	_, err := all.LoadFile(t.Context(), sample)
+	require.NoError(t, err)
+	d, err := Open(t.Context(), all.js, Config{NoUsers: true, Existing: true})
+	require.NoError(t, err)
+	require.Len(t, d.All(), 3)
+	require.Len(t, d.copy.partners, 2)
+	require.Len(t, d.copy.fleets, 1)
+	require.Empty(t, d.copy.users)
+	require.NoError(t, d.Pause(t.Context(), id("c1"), true), "what it read can be changed")
+	require.Equal(t, []uuid.UUID{id("c1")}, d.Paused())
+}
