@@ -152,9 +152,15 @@ func (c *ctl) sealer() (*seal.Sealer, error) {
 	return s, nil
 }
 
-// directory opens the directory with the keyset, if there is one. It makes none.
+// directory opens the directory without its users, with the keyset, if there is one. It makes
+// none.
 func (c *ctl) directory(ctx context.Context) (*directory.Directory, *tsp.Registry, error) {
-	d, providers, err := c.openDirectory(ctx, directory.Config{Existing: true})
+	return c.existing(ctx, directory.Config{NoUsers: true})
+}
+
+func (c *ctl) existing(ctx context.Context, cfg directory.Config) (*directory.Directory, *tsp.Registry, error) {
+	cfg.Existing = true
+	d, providers, err := c.openDirectory(ctx, cfg)
 	if errors.Is(err, directory.ErrNone) {
 		err = errors.New("there is no directory: no api or worker has run on this NATS, or its data is lost; see: writeback doctor")
 	}

@@ -145,7 +145,7 @@ func (o storeOperations) retry(ctx context.Context, connection, id uuid.UUID) (o
 	if err != nil {
 		return operationView{}, explain(ctx, err)
 	}
-	d, providers, err := o.c.directory(ctx)
+	d, providers, err := o.c.existing(ctx, directory.Config{})
 	if err != nil {
 		return operationView{}, err
 	}

@@ -19,10 +19,16 @@ type table struct {
 	// onConnection lists the users of a connection, in no order. A user may be
 	// read before its connection.
 	onConnection map[uuid.UUID][]uuid.UUID
+	// ofPartner lists the connections of a partner, in order.
+	ofPartner map[uuid.UUID][]uuid.UUID
 	// sorted holds the user ids of a partner in order. A missing entry is made
 	// when it is asked for.
-	sorted map[uuid.UUID][]uuid.UUID
+	sorted map[uuid.UUID]*order
 }
+
+// order is the users of a partner in order, and those that have come since. Some may be
+// there no more, or another partner's by now.
+type order struct{ ids, since []uuid.UUID }
 
 func newTable(b box) *table {
 	return &table{
@@ -32,7 +38,8 @@ func newTable(b box) *table {
 		connections:  make(map[uuid.UUID]*held),
 		users:        make(map[uuid.UUID]*User),
 		onConnection: make(map[uuid.UUID][]uuid.UUID),
-		sorted:       make(map[uuid.UUID][]uuid.UUID),
+		ofPartner:    make(map[uuid.UUID][]uuid.UUID),
+		sorted:       make(map[uuid.UUID]*order),
 	}
 }
 
@@ -102,9 +109,29 @@ func (t *table) put(key string, value []byte, revision uint64) error {
 func (t *table) putConnection(c *held) {
 	old := t.connections[c.ID]
 	t.connections[c.ID] = c
-	if old == nil || old.PartnerID != c.PartnerID {
-		delete(t.sorted, c.PartnerID)
+	if old != nil && old.PartnerID == c.PartnerID {
+		return
 	}
+	if old != nil {
+		t.disown(old)
+	}
+	owned := t.ofPartner[c.PartnerID]
+	if at, found := slices.BinarySearchFunc(owned, c.ID, compareIDs); !found {
+		t.ofPartner[c.PartnerID] = slices.Insert(owned, at, c.ID)
+	}
+	delete(t.sorted, c.PartnerID)
+}
+
+// disown takes a connection off its partner.
+func (t *table) disown(c *held) {
+	owned := t.ofPartner[c.PartnerID]
+	if at, found := slices.BinarySearchFunc(owned, c.ID, compareIDs); found {
+		t.ofPartner[c.PartnerID] = slices.Delete(owned, at, at+1)
+	}
+	if len(t.ofPartner[c.PartnerID]) == 0 {
+		delete(t.ofPartner, c.PartnerID)
+	}
+	delete(t.sorted, c.PartnerID)
 }
 
 func (t *table) putUser(u User) {
@@ -117,7 +144,11 @@ func (t *table) putUser(u User) {
 		t.leave(old)
 	}
 	t.onConnection[u.ConnectionID] = append(t.onConnection[u.ConnectionID], u.ID)
-	t.unsort(u.ConnectionID)
+	if c := t.connections[u.ConnectionID]; c != nil {
+		if o := t.sorted[c.PartnerID]; o != nil {
+			o.since = append(o.since, u.ID)
+		}
+	}
 }
 
 // remove takes an entry out that was deleted in the store.
@@ -132,8 +163,10 @@ func (t *table) remove(key string, revision uint64) {
 	case kindFleet:
 		delete(t.fleets, id)
 	case kindConnection:
-		t.unsort(id)
-		delete(t.connections, id)
+		if c := t.connections[id]; c != nil {
+			t.disown(c)
+			delete(t.connections, id)
+		}
 	case kindUser:
 		if u := t.users[id]; u != nil && key == userKey(u.ConnectionID, id) {
 			t.leave(u)
@@ -146,34 +179,41 @@ func (t *table) remove(key string, revision uint64) {
 func (t *table) leave(u *User) {
 	t.onConnection[u.ConnectionID] = slices.DeleteFunc(t.onConnection[u.ConnectionID],
 		func(id uuid.UUID) bool { return id == u.ID })
-	t.unsort(u.ConnectionID)
 }
 
-// unsort drops the order of the partner that has the connection.
-func (t *table) unsort(connection uuid.UUID) {
-	if c := t.connections[connection]; c != nil {
-		delete(t.sorted, c.PartnerID)
-	}
-}
-
-// sort makes and keeps the order of a partner's users.
+// sort makes and keeps the order of a partner's users, which holds each once. While a sync
+// adds users only those are sorted.
 func (t *table) sort(partner uuid.UUID) []uuid.UUID {
-	if ids, ok := t.sorted[partner]; ok {
-		return ids
+	o := t.sorted[partner]
+	if o == nil {
+		o = &order{}
+		for _, c := range t.ofPartner[partner] {
+			o.since = append(o.since, t.onConnection[c]...)
+		}
+		// Nothing is kept for an id that is nobody's: the caller chose it.
+		if len(o.since) == 0 {
+			return nil
+		}
+		t.sorted[partner] = o
 	}
-	var ids []uuid.UUID
-	for _, c := range t.connections {
-		if c.PartnerID == partner {
-			ids = append(ids, t.onConnection[c.ID]...)
+	if len(o.since) > 0 {
+		slices.SortFunc(o.since, compareIDs)
+		o.ids, o.since = merge(o.ids, o.since), nil
+	}
+	return o.ids
+}
+
+// merge gives a list of both, each id once.
+func merge(a, b []uuid.UUID) []uuid.UUID {
+	out := make([]uuid.UUID, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if compareIDs(a[0], b[0]) <= 0 {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
 		}
 	}
-	// Nothing is kept for an id that is nobody's: the caller chose it.
-	if len(ids) == 0 {
-		return nil
-	}
-	slices.SortFunc(ids, compareIDs)
-	t.sorted[partner] = ids
-	return ids
+	return slices.Compact(append(append(out, a...), b...))
 }
 
 // forgetRevisions marks every entry as lost by the store: whatever the store

@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +48,9 @@ type Config struct {
 	// AsItIs leaves the settings of a bucket that is there alone: for a tool whose own
 	// settings may be others than those of the programs.
 	AsItIs bool
+	// NoUsers leaves users out, which are nearly all there is: for a tool that asks for none
+	// of them. Such a directory cannot be kept up to date by Run.
+	NoUsers bool
 	// Existing makes no bucket either: Open gives ErrNone if there is none. An empty one
 	// would stand in the way of a backup that is restored.
 	Existing bool
@@ -103,6 +105,9 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, 
 		return nil, fmt.Errorf("directory: bucket %s: %w", Bucket, err)
 	}
 	d.kv, d.follower = kv, d.follow(kv)
+	if cfg.NoUsers {
+		d.follower.Keys = []string{kindPartner + ".*", kindFleet + ".*", kindConnection + ".*"}
+	}
 	if err := d.follower.ReadAll(ctx); err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
 	}
@@ -182,12 +187,9 @@ func (d *Directory) Connections(partner uuid.UUID) []Connection {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	var out []Connection
-	for _, c := range d.copy.connections {
-		if c.PartnerID == partner {
-			out = append(out, c.Connection)
-		}
+	for _, id := range d.copy.ofPartner[partner] {
+		out = append(out, d.copy.connections[id].Connection)
 	}
-	slices.SortFunc(out, func(a, b Connection) int { return compareIDs(a.ID, b.ID) })
 	return out
 }
 

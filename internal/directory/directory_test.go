@@ -66,7 +66,7 @@ func TestLoadFile_GivesWhatTheSampleSays(t *testing.T) {
 			operation.FieldIsDriver:          operation.Flag(true),
 			operation.FieldLicenseExpiration: operation.Text("2030-01-31"),
 			operation.FieldHOSComplianceType: operation.Text(operation.NonExempt),
-		}, u.Fields)
+		}, u.Fields.Changes())
 	}
 }
 
@@ -351,7 +351,7 @@ func TestMaskedCredentials(t *testing.T) {
 func TestPrinting_ShowsNothingSecret(t *testing.T) {
 	t.Parallel()
 	c := Connection{Provider: "geotab", Credentials: tsp.Credentials{"password": "hush"}}
-	u := User{SourceID: "7", Fields: operation.Changes{operation.FieldPhoneNumber: operation.Text("hush")}}
+	u := User{SourceID: "7", Fields: Pack(operation.Changes{operation.FieldPhoneNumber: operation.Text("hush")})}
 	var out strings.Builder
 	log := slog.New(slog.NewTextHandler(&out, nil))
 	log.Info("x", "connection", c, "user", u)
@@ -369,4 +369,21 @@ func TestLimitsOverride_Over(t *testing.T) {
 	require.Equal(t, provider, LimitsOverride{}.Over(provider))
 	own := tsp.Limits{InFlight: 1, PerSecond: 2, Burst: 3, Call: 4, MaxAttempts: 5, Deadline: 6}
 	require.Equal(t, own, LimitsOverride(own).Over(provider))
+}
+
+// A tool that asks for no user reads none: there may be hundreds of thousands.
+func TestOpen_NoUsersReadsNone(t *testing.T) {
+	t.Parallel()
+	url := testenv.NATS(t)
+	all := open(t, url)
+	_, err := all.LoadFile(t.Context(), sample)
+	require.NoError(t, err)
+	d, err := Open(t.Context(), all.js, Config{NoUsers: true, Existing: true})
+	require.NoError(t, err)
+	require.Len(t, d.All(), 3)
+	require.Len(t, d.copy.partners, 2)
+	require.Len(t, d.copy.fleets, 1)
+	require.Empty(t, d.copy.users)
+	require.NoError(t, d.Pause(t.Context(), id("c1"), true), "what it read can be changed")
+	require.Equal(t, []uuid.UUID{id("c1")}, d.Paused())
 }

@@ -209,9 +209,7 @@ func (f *fileReader) user(n *yaml.Node, connection uuid.UUID, sources map[string
 			f.fault(key, "user.fields: unknown field %q", key.Value)
 		}
 	})
-	if len(entries) > 0 {
-		u.Fields = make(operation.Changes, len(entries))
-	}
+	fields := make(operation.Changes, len(entries))
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		spec, ok := operation.SpecOf(operation.Field(name))
 		if !ok {
@@ -221,8 +219,9 @@ func (f *fileReader) user(n *yaml.Node, connection uuid.UUID, sources map[string
 		if err != nil {
 			f.fault(entries[name], "user.fields.%s: %s", name, err)
 		}
-		u.Fields[spec.Name] = value
+		fields[spec.Name] = value
 	}
+	u.Fields = Pack(fields)
 	f.users = append(f.users, u)
 }
 

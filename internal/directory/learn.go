@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/google/uuid"
@@ -182,10 +183,8 @@ func learned(connection, id uuid.UUID, listed tsp.ListedUser, old *User) User {
 		u = *old
 	}
 	u.SourceID, u.DeletedAt = listed.SourceID, nil
-	fields := make(operation.Changes, len(u.Fields)+len(listed.Fields))
-	for f, v := range u.Fields {
-		fields[f] = v
-	}
+	fields := make(operation.Changes, len(operation.UserFields))
+	maps.Insert(fields, u.Fields.All())
 	for f, v := range listed.Fields {
 		if v.IsNull() {
 			delete(fields, f)
@@ -193,7 +192,7 @@ func learned(connection, id uuid.UUID, listed tsp.ListedUser, old *User) User {
 			fields[f] = v
 		}
 	}
-	u.Fields = fields
+	u.Fields = Pack(fields)
 	return u
 }
 

@@ -32,7 +32,7 @@ func TestLearn_FileAndSyncDoNotUndoEachOther(t *testing.T) {
 	require.Equal(t, Count{Created: 1, Updated: 1}, n)
 	require.Zero(t, load(t, d, one(named)).Writes())
 	u, _, _ := d.User(demo, id("a100"))
-	require.Equal(t, "Nx", u.Fields[operation.FieldFirstName].Text())
+	require.Equal(t, "Nx", u.Fields.Changes()[operation.FieldFirstName].Text())
 	n, err = d.Learn(t.Context(), id("c1"), names("x", "y"))
 	require.NoError(t, err)
 	require.Equal(t, Count{Unchanged: 2}, n)
@@ -56,7 +56,7 @@ func TestLoadFile_NamesAUserThatASyncHadFound(t *testing.T) {
 	require.Equal(t, Count{Updated: 1}, n)
 	u, _, ok := d.User(demo, id("a100"))
 	require.True(t, ok)
-	require.Equal(t, "Nx", u.Fields[operation.FieldFirstName].Text())
+	require.Equal(t, "Nx", u.Fields.Changes()[operation.FieldFirstName].Text())
 }
 
 func TestRetire(t *testing.T) {
@@ -89,7 +89,7 @@ func TestRetire(t *testing.T) {
 	require.Equal(t, Count{Updated: 1}, got)
 	u, _, ok := d.User(demo, UserID(id("c1"), "b"))
 	require.True(t, ok, "who is listed again is back")
-	require.Equal(t, "Nb", u.Fields[operation.FieldFirstName].Text())
+	require.Equal(t, "Nb", u.Fields.Changes()[operation.FieldFirstName].Text())
 }
 
 // TestRetire_KeepsWhatTheFileSays: it does not say it again.
@@ -106,7 +106,7 @@ func TestRetire_KeepsWhatTheFileSays(t *testing.T) {
 	require.NoError(t, err)
 	u, _, ok := d.User(demo, id("a100"))
 	require.True(t, ok)
-	require.Equal(t, "File", u.Fields[operation.FieldFirstName].Text())
+	require.Equal(t, "File", u.Fields.Changes()[operation.FieldFirstName].Text())
 	load(t, d, "prune: true\n"+one(old))
 	require.NotNil(t, d.user(id("a100")).DeletedAt)
 	require.Empty(t, d.user(id("a100")).Fields, "the file has taken it back")

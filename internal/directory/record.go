@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
 )
 
@@ -72,14 +71,14 @@ type fleetRecord struct {
 }
 
 type userRecord struct {
-	ID           uuid.UUID         `json:"id"`
-	ConnectionID uuid.UUID         `json:"connection_id"`
-	SourceID     string            `json:"source_id"`
-	Fields       operation.Changes `json:"fields,omitempty"`
-	CreatedAt    time.Time         `json:"created_at"`
-	UpdatedAt    time.Time         `json:"updated_at"`
-	DeletedAt    *time.Time        `json:"deleted_at,omitempty"`
-	Given        string            `json:"given,omitempty"`
+	ID           uuid.UUID  `json:"id"`
+	ConnectionID uuid.UUID  `json:"connection_id"`
+	SourceID     string     `json:"source_id"`
+	Fields       Known      `json:"fields,omitempty"`
+	CreatedAt    time.Time  `json:"created_at"`
+	UpdatedAt    time.Time  `json:"updated_at"`
+	DeletedAt    *time.Time `json:"deleted_at,omitempty"`
+	Given        string     `json:"given,omitempty"`
 	revision     uint64
 }
 

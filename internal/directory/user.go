@@ -12,8 +12,7 @@ import (
 	"writeback/pkg/operation"
 )
 
-// User is one user of a connection. Its map is shared with the directory's copy
-// and must not be changed.
+// User is one user of a connection.
 type User struct {
 	ID           uuid.UUID
 	ConnectionID uuid.UUID
@@ -21,7 +20,7 @@ type User struct {
 	SourceID string
 	// Fields are what is known of the user. A field that is not there is unknown;
 	// none is null.
-	Fields    operation.Changes
+	Fields    Known
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// DeletedAt is when the user was found to be gone. Look-ups do not give such a
@@ -50,7 +49,7 @@ func (u User) LogValue() slog.Value {
 func (u User) gone(at time.Time) User {
 	u.DeletedAt, u.UpdatedAt = &at, at
 	if u.Given == "" {
-		u.Fields = nil
+		u.Fields = ""
 	}
 	return u
 }
@@ -124,10 +123,24 @@ func (d *Directory) UsersPage(partner, after uuid.UUID, limit int, filter UserFi
 	if found {
 		at++
 	}
+	var out []User
+	for some := range slices.Chunk(ids[at:], lookedAt) {
+		if out = d.match(out, some, partner, limit, filter); len(out) >= limit {
+			break
+		}
+	}
+	return out
+}
+
+// lookedAt is how many users a list looks at before it lets a change in, for which all
+// look-ups wait.
+const lookedAt = 1000
+
+// match adds those that the filter selects, up to the limit.
+func (d *Directory) match(out []User, ids []uuid.UUID, partner uuid.UUID, limit int, filter UserFilter) []User {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	var out []User
-	for _, id := range ids[at:] {
+	for _, id := range ids {
 		if len(out) >= limit {
 			break
 		}
@@ -147,11 +160,12 @@ func (d *Directory) UsersPage(partner, after uuid.UUID, limit int, filter UserFi
 // changed, only replaced.
 func (d *Directory) userIDs(partner uuid.UUID) []uuid.UUID {
 	d.mu.RLock()
-	ids, ok := d.copy.sorted[partner]
-	d.mu.RUnlock()
-	if ok {
-		return ids
+	o := d.copy.sorted[partner]
+	if o != nil && len(o.since) == 0 {
+		defer d.mu.RUnlock()
+		return o.ids
 	}
+	d.mu.RUnlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.copy.sort(partner)

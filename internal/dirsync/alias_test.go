@@ -34,7 +34,8 @@ func TestSync_FileNamesADriverByAnExternalID(t *testing.T) {
 	require.NotContains(t, users, directory.UserID(conn, second))
 	u, _, found := r.d.User(partner, id)
 	require.True(t, found)
-	require.True(t, u.Fields.Has(operation.FieldUsername), "it has the driver's fields")
+	_, known := u.Fields.Get(operation.FieldUsername)
+	require.True(t, known, "it has the driver's fields")
 
 	r.advance(6 * time.Hour)
 	again := r.walked()

@@ -147,10 +147,10 @@ func New(parts Parts, cfg Config) *Syncer {
 // Run walks what is due until ctx ends, and then puts the walks down. It gives nil:
 // whatever goes wrong is tried again.
 func (s *Syncer) Run(ctx context.Context) error {
-	q := queue{free: s.cfg.Walks, running: make(map[uuid.UUID]bool), done: make(chan uuid.UUID)}
+	q := queue{free: s.cfg.Walks, running: make(map[uuid.UUID]bool), done: make(chan ended)}
 	tick := time.NewTicker(s.cfg.Poll)
 	defer tick.Stop()
-	s.begin(ctx, &q)
+	s.look(ctx, &q)
 	for {
 		select {
 		case <-ctx.Done():
@@ -158,11 +158,15 @@ func (s *Syncer) Run(ctx context.Context) error {
 				<-q.done
 			}
 			return nil
-		case id := <-q.done:
-			delete(q.running, id)
+		case e := <-q.done:
+			delete(q.running, e.id)
 			q.free++
-		case <-tick.C:
+			if e.failed {
+				q.due = nil // so would the others
+			}
 			s.begin(ctx, &q)
+		case <-tick.C:
+			s.look(ctx, &q)
 		}
 	}
 }
@@ -171,14 +175,19 @@ func (s *Syncer) Run(ctx context.Context) error {
 type queue struct {
 	free    int
 	running map[uuid.UUID]bool
-	done    chan uuid.UUID
+	done    chan ended
+	// due are those that were due at the last look, and have not been begun here.
+	due []directory.Connection
 }
 
-// begin starts walks that are due, those first that have waited longest.
-func (s *Syncer) begin(ctx context.Context, q *queue) {
-	if q.free == 0 {
-		return
-	}
+// ended is a walk that ended, or failed to begin.
+type ended struct {
+	id     uuid.UUID
+	failed bool
+}
+
+// look finds what is due, and begins.
+func (s *Syncer) look(ctx context.Context, q *queue) {
 	due, err := s.due(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -186,18 +195,25 @@ func (s *Syncer) begin(ctx context.Context, q *queue) {
 		}
 		return
 	}
-	for _, c := range due {
-		if q.free == 0 {
-			return
-		}
+	q.due = due
+	s.begin(ctx, q)
+}
+
+// begin starts walks that are due, those first that have waited longest. Another worker
+// may have begun them since: then the claim says so, and the next one has its turn.
+func (s *Syncer) begin(ctx context.Context, q *queue) {
+	for q.free > 0 && len(q.due) > 0 {
+		c := q.due[0]
+		q.due = q.due[1:]
 		if q.running[c.ID] {
 			continue
 		}
 		q.free--
 		q.running[c.ID] = true
 		go func() {
-			defer func() { q.done <- c.ID }()
-			s.walk(ctx, c)
+			e := ended{id: c.ID, failed: true}
+			defer func() { q.done <- e }()
+			e.failed = !s.walk(ctx, c)
 		}()
 	}
 }

@@ -51,23 +51,26 @@ const maxStale = 100
 // maxAnew is how often a walk that was short is begun anew.
 const maxAnew = 2
 
-// walk does what there is to do for a connection, as far as it goes now.
-func (s *Syncer) walk(ctx context.Context, c directory.Connection) {
+// walk does what there is to do for a connection, as far as it goes now. It is false if
+// nobody could say whether there is anything.
+func (s *Syncer) walk(ctx context.Context, c directory.Connection) bool {
 	provider, _ := s.parts.Providers.Get(c.Provider)
 	lister, ok := Listable(c.Provider, provider)
 	if !ok {
-		return
+		return true
 	}
 	w := &walk{
 		Syncer: s, conn: c, provider: provider, lister: lister,
 		limits: c.Limits.Over(provider.Describe().Limits).WithDefaults(),
 	}
-	switch taken, err := w.claim(ctx); {
+	taken, err := w.claim(ctx)
+	switch {
 	case err != nil && ctx.Err() == nil:
 		s.log.WarnContext(ctx, "directory sync not begun", "connection_id", c.ID, "provider", c.Provider, "error", err)
 	case err == nil && taken:
 		w.leave(ctx, w.run(ctx))
 	}
+	return err == nil
 }
 
 // claim takes the walk, or begins one, if it is still due.

@@ -2,7 +2,11 @@ package dirsync
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -213,6 +217,36 @@ func TestWalk_KilledOneIsTakenOverAfterItsLease(t *testing.T) {
 	require.Equal(t, 5, p.Pages)
 	require.ErrorIs(t, w.keep(t.Context()), errTaken, "the one that was thought dead writes nothing down")
 	require.Equal(t, p, r.progress())
+}
+
+// A worker that is free takes the next walk at once: at so many connections the looks alone,
+// a few walks each, would take longer than the time between two walks.
+func TestRun_BeginsTheNextWithoutAnotherLook(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "fake", newFleet(3), "")
+	var text strings.Builder
+	fmt.Fprintf(&text, "partners: [{id: %s, name: P, connections: [", partner)
+	const more = 12
+	for i := range more {
+		fmt.Fprintf(&text, "{id: 00000000-0000-7000-8000-0000000001%02d, provider: fake, credentials: {}},", i)
+	}
+	file := filepath.Join(t.TempDir(), "registry.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(text.String()+"]}]"), 0o600))
+	_, err := r.d.LoadFile(t.Context(), file)
+	require.NoError(t, err)
+	r.cfg.Walks, r.cfg.Poll = 2, 24*time.Hour // it looks once
+	r.run(r.syncer())
+	require.Eventually(t, func() bool {
+		all, err := r.parts.Book.All(t.Context())
+		require.NoError(t, err)
+		finished := 0
+		for _, p := range all {
+			if !p.FinishedAt.IsZero() {
+				finished++
+			}
+		}
+		return finished == more+1
+	}, soon, 5*time.Millisecond)
 }
 
 func TestWalk_OneWorkerAtATime(t *testing.T) {

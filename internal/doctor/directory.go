@@ -24,7 +24,7 @@ func lookAtDirectory(ctx context.Context, r *report, s settings, js jetstream.Je
 		return
 	}
 	lookForDevelopmentKeys(ctx, r, s, js)
-	cfg := directory.Config{AsItIs: true}
+	cfg := directory.Config{AsItIs: true, NoUsers: true}
 	if sealer, err := seal.Load(s.KeysetFile); s.KeysetFile != "" && err == nil {
 		cfg.Sealer = sealer
 	}

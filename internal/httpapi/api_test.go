@@ -96,10 +96,10 @@ func newWorld() *world {
 		for _, u := range c.users {
 			w.users = append(w.users, directory.User{
 				ID: u, ConnectionID: c.id, SourceID: sourceOf(u), CreatedAt: worldTime, UpdatedAt: worldTime,
-				Fields: operation.Changes{
+				Fields: directory.Pack(operation.Changes{
 					operation.FieldFirstName: operation.Text("Ada"),
 					operation.FieldIsDriver:  operation.Flag(u != userOneB),
-				},
+				}),
 			})
 		}
 	}

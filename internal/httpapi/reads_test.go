@@ -62,12 +62,13 @@ func TestListUsers_ByName(t *testing.T) {
 	people := [][3]string{{"Ann", "Lee", "al"}, {"Joann", "Öst", "x.leeman"}, {"Bo", "Annason", ""}}
 	for i := range api.world.users {
 		p := people[i%3]
-		api.world.users[i].Fields = operation.Changes{
+		fields := operation.Changes{
 			operation.FieldFirstName: operation.Text(p[0]), operation.FieldLastName: operation.Text(p[1]), operation.FieldUsername: operation.Text(p[2]),
 		}
 		if p[2] == "" {
-			api.world.users[i].Fields[operation.FieldUsername] = operation.Null()
+			fields[operation.FieldUsername] = operation.Null()
 		}
+		api.world.users[i].Fields = directory.Pack(fields)
 	}
 	called := func(who ...string) []string {
 		out := []string{}
@@ -112,9 +113,9 @@ func TestListUsers_Walks(t *testing.T) {
 	for i := range api.world.users {
 		// Names with ties, and users whose name is not known.
 		name := []string{"Zoe", "Ada", "", "Ada"}[i%4]
-		api.world.users[i].Fields = operation.Changes{operation.FieldFirstName: operation.Text(name)}
+		api.world.users[i].Fields = directory.Pack(operation.Changes{operation.FieldFirstName: operation.Text(name)})
 		if name == "" {
-			api.world.users[i].Fields = nil
+			api.world.users[i].Fields = ""
 		}
 	}
 	byName := slices.Clone(mine)
@@ -165,7 +166,7 @@ func TestListUsers_LongNames(t *testing.T) {
 	t.Parallel()
 	api := newAPI(t, Config{})
 	for i := range api.world.users {
-		api.world.users[i].Fields = operation.Changes{operation.FieldFirstName: operation.Text("x" + strings.Repeat("é", 200))}
+		api.world.users[i].Fields = directory.Pack(operation.Changes{operation.FieldFirstName: operation.Text("x" + strings.Repeat("é", 200))})
 	}
 	testWalks(t, api, "/v2/telematics/users", "sort_by=first_name", 2, texts(mine...))
 }

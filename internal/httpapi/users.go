@@ -129,7 +129,7 @@ func userPlace(sortBy string) func(directory.User) place {
 func sortableTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000") }
 
 func userView(u directory.User, c directory.Connection, includeSourceData bool) wire.UserRead {
-	known := wire.Payload(u.Fields)
+	known := wire.Payload(u.Fields.Changes())
 	hash := sha256.Sum256(known)
 	text := func(f operation.Field) *string {
 		if v, ok := u.Fields.Get(f); ok && !v.IsNull() {

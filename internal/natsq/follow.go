@@ -17,6 +17,8 @@ import (
 type Follower struct {
 	JetStream jetstream.JetStream
 	Bucket    jetstream.KeyValue
+	// Keys are what is read of the bucket, as patterns. Nil: all of it, as Run needs it.
+	Keys []string
 	// Config makes the bucket again if it is gone.
 	Config jetstream.KeyValueConfig
 	// From gets the bucket as it is, before it is read, and gives the revision after which
@@ -184,7 +186,11 @@ func (f *Follower) watch(ctx context.Context) (_ jetstream.KeyWatcher, last uint
 	if after := f.From(info); after > 0 {
 		opts = append(opts, jetstream.ResumeFromRevision(after+1))
 	}
-	w, err := f.Bucket.WatchAll(ctx, opts...)
+	keys := f.Keys
+	if keys == nil {
+		keys = []string{jetstream.AllKeys}
+	}
+	w, err := f.Bucket.WatchFiltered(ctx, keys, opts...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("natsq: watch bucket %s: %w", f.Config.Bucket, err)
 	}

@@ -18,7 +18,7 @@ func (a *Attempter) hide(op operation.Accepted, failure *operation.Failure) *ope
 	hidden := *failure
 	in := func(text string) string {
 		text = httpcall.Hide(conn.TSP().Credentials, op.Changes).In(text)
-		return httpcall.Hide(nil, user.Fields).In(text)
+		return httpcall.Hide(nil, user.Fields.Changes()).In(text)
 	}
 	hidden.Detail, hidden.Header = in(hidden.Detail), maps.Clone(hidden.Header)
 	for name, value := range hidden.Header {

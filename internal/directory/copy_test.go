@@ -1,0 +1,93 @@
+package directory
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func number(kind byte, n int) uuid.UUID {
+	return uuid.MustParse(fmt.Sprintf("00000000-0000-7000-80%02x-%012x", kind, n))
+}
+
+// A list that is walked while a sync adds users sorts those, and not all users again.
+func TestTable_AddedUsersDoNotSortAllAgain(t *testing.T) {
+	t.Parallel()
+	tab := newTable(box{})
+	partner, conn := number(1, 1), number(2, 1)
+	tab.putConnection(&held{Connection: Connection{ID: conn, PartnerID: partner}})
+	for n := range 100 {
+		tab.putUser(User{ID: number(3, 2*n), ConnectionID: conn})
+	}
+	require.Len(t, tab.sort(partner), 100)
+	before := tab.sorted[partner].ids
+	tab.putUser(User{ID: number(3, 51), ConnectionID: conn})
+	require.Equal(t, before, tab.sorted[partner].ids, "those are in order")
+	require.Equal(t, []uuid.UUID{number(3, 51)}, tab.sorted[partner].since, "one is not")
+	require.Len(t, tab.sort(partner), 101)
+	require.True(t, slices.IsSortedFunc(tab.sort(partner), compareIDs))
+	require.Len(t, before, 100, "a page that was begun has the list of then")
+	require.Nil(t, tab.sort(number(1, 9)), "nobody's")
+	require.NotContains(t, tab.sorted, number(1, 9))
+}
+
+// Whatever comes and goes, the indexes say what is there.
+func TestTable_IndexesAreWhatIsThere(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		tab := newTable(box{})
+		for revision := range rapid.IntRange(1, 60).Draw(t, "steps") {
+			partner := number(1, rapid.IntRange(0, 2).Draw(t, "partner"))
+			conn := number(2, rapid.IntRange(0, 3).Draw(t, "connection"))
+			user := number(3, rapid.IntRange(0, 7).Draw(t, "user"))
+			switch rapid.IntRange(0, 4).Draw(t, "what") {
+			case 0:
+				tab.putConnection(&held{Connection: Connection{ID: conn, PartnerID: partner}})
+			case 1, 2:
+				tab.putUser(User{ID: user, ConnectionID: conn})
+			case 3:
+				tab.remove(userKey(conn, user), uint64(revision+1))
+			case 4:
+				tab.remove(connectionKey(conn), uint64(revision+1))
+			}
+			for n := range 3 {
+				agrees(t, tab, number(1, n))
+			}
+		}
+	})
+}
+
+func agrees(t *rapid.T, tab *table, partner uuid.UUID) {
+	var owned, users []uuid.UUID
+	of := func(connection uuid.UUID) bool {
+		c := tab.connections[connection]
+		return c != nil && c.PartnerID == partner
+	}
+	for id := range tab.connections {
+		if of(id) {
+			owned = append(owned, id)
+		}
+	}
+	for id, u := range tab.users {
+		if of(u.ConnectionID) {
+			users = append(users, id)
+		}
+	}
+	slices.SortFunc(owned, compareIDs)
+	slices.SortFunc(users, compareIDs)
+	require.ElementsMatch(t, owned, tab.ofPartner[partner])
+	require.True(t, slices.IsSortedFunc(tab.ofPartner[partner], compareIDs))
+
+	sorted := tab.sort(partner)
+	require.True(t, slices.IsSortedFunc(sorted, compareIDs))
+	require.Len(t, slices.Compact(slices.Clone(sorted)), len(sorted), "each once")
+	there := slices.DeleteFunc(slices.Clone(sorted), func(id uuid.UUID) bool {
+		u := tab.users[id]
+		return u == nil || !of(u.ConnectionID)
+	})
+	require.ElementsMatch(t, users, there)
+}
