@@ -130,6 +130,45 @@ func (r *rig) flushed() {
 	}, 20*time.Second, 20*time.Millisecond)
 }
 
+// TestRestore_KeepsRetryAfter: until when a provider asked to wait outlives Redis, also if the
+// stream that said it was lost before and published again.
+func TestRestore_KeepsRetryAfter(t *testing.T) {
+	t.Parallel()
+	asked := busyProvider
+	asked.RetryAfter = time.Hour
+	for name, p := range map[string]*provider{
+		"with a failure": {answer: func(context.Context, int, tsp.UserUpdate) error { return &asked }},
+		"with a success": {spent: true},
+	} {
+		for _, streamsToo := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, streams too %t", name, streamsToo), func(t *testing.T) {
+				t.Parallel()
+				r := rigOn(t, &provider{answer: p.answer, spent: p.spent})
+				stop := r.worker()
+				op := r.accept(r.change(uuid.New(), "x"))
+				require.Eventually(t, func() bool { return r.rows(op.ID) == 1 }, 20*time.Second, 5*time.Millisecond)
+				r.flushed()
+				stop()
+				require.NoError(t, r.refiller().Check(t.Context()))
+				before, err := r.store.Lane(t.Context(), r.conn)
+				require.NoError(t, err)
+				require.Greater(t, time.Until(before.Blocked), 50*time.Minute)
+
+				if streamsToo {
+					r.loses(natsq.StreamOperations, natsq.StreamEvents)
+					require.NoError(t, r.refiller().Check(t.Context()))
+				}
+				require.NoError(t, r.rdb.FlushAll(t.Context()).Err())
+				r.worker()
+				r.open()
+				after, err := r.store.Lane(t.Context(), r.conn)
+				require.NoError(t, err)
+				require.Equal(t, before.Blocked, after.Blocked)
+			})
+		}
+	}
+}
+
 func TestRestore_AfterARollBack(t *testing.T) {
 	t.Parallel()
 	server := testenv.RedisAOF(t, t.TempDir())
