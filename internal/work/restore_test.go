@@ -303,6 +303,53 @@ func TestRestore_UnfinishedHistoryIsTakenOver(t *testing.T) {
 	}, 20*time.Second, 20*time.Millisecond)
 }
 
+// TestRestore_OlderHistoryPutsBackOnlyEnds: its shards are open, so what it makes pending would be called.
+func TestRestore_OlderHistoryPutsBackOnlyEnds(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	old := func(kind operation.EventKind, status operation.Status) operation.Event {
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		return operation.Event{Version: operation.Version, Kind: kind, FirstRow: 1, Operation: operation.Operation{
+			Accepted: r.change(uuid.New(), "x"), Status: status, UpdatedAt: now.Add(-72 * time.Hour), Attempts: []operation.Attempt{},
+			Place: operation.Place{Seq: now.Add(-73 * time.Hour).UnixMicro(), Deadline: now.Add(time.Hour).Truncate(time.Millisecond)},
+		}}
+	}
+	attempted, ended := old(operation.EventAttempted, operation.Pending), old(operation.EventFailed, operation.Failed)
+	h := &told{ends: []operation.Event{attempted, ended}}
+	shards := []int{operation.ShardOf(r.conn)}
+	require.NoError(t, r.store.Withdraw(t.Context(), shards))
+	b, err := r.store.TakeRebuild(t.Context(), shards)
+	require.NoError(t, err)
+	require.NoError(t, b.Commit(t.Context(), func(int) time.Duration { return 0 }, nil, true))
+	require.NoError(t, b.Release(t.Context()))
+	require.NoError(t, work.NewRestorer(r.store, h, work.RestoreConfig{}, r.parts.Log).Finish(t.Context(), shards))
+	require.Equal(t, ended.Operation, r.ended(ended.Operation.ID))
+	_, err = r.store.Get(t.Context(), r.conn, attempted.Operation.ID)
+	require.ErrorIs(t, err, redisstore.ErrMissing)
+}
+
+// TestRestore_EmptyStreamsBesideData: the streams were made anew, and Redis went back: calls of before may
+// be under way, so it does not begin as a new installation does.
+func TestRestore_EmptyStreamsBesideData(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	op := r.accept(r.change(uuid.New(), "x"))
+	_, err := r.store.Poll(t.Context(), 1) // a beat
+	require.NoError(t, err)
+	r.loses(natsq.StreamOperations, natsq.StreamEvents)
+	shard := operation.ShardOf(r.conn)
+	require.NoError(t, r.rdb.Del(t.Context(), fmt.Sprintf("wb:{%02d}:gen", shard)).Err())
+	restorer := work.NewRestorer(r.store, natsq.NewHistory(r.js), work.RestoreConfig{Settle: time.Millisecond}, r.parts.Log)
+	require.NoError(t, restorer.Restore(t.Context(), r.missing()))
+	require.Empty(t, r.missing())
+	got, err := r.store.Get(t.Context(), r.conn, op.ID)
+	require.NoError(t, err)
+	require.Equal(t, operation.Pending, got.Status)
+	lane, err := r.store.Lane(t.Context(), r.conn)
+	require.NoError(t, err)
+	require.True(t, lane.Opens.After(lane.Now))
+}
+
 func TestRestore_QuarantineHoldsHandOutsBack(t *testing.T) {
 	t.Parallel()
 	r := rigOn(t, &provider{})
