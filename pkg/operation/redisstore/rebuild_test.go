@@ -159,6 +159,44 @@ func TestRestore_RowsThatAreNotInTheStreamGoOut(t *testing.T) {
 	require.Equal(t, 1, claimed[0].Rows)
 }
 
+// A rebuild takes nothing back: what has ended, and may lie in its page already, is not pending again because
+// a stream says that it was accepted.
+func TestRestore_WhatHasEndedStays(t *testing.T) {
+	t.Parallel()
+	for name, told := range map[string]bool{"its end is told": true, "its end is not told": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClocked(t, redisstore.Config{})
+			a := c.accepted(uuid.New())
+			place := c.accept(a).Place
+			rec := c.record(c.try(1, nil)[0], succeed)
+			if told {
+				require.NoError(t, ackAll(t.Context(), c.store, rec.Record))
+			}
+			require.NoError(t, c.store.Withdraw(t.Context(), []int{operation.ShardOf(c.conn)}))
+			c.rebuild(0, said(a, place))
+			require.Equal(t, rec.Operation, c.get(a.ID))
+			require.Empty(t, c.try(1, nil))
+		})
+	}
+}
+
+// A call may have been under way when its operation was lost: what is put back says that it
+// is called again.
+func TestRestore_SaysThatItMayBeARepetition(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	a := c.accepted(uuid.New())
+	place := c.accept(a).Place
+	require.False(t, c.try(1, nil)[0].Repeat)
+	c.wipe()
+	c.rebuild(0, said(a, place))
+	again := c.try(1, nil)
+	require.Len(t, again, 1)
+	require.True(t, again[0].Repeat)
+	require.Equal(t, 1, again[0].Number)
+}
+
 // What became known of a call after its final event stays known, and is told.
 func TestRestore_CompletedRowStays(t *testing.T) {
 	t.Parallel()
@@ -234,4 +272,32 @@ func (c *clocked) told(rows int) {
 	require.NoError(c.t, ackAll(c.t.Context(), c.store, claimed[0]))
 	c.pass(time.Minute)
 	require.Empty(c.t, c.claim())
+}
+
+// A record that somebody took out keeps its lane neither full nor due for ever, whether it was ready, being
+// called or behind another.
+func TestNext_OfARecordThatIsGone(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	c.limits.InFlight = 1
+	user := uuid.New()
+	var keys []string
+	for _, u := range []uuid.UUID{user, user, uuid.New()} {
+		a := c.accepted(u)
+		c.accept(a)
+		keys = append(keys, c.key("op:"+a.ID.String()))
+	}
+	require.Len(t, c.try(1, nil), 1)
+	require.NoError(t, c.rdb.Del(t.Context(), keys...).Err())
+	c.pass(time.Minute)
+	require.Empty(t, c.try(3, nil))
+	other := c.accepted(uuid.New())
+	c.accept(other)
+	leases := c.try(3, nil)
+	require.Len(t, leases, 1)
+	c.record(leases[0], succeed)
+	c.pass(48 * time.Hour)
+	require.Empty(t, c.try(3, nil))
+	_, due := c.due()
+	require.False(t, due)
 }

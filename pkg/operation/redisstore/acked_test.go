@@ -1,0 +1,92 @@
+package redisstore_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/testenv"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+)
+
+// What the streams confirm comes one by one, in any order, and maybe twice: it is noted, and with the last of
+// it the operation leaves the outbox, and an ended one gets its time to live.
+func TestAcked_OneByOne(t *testing.T) {
+	t.Parallel()
+	const accepted, early, final = 0, 1, 2
+	for _, unlisted := range []bool{false, true} {
+		for _, order := range [][]int{
+			{accepted, early, final}, {accepted, final}, {final, accepted}, {early, final, accepted},
+			{final, early, accepted}, {early, accepted, final}, {accepted, accepted, final}, {final, final, accepted},
+		} {
+			t.Run(fmt.Sprintf("unlisted %t, %v", unlisted, order), func(t *testing.T) {
+				t.Parallel()
+				f := newFixture(t, testenv.Redis(t), redisstore.Config{Unlisted: unlisted})
+				a := f.accepted(uuid.New())
+				f.accept(a)
+				one := f.record(f.next(1).Leases[0], again(0))
+				two := f.record(f.next(1).Leases[0], succeed)
+				ended := two.Operation
+				parts := []redisstore.Ack{
+					accepted: {Accepted: true},
+					early:    {Rows: 1, RowVersion: one.RowVersion},
+					final:    {Rows: 2, RowVersion: two.RowVersion, Final: true, Ended: &ended},
+				}
+				for i, part := range order {
+					ack := parts[part]
+					ack.Connection, ack.ID = f.conn, a.ID
+					waits, err := f.rdb.ZCard(t.Context(), f.key("outbox")).Result()
+					require.NoError(t, err)
+					require.EqualValues(t, 1, waits, "before part %d", i)
+					require.NoError(t, f.store.Acked(t.Context(), []redisstore.Ack{ack}))
+				}
+				waits, err := f.rdb.ZCard(t.Context(), f.key("outbox")).Result()
+				require.NoError(t, err)
+				require.Zero(t, waits)
+				require.Equal(t, ended, f.get(a.ID))
+				left, err := f.rdb.TTL(t.Context(), f.key("op:"+a.ID.String())).Result()
+				require.NoError(t, err)
+				if unlisted {
+					require.Positive(t, left)
+				} else {
+					require.EqualValues(t, -2, left, "it is in its page")
+				}
+			})
+		}
+	}
+}
+
+// What became known of a call when all seemed told goes out, too.
+func TestAcked_BeforeALateOutcome(t *testing.T) {
+	t.Parallel()
+	for _, unlisted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("unlisted %t", unlisted), func(t *testing.T) {
+			t.Parallel()
+			c := newClocked(t, redisstore.Config{Unlisted: unlisted})
+			a := c.accepted(uuid.New())
+			a.MaxAttempts = 1
+			c.accept(a)
+			lease := c.try(1, nil)[0]
+			c.pass(time.Minute)
+			c.try(0, nil)
+			claimed := c.claim()
+			require.Len(t, claimed, 1)
+			require.NoError(t, ackAll(t.Context(), c.store, claimed[0]))
+			c.pass(time.Minute)
+			require.Empty(t, c.claim())
+			require.Equal(t, operation.Failed, c.get(a.ID).Status)
+			late := succeed
+			late.Block = time.Hour
+			c.record(lease, late)
+			lane, err := c.store.Lane(t.Context(), c.conn)
+			require.NoError(t, err)
+			require.Equal(t, lane.Now.Add(time.Hour), lane.Blocked, "the provider asked to wait, late or not")
+			require.NoError(t, ackAll(t.Context(), c.store, claimed[0])) // of before
+			c.told(2)
+		})
+	}
+}
