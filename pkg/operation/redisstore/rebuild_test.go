@@ -197,6 +197,27 @@ func TestRestore_SaysThatItMayBeARepetition(t *testing.T) {
 	require.Equal(t, 1, again[0].Number)
 }
 
+// An outcome that a stream has and Redis forgot ends its lease: the attempt counts once, and nothing waits for the
+// lease to run out.
+func TestRestore_OutcomeOfACallThatIsLeased(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	a := c.accepted(uuid.New())
+	place := c.accept(a).Place
+	lease := c.try(1, nil)[0]
+	before := c.snapshot()
+	rec := c.record(lease, again(time.Second))
+	c.rollBack(before)
+	require.NoError(t, c.rdb.Del(t.Context(), c.key("gen")).Err())
+	c.rebuild(0, said(a, place), redisstore.Fact{Operation: rec.Operation, NextAt: rec.NextAt, FirstRow: 1})
+	require.Empty(t, c.try(1, nil), "it waits for its backoff")
+	c.pass(time.Second)
+	next := c.try(1, nil)
+	require.Len(t, next, 1)
+	require.Equal(t, 2, next[0].Number)
+	require.Len(t, c.get(a.ID).Attempts, 1)
+}
+
 // What became known of a call after its final event stays known, and is told.
 func TestRestore_CompletedRowStays(t *testing.T) {
 	t.Parallel()
@@ -282,7 +303,7 @@ func TestNext_OfARecordThatIsGone(t *testing.T) {
 	c.limits.InFlight = 1
 	user := uuid.New()
 	var keys []string
-	for _, u := range []uuid.UUID{user, user, uuid.New()} {
+	for _, u := range []uuid.UUID{user, user, uuid.New(), uuid.New(), uuid.New(), uuid.New()} {
 		a := c.accepted(u)
 		c.accept(a)
 		keys = append(keys, c.key("op:"+a.ID.String()))
@@ -290,10 +311,15 @@ func TestNext_OfARecordThatIsGone(t *testing.T) {
 	require.Len(t, c.try(1, nil), 1)
 	require.NoError(t, c.rdb.Del(t.Context(), keys...).Err())
 	c.pass(time.Minute)
-	require.Empty(t, c.try(3, nil))
-	other := c.accepted(uuid.New())
-	c.accept(other)
-	leases := c.try(3, nil)
+	c.accept(c.accepted(uuid.New()))
+	var leases []redisstore.Lease
+	for range len(keys) + 1 { // as long as it is due
+		at, due := c.due()
+		require.True(t, due && at.UnixMicro() <= c.now)
+		if leases = c.try(1, nil); len(leases) > 0 {
+			break
+		}
+	}
 	require.Len(t, leases, 1)
 	c.record(leases[0], succeed)
 	c.pass(48 * time.Hour)
