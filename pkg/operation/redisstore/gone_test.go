@@ -85,6 +85,14 @@ func TestLateComer_ItsOwnOutcomeCounts(t *testing.T) {
 		require.NoError(t, err)
 		f.record(redisstore.Lease{Accepted: older.Accepted, Place: older.Place, AttemptID: uuid.Must(uuid.NewV7()), Number: 1}, succeed)
 		require.Equal(t, operation.Succeeded, f.get(older.ID).Status)
+
+		// The newest is still the one that has gone.
+		between := f.late(user)
+		between.Seq += 1e6
+		h, err := f.store.Next(t.Context(), f.conn, f.limits, ids(1), between)
+		require.NoError(t, err)
+		require.Empty(t, h.Leases)
+		require.Equal(t, operation.Failed, f.get(between.ID).Status)
 	})
 }
 

@@ -250,8 +250,10 @@ func TestRestore_FinalEventWithTooFewRows(t *testing.T) {
 	c.store = redisstore.New(c.rdb, redisstore.Config{}) // a worker that saw none of it
 	c.record(c.try(1, nil)[0], again(time.Hour))
 	require.NoError(t, c.rdb.Del(t.Context(), c.key("gen")).Err()) // one that did comes
+	c.pass(time.Hour)
 	c.rebuild(0, said(a, place), redisstore.Fact{Operation: rec.Operation, Final: true})
 	require.Equal(t, operation.Succeeded, c.get(a.ID).Status)
+	require.Equal(t, rec.Operation.UpdatedAt, c.get(a.ID).UpdatedAt)
 	c.told(2)
 }
 
