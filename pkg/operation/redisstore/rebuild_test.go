@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -236,6 +237,41 @@ func TestRestore_CompletedRowStays(t *testing.T) {
 	c.rebuild(0, said(a, place), redisstore.Fact{Operation: op, Final: true})
 	require.False(t, c.get(a.ID).Attempts[0].Unknown)
 	c.told(2)
+}
+
+// An end that a stream has and Redis forgot is put back as it was, and not told again.
+func TestRestore_EndThatIsForgotten(t *testing.T) {
+	t.Parallel()
+	for _, unlisted := range []bool{false, true} {
+		for _, asked := range []string{"ready", "leased", "marked"} {
+			t.Run(fmt.Sprintf("%s, unlisted %t", asked, unlisted), func(t *testing.T) {
+				t.Parallel()
+				c := newClocked(t, redisstore.Config{Unlisted: unlisted})
+				a := c.accepted(uuid.New())
+				place := c.accept(a).Place
+				before := c.snapshot()
+				lease := c.try(1, nil)[0]
+				if asked != "ready" {
+					before = c.snapshot()
+				}
+				if asked == "marked" {
+					_, err := c.store.Cancel(t.Context(), c.conn, a.ID)
+					require.NoError(t, err)
+					before = c.snapshot()
+				}
+				rec := c.record(lease, succeed)
+				c.rollBack(before)
+				require.NoError(t, c.rdb.Del(t.Context(), c.key("gen")).Err())
+				c.rebuild(0, said(a, place), redisstore.Fact{Operation: rec.Operation, Final: true})
+				c.pass(time.Minute)
+				require.Empty(t, c.claim())
+				require.Empty(t, c.try(1, nil))
+				require.Equal(t, rec.Operation, c.get(a.ID))
+				_, due := c.due()
+				require.False(t, due)
+			})
+		}
+	}
 }
 
 // A final event that lacks a row which Redis has goes out again, with all.
