@@ -90,3 +90,47 @@ func TestAcked_BeforeALateOutcome(t *testing.T) {
 		})
 	}
 }
+
+// A create that was taken for failed or that succeeded with another call: a late success brings the ids of the user
+// where there are none, and changes none of an end, whether all of that was told or not.
+func TestRecord_LateCreate(t *testing.T) {
+	t.Parallel()
+	for _, told := range []bool{false, true} {
+		for _, succeeded := range []bool{false, true} {
+			t.Run(fmt.Sprintf("told %t, succeeded %t", told, succeeded), func(t *testing.T) {
+				t.Parallel()
+				c := newClocked(t, redisstore.Config{})
+				a := c.accepted(uuid.Nil)
+				a.Type, a.SourceID, a.MaxAttempts = operation.Create, "", 1
+				if succeeded {
+					a.MaxAttempts = 2
+				}
+				c.accept(a)
+				create := func(l redisstore.Lease, source string) {
+					o := c.outcome(l, succeed)
+					o.SourceID, o.ResourceID = source, uuid.NewSHA1(c.conn, []byte(source))
+					_, err := c.store.Record(t.Context(), o)
+					require.NoError(t, err)
+				}
+				first := c.try(1, nil)[0]
+				c.pass(time.Minute)
+				want := "of the first"
+				if again := c.try(1, nil); succeeded {
+					want = "of the second"
+					create(again[0], want)
+				}
+				c.pass(time.Minute)
+				if told {
+					require.NoError(t, ackAll(t.Context(), c.store, c.claim()[0]))
+				}
+				ended := c.get(a.ID)
+				create(first, "of the first")
+				op := c.get(a.ID)
+				require.Equal(t, ended.Status, op.Status)
+				require.Equal(t, operation.AttemptSucceeded, op.Attempts[0].Status)
+				require.Equal(t, want, op.SourceID)
+				require.Equal(t, uuid.NewSHA1(c.conn, []byte(want)), op.ResourceID)
+			})
+		}
+	}
+}
