@@ -53,6 +53,13 @@ func TestLateComer_IsNotCalledAfterANewerOneHasGone(t *testing.T) {
 		require.Zero(t, op.Attempted)
 		_, due := f.due()
 		require.False(t, due, "nothing is left to do")
+		for _, index := range []string{"day:*", "late:*"} {
+			keys := f.rdb.Keys(t.Context(), f.key(index)).Val()
+			require.NotEmpty(t, keys, index)
+			for _, key := range keys {
+				require.Positive(t, f.rdb.TTL(t.Context(), key).Val(), "a list has an end")
+			}
+		}
 
 		// Others go on: of the user, behind one that comes too late, and of other users.
 		newest, other := f.accepted(user), f.accepted(uuid.New())
