@@ -134,3 +134,21 @@ func TestRecord_LateCreate(t *testing.T) {
 		}
 	}
 }
+
+// What is put back as ended overwrites no record, pending or ended otherwise.
+func TestKeep_OverwritesNothing(t *testing.T) {
+	t.Parallel()
+	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
+		a := f.accepted(uuid.New())
+		f.accept(a)
+		pending := f.get(a.ID)
+		other := pending
+		other.Status, other.UpdatedAt = operation.Failed, other.UpdatedAt.Add(time.Second)
+		require.NoError(t, f.store.Keep(t.Context(), other))
+		require.Equal(t, pending, f.get(a.ID))
+		rec := f.record(f.next(1).Leases[0], succeed)
+		require.NoError(t, ackAll(t.Context(), f.store, rec.Record))
+		require.NoError(t, f.store.Keep(t.Context(), other))
+		require.Equal(t, rec.Operation, f.get(a.ID))
+	})
+}
