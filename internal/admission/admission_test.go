@@ -274,6 +274,20 @@ func TestGate_ForgetsPartners(t *testing.T) {
 	require.Len(t, g.partners, 2)
 }
 
+// Who writes all the time is not forgotten for others that come and go.
+func TestGate_ForgetsTheOneSeenLongestAgo(t *testing.T) {
+	t.Parallel()
+	g, _, _ := gate(Config{Partners: 2, PerSecond: 1, Burst: 90})
+	me := uuid.New()
+	for n := range 10 {
+		b, err := g.Take(me)
+		require.NoError(t, err)
+		require.Equal(t, 89-n, b.Left)
+		_, err = g.Take(uuid.New())
+		require.NoError(t, err)
+	}
+}
+
 func TestGate_Concurrent(t *testing.T) {
 	t.Parallel()
 	g, s, _ := gate(Config{Burst: 50, Outstanding: 50})

@@ -127,6 +127,13 @@ func TestCheck_RejectsTheDoctored(t *testing.T) {
 			h.Operations = append(h.Operations, Operation{ID: "opD", Marker: "D", Connection: "c1", User: "u2", Status: Failed})
 			h.Events = append(h.Events, Event{ID: "fD", Operation: "opD", Kind: "failed"})
 		}},
+		"answered with the operation of another": {Unasked, "opE", func(h *History) {
+			h.Requests[slices.IndexFunc(h.Requests, func(r Request) bool { return r.Marker == "E" })].Operation = "opA"
+		}},
+		"an operation hangs whose request was answered 503": {Lost, "opC", func(h *History) {
+			h.Requests[2].Status = 503
+			h.op("opC").Status = Pending
+		}},
 		"one request, two operations": {Doubled, "opA2", func(h *History) {
 			h.Operations = append(h.Operations, Operation{ID: "opA2", Marker: "A", Connection: "c1", User: "u1", Status: Failed})
 			h.Events = append(h.Events, Event{ID: "fA2", Operation: "opA2", Kind: "failed"})
@@ -170,6 +177,11 @@ func TestCheck_RejectsTheDoctored(t *testing.T) {
 			h.call("5").Start, h.call("5").End = 2100*ms, 2110*ms
 			h.op("opE").Rows[0].Start = 2099 * ms
 		}},
+		"called before Retry-After, of which the event does not tell": {Early, "5", func(h *History) {
+			h.call("5").Start, h.call("5").End = 2100*ms, 2110*ms
+			h.op("opE").Rows[0].Start = 2099 * ms
+			h.Events[1].Blocked = 0
+		}},
 		"called before what the event says": {Early, "5", func(h *History) {
 			h.op("opB").Rows[0].RetryAfter = 0
 			h.Events[1].Blocked = 6200 * ms
@@ -186,6 +198,9 @@ func TestCheck_RejectsTheDoctored(t *testing.T) {
 		}},
 		"an end is taken back": {Changed, "opA", func(h *History) {
 			h.Reads = append(h.Reads, Read{Operation: "opA", Status: Failed, At: 9001 * ms})
+		}},
+		"it ended otherwise than was read": {Changed, "opA", func(h *History) {
+			h.op("opA").Status, h.Events[0].Kind = Failed, "failed"
 		}},
 		"pending again": {Changed, "opA", func(h *History) {
 			h.Reads[2].Status = Pending

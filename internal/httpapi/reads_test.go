@@ -225,7 +225,7 @@ func TestGetUser_ShowsEachFieldAsItIs(t *testing.T) {
 		delete(want, string(notShown))
 	}
 	u := &api.world.users[i]
-	u.Fields, u.CreatedAt, u.UpdatedAt = known, time.Date(2026, 5, 3, 10, 0, 0, 0, time.UTC), time.Date(2026, 5, 4, 11, 0, 0, 0, time.UTC)
+	u.Fields, u.CreatedAt, u.UpdatedAt = directory.Pack(known), time.Date(2026, 5, 3, 10, 0, 0, 0, time.UTC), time.Date(2026, 5, 4, 11, 0, 0, 0, time.UTC)
 	want["created_at"], want["updated_at"] = "2026-05-03T10:00:00Z", "2026-05-04T11:00:00Z"
 	got := api.get(usersPath + userOne.String())
 	for name, value := range want {
@@ -234,6 +234,7 @@ func TestGetUser_ShowsEachFieldAsItIs(t *testing.T) {
 	for name := range known {
 		known[name] = operation.Null()
 	}
+	u.Fields = directory.Pack(known)
 	delete(want, "created_at")
 	delete(want, "updated_at")
 	got = api.get(usersPath + userOne.String())

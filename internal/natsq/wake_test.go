@@ -260,12 +260,18 @@ func TestWakes_OneOfManyStaysUntilItIsKept(t *testing.T) {
 	c := ready(t, testenv.NATS(t))
 	require.NoError(t, c.js.DeleteStream(t.Context(), natsq.StreamDead))
 	c.many(t, natsq.SubjectQuietBatch, "operations", message(1), "odd")
-	got := make(chan operation.Message, 100)
-	w := work(t, c, 4, acking(got))
+	got, at := make(chan operation.Message, 100), make(chan time.Time, 100)
+	pass := acking(got)
+	w := work(t, c, 4, func(ctx context.Context, m operation.Message, ack, nak func()) {
+		at <- time.Now()
+		pass(ctx, m, ack, nak)
+	})
 	require.Equal(t, message(1), receive(t, got))
 	require.NoError(t, natsq.Ensure(t.Context(), c.js, small))
 	require.Eventually(t, func() bool { return w.dead.Load() == 1 }, within, every)
 	c.settled(t)
+	first := <-at
+	require.Greater(t, (<-at).Sub(first), time.Second, "it does not come at once, again and again")
 	require.EqualValues(t, 1, c.messages(t, natsq.StreamDead))
 }
 

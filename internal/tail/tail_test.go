@@ -34,6 +34,8 @@ type fake struct {
 	decoded int
 	// asked is called by Now before it answers, once.
 	asked func()
+	// nowErr is what Now answers, once.
+	nowErr error
 
 	feed  chan natsq.Told
 	fails chan error
@@ -41,11 +43,14 @@ type fake struct {
 
 func (f *fake) Now(context.Context) (natsq.Moment, error) {
 	f.mu.Lock()
-	now, asked := f.now, f.asked
-	f.asked = nil
+	now, asked, err := f.now, f.asked, f.nowErr
+	f.asked, f.nowErr = nil, nil
 	f.mu.Unlock()
 	if asked != nil {
 		asked()
+	}
+	if err != nil {
+		return natsq.Moment{}, err
 	}
 	return now, nil
 }
@@ -220,6 +225,22 @@ func TestHub_ReadsOnlyWhileSomebodyListens(t *testing.T) {
 	require.Equal(t, []natsq.Moment{{Operations: 5}, {Operations: 6}, {Operations: 7}}, f.follows)
 }
 
+// A place that cannot be read is none: nobody is told to go on from the beginning.
+func TestHub_BeginsWhenItKnowsWhere(t *testing.T) {
+	t.Parallel()
+	f := &fake{feed: make(chan natsq.Told), fails: make(chan error), now: natsq.Moment{Operations: 5}, nowErr: errors.New("no leader")}
+	h := New(f, Config{Pause: time.Millisecond}, slog.New(slog.DiscardHandler))
+	s, err := h.Open(partner)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go h.follow(ctx)
+	place, err := s.Start(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "5-0", place)
+	s.Close()
+}
+
 // TestHub_LastReaderLeavesAtTheStart: who comes later hears what happens from then on,
 // and not all that has happened since the one who left.
 func TestHub_LastReaderLeavesAtTheStart(t *testing.T) {
@@ -253,17 +274,25 @@ func TestHub_GoesOnAfterAFailure(t *testing.T) {
 	require.Equal(t, "6-0", next(t, s))
 	require.Equal(t, "7-0", next(t, s))
 	require.Equal(t, natsq.Moment{Operations: 6}, f.follows[1], "from where it was, not from now")
+	f.set(func() { f.now.Operations = 7 })
+	f.fails <- errors.New("away, and nothing has happened")
+	f.feed <- told(partner, 8)
+	require.Equal(t, "8-0", next(t, s))
 
-	f.set(func() { f.now.Operations = 1 })
-	f.fails <- errors.New("the streams were lost")
-	_, err := s.Next(t.Context())
-	require.ErrorIs(t, err, ErrClosed, "its place means nothing any more")
-
-	s = open(t, h, partner)
-	_, err = s.Start(t.Context())
-	require.NoError(t, err)
+	at := natsq.Moment{Operations: 9, Events: 9}
+	for _, back := range []natsq.Moment{{Operations: 1, Events: 9}, {Operations: 9, Events: 1}} {
+		more := told(partner, 9)
+		more.At = at
+		f.feed <- more
+		require.Equal(t, at.String(), next(t, s))
+		f.set(func() { f.now = back })
+		f.fails <- errors.New("a stream was lost")
+		_, err := s.Next(t.Context())
+		require.ErrorIs(t, err, ErrClosed, "its place means nothing any more")
+		s = open(t, h, partner)
+	}
 	f.fails <- natsq.ErrForgotten
-	_, err = s.Next(t.Context())
+	_, err := s.Next(t.Context())
 	require.ErrorIs(t, err, ErrClosed, "they went back, and may have got more than they had")
 }
 
@@ -277,14 +306,18 @@ func TestStream_Since(t *testing.T) {
 	keep := func(e Event) error { got = append(got, e); return nil }
 	require.NoError(t, s.Since(t.Context(), "2-0", keep))
 	require.Len(t, got, 1, "its own, but for those that make no events")
-	require.Equal(t, operation.Pending, got[0].Operation.Status)
-	require.NotNil(t, got[0].Operation.Attempts)
+	m := f.past[0].Accepted
+	require.Equal(t, operation.Operation{
+		Accepted: m.Accepted, Place: m.Place, UpdatedAt: m.CreatedAt(), Status: operation.Pending, Attempts: []operation.Attempt{},
+	}, got[0].Operation)
 	require.NoError(t, s.Since(t.Context(), "9-3", keep), "another process is a little ahead")
 	for _, gap := range []string{"0-0", "999999-0", "0-999999"} {
 		require.ErrorIs(t, s.Since(t.Context(), gap, keep), ErrGap, gap)
 	}
 	f.pastErr = natsq.ErrForgotten
 	require.ErrorIs(t, s.Since(t.Context(), "4-0", keep), ErrGap)
+	f.pastErr = errors.New("away")
+	require.ErrorIs(t, s.Since(t.Context(), "4-0", keep), f.pastErr, "nobody takes it for all there is")
 }
 
 func TestStream_StartWaitsForTheStreams(t *testing.T) {

@@ -21,6 +21,7 @@ type full struct {
 	*provider
 	created atomic.Int32
 	holds   operation.Changes
+	read    atomic.Value // the id of the user that was read last
 }
 
 func (f *full) CreateUser(_ context.Context, _ tsp.Connection, u tsp.UserCreate) (tsp.Created, error) {
@@ -33,7 +34,8 @@ func (f *full) CreateUser(_ context.Context, _ tsp.Connection, u tsp.UserCreate)
 	return tsp.Created{Result: tsp.Result{StatusCode: 201}, SourceID: "new-1"}, nil
 }
 
-func (f *full) ReadUser(context.Context, tsp.Connection, string) (operation.Changes, error) {
+func (f *full) ReadUser(_ context.Context, _ tsp.Connection, id string) (operation.Changes, error) {
+	f.read.Store(id)
 	return f.holds, nil
 }
 
@@ -74,6 +76,7 @@ func TestCreate_GetsItsIdsOnSuccess(t *testing.T) {
 	require.Equal(t, "new-1", done.SourceID)
 	require.Equal(t, directory.UserID(r.conn, "new-1"), done.ResourceID)
 	require.Len(t, done.Attempts, 2)
+	require.Equal(t, "new-1", p.read.Load())
 	user := <-dir.learned
 	require.Equal(t, "new-1", user.SourceID)
 	r.settled()
@@ -96,6 +99,7 @@ func TestReadBack_NamesWhatWasNotTaken(t *testing.T) {
 	done := r.ended(r.accept(a).ID)
 	require.Equal(t, operation.Succeeded, done.Status)
 	require.Equal(t, []operation.Field{operation.FieldNotes}, done.Attempts[0].Unapplied)
+	require.Equal(t, a.SourceID, p.read.Load())
 }
 
 func TestProviderBudget_BlocksAfterASuccess(t *testing.T) {

@@ -1,6 +1,7 @@
 package work
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -191,6 +192,7 @@ func (r *Refiller) refill(ctx context.Context, lost lostStreams) error {
 func (r *Refiller) partner(ctx context.Context, partner uuid.UUID, lost lostStreams) (published int, err error) {
 	now := time.Now()
 	q := operation.Query{PartnerID: partner, From: now.Add(-r.recent - refillMargin), To: now.Add(refillMargin), Limit: refillPage}
+	blocked := map[uuid.UUID]time.Time{}
 	for more := true; more; {
 		var ops []operation.Operation
 		if ops, more, err = r.store.ListReadable(ctx, q, r.unread); err != nil {
@@ -200,9 +202,16 @@ func (r *Refiller) partner(ctx context.Context, partner uuid.UUID, lost lostStre
 		g, publishing := errgroup.WithContext(ctx)
 		g.SetLimit(refillAtOnce)
 		for _, op := range ops {
-			g.Go(func() error { return r.publish(publishing, op, lost, &n) })
+			until, known := blocked[op.ConnectionID]
+			if !known {
+				if until, err = r.blocked(ctx, op.ConnectionID); err != nil {
+					break
+				}
+				blocked[op.ConnectionID] = until
+			}
+			g.Go(func() error { return r.publish(publishing, op, until, lost, &n) })
 		}
-		err = g.Wait()
+		err = cmp.Or(err, g.Wait())
 		if published += int(n.Load()); err != nil {
 			return published, err
 		}
@@ -222,9 +231,18 @@ func (r *Refiller) unread(id uuid.UUID, err error) {
 	r.log.Error("a record cannot be read, and is not published again", "operation_id", id, "error", err)
 }
 
+// blocked is until when a connection's provider asked not to be called.
+func (r *Refiller) blocked(ctx context.Context, connection uuid.UUID) (time.Time, error) {
+	lane, err := r.store.Lane(ctx, connection)
+	if errors.Is(err, redisstore.ErrMissing) { // nothing was noted of it since it was put back
+		err = nil
+	}
+	return lane.Blocked, err
+}
+
 // publish says of an operation what the lost streams had said. What happens from now on is
 // told by whoever does it.
-func (r *Refiller) publish(ctx context.Context, op operation.Operation, lost lostStreams, n *atomic.Int32) error {
+func (r *Refiller) publish(ctx context.Context, op operation.Operation, blocked time.Time, lost lostStreams, n *atomic.Int32) error {
 	ended := op.Status.Terminal()
 	if lacks(lost.operations, op.CreatedAt()) && !ended && !op.Sync {
 		if err := r.pub.AcceptedAgain(ctx, op.Message()); err != nil {
@@ -245,10 +263,8 @@ func (r *Refiller) publish(ctx context.Context, op operation.Operation, lost los
 			return err
 		}
 		e.NextAt = rec.NextAt
-		if w := rec.Operation.Wait; w.Reason == operation.WaitProviderBackoff {
-			e.Blocked = w.Until
-		}
 	}
+	e.Blocked = blocked
 	if err := r.pub.EventAgain(ctx, e); err != nil {
 		return err
 	}

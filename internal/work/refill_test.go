@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,6 +38,31 @@ func (r *rig) loses(streams ...string) {
 	require.NoError(r.t, natsq.Ensure(r.t.Context(), r.js, natsq.Config{OperationsMaxBytes: 64 << 20, EventsMaxBytes: 64 << 20}))
 }
 
+// end gives the final event of an operation.
+func (r *rig) end(id uuid.UUID) operation.Event {
+	r.t.Helper()
+	events := slices.DeleteFunc(r.events(), func(e operation.Event) bool {
+		return e.Operation.ID != id || e.Kind == operation.EventAttempted
+	})
+	require.Len(r.t, events, 1)
+	return events[0]
+}
+
+// acceptedInStream names the operations of which the stream has a message.
+func (r *rig) acceptedInStream() (ids []uuid.UUID) {
+	r.t.Helper()
+	history := natsq.NewHistory(r.js)
+	upTo, _, err := history.Ends(r.t.Context())
+	require.NoError(r.t, err)
+	require.NoError(r.t, history.Operations(r.t.Context(), time.Time{}, upTo, func(all []operation.Message) error {
+		for _, m := range all {
+			ids = append(ids, m.ID)
+		}
+		return nil
+	}))
+	return ids
+}
+
 func (r *rig) inStream(name string) uint64 {
 	r.t.Helper()
 	s, err := r.js.Stream(r.t.Context(), name)
@@ -64,12 +90,21 @@ func TestRefill_WhatAStreamLostOutlivesRedisToo(t *testing.T) {
 			r.flushed()
 			stop()
 			calls := len(r.provider.received())
-			before := r.inStream(natsq.StreamOperations) + r.inStream(natsq.StreamEvents)
+			operations, events, end := r.inStream(natsq.StreamOperations), r.inStream(natsq.StreamEvents), r.end(ended.ID)
 			require.NoError(t, r.refiller().Check(t.Context()))
-			require.Equal(t, before, r.inStream(natsq.StreamOperations)+r.inStream(natsq.StreamEvents), "nothing was lost")
+			require.Equal(t, operations+events, r.inStream(natsq.StreamOperations)+r.inStream(natsq.StreamEvents), "nothing was lost")
 
 			r.loses(streams...)
 			require.NoError(t, r.refiller().Check(t.Context()))
+			if slices.Contains(streams, natsq.StreamOperations) {
+				require.ElementsMatch(t, []uuid.UUID{retried.ID, behind.ID}, r.acceptedInStream(), "what has ended needs no message")
+			} else {
+				require.Equal(t, operations, r.inStream(natsq.StreamOperations), "it was not lost")
+			}
+			if !slices.Contains(streams, natsq.StreamEvents) {
+				require.Equal(t, events, r.inStream(natsq.StreamEvents), "it was not lost")
+			}
+			require.Equal(t, end, r.end(ended.ID), "the event is what it was")
 			filled := r.inStream(natsq.StreamOperations) + r.inStream(natsq.StreamEvents)
 			require.NoError(t, r.refiller().Check(t.Context()))
 			require.Equal(t, filled, r.inStream(natsq.StreamOperations)+r.inStream(natsq.StreamEvents), "once is enough")
@@ -254,8 +289,9 @@ func TestRefill_IsFinishedByAnother(t *testing.T) {
 
 func TestRefill_OneOfAllDoesIt(t *testing.T) {
 	t.Parallel()
+	const many = 300 // they are more than a page
 	r := rigOn(t, &provider{})
-	for range 20 {
+	for range many {
 		r.accept(r.change(uuid.New(), "x"))
 	}
 	require.NoError(t, r.refiller().Check(t.Context()))
@@ -277,7 +313,8 @@ func TestRefill_OneOfAllDoesIt(t *testing.T) {
 	for i := range counts {
 		all += counts[i].Load()
 	}
-	require.EqualValues(t, 20, all)
+	require.EqualValues(t, many, all)
+	require.Len(t, r.acceptedInStream(), many)
 }
 
 // counting counts what is published again.

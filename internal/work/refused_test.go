@@ -190,6 +190,33 @@ func TestCredential_RefusedAtTheLastAttemptIsRenewed(t *testing.T) {
 	require.Equal(t, operation.Succeeded, once().Status)
 }
 
+// stubborn is a provider who gives new tokens and refuses all of them.
+type stubborn struct {
+	*provider
+	asked atomic.Int32
+}
+
+func (*stubborn) Fresh(tsp.Credentials, time.Time) bool { return true }
+
+func (p *stubborn) Refresh(context.Context, tsp.Connection) (tsp.Credentials, error) {
+	return tsp.Credentials{"access_token": fmt.Sprint("new-", p.asked.Add(1))}, nil
+}
+
+// A credential that is refused when it was just renewed is not renewed once more.
+func TestCredential_RenewedAndRefusedIsTheEnd(t *testing.T) {
+	t.Parallel()
+	p := &stubborn{provider: &provider{}}
+	p.answer = flaky(100, operation.Failure{Type: operation.ErrorAuth, StatusCode: 401, Refresh: true, Detail: "fake: the provider answered 401"})
+	r := rigOn(t, p.provider)
+	_, ids := r.refreshing(p, 1)
+	stop := r.worker()
+	op := r.ended(ids[0])
+	stop() // and all that follows an end is done
+	require.Equal(t, operation.Failed, op.Status)
+	require.Len(t, op.Attempts, 2)
+	require.EqualValues(t, 1, p.asked.Load())
+}
+
 // refreshing has the rig write to a provider whose credentials it renews, over a real
 // directory, and accepts one operation for each of n users.
 func (r *rig) refreshing(p tsp.Provider, n int) (dir *directory.Directory, ids []uuid.UUID) {

@@ -130,6 +130,45 @@ func (r *rig) flushed() {
 	}, 20*time.Second, 20*time.Millisecond)
 }
 
+// TestRestore_KeepsRetryAfter: until when a provider asked to wait outlives Redis, also if the
+// stream that said it was lost before and published again.
+func TestRestore_KeepsRetryAfter(t *testing.T) {
+	t.Parallel()
+	asked := busyProvider
+	asked.RetryAfter = time.Hour
+	for name, p := range map[string]*provider{
+		"with a failure": {answer: func(context.Context, int, tsp.UserUpdate) error { return &asked }},
+		"with a success": {spent: true},
+	} {
+		for _, streamsToo := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, streams too %t", name, streamsToo), func(t *testing.T) {
+				t.Parallel()
+				r := rigOn(t, &provider{answer: p.answer, spent: p.spent})
+				stop := r.worker()
+				op := r.accept(r.change(uuid.New(), "x"))
+				require.Eventually(t, func() bool { return r.rows(op.ID) == 1 }, 20*time.Second, 5*time.Millisecond)
+				r.flushed()
+				stop()
+				require.NoError(t, r.refiller().Check(t.Context()))
+				before, err := r.store.Lane(t.Context(), r.conn)
+				require.NoError(t, err)
+				require.Greater(t, time.Until(before.Blocked), 50*time.Minute)
+
+				if streamsToo {
+					r.loses(natsq.StreamOperations, natsq.StreamEvents)
+					require.NoError(t, r.refiller().Check(t.Context()))
+				}
+				require.NoError(t, r.rdb.FlushAll(t.Context()).Err())
+				r.worker()
+				r.open()
+				after, err := r.store.Lane(t.Context(), r.conn)
+				require.NoError(t, err)
+				require.Equal(t, before.Blocked, after.Blocked)
+			})
+		}
+	}
+}
+
 func TestRestore_AfterARollBack(t *testing.T) {
 	t.Parallel()
 	server := testenv.RedisAOF(t, t.TempDir())
@@ -262,6 +301,53 @@ func TestRestore_UnfinishedHistoryIsTakenOver(t *testing.T) {
 		n, err := r.rdb.Exists(t.Context(), key("history"), key("rebuild")).Result()
 		return err == nil && n == 0
 	}, 20*time.Second, 20*time.Millisecond)
+}
+
+// TestRestore_OlderHistoryPutsBackOnlyEnds: its shards are open, so what it makes pending would be called.
+func TestRestore_OlderHistoryPutsBackOnlyEnds(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	old := func(kind operation.EventKind, status operation.Status) operation.Event {
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		return operation.Event{Version: operation.Version, Kind: kind, FirstRow: 1, Operation: operation.Operation{
+			Accepted: r.change(uuid.New(), "x"), Status: status, UpdatedAt: now.Add(-72 * time.Hour), Attempts: []operation.Attempt{},
+			Place: operation.Place{Seq: now.Add(-73 * time.Hour).UnixMicro(), Deadline: now.Add(time.Hour).Truncate(time.Millisecond)},
+		}}
+	}
+	attempted, ended := old(operation.EventAttempted, operation.Pending), old(operation.EventFailed, operation.Failed)
+	h := &told{ends: []operation.Event{attempted, ended}}
+	shards := []int{operation.ShardOf(r.conn)}
+	require.NoError(t, r.store.Withdraw(t.Context(), shards))
+	b, err := r.store.TakeRebuild(t.Context(), shards)
+	require.NoError(t, err)
+	require.NoError(t, b.Commit(t.Context(), func(int) time.Duration { return 0 }, nil, true))
+	require.NoError(t, b.Release(t.Context()))
+	require.NoError(t, work.NewRestorer(r.store, h, work.RestoreConfig{}, r.parts.Log).Finish(t.Context(), shards))
+	require.Equal(t, ended.Operation, r.ended(ended.Operation.ID))
+	_, err = r.store.Get(t.Context(), r.conn, attempted.Operation.ID)
+	require.ErrorIs(t, err, redisstore.ErrMissing)
+}
+
+// TestRestore_EmptyStreamsBesideData: the streams were made anew, and Redis went back: calls of before may
+// be under way, so it does not begin as a new installation does.
+func TestRestore_EmptyStreamsBesideData(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	op := r.accept(r.change(uuid.New(), "x"))
+	_, err := r.store.Poll(t.Context(), 1) // a beat
+	require.NoError(t, err)
+	r.loses(natsq.StreamOperations, natsq.StreamEvents)
+	shard := operation.ShardOf(r.conn)
+	require.NoError(t, r.rdb.Del(t.Context(), fmt.Sprintf("wb:{%02d}:gen", shard)).Err())
+	restorer := work.NewRestorer(r.store, natsq.NewHistory(r.js), work.RestoreConfig{Settle: time.Millisecond}, r.parts.Log)
+	require.NoError(t, restorer.Restore(t.Context(), r.missing()))
+	require.Empty(t, r.missing())
+	got, err := r.store.Get(t.Context(), r.conn, op.ID)
+	require.NoError(t, err)
+	require.Equal(t, operation.Pending, got.Status)
+	lane, err := r.store.Lane(t.Context(), r.conn)
+	require.NoError(t, err)
+	require.True(t, lane.Opens.After(lane.Now))
 }
 
 func TestRestore_QuarantineHoldsHandOutsBack(t *testing.T) {

@@ -50,8 +50,11 @@ func (p *provider) UpdateUser(ctx context.Context, _ tsp.Connection, u tsp.UserU
 	if p.spent {
 		return tsp.Result{StatusCode: 200, RetryAfter: time.Hour}, nil
 	}
-	return tsp.Result{StatusCode: 200}, nil
+	return tsp.Result{StatusCode: 200, Header: requestID}, nil
 }
+
+// requestID is a header of each success.
+var requestID = map[string]string{"X-Request-Id": "r-1"}
 
 func (p *provider) received() []tsp.UserUpdate {
 	p.mu.Lock()

@@ -39,6 +39,7 @@ func TestTrip_SucceedsAndTellsOnce(t *testing.T) {
 	require.Equal(t, operation.Succeeded, done.Status)
 	require.Len(t, done.Attempts, 1)
 	require.Equal(t, 200, done.Attempts[0].StatusCode)
+	require.Equal(t, requestID, done.Attempts[0].Header)
 	require.Len(t, r.provider.received(), 1)
 	require.Equal(t, operation.Text("hello"), r.provider.received()[0].Changes[operation.FieldNotes])
 
@@ -73,6 +74,9 @@ func TestTrip_RetriesThenSucceeds(t *testing.T) {
 	require.Len(t, op.Attempts, 3)
 	require.Equal(t, operation.ErrorTSP, op.Attempts[0].ErrorType)
 	require.Empty(t, op.Attempts[2].ErrorType)
+	for i, call := range r.provider.received() {
+		require.Equal(t, tsp.UserUpdate{OperationID: op.ID, SourceID: op.SourceID, Changes: op.Changes, Repeat: i > 0}, call)
+	}
 	r.settled()
 	kinds := []operation.EventKind{}
 	for _, e := range r.events() {

@@ -98,6 +98,39 @@ func TestStaleStatus_EndsNothingThatWasJustAccepted(t *testing.T) {
 	}
 }
 
+// lockedDirectory cannot open the credentials of its connections, until it has the key.
+type lockedDirectory struct {
+	connections
+	asked atomic.Int32
+	open  atomic.Bool
+}
+
+func (l *lockedDirectory) ConnectionByID(id uuid.UUID) (directory.Connection, bool) {
+	c, ok := l.connections.ConnectionByID(id)
+	if c.Locked = !l.open.Load(); c.Locked {
+		l.asked.Add(1)
+	}
+	return c, ok
+}
+
+// TestLockedConnection_WaitsUntilItIsOpened: that a key is missing is our fault, and ends nothing.
+func TestLockedConnection_WaitsUntilItIsOpened(t *testing.T) {
+	t.Parallel()
+	p := &provider{}
+	r := rigOn(t, p)
+	dir := &lockedDirectory{}
+	r.parts.Directory = dir
+	a := r.change(uuid.New(), "x")
+	a.MaxAttempts = 1
+	op := r.accept(a)
+	r.worker()
+	require.Eventually(t, func() bool { return dir.asked.Load() > 3 }, 20*time.Second, 5*time.Millisecond)
+	require.Empty(t, p.received())
+	require.Zero(t, r.rows(op.ID))
+	dir.open.Store(true)
+	require.Equal(t, operation.Succeeded, r.ended(op.ID).Status)
+}
+
 // A connection that a worker does not know is no reason to end what was accepted for it: it
 // is new, or the directory was lost. The first attempt is the one that is made. Not parallel:
 // OpenTelemetry has one meter provider per process.

@@ -2,6 +2,7 @@ package work_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -103,6 +104,8 @@ type told struct {
 	batches [][]operation.Message
 	ends    []operation.Event
 	passed  int
+	// These are of streams that cannot be read.
+	failedOperations, failedEvents error
 }
 
 func (h *told) Ends(context.Context) (operations, events uint64, err error) { return 1, 1, nil }
@@ -114,11 +117,22 @@ func (h *told) Operations(_ context.Context, _ time.Time, _ uint64, pass func([]
 			return err
 		}
 	}
-	return nil
+	return h.failedOperations
 }
 
 func (h *told) Events(_ context.Context, _ time.Time, _ uint64, pass func([]operation.Event) error) error {
-	return pass(h.ends)
+	return errors.Join(pass(h.ends), h.failedEvents)
+}
+
+// TestVerify_StreamsThatCannotBeRead: nobody knows then whether Redis has everything.
+func TestVerify_StreamsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	away := errors.New("a stream has no leader")
+	for _, h := range []*told{{failedOperations: away}, {failedEvents: away}} {
+		require.ErrorIs(t, work.NewRestorer(r.store, h, work.RestoreConfig{}, r.parts.Log).Verify(t.Context()), away)
+	}
+	require.Empty(t, r.missing())
 }
 
 // TestVerify_EndsWhenNothingMoreCanBeFound: after a wipe a start does not read streams whose

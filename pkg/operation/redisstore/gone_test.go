@@ -53,6 +53,13 @@ func TestLateComer_IsNotCalledAfterANewerOneHasGone(t *testing.T) {
 		require.Zero(t, op.Attempted)
 		_, due := f.due()
 		require.False(t, due, "nothing is left to do")
+		for _, index := range []string{"day:*", "late:*"} {
+			keys := f.rdb.Keys(t.Context(), f.key(index)).Val()
+			require.NotEmpty(t, keys, index)
+			for _, key := range keys {
+				require.Positive(t, f.rdb.TTL(t.Context(), key).Val(), "a list has an end")
+			}
+		}
 
 		// Others go on: of the user, behind one that comes too late, and of other users.
 		newest, other := f.accepted(user), f.accepted(uuid.New())
@@ -85,6 +92,14 @@ func TestLateComer_ItsOwnOutcomeCounts(t *testing.T) {
 		require.NoError(t, err)
 		f.record(redisstore.Lease{Accepted: older.Accepted, Place: older.Place, AttemptID: uuid.Must(uuid.NewV7()), Number: 1}, succeed)
 		require.Equal(t, operation.Succeeded, f.get(older.ID).Status)
+
+		// The newest is still the one that has gone.
+		between := f.late(user)
+		between.Seq += 1e6
+		h, err := f.store.Next(t.Context(), f.conn, f.limits, ids(1), between)
+		require.NoError(t, err)
+		require.Empty(t, h.Leases)
+		require.Equal(t, operation.Failed, f.get(between.ID).Status)
 	})
 }
 

@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -159,6 +160,65 @@ func TestRestore_RowsThatAreNotInTheStreamGoOut(t *testing.T) {
 	require.Equal(t, 1, claimed[0].Rows)
 }
 
+// A rebuild takes nothing back: what has ended, and may lie in its page already, is not pending again because
+// a stream says that it was accepted.
+func TestRestore_WhatHasEndedStays(t *testing.T) {
+	t.Parallel()
+	for name, told := range map[string]bool{"its end is told": true, "its end is not told": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClocked(t, redisstore.Config{})
+			a := c.accepted(uuid.New())
+			place := c.accept(a).Place
+			rec := c.record(c.try(1, nil)[0], succeed)
+			if told {
+				require.NoError(t, ackAll(t.Context(), c.store, rec.Record))
+			}
+			require.NoError(t, c.store.Withdraw(t.Context(), []int{operation.ShardOf(c.conn)}))
+			c.rebuild(0, said(a, place))
+			require.Equal(t, rec.Operation, c.get(a.ID))
+			require.Empty(t, c.try(1, nil))
+		})
+	}
+}
+
+// A call may have been under way when its operation was lost: what is put back says that it
+// is called again.
+func TestRestore_SaysThatItMayBeARepetition(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	a := c.accepted(uuid.New())
+	place := c.accept(a).Place
+	require.False(t, c.try(1, nil)[0].Repeat)
+	c.wipe()
+	c.rebuild(0, said(a, place))
+	again := c.try(1, nil)
+	require.Len(t, again, 1)
+	require.True(t, again[0].Repeat)
+	require.Equal(t, 1, again[0].Number)
+}
+
+// An outcome that a stream has and Redis forgot ends its lease: the attempt counts once, and nothing waits for the
+// lease to run out.
+func TestRestore_OutcomeOfACallThatIsLeased(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	a := c.accepted(uuid.New())
+	place := c.accept(a).Place
+	lease := c.try(1, nil)[0]
+	before := c.snapshot()
+	rec := c.record(lease, again(time.Second))
+	c.rollBack(before)
+	require.NoError(t, c.rdb.Del(t.Context(), c.key("gen")).Err())
+	c.rebuild(0, said(a, place), redisstore.Fact{Operation: rec.Operation, NextAt: rec.NextAt, FirstRow: 1})
+	require.Empty(t, c.try(1, nil), "it waits for its backoff")
+	c.pass(time.Second)
+	next := c.try(1, nil)
+	require.Len(t, next, 1)
+	require.Equal(t, 2, next[0].Number)
+	require.Len(t, c.get(a.ID).Attempts, 1)
+}
+
 // What became known of a call after its final event stays known, and is told.
 func TestRestore_CompletedRowStays(t *testing.T) {
 	t.Parallel()
@@ -179,6 +239,41 @@ func TestRestore_CompletedRowStays(t *testing.T) {
 	c.told(2)
 }
 
+// An end that a stream has and Redis forgot is put back as it was, and not told again.
+func TestRestore_EndThatIsForgotten(t *testing.T) {
+	t.Parallel()
+	for _, unlisted := range []bool{false, true} {
+		for _, asked := range []string{"ready", "leased", "marked"} {
+			t.Run(fmt.Sprintf("%s, unlisted %t", asked, unlisted), func(t *testing.T) {
+				t.Parallel()
+				c := newClocked(t, redisstore.Config{Unlisted: unlisted})
+				a := c.accepted(uuid.New())
+				place := c.accept(a).Place
+				before := c.snapshot()
+				lease := c.try(1, nil)[0]
+				if asked != "ready" {
+					before = c.snapshot()
+				}
+				if asked == "marked" {
+					_, err := c.store.Cancel(t.Context(), c.conn, a.ID)
+					require.NoError(t, err)
+					before = c.snapshot()
+				}
+				rec := c.record(lease, succeed)
+				c.rollBack(before)
+				require.NoError(t, c.rdb.Del(t.Context(), c.key("gen")).Err())
+				c.rebuild(0, said(a, place), redisstore.Fact{Operation: rec.Operation, Final: true})
+				c.pass(time.Minute)
+				require.Empty(t, c.claim())
+				require.Empty(t, c.try(1, nil))
+				require.Equal(t, rec.Operation, c.get(a.ID))
+				_, due := c.due()
+				require.False(t, due)
+			})
+		}
+	}
+}
+
 // A final event that lacks a row which Redis has goes out again, with all.
 func TestRestore_FinalEventWithTooFewRows(t *testing.T) {
 	t.Parallel()
@@ -191,8 +286,10 @@ func TestRestore_FinalEventWithTooFewRows(t *testing.T) {
 	c.store = redisstore.New(c.rdb, redisstore.Config{}) // a worker that saw none of it
 	c.record(c.try(1, nil)[0], again(time.Hour))
 	require.NoError(t, c.rdb.Del(t.Context(), c.key("gen")).Err()) // one that did comes
+	c.pass(time.Hour)
 	c.rebuild(0, said(a, place), redisstore.Fact{Operation: rec.Operation, Final: true})
 	require.Equal(t, operation.Succeeded, c.get(a.ID).Status)
+	require.Equal(t, rec.Operation.UpdatedAt, c.get(a.ID).UpdatedAt)
 	c.told(2)
 }
 
@@ -234,4 +331,37 @@ func (c *clocked) told(rows int) {
 	require.NoError(c.t, ackAll(c.t.Context(), c.store, claimed[0]))
 	c.pass(time.Minute)
 	require.Empty(c.t, c.claim())
+}
+
+// A record that somebody took out keeps its lane neither full nor due for ever, whether it was ready, being
+// called or behind another.
+func TestNext_OfARecordThatIsGone(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	c.limits.InFlight = 1
+	user := uuid.New()
+	var keys []string
+	for _, u := range []uuid.UUID{user, user, uuid.New(), uuid.New(), uuid.New(), uuid.New()} {
+		a := c.accepted(u)
+		c.accept(a)
+		keys = append(keys, c.key("op:"+a.ID.String()))
+	}
+	require.Len(t, c.try(1, nil), 1)
+	require.NoError(t, c.rdb.Del(t.Context(), keys...).Err())
+	c.pass(time.Minute)
+	c.accept(c.accepted(uuid.New()))
+	var leases []redisstore.Lease
+	for range len(keys) + 1 { // as long as it is due
+		at, due := c.due()
+		require.True(t, due && at.UnixMicro() <= c.now)
+		if leases = c.try(1, nil); len(leases) > 0 {
+			break
+		}
+	}
+	require.Len(t, leases, 1)
+	c.record(leases[0], succeed)
+	c.pass(48 * time.Hour)
+	require.Empty(t, c.try(3, nil))
+	_, due := c.due()
+	require.False(t, due)
 }

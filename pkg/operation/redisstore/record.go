@@ -110,13 +110,7 @@ func (s *Store) amend(ctx context.Context, o Outcome, page string) (Recorded, er
 		}
 		out := Recorded{Record: rec, Late: true}
 		op := &out.Operation
-		i := slices.IndexFunc(op.Attempts, func(a operation.Attempt) bool { return a.ID == o.Attempt.ID })
-		switch {
-		case i < 0:
-			op.Attempts = append(op.Attempts, o.Attempt)
-		case op.Attempts[i].Unknown:
-			op.Attempts[i] = o.Attempt
-		default:
+		if !complete(op, o) {
 			return out, nil // it is recorded
 		}
 		next := encodePage(*op)
@@ -139,6 +133,23 @@ func (s *Store) amend(ctx context.Context, o Outcome, page string) (Recorded, er
 		page = text(r[1])
 	}
 	return Recorded{}, errors.New("redisstore: the page of an operation changes all the time")
+}
+
+// complete puts an outcome into an operation that has ended, and says whether that was new.
+func complete(op *operation.Operation, o Outcome) bool {
+	i := slices.IndexFunc(op.Attempts, func(a operation.Attempt) bool { return a.ID == o.Attempt.ID })
+	switch {
+	case i < 0:
+		op.Attempts = append(op.Attempts, o.Attempt)
+	case op.Attempts[i].Unknown:
+		op.Attempts[i] = o.Attempt
+	default:
+		return false
+	}
+	if o.SourceID != "" && op.SourceID == "" { // those of an end stay
+		op.ResourceID, op.SourceID = o.ResourceID, o.SourceID
+	}
+	return true
 }
 
 // amendTries bounds the races of calls that end late, of one operation, at one moment.
