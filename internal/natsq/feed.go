@@ -159,10 +159,15 @@ func (f feeding[T]) pullOnce(ctx context.Context, consumer jetstream.Consumer, r
 		})
 	}
 	err = batch.Error()
-	if errors.Is(err, jetstream.ErrNoMessages) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+	if nothingCame(err) || ctx.Err() != nil {
 		return nil
 	}
 	return err
+}
+
+// nothingCame says of a pull's error that no more messages came in its time.
+func nothingCame(err error) bool {
+	return errors.Is(err, jetstream.ErrNoMessages) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // results are those of the messages of a consumer.

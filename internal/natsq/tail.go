@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
@@ -114,20 +113,11 @@ func (t *Tail) Follow(ctx context.Context, from Moment, wanted func(data []byte)
 const tailEvery = 10 * time.Second
 
 // watch ends with ErrForgotten once a stream ends before the place up to which it was read: it
-// lost its end, or is another. Nothing would be passed on until it is as long as it was. A new
-// connection is mostly to a server that was started again.
+// lost its end, or is another. Nothing would be passed on until it is as long as it was.
 func (t *Tail) watch(ctx context.Context, place func() Moment) error {
-	connected := t.js.Conn().StatusChanged(nats.CONNECTED)
-	defer t.js.Conn().RemoveStatusListener(connected)
 	tick := time.NewTicker(tailEvery)
 	defer tick.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-connected:
-		case <-tick.C:
-		}
 		read := place()
 		asking, cancel := context.WithTimeout(ctx, infoTimeout)
 		now, err := t.Now(asking)
@@ -135,6 +125,11 @@ func (t *Tail) watch(ctx context.Context, place func() Moment) error {
 		// A look that cannot be taken says nothing.
 		if err == nil && (now.Operations < read.Operations || now.Events < read.Events) {
 			return ErrForgotten
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
 		}
 	}
 }
@@ -170,43 +165,59 @@ func decodeEnded(data []byte) []Told {
 func (t *Tail) readers(ctx context.Context, from Moment) (operations, events jetstream.Consumer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	cfg := func(after uint64, subjects ...string) jetstream.OrderedConsumerConfig {
-		return jetstream.OrderedConsumerConfig{
+	cfg := func(after uint64, subjects ...string) jetstream.ConsumerConfig {
+		return jetstream.ConsumerConfig{
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1, FilterSubjects: subjects,
+			AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
 		}
 	}
-	if operations, err = t.js.OrderedConsumer(ctx, StreamOperations, cfg(from.Operations, beginnings...)); err != nil {
+	if operations, err = t.js.CreateConsumer(ctx, StreamOperations, cfg(from.Operations, beginnings...)); err != nil {
 		return nil, nil, fmt.Errorf("natsq: tail %s: %w", StreamOperations, err)
 	}
-	if events, err = t.js.OrderedConsumer(ctx, StreamEvents, cfg(from.Events, endings...)); err != nil {
+	if events, err = t.js.CreateConsumer(ctx, StreamEvents, cfg(from.Events, endings...)); err != nil {
 		return nil, nil, fmt.Errorf("natsq: tail %s: %w", StreamEvents, err)
 	}
 	return operations, events, nil
 }
 
-// each hands over the messages of an ordered consumer until ctx ends.
+// errGap says that a message was lost on its way; who reads on from the last one gets it.
+var errGap = errors.New("natsq: tail: a message is missing")
+
+// each hands over the messages of a consumer that nobody else reads, in order, until one is
+// missing, the consumer is gone, or ctx ends. The library's ordered consumer makes itself anew,
+// but does not hear a stop meanwhile, and its messages wait for no context then.
 func each(ctx context.Context, c jetstream.Consumer, take func(seq uint64, data []byte)) error {
-	messages, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(jetstream.DefaultMaxMessages, batchBytes))
-	if err != nil {
-		return fmt.Errorf("natsq: tail: %w", err)
-	}
-	stop := context.AfterFunc(ctx, messages.Stop)
-	defer stop()
-	defer messages.Stop()
-	for {
-		msg, err := messages.Next()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			return fmt.Errorf("natsq: tail: %w", err)
+	for last := uint64(0); ; {
+		n, err := eachOnce(ctx, c, last, take)
+		if err != nil {
+			return err
 		}
+		last += n
+	}
+}
+
+func eachOnce(ctx context.Context, c jetstream.Consumer, last uint64, take func(seq uint64, data []byte)) (n uint64, err error) {
+	once, cancel := context.WithTimeout(ctx, pullFor)
+	defer cancel()
+	b, err := c.Fetch(batch, jetstream.FetchContext(once), jetstream.FetchMaxBytes(batchBytes))
+	if err != nil {
+		return 0, fmt.Errorf("natsq: tail: %w", err)
+	}
+	for msg := range b.Messages() {
+		n++
 		meta, err := msg.Metadata()
 		if err != nil {
-			return fmt.Errorf("natsq: tail: %w", err)
+			return n, fmt.Errorf("natsq: tail: %w", err)
+		}
+		if meta.Sequence.Consumer != last+n {
+			return n, errGap
 		}
 		take(meta.Sequence.Stream, msg.Data())
 	}
+	if err = b.Error(); err != nil && !nothingCame(err) {
+		return n, fmt.Errorf("natsq: tail: %w", err)
+	}
+	return n, ctx.Err()
 }
 
 // Past passes on what lies between two moments, by the time at which it was stored.

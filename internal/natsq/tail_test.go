@@ -167,13 +167,16 @@ func TestTail_FollowEndsWhereAStreamWentBack(t *testing.T) {
 	require.Eventually(t, func() bool { return len(heard.words()) > 0 }, within, every)
 
 	server.Kill()
+	select {
+	case err := <-ended:
+		require.Error(t, err, "what was not heard would be missing")
+	case <-time.After(within):
+		t.Fatal("it waits for a consumer that is gone")
+	}
 	require.NoError(t, os.Truncate(file, kept.Size()), "as a loss of power does")
 	_ = os.Remove(filepath.Join(filepath.Dir(file), "index.db"))
 	require.NoError(t, server.Restart())
-	select {
-	case err := <-ended:
-		require.ErrorIs(t, err, natsq.ErrForgotten)
-	case <-time.After(within):
-		t.Fatal("it reads on behind the end")
-	}
+	require.Eventually(t, func() bool {
+		return errors.Is(tail.Follow(t.Context(), at, everything, heard.add), natsq.ErrForgotten)
+	}, within, every, "it reads on behind the end")
 }
