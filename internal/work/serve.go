@@ -193,20 +193,15 @@ func (w *Worker) keeping(fetching context.Context, o redisstore.Outcome, began t
 func (w *Worker) storeAnew(ctx context.Context, lease redisstore.Lease, o redisstore.Outcome) (redisstore.Recorded, error) {
 	ctx, cancel := context.WithTimeout(ctx, recordFor)
 	defer cancel()
-	m := &operation.Message{Accepted: lease.Accepted, Place: lease.Place}
-	if err := w.parts.Publisher.Accepted(ctx, *m, false); err != nil {
-		w.parts.Log.WarnContext(ctx, "a lost operation is put back, but its message is not in the stream",
-			"operation_id", lease.ID, "connection_id", lease.ConnectionID, "error", err)
-	}
-	out, err := backoff.RetryWithData(func() (redisstore.Handout, error) {
+	healed, err := backoff.RetryWithData(func() (int, error) {
 		ask, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
-		return w.parts.Store.Next(ask, lease.ConnectionID, w.limits(lease.ConnectionID), nil, m)
+		return w.parts.Store.PutBack(ask, lease, w.limits(lease.ConnectionID))
 	}, backoff.WithContext(recordPolicy(), ctx))
 	if err != nil {
 		return redisstore.Recorded{}, err
 	}
-	w.metrics.repaired(ctx, metrics.RepairHealed, out.Healed)
+	w.metrics.repaired(ctx, metrics.RepairHealed, healed)
 	return w.recorder.store(ctx, o)
 }
 

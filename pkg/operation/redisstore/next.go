@@ -60,7 +60,20 @@ const repairs = 16
 // changes nothing.
 // accepted may be nil; if it is not and its record is gone, it is put back first.
 func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attempts []uuid.UUID, accepted *operation.Message) (Handout, error) {
-	args := make([]any, 0, 20+len(attempts))
+	return s.next(ctx, connection, l, attempts, accepted, "")
+}
+
+// PutBack puts back the record of an operation that Redis has lost, for whoever holds its
+// lease and may be all that knows it: nobody else is given it before the outcome is recorded,
+// or the lease has ended. Its message is published with the outcome, or by the outbox. It
+// gives how many were put back: none if there is one.
+func (s *Store) PutBack(ctx context.Context, lease Lease, l Limits) (healed int, err error) {
+	h, err := s.next(ctx, lease.ConnectionID, l, nil, &operation.Message{Accepted: lease.Accepted, Place: lease.Place}, lease.AttemptID.String())
+	return h.Healed, err
+}
+
+func (s *Store) next(ctx context.Context, connection uuid.UUID, l Limits, attempts []uuid.UUID, accepted *operation.Message, made string) (Handout, error) {
+	args := make([]any, 0, 21+len(attempts))
 	args = append(args, connection.String(), l.text(), words(s.LeaseFor(l).Milliseconds(), s.cfg.BreakerOpen.Milliseconds(), repairs),
 		spareID(), len(attempts))
 	for _, id := range attempts {
@@ -69,7 +82,7 @@ func (s *Store) Next(ctx context.Context, connection uuid.UUID, l Limits, attemp
 	if accepted != nil {
 		args = append(args, accepted.ID.String(), accepted.ID[:], UserOf(accepted.Accepted), accepted.PartnerID.String(), encodeDoc(accepted.Accepted),
 			accepted.Seq, accepted.Deadline.UnixMilli(), maxAttempts(accepted.Accepted))
-		args = append(args, s.keyArgs(accepted.Accepted)...)
+		args = append(append(args, s.keyArgs(accepted.Accepted)...), made)
 	}
 	r, err := s.run(ctx, nextScript, operation.ShardOf(connection), args...)
 	if err != nil {

@@ -1,6 +1,7 @@
 -- next: args gen, connection, limits (see limit), bounds (lease_ms, breaker_ms, most repairs), spare
 -- row id, n, n attempt ids, then optionally a message: id, its bytes, user, partner, doc, seq,
--- deadline, max_attempts, key scope ('' = none), key fingerprint, key_ms
+-- deadline, max_attempts, key scope ('' = none), key fingerprint, key_ms, attempt (the call of it that
+-- the caller has made; '' = none, and the message is in the stream)
 if stale() then return {'stale'} end
 local c, lease_ms, breaker_ms, most = args[2], unpack(words(args[4]))
 local attempts = {}
@@ -14,10 +15,18 @@ set_limits(l, args[3])
 if args[m + 1] and call('EXISTS', op_key(args[m + 1])) == 0 and not paged(args[m + 1], args[m + 2]) then
   local seq = tonumber(args[m + 6])
   local o = put(l, args[m + 3], args[m + 4], args[m + 1], args[m + 2], args[m + 5], seq, tonumber(args[m + 7]), args[m + 8], '0')
-  set(o, 'acked_accepted', '1')
+  local attempt = args[m + 12]
+  if attempt == '' then set(o, 'acked_accepted', '1') else outbox(o.id, 2000) end
   keep_key(args[m + 9], args[m + 10], args[m + 11], seq, args[m + 2])
   save(o)
-  step_in(o)
+  if comes_first(o) then
+    if attempt == '' then
+      head(c, o.user)
+    else -- nobody else calls it before its outcome is there
+      grant(l, o, attempt, lease_ms)
+      save(o)
+    end
+  end
   healed = 1
 end
 

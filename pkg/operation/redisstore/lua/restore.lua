@@ -66,7 +66,7 @@ if pending(o) then
       free(o)
     elseif made == 1 then
       save(o)
-      step_in(o)
+      if comes_first(o) then head(c, user) end
     end
   end
 end

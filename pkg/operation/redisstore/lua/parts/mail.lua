@@ -9,12 +9,11 @@ local function head(c, user)
   if id then call('ZADD', P .. 'ready:' .. c, call('HGET', op_key(id), 'nb') or int(turn_of(seq)), id) end
 end
 
--- step_in lets an operation that was put into its mailbox have the turn, if it came
--- before the one that has it and that is not being called.
-local function step_in(o)
+-- comes_first takes the turn for an operation that was put into its mailbox, if it came before
+-- the one that has it and that is not being called. It says whether the caller has it now.
+local function comes_first(o)
   local two = call('ZRANGE', mail_key(o.conn, o.user), 0, 1)
-  if two[1] ~= o.id then return end
-  if not two[2] or call('ZREM', P .. 'ready:' .. o.conn, two[2]) == 1 then head(o.conn, o.user) end
+  return two[1] == o.id and (not two[2] or call('ZREM', P .. 'ready:' .. o.conn, two[2]) == 1)
 end
 
 -- grant gives an operation out; the caller saves it.
