@@ -48,8 +48,9 @@ const (
 	// feedTogether is how many events are taken at once.
 	feedTogether = 128
 	// feedAhead is how many bytes of messages are read, some thousand events: what a
-	// partner has of them stands before nobody else's.
-	feedAhead = 4 << 20
+	// partner has of them stands before nobody else's. While they wait they take up to
+	// thirteen times as much memory.
+	feedAhead = 2 << 20
 )
 
 // Run passes on accepted operations and final events until ctx ends, several at a
