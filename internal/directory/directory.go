@@ -104,7 +104,7 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, 
 	if err != nil {
 		return nil, fmt.Errorf("directory: bucket %s: %w", Bucket, err)
 	}
-	d.kv, d.follower = kv, d.follow(kv)
+	d.kv, d.follower = kv, d.follow()
 	if cfg.NoUsers {
 		d.follower.Keys = []string{kindPartner + ".*", kindFleet + ".*", kindConnection + ".*"}
 	}

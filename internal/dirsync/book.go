@@ -98,6 +98,7 @@ const readAnew = 10 * time.Minute
 
 // Book keeps the progress in NATS. Safe for concurrent use.
 type Book struct {
+	js jetstream.JetStream
 	kv jetstream.KeyValue
 
 	mu     sync.Mutex
@@ -115,7 +116,7 @@ func OpenBook(ctx context.Context, js jetstream.JetStream, replicas int, log *sl
 	if err != nil {
 		return nil, fmt.Errorf("dirsync: bucket %s: %w", Bucket, err)
 	}
-	return &Book{kv: kv}, nil
+	return &Book{js: js, kv: kv}, nil
 }
 
 // Get gives the progress of a connection; the zero value if there is none.
@@ -146,32 +147,13 @@ func (b *Book) All(ctx context.Context) (map[uuid.UUID]Progress, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// Only what is new is read.
-	var opts []jetstream.WatchOpt
 	if time.Since(b.readAt) > readAnew {
 		b.copy, b.read, b.readAt = make(map[uuid.UUID]Progress), 0, time.Now()
 	}
-	if b.read > 0 {
-		opts = append(opts, jetstream.ResumeFromRevision(b.read+1))
-	}
-	w, err := b.kv.WatchAll(ctx, opts...)
-	if err != nil {
+	if err := natsq.ReadBucket(ctx, b.js, Bucket, b.read, b.take); err != nil {
 		return nil, fmt.Errorf("dirsync: read progress: %w", err)
 	}
-	defer natsq.StopWatch(w)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("dirsync: read progress: %w", context.Cause(ctx))
-		case e, open := <-w.Updates():
-			if !open {
-				return nil, errors.New("dirsync: read progress: the watch ended")
-			}
-			if e == nil {
-				return maps.Clone(b.copy), nil
-			}
-			b.take(e)
-		}
-	}
+	return maps.Clone(b.copy), nil
 }
 
 func (b *Book) take(e jetstream.KeyValueEntry) {
