@@ -17,6 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -202,6 +204,13 @@ func (d *Directory) All() []Connection {
 		out = append(out, c.Connection)
 	}
 	return out
+}
+
+// ConnectionIDs lists every partner's connections, deleted ones too, in no order.
+func (d *Directory) ConnectionIDs() []uuid.UUID {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return slices.AppendSeq(make([]uuid.UUID, 0, len(d.copy.connections)), maps.Keys(d.copy.connections))
 }
 
 func (d *Directory) held(id uuid.UUID) (held, bool) {

@@ -101,8 +101,10 @@ type Book struct {
 	js jetstream.JetStream
 	kv jetstream.KeyValue
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// copy is replaced, never changed, once it was given away.
 	copy   map[uuid.UUID]Progress
+	given  bool
 	read   uint64 // how far
 	readAt time.Time
 }
@@ -140,7 +142,7 @@ func decode(e jetstream.KeyValueEntry) (Progress, error) {
 	return p, nil
 }
 
-// All gives the progress of every connection that has any.
+// All gives the progress of every connection that has any. The map is never changed.
 func (b *Book) All(ctx context.Context) (map[uuid.UUID]Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -148,12 +150,13 @@ func (b *Book) All(ctx context.Context) (map[uuid.UUID]Progress, error) {
 	defer b.mu.Unlock()
 	// Only what is new is read.
 	if time.Since(b.readAt) > readAnew {
-		b.copy, b.read, b.readAt = make(map[uuid.UUID]Progress), 0, time.Now()
+		b.copy, b.given, b.read, b.readAt = make(map[uuid.UUID]Progress), false, 0, time.Now()
 	}
 	if err := natsq.ReadBucket(ctx, b.js, Bucket, b.read, b.take); err != nil {
 		return nil, fmt.Errorf("dirsync: read progress: %w", err)
 	}
-	return maps.Clone(b.copy), nil
+	b.given = true
+	return b.copy, nil
 }
 
 func (b *Book) take(e jetstream.KeyValueEntry) {
@@ -161,6 +164,9 @@ func (b *Book) take(e jetstream.KeyValueEntry) {
 	id, err := uuid.Parse(e.Key())
 	if err != nil {
 		return
+	}
+	if b.given {
+		b.copy, b.given = maps.Clone(b.copy), false
 	}
 	if e.Operation() != jetstream.KeyValuePut {
 		delete(b.copy, id)
