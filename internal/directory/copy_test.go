@@ -45,7 +45,7 @@ func TestTable_IndexesAreWhatIsThere(t *testing.T) {
 			conn := number(2, rapid.IntRange(0, 3).Draw(t, "connection"))
 			source := rapid.SampledFrom(sources).Draw(t, "source")
 			user := rapid.SampledFrom([]uuid.UUID{
-				number(3, 0), number(3, 1), number(3, 2), number(3, 3), number(3, 4), UserID(conn, source), UserID(conn, "a"),
+				number(3, 0), number(3, 1), number(3, 2), number(3, 3), number(3, 4), UserID(conn, source), UserID(conn, "a"), UserID(number(2, 0), source),
 			}).Draw(t, "user")
 			switch rapid.IntRange(0, 4).Draw(t, "what") {
 			case 0:
