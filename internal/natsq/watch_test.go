@@ -212,3 +212,39 @@ func TestFollower_HoldsLittle(t *testing.T) {
 	<-all
 	require.LessOrEqual(t, held, most, "while it is followed")
 }
+
+// TestFollower_OutlastsAServerOfTheCluster: a watch lives on one server, which may be another
+// than the one that the process is connected to.
+func TestFollower_OutlastsAServerOfTheCluster(t *testing.T) {
+	t.Parallel()
+	nodes := testenv.NATSCluster(t, 3)
+	c := connect(t, nodes[0].URL()+","+nodes[1].URL()+","+nodes[2].URL())
+	var kv jetstream.KeyValue
+	require.Eventually(t, func() (ok bool) {
+		var err error
+		kv, err = natsq.OpenBucket(t.Context(), c.js, jetstream.KeyValueConfig{Bucket: watched, Storage: jetstream.FileStorage, Replicas: 3}, nil)
+		return err == nil
+	}, within, every)
+	put := func(value string) {
+		for i := range 10 {
+			require.Eventually(t, func() bool {
+				_, err := kv.Put(t.Context(), strconv.Itoa(i), []byte(value))
+				return err == nil
+			}, within, every)
+		}
+	}
+	put("first")
+	var got taken
+	run(t, c.follower(got.take))
+	got.eventually(t, 10, "first")
+	watch, err := c.js.Consumer(t.Context(), "KV_"+watched, c.watching(t))
+	require.NoError(t, err)
+	on := watch.CachedInfo().Cluster.Leader
+	for _, n := range nodes {
+		if n.Name() == on {
+			n.Kill()
+		}
+	}
+	put("second")
+	got.eventually(t, 10, "second")
+}
