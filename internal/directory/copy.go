@@ -3,6 +3,7 @@ package directory
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/google/uuid"
@@ -19,6 +20,9 @@ type table struct {
 	// onConnection lists the users of a connection, in no order. A user may be
 	// read before its connection.
 	onConnection map[uuid.UUID][]uuid.UUID
+	// named lists those of them whose id does not follow from the provider's: a registry file
+	// gave it. The others need no list to be found by the provider's id.
+	named map[uuid.UUID][]uuid.UUID
 	// ofPartner lists the connections of a partner, in order.
 	ofPartner map[uuid.UUID][]uuid.UUID
 	// sorted holds the user ids of a partner in order. A missing entry is made
@@ -38,6 +42,7 @@ func newTable(b box) *table {
 		connections:  make(map[uuid.UUID]*held),
 		users:        make(map[uuid.UUID]*User),
 		onConnection: make(map[uuid.UUID][]uuid.UUID),
+		named:        make(map[uuid.UUID][]uuid.UUID),
 		ofPartner:    make(map[uuid.UUID][]uuid.UUID),
 		sorted:       make(map[uuid.UUID]*order),
 	}
@@ -137,11 +142,20 @@ func (t *table) disown(c *held) {
 func (t *table) putUser(u User) {
 	old := t.users[u.ID]
 	t.users[u.ID] = &u
+	if old != nil && old.ConnectionID == u.ConnectionID && old.SourceID == u.SourceID {
+		return
+	}
+	if old != nil {
+		takeOff(t.named, old)
+	}
+	if u.ID != UserID(u.ConnectionID, u.SourceID) {
+		t.named[u.ConnectionID] = append(t.named[u.ConnectionID], u.ID)
+	}
 	if old != nil && old.ConnectionID == u.ConnectionID {
 		return
 	}
 	if old != nil {
-		t.leave(old)
+		takeOff(t.onConnection, old)
 	}
 	t.onConnection[u.ConnectionID] = append(t.onConnection[u.ConnectionID], u.ID)
 	if c := t.connections[u.ConnectionID]; c != nil {
@@ -169,16 +183,37 @@ func (t *table) remove(key string, revision uint64) {
 		}
 	case kindUser:
 		if u := t.users[id]; u != nil && key == userKey(u.ConnectionID, id) {
-			t.leave(u)
+			takeOff(t.onConnection, u)
+			takeOff(t.named, u)
 			delete(t.users, id)
 		}
 	}
 }
 
-// leave takes a user off its connection.
-func (t *table) leave(u *User) {
-	t.onConnection[u.ConnectionID] = slices.DeleteFunc(t.onConnection[u.ConnectionID],
-		func(id uuid.UUID) bool { return id == u.ID })
+// takeOff takes a user off the list of its connection.
+func takeOff(lists map[uuid.UUID][]uuid.UUID, u *User) {
+	list := slices.DeleteFunc(lists[u.ConnectionID], func(id uuid.UUID) bool { return id == u.ID })
+	if lists[u.ConnectionID] = list; len(list) == 0 {
+		delete(lists, u.ConnectionID)
+	}
+}
+
+// withSources gives the users of a connection that have one of the provider's ids, those that
+// are gone included.
+func (t *table) withSources(connection uuid.UUID, asked map[string]bool) iter.Seq[*User] {
+	return func(yield func(*User) bool) {
+		for source := range asked {
+			u := t.users[UserID(connection, source)]
+			if u != nil && u.ConnectionID == connection && u.SourceID == source && !yield(u) {
+				return
+			}
+		}
+		for _, id := range t.named[connection] {
+			if u := t.users[id]; asked[u.SourceID] && !yield(u) {
+				return
+			}
+		}
+	}
 }
 
 // sort makes and keeps the order of a partner's users, which holds each once. While a sync

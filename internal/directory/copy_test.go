@@ -43,12 +43,15 @@ func TestTable_IndexesAreWhatIsThere(t *testing.T) {
 		for revision := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			partner := number(1, rapid.IntRange(0, 2).Draw(t, "partner"))
 			conn := number(2, rapid.IntRange(0, 3).Draw(t, "connection"))
-			user := number(3, rapid.IntRange(0, 7).Draw(t, "user"))
+			source := rapid.SampledFrom(sources).Draw(t, "source")
+			user := rapid.SampledFrom([]uuid.UUID{
+				number(3, 0), number(3, 1), number(3, 2), number(3, 3), number(3, 4), UserID(conn, source), UserID(conn, "a"), UserID(number(2, 0), source),
+			}).Draw(t, "user")
 			switch rapid.IntRange(0, 4).Draw(t, "what") {
 			case 0:
 				tab.putConnection(&held{Connection: Connection{ID: conn, PartnerID: partner}})
 			case 1, 2:
-				tab.putUser(User{ID: user, ConnectionID: conn})
+				tab.putUser(User{ID: user, ConnectionID: conn, SourceID: source})
 			case 3:
 				tab.remove(userKey(conn, user), uint64(revision+1))
 			case 4:
@@ -57,8 +60,28 @@ func TestTable_IndexesAreWhatIsThere(t *testing.T) {
 			for n := range 3 {
 				agrees(t, tab, number(1, n))
 			}
+			for n := range 4 {
+				finds(t, tab, number(2, n))
+			}
 		}
 	})
+}
+
+// sources are the provider's ids.
+var sources = []string{"a", "b", "c"}
+
+// finds requires that users are found by the provider's ids.
+func finds(t *rapid.T, tab *table, connection uuid.UUID) {
+	var want, got []uuid.UUID
+	for id, u := range tab.users {
+		if u.ConnectionID == connection && u.SourceID != "c" {
+			want = append(want, id)
+		}
+	}
+	for u := range tab.withSources(connection, map[string]bool{"a": true, "b": true}) {
+		got = append(got, u.ID)
+	}
+	require.ElementsMatch(t, want, got)
 }
 
 func agrees(t *rapid.T, tab *table, partner uuid.UUID) {
@@ -90,4 +113,19 @@ func agrees(t *rapid.T, tab *table, partner uuid.UUID) {
 		return u == nil || !of(u.ConnectionID)
 	})
 	require.ElementsMatch(t, users, there)
+}
+
+// A page of a sync looks at its own users, and at those that a registry file names.
+func TestTable_OnlyUsersOfTheFileAreListedByName(t *testing.T) {
+	t.Parallel()
+	tab := newTable(box{})
+	conn := number(2, 1)
+	for n := range 100 {
+		source := fmt.Sprint("s", n)
+		tab.putUser(User{ID: UserID(conn, source), ConnectionID: conn, SourceID: source})
+	}
+	tab.putUser(User{ID: number(3, 1), ConnectionID: conn, SourceID: "s7"})
+	require.Equal(t, []uuid.UUID{number(3, 1)}, tab.named[conn])
+	tab.remove(userKey(conn, number(3, 1)), 1)
+	require.Empty(t, tab.named)
 }

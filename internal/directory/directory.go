@@ -17,6 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,7 +106,7 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Directory, 
 	if err != nil {
 		return nil, fmt.Errorf("directory: bucket %s: %w", Bucket, err)
 	}
-	d.kv, d.follower = kv, d.follow(kv)
+	d.kv, d.follower = kv, d.follow()
 	if cfg.NoUsers {
 		d.follower.Keys = []string{kindPartner + ".*", kindFleet + ".*", kindConnection + ".*"}
 	}
@@ -202,6 +204,13 @@ func (d *Directory) All() []Connection {
 		out = append(out, c.Connection)
 	}
 	return out
+}
+
+// ConnectionIDs lists every partner's connections, deleted ones too, in no order.
+func (d *Directory) ConnectionIDs() []uuid.UUID {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return slices.AppendSeq(make([]uuid.UUID, 0, len(d.copy.connections)), maps.Keys(d.copy.connections))
 }
 
 func (d *Directory) held(id uuid.UUID) (held, bool) {

@@ -17,8 +17,8 @@ func (d *Directory) Run(ctx context.Context) error {
 	return nil
 }
 
-func (d *Directory) follow(kv jetstream.KeyValue) *natsq.Follower {
-	return &natsq.Follower{JetStream: d.js, Bucket: kv, Config: d.bucket(), From: d.from, Take: d.take, Log: d.log}
+func (d *Directory) follow() *natsq.Follower {
+	return &natsq.Follower{JetStream: d.js, Config: d.bucket(), From: d.from, Take: d.take, Log: d.log}
 }
 
 // from goes on where the last watch ended. A bucket that is not the one read before, or

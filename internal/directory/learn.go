@@ -96,8 +96,8 @@ func (d *Directory) inFile(connection uuid.UUID, listed []tsp.ListedUser) map[st
 	out := make(map[string]bool)
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for _, id := range d.copy.onConnection[connection] {
-		if u := d.copy.users[id]; u != nil && u.Given != "" && asked[u.SourceID] {
+	for u := range d.copy.withSources(connection, asked) {
+		if u.Given != "" {
 			out[u.SourceID] = true
 		}
 	}
@@ -108,20 +108,16 @@ func (d *Directory) inFile(connection uuid.UUID, listed []tsp.ListedUser) map[st
 // users that are gone included. Of two with the same the one stands that the
 // registry file names, else the one that is not gone.
 func (d *Directory) bySource(connection uuid.UUID, listed []tsp.ListedUser) map[string]uuid.UUID {
-	out := make(map[string]uuid.UUID, len(listed))
+	asked := make(map[string]bool, len(listed))
 	for _, u := range listed {
-		out[u.SourceID] = uuid.Nil
+		asked[u.SourceID] = true
 	}
+	out := make(map[string]uuid.UUID, len(listed))
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for _, id := range d.copy.onConnection[connection] {
-		u := d.copy.users[id]
-		if u == nil {
-			continue
-		}
-		other, asked := out[u.SourceID]
-		if asked && (other == uuid.Nil || before(u, d.copy.users[other])) {
-			out[u.SourceID] = id
+	for u := range d.copy.withSources(connection, asked) {
+		if other, twice := out[u.SourceID]; !twice || before(u, d.copy.users[other]) {
+			out[u.SourceID] = u.ID
 		}
 	}
 	return out

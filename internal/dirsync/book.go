@@ -98,10 +98,13 @@ const readAnew = 10 * time.Minute
 
 // Book keeps the progress in NATS. Safe for concurrent use.
 type Book struct {
+	js jetstream.JetStream
 	kv jetstream.KeyValue
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// copy is replaced, never changed, once it was given away.
 	copy   map[uuid.UUID]Progress
+	given  bool
 	read   uint64 // how far
 	readAt time.Time
 }
@@ -115,7 +118,7 @@ func OpenBook(ctx context.Context, js jetstream.JetStream, replicas int, log *sl
 	if err != nil {
 		return nil, fmt.Errorf("dirsync: bucket %s: %w", Bucket, err)
 	}
-	return &Book{kv: kv}, nil
+	return &Book{js: js, kv: kv}, nil
 }
 
 // Get gives the progress of a connection; the zero value if there is none.
@@ -139,39 +142,21 @@ func decode(e jetstream.KeyValueEntry) (Progress, error) {
 	return p, nil
 }
 
-// All gives the progress of every connection that has any.
+// All gives the progress of every connection that has any. The map is never changed.
 func (b *Book) All(ctx context.Context) (map[uuid.UUID]Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// Only what is new is read.
-	var opts []jetstream.WatchOpt
 	if time.Since(b.readAt) > readAnew {
-		b.copy, b.read, b.readAt = make(map[uuid.UUID]Progress), 0, time.Now()
+		b.copy, b.given, b.read, b.readAt = make(map[uuid.UUID]Progress), false, 0, time.Now()
 	}
-	if b.read > 0 {
-		opts = append(opts, jetstream.ResumeFromRevision(b.read+1))
-	}
-	w, err := b.kv.WatchAll(ctx, opts...)
-	if err != nil {
+	if err := natsq.ReadBucket(ctx, b.js, Bucket, b.read, b.take); err != nil {
 		return nil, fmt.Errorf("dirsync: read progress: %w", err)
 	}
-	defer natsq.StopWatch(w)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("dirsync: read progress: %w", context.Cause(ctx))
-		case e, open := <-w.Updates():
-			if !open {
-				return nil, errors.New("dirsync: read progress: the watch ended")
-			}
-			if e == nil {
-				return maps.Clone(b.copy), nil
-			}
-			b.take(e)
-		}
-	}
+	b.given = true
+	return b.copy, nil
 }
 
 func (b *Book) take(e jetstream.KeyValueEntry) {
@@ -179,6 +164,9 @@ func (b *Book) take(e jetstream.KeyValueEntry) {
 	id, err := uuid.Parse(e.Key())
 	if err != nil {
 		return
+	}
+	if b.given {
+		b.copy, b.given = maps.Clone(b.copy), false
 	}
 	if e.Operation() != jetstream.KeyValuePut {
 		delete(b.copy, id)

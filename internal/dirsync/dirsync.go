@@ -38,7 +38,7 @@ func Listable(name string, p tsp.Provider) (tsp.Lister, bool) {
 
 // users is the directory as a walk needs it.
 type users interface {
-	All() []directory.Connection
+	ConnectionIDs() []uuid.UUID
 	ConnectionByID(id uuid.UUID) (directory.Connection, bool)
 	Credentials(ctx context.Context, connection uuid.UUID, stale tsp.Credentials, r tsp.Refresher) (tsp.Credentials, error)
 	Named(connection uuid.UUID, users []tsp.ListedUser) []tsp.ListedUser
@@ -177,7 +177,7 @@ type queue struct {
 	running map[uuid.UUID]bool
 	done    chan ended
 	// due are those that were due at the last look, and have not been begun here.
-	due []directory.Connection
+	due []uuid.UUID
 }
 
 // ended is a walk that ended, or failed to begin.
@@ -203,15 +203,16 @@ func (s *Syncer) look(ctx context.Context, q *queue) {
 // may have begun them since: then the claim says so, and the next one has its turn.
 func (s *Syncer) begin(ctx context.Context, q *queue) {
 	for q.free > 0 && len(q.due) > 0 {
-		c := q.due[0]
+		id := q.due[0]
 		q.due = q.due[1:]
-		if q.running[c.ID] {
+		c, ok := s.parts.Directory.ConnectionByID(id)
+		if !ok || q.running[id] {
 			continue
 		}
 		q.free--
-		q.running[c.ID] = true
+		q.running[id] = true
 		go func() {
-			e := ended{id: c.ID, failed: true}
+			e := ended{id: id, failed: true}
 			defer func() { q.done <- e }()
 			e.failed = !s.walk(ctx, c)
 		}()

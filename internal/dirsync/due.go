@@ -5,23 +5,30 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"writeback/internal/directory"
 )
 
 // due gives the connections to be walked now, those first that have waited longest.
-func (s *Syncer) due(ctx context.Context) ([]directory.Connection, error) {
+func (s *Syncer) due(ctx context.Context) ([]uuid.UUID, error) {
 	known, err := s.parts.Book.All(ctx)
 	if err != nil {
 		return nil, err
 	}
 	type candidate struct {
-		c     directory.Connection
+		id    uuid.UUID
 		since time.Time
 	}
 	var out []candidate
 	now := s.cfg.Now()
-	for _, c := range s.parts.Directory.All() {
-		if c.Status != directory.ConnectionActive || c.Locked {
+	for _, id := range s.parts.Directory.ConnectionIDs() {
+		since, ok := s.cfg.dueSince(known[id], now)
+		if !ok {
+			continue
+		}
+		c, ok := s.parts.Directory.ConnectionByID(id)
+		if !ok || c.Status != directory.ConnectionActive || c.Locked {
 			continue
 		}
 		provider, ok := s.parts.Providers.Get(c.Provider)
@@ -31,16 +38,14 @@ func (s *Syncer) due(ctx context.Context) ([]directory.Connection, error) {
 		if _, ok := Listable(c.Provider, provider); !ok {
 			continue
 		}
-		if since, ok := s.cfg.dueSince(known[c.ID], now); ok {
-			out = append(out, candidate{c, since})
-		}
+		out = append(out, candidate{id, since})
 	}
 	slices.SortFunc(out, func(a, b candidate) int { return a.since.Compare(b.since) })
-	connections := make([]directory.Connection, len(out))
+	ids := make([]uuid.UUID, len(out))
 	for i, o := range out {
-		connections[i] = o.c
+		ids[i] = o.id
 	}
-	return connections, nil
+	return ids, nil
 }
 
 // dueSince says whether a connection is to be walked now, and since when. Nobody

@@ -505,15 +505,6 @@ func (l *locking) ConnectionByID(id uuid.UUID) (directory.Connection, bool) {
 	return c, ok
 }
 
-func (l *locking) All() []directory.Connection {
-	var out []directory.Connection
-	for _, c := range l.users.All() {
-		c, _ = l.ConnectionByID(c.ID)
-		out = append(out, c)
-	}
-	return out
-}
-
 func TestWalk_OfALockedConnectionIsLeftToAnother(t *testing.T) {
 	t.Parallel()
 	f := newFleet(6)

@@ -69,7 +69,7 @@ func lookForDevelopmentKeys(ctx context.Context, r *report, s settings, js jetst
 // lookAtWebhooks says whether the secrets of webhooks open.
 func lookAtWebhooks(ctx context.Context, r *report, s settings, js jetstream.JetStream) {
 	const check = "webhook secrets"
-	kv, err := js.KeyValue(ctx, registry.Bucket)
+	_, err := js.KeyValue(ctx, registry.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return
 	}
@@ -79,7 +79,7 @@ func lookAtWebhooks(ctx context.Context, r *report, s settings, js jetstream.Jet
 	}
 	locked, all := 0, 0
 	if err == nil {
-		locked, all, err = registry.Locked(ctx, kv, sealer)
+		locked, all, err = registry.Locked(ctx, js, sealer)
 	}
 	switch {
 	case err != nil:

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -16,10 +15,9 @@ import (
 // ReadAll and Run are for one goroutine, the one after the other.
 type Follower struct {
 	JetStream jetstream.JetStream
-	Bucket    jetstream.KeyValue
 	// Keys are what is read of the bucket, as patterns. Nil: all of it, as Run needs it.
 	Keys []string
-	// Config makes the bucket again if it is gone.
+	// Config names the bucket, and makes it again if it is gone.
 	Config jetstream.KeyValueConfig
 	// From gets the bucket as it is, before it is read, and gives the revision after which
 	// the reading begins. 0: all of it is read.
@@ -39,7 +37,8 @@ const (
 	// checkEvery is how often Run looks whether anything was missed.
 	checkEvery = 30 * time.Second
 	stopWait   = 2 * time.Second
-	// longestPause bounds the wait between two tries to follow a bucket.
+	// firstPause and longestPause bound the wait between two tries to follow a bucket.
+	firstPause   = 50 * time.Millisecond
 	longestPause = 5 * time.Second
 )
 
@@ -55,16 +54,28 @@ var (
 func (f *Follower) ReadAll(ctx context.Context) error {
 	ctx, heard, stop := listening(ctx)
 	defer stop()
-	w, last, err := f.watch(ctx)
-	if err != nil {
-		return err
+	for begun := false; ; {
+		w, last, err := f.watch(ctx)
+		if err == nil {
+			begun = true
+			err = f.takeAll(ctx, w.updates, heard)
+			w.stop()
+		}
+		switch {
+		case err == nil:
+			f.read(ctx, last)
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("natsq: read bucket %s: %w", f.Config.Bucket, context.Cause(ctx))
+		case !begun:
+			return err
+		}
+		// What broke is read on from where it is.
+		select {
+		case <-ctx.Done():
+		case <-time.After(firstPause):
+		}
 	}
-	defer StopWatch(w)
-	if err := f.takeAll(ctx, w.Updates(), heard); err != nil {
-		return fmt.Errorf("natsq: read bucket %s: %w", f.Config.Bucket, err)
-	}
-	f.read(ctx, last)
-	return nil
 }
 
 // listening gives a context that is over when heard was not called for as long as silence.
@@ -103,7 +114,7 @@ func (f *Follower) read(ctx context.Context, last uint64) {
 // one.
 func (f *Follower) Run(ctx context.Context) {
 	pause := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(50*time.Millisecond),
+		backoff.WithInitialInterval(firstPause),
 		backoff.WithMaxInterval(longestPause), backoff.WithMaxElapsedTime(0))
 	for {
 		began := time.Now()
@@ -124,32 +135,22 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// follow takes changes in until something breaks the watch. A new connection breaks it,
-// since the server may have been another or have lost the watch.
+// follow takes changes in until something breaks the watch.
 func (f *Follower) follow(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	nc := f.JetStream.Conn()
-	connected := nc.StatusChanged(nats.CONNECTED)
-	defer nc.RemoveStatusListener(connected)
 	w, last, err := f.watch(ctx)
 	if err != nil {
 		return err
 	}
-	defer StopWatch(w)
+	defer w.stop()
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
 	seen, before := uint64(0), uint64(0)
 	for {
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-connected:
-			return errReconnected
-		case e, open := <-w.Updates():
+		case e, open := <-w.updates:
 			switch {
 			case !open:
-				return errWatchEnded
+				return w.err
 			case e == nil:
 				seen = max(seen, last)
 				f.read(ctx, last)
@@ -171,7 +172,7 @@ func (f *Follower) follow(ctx context.Context) error {
 
 // watch begins to read, and gives the revision up to which all will have been read when
 // the mark comes.
-func (f *Follower) watch(ctx context.Context) (_ jetstream.KeyWatcher, last uint64, err error) {
+func (f *Follower) watch(ctx context.Context) (_ *watch, last uint64, err error) {
 	info, err := f.info(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if _, err := OpenBucket(ctx, f.JetStream, f.Config, f.Log); err != nil {
@@ -182,19 +183,8 @@ func (f *Follower) watch(ctx context.Context) (_ jetstream.KeyWatcher, last uint
 	if err != nil {
 		return nil, 0, fmt.Errorf("natsq: bucket %s: %w", f.Config.Bucket, err)
 	}
-	var opts []jetstream.WatchOpt
-	if after := f.From(info); after > 0 {
-		opts = append(opts, jetstream.ResumeFromRevision(after+1))
-	}
-	keys := f.Keys
-	if keys == nil {
-		keys = []string{jetstream.AllKeys}
-	}
-	w, err := f.Bucket.WatchFiltered(ctx, keys, opts...)
-	if err != nil {
-		return nil, 0, fmt.Errorf("natsq: watch bucket %s: %w", f.Config.Bucket, err)
-	}
-	return w, info.State.LastSeq, nil
+	w, err := watchBucket(ctx, f.JetStream, f.Config.Bucket, f.Keys, f.From(info))
+	return w, info.State.LastSeq, err
 }
 
 // infoTimeout bounds a question about the bucket.
@@ -214,21 +204,4 @@ func BucketInfo(ctx context.Context, js jetstream.JetStream, bucket string) (*je
 		return nil, err
 	}
 	return s.CachedInfo(), nil
-}
-
-// StopWatch ends the watch and reads what is left of it: the watch's own goroutine may
-// wait for a reader.
-func StopWatch(w jetstream.KeyWatcher) {
-	_ = w.Stop()
-	late := time.After(stopWait)
-	for {
-		select {
-		case <-late:
-			return
-		case _, open := <-w.Updates():
-			if !open {
-				return
-			}
-		}
-	}
 }

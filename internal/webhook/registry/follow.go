@@ -32,7 +32,7 @@ func (r *Registry) Run(ctx context.Context, changed func(webhook.Subscription)) 
 
 func (r *Registry) follow() *natsq.Follower {
 	return &natsq.Follower{
-		JetStream: r.js, Bucket: r.kv, Config: r.bucket(), From: r.from, Take: r.take, Read: r.read, Log: r.log,
+		JetStream: r.js, Config: r.bucket(), From: r.from, Take: r.take, Read: r.read, Log: r.log,
 	}
 }
 

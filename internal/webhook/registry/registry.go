@@ -211,33 +211,27 @@ func (r *Registry) Secrets(s webhook.Subscription, now time.Time) ([]string, err
 	return out, nil
 }
 
-// Locked counts the subscriptions in a bucket, and those whose secret does not open: nothing
+// Locked counts the subscriptions in the bucket, and those whose secret does not open: nothing
 // can be sent to them.
-func Locked(ctx context.Context, kv jetstream.KeyValue, s sealer) (locked, all int, err error) {
-	w, err := kv.Watch(ctx, keyPrefix+"*", jetstream.IgnoreDeletes())
+func Locked(ctx context.Context, js jetstream.JetStream, s sealer) (locked, all int, err error) {
+	r := &Registry{sealer: s}
+	err = natsq.ReadBucket(ctx, js, Bucket, 0, func(e jetstream.KeyValueEntry) {
+		if !strings.HasPrefix(e.Key(), keyPrefix) {
+			return
+		}
+		sub, err := decode(e.Value(), e.Revision())
+		if err != nil || sub.Status == webhook.Deleted {
+			return
+		}
+		all++
+		if _, err := r.Secrets(sub, time.Now()); err != nil {
+			locked++
+		}
+	})
 	if err != nil {
 		return 0, 0, fmt.Errorf("registry: %w", err)
 	}
-	defer natsq.StopWatch(w)
-	r := &Registry{sealer: s}
-	for {
-		select {
-		case <-ctx.Done():
-			return 0, 0, fmt.Errorf("registry: %w", context.Cause(ctx))
-		case e, open := <-w.Updates():
-			if !open || e == nil {
-				return locked, all, nil
-			}
-			sub, err := decode(e.Value(), e.Revision())
-			if err != nil || sub.Status == webhook.Deleted {
-				continue
-			}
-			all++
-			if _, err := r.Secrets(sub, time.Now()); err != nil {
-				locked++
-			}
-		}
-	}
+	return locked, all, nil
 }
 
 // fetch reads the newest form from the bucket and takes it into the copy.

@@ -65,22 +65,13 @@ func (r *Registry) sweepMarkers(ctx context.Context) error {
 }
 
 func (r *Registry) oldMarkers(ctx context.Context) (old []jetstream.KeyValueEntry, err error) {
-	w, err := r.kv.WatchAll(ctx, jetstream.MetaOnly())
+	err = natsq.ReadBucket(ctx, r.js, Bucket, 0, func(e jetstream.KeyValueEntry) {
+		if e.Operation() != jetstream.KeyValuePut && len(old) < markersMost && r.cfg.Now().Sub(e.Created()) > markerKept {
+			old = append(old, e)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("registry: sweep: %w", err)
 	}
-	defer natsq.StopWatch(w)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("registry: sweep: %w", context.Cause(ctx))
-		case e, open := <-w.Updates():
-			switch {
-			case !open || e == nil || len(old) == markersMost:
-				return old, nil
-			case e.Operation() != jetstream.KeyValuePut && r.cfg.Now().Sub(e.Created()) > markerKept:
-				old = append(old, e)
-			}
-		}
-	}
+	return old, nil
 }

@@ -1,0 +1,175 @@
+package natsq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// watch reads a bucket and then what changes in it. It asks for messages as it hands them on,
+// so that a reader that is slow has some hundreds waiting for it, and not the bucket: NATS's own
+// watch is sent all there is, and needs the right to publish to $JS.FC.>. It resumes nothing.
+// What could have lost an entry ends it, since the next one may be of another bucket.
+type watch struct {
+	js       jetstream.JetStream
+	stream   string
+	consumer string
+	// updates are the entries that are there, a nil, and then the changes. It is closed at the
+	// end; err says why then.
+	updates chan jetstream.KeyValueEntry
+	err     error
+	stop    func()
+}
+
+const (
+	// heartbeat is how often the server says that it has nothing. Two that are missing end a
+	// watch, in time for another before the reader gives up.
+	heartbeat = silence / 4
+	// forgotten is when the server drops the consumer of a watch whose process was killed.
+	forgotten = time.Minute
+)
+
+var errGap = errors.New("natsq: an entry was lost on its way")
+
+// watchBucket begins to read the keys, as patterns (nil: all), after a revision. The caller stops
+// the watch.
+func watchBucket(ctx context.Context, js jetstream.JetStream, bucket string, keys []string, after uint64) (*watch, error) {
+	cfg := jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: forgotten,
+	}
+	prefix := "$KV." + bucket + "."
+	for _, key := range keys {
+		cfg.FilterSubjects = append(cfg.FilterSubjects, prefix+key)
+	}
+	w := &watch{js: js, stream: "KV_" + bucket, updates: make(chan jetstream.KeyValueEntry)}
+	ctx, cancel := context.WithCancelCause(ctx)
+	// A new connection may be to another server, or one that has lost the consumer.
+	connected := js.Conn().StatusChanged(nats.CONNECTED)
+	c, err := js.CreateConsumer(ctx, w.stream, cfg)
+	if err != nil {
+		js.Conn().RemoveStatusListener(connected)
+		cancel(nil)
+		return nil, fmt.Errorf("natsq: watch bucket %s: %w", bucket, err)
+	}
+	w.consumer = c.CachedInfo().Name
+	ended := make(chan struct{})
+	w.stop = func() { cancel(nil); <-ended }
+	go func() {
+		select {
+		case <-connected:
+			cancel(errReconnected)
+		case <-ctx.Done():
+		}
+	}()
+	go func() {
+		defer close(ended)
+		defer w.leave(ctx)
+		defer js.Conn().RemoveStatusListener(connected)
+		defer cancel(nil)
+		defer close(w.updates)
+		w.err = w.run(ctx, c, prefix)
+	}()
+	return w, nil
+}
+
+// leave spares the server the consumer, which it would drop by itself.
+func (w *watch) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
+	defer cancel()
+	_ = w.js.DeleteConsumer(ctx, w.stream, w.consumer)
+}
+
+// run hands on what comes until something breaks it.
+func (w *watch) run(ctx context.Context, c jetstream.Consumer, prefix string) error {
+	left := c.CachedInfo().NumPending
+	all := left == 0
+	if all && !w.pass(ctx, nil) {
+		return context.Cause(ctx)
+	}
+	messages, err := c.Messages(jetstream.PullHeartbeat(heartbeat), jetstream.PullMaxMessages(jetstream.DefaultMaxMessages))
+	if err != nil {
+		return err
+	}
+	defer messages.Stop()
+	for n := uint64(1); ; n++ {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		meta, err := msg.Metadata()
+		switch {
+		case err != nil:
+			return err
+		case meta.Sequence.Consumer != n:
+			return errGap
+		case !w.pass(ctx, &bucketEntry{msg, *meta, prefix}):
+			return context.Cause(ctx)
+		}
+		if !all && (n >= left || meta.NumPending == 0) {
+			if all = w.pass(ctx, nil); !all {
+				return context.Cause(ctx)
+			}
+		}
+	}
+}
+
+// pass is false if nobody reads any more.
+func (w *watch) pass(ctx context.Context, e jetstream.KeyValueEntry) bool {
+	select {
+	case w.updates <- e:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// ReadBucket takes in what a bucket holds after a revision.
+func ReadBucket(ctx context.Context, js jetstream.JetStream, bucket string, after uint64, take func(jetstream.KeyValueEntry)) error {
+	w, err := watchBucket(ctx, js, bucket, nil, after)
+	if err != nil {
+		return err
+	}
+	defer w.stop()
+	for e := range w.updates {
+		if e == nil {
+			return nil
+		}
+		take(e)
+	}
+	return fmt.Errorf("natsq: read bucket %s: %w", bucket, w.err)
+}
+
+// bucketEntry is a message of a bucket.
+type bucketEntry struct {
+	msg    jetstream.Msg
+	meta   jetstream.MsgMetadata
+	prefix string
+}
+
+func (e *bucketEntry) Bucket() string     { return strings.TrimPrefix(e.meta.Stream, "KV_") }
+func (e *bucketEntry) Key() string        { return strings.TrimPrefix(e.msg.Subject(), e.prefix) }
+func (e *bucketEntry) Value() []byte      { return e.msg.Data() }
+func (e *bucketEntry) Revision() uint64   { return e.meta.Sequence.Stream }
+func (e *bucketEntry) Created() time.Time { return e.meta.Timestamp }
+func (e *bucketEntry) Delta() uint64      { return e.meta.NumPending }
+
+// Operation takes whatever is no plain value as the key's end.
+func (e *bucketEntry) Operation() jetstream.KeyValueOp {
+	h := e.msg.Headers()
+	switch {
+	case h.Get("KV-Operation") == "DEL":
+		return jetstream.KeyValueDelete
+	case h.Get("KV-Operation") != "", h.Get(jetstream.MarkerReasonHeader) != "":
+		return jetstream.KeyValuePurge
+	}
+	return jetstream.KeyValuePut
+}
