@@ -180,9 +180,6 @@ func (t *Tail) readers(ctx context.Context, from Moment) (operations, events jet
 	return operations, events, nil
 }
 
-// errGap says that a message was lost on its way; who reads on from the last one gets it.
-var errGap = errors.New("natsq: tail: a message is missing")
-
 // each hands over the messages of a consumer that nobody else reads, in order, until one is
 // missing, the consumer is gone, or ctx ends. The library's ordered consumer makes itself anew,
 // but does not hear a stop meanwhile, and its messages wait for no context then.

@@ -34,7 +34,8 @@ const (
 	forgotten = time.Minute
 )
 
-var errGap = errors.New("natsq: an entry was lost on its way")
+// errGap says that a message was lost on its way; who reads on behind the last one gets it.
+var errGap = errors.New("natsq: a message was lost on its way")
 
 // watchBucket begins to read the keys, as patterns (nil: all), after a revision. The caller stops
 // the watch.
