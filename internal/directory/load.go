@@ -129,7 +129,9 @@ type change struct {
 	kind, key string
 	value     []byte
 	revision  uint64
-	count     func(*Count)
+	// bare says that what a newer version knows of a user goes, too: it may be personal.
+	bare  bool
+	count func(*Count)
 }
 
 // plan is all that a file asks for; its err is one of encoding.
@@ -280,6 +282,9 @@ func (d *Directory) carryOut(ctx context.Context, p *plan, report *Report) ([]st
 	g.SetLimit(bucketCalls)
 	for _, c := range p.changes {
 		g.Go(func() error {
+			if !c.bare {
+				c.value = d.kept(c.key, c.value)
+			}
 			err := d.store(ctx, c.key, c.value, c.revision)
 			mu.Lock()
 			defer mu.Unlock()
