@@ -126,7 +126,7 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 		return err
 	}
 	b.Acker = work.NewAcker(b.Store, b.Log)
-	b.Restorer = work.NewRestorer(b.Store, natsq.NewHistory(b.JetStream), work.RestoreConfig{
+	b.Restorer = work.NewRestorer(b.Store, natsq.NewHistory(b.JetStream).Logging(b.Log), work.RestoreConfig{
 		LongestCalls: func() [operation.Shards]time.Duration {
 			return work.LongestCalls(b.Providers, b.Directory.All())
 		},
