@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"writeback/internal/natsq"
@@ -99,6 +100,8 @@ const readAnew = 10 * time.Minute
 // Book keeps the progress in NATS. Safe for concurrent use.
 type Book struct {
 	kv jetstream.KeyValue
+	// open makes the bucket if there is none.
+	open func(context.Context) (jetstream.KeyValue, error)
 
 	mu     sync.Mutex
 	copy   map[uuid.UUID]Progress
@@ -108,14 +111,17 @@ type Book struct {
 
 // OpenBook makes the bucket if there is none. log is told when it cannot be widened; nil: nobody is.
 func OpenBook(ctx context.Context, js jetstream.JetStream, replicas int, log *slog.Logger) (*Book, error) {
-	kv, err := natsq.OpenBucket(ctx, js, jetstream.KeyValueConfig{
-		Bucket: Bucket, Description: "progress of the directory sync by connection",
-		History: 1, Storage: jetstream.FileStorage, Replicas: max(1, replicas),
-	}, log)
+	open := func(ctx context.Context) (jetstream.KeyValue, error) {
+		return natsq.OpenBucket(ctx, js, jetstream.KeyValueConfig{
+			Bucket: Bucket, Description: "progress of the directory sync by connection",
+			History: 1, Storage: jetstream.FileStorage, Replicas: max(1, replicas),
+		}, log)
+	}
+	kv, err := open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("dirsync: bucket %s: %w", Bucket, err)
 	}
-	return &Book{kv: kv}, nil
+	return &Book{kv: kv, open: open}, nil
 }
 
 // Get gives the progress of a connection; the zero value if there is none.
@@ -139,7 +145,8 @@ func decode(e jetstream.KeyValueEntry) (Progress, error) {
 	return p, nil
 }
 
-// All gives the progress of every connection that has any.
+// All gives the progress of every connection that has any. A bucket that is gone it makes
+// anew: all connections are walked again.
 func (b *Book) All(ctx context.Context) (map[uuid.UUID]Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -154,6 +161,12 @@ func (b *Book) All(ctx context.Context) (map[uuid.UUID]Progress, error) {
 		opts = append(opts, jetstream.ResumeFromRevision(b.read+1))
 	}
 	w, err := b.kv.WatchAll(ctx, opts...)
+	if errors.Is(err, nats.ErrStreamNotFound) {
+		b.copy, b.read = make(map[uuid.UUID]Progress), 0
+		if _, err = b.open(ctx); err == nil {
+			w, err = b.kv.WatchAll(ctx)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("dirsync: read progress: %w", err)
 	}
