@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -66,6 +67,8 @@ type Base struct {
 	keeper    *streamKeeper
 	// waiting is Settings.Waiting.
 	waiting func(what string, why error)
+	// notReached is why NATS was not reached the last time it was not.
+	notReached atomic.Pointer[error]
 }
 
 // Open connects, brings streams and directory to the configuration and loads the
@@ -81,12 +84,12 @@ func Open(ctx context.Context, s Settings) (*Base, error) {
 		return nil, fmt.Errorf("app: WRITEBACK_REDIS_URL: %w", err)
 	}
 	identity := natsq.Identity(s.Common.NATSCredsFile, s.Common.TLSCertFile, s.Common.TLSKeyFile)
-	nc, err := natsq.Connect(s.Common.NATSURL, s.Name, s.Log, append(identity, natsq.Away(telemetry.Seldom(s.Log)))...)
-	if err != nil {
+	b := &Base{Log: s.Log, Redis: rdb, Providers: providers, waiting: s.Waiting}
+	away := natsq.Away(telemetry.Seldom(s.Log), func(err error) { b.notReached.Store(&err) })
+	if b.NATS, err = natsq.Connect(s.Common.NATSURL, s.Name, s.Log, append(identity, away)...); err != nil {
 		_ = rdb.Close()
 		return nil, fmt.Errorf("app: %w", err)
 	}
-	b := &Base{Log: s.Log, Redis: rdb, NATS: nc, Providers: providers, waiting: s.Waiting}
 	if err := b.open(ctx, s); err != nil {
 		b.Close()
 		return nil, err
@@ -126,7 +129,7 @@ func (b *Base) open(ctx context.Context, s Settings) (err error) {
 		return err
 	}
 	b.Acker = work.NewAcker(b.Store, b.Log)
-	b.Restorer = work.NewRestorer(b.Store, natsq.NewHistory(b.JetStream), work.RestoreConfig{
+	b.Restorer = work.NewRestorer(b.Store, natsq.NewHistory(b.JetStream).Logging(b.Log), work.RestoreConfig{
 		LongestCalls: func() [operation.Shards]time.Duration {
 			return work.LongestCalls(b.Providers, b.Directory.All())
 		},
@@ -170,7 +173,7 @@ func (b *Base) persist(ctx context.Context, what string, try func(context.Contex
 	}
 	tell(what, errNoAnswer)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := natsq.Explain(b.NATS, try(ctx))
+		err := b.explain(try(ctx))
 		tell(what, err)
 		switch {
 		case err == nil:
@@ -253,9 +256,18 @@ func (b *Base) ServingReadiness(more map[string]func(context.Context) error) tel
 
 func (b *Base) publishes(context.Context) error {
 	if !b.publisher.Connected() {
-		return natsq.ErrAway
+		return b.explain(nats.ErrReconnectBufExceeded)
 	}
 	return nil
+}
+
+// explain is natsq.Explain with why NATS is not reached, also where no server has said anything.
+func (b *Base) explain(err error) error {
+	err = natsq.Explain(b.NATS, err)
+	if why := b.notReached.Load(); why != nil && errors.Is(err, natsq.ErrAway) && b.NATS.LastError() == nil {
+		return fmt.Errorf("%w: %w", err, *why)
+	}
+	return err
 }
 
 func (b *Base) parts() work.Parts {

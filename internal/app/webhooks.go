@@ -183,7 +183,7 @@ func (f feed) Run(ctx context.Context, _ natsq.Pass) error {
 }
 
 func (w *Webhooks) restorer() *work.Restorer {
-	return work.NewRestorer(w.queue, natsq.NewDeliveryHistory(w.base.JetStream), work.RestoreConfig{
+	return work.NewRestorer(w.queue, natsq.NewDeliveryHistory(w.base.JetStream, w.base.Log), work.RestoreConfig{
 		Queue:  metrics.QueueWebhooks,
 		Recent: webhook.QueueFor + time.Hour,
 		LongestCalls: func() (all [operation.Shards]time.Duration) {

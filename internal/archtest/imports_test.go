@@ -45,7 +45,8 @@ var rules = map[string][]string{
 	"internal/wire":      {"internal/appendjson", "pkg/operation"},
 	"internal/convoy":    {},
 	"internal/natsq":     {"internal/convoy", "internal/metrics", "internal/telemetry", "pkg/operation"},
-	"internal/directory": {"internal/natsq", "pkg/operation", "pkg/tsp"},
+	"internal/newer":     {},
+	"internal/directory": {"internal/natsq", "internal/newer", "pkg/operation", "pkg/tsp"},
 	"internal/auth":      {"pkg/operation"},
 	// httpapi names the values that auth and directory give: who calls, and whose
 	// connection it is. It does not know how they find them.
@@ -56,8 +57,8 @@ var rules = map[string][]string{
 	// work is the trip over the scripts of the store, so it names their types.
 	"internal/work": {"internal/metrics", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "pkg/tsp/httpcall", "internal/directory"},
 	// A delivery goes over the scripts of the store, as an operation does.
-	"internal/webhook":          {"internal/metrics", "internal/retryafter", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/webhook", "internal/wire"},
-	"internal/webhook/registry": {"internal/natsq", "pkg/operation", "internal/webhook", "internal/wire"},
+	"internal/webhook":          {"internal/metrics", "internal/newer", "internal/retryafter", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/webhook", "internal/wire"},
+	"internal/webhook/registry": {"internal/natsq", "internal/newer", "pkg/operation", "internal/webhook", "internal/wire"},
 	"internal/webhook/journal":  {"internal/webhook"},
 	"internal/egress":           {},
 	"internal/seal":             {},

@@ -1,12 +1,13 @@
 package directory
 
 import (
-	"encoding/json"
 	"fmt"
 	"iter"
 	"slices"
 
 	"github.com/google/uuid"
+
+	"writeback/internal/newer"
 )
 
 // table is the copy in memory. Entries are replaced, never changed, so a reader
@@ -28,6 +29,9 @@ type table struct {
 	// sorted holds the user ids of a partner in order. A missing entry is made
 	// when it is asked for.
 	sorted map[uuid.UUID]*order
+	// newer are the entries, by key, of which a newer version has written what this one
+	// does not know.
+	newer map[string]*newer.Entry
 }
 
 // order is the users of a partner in order, and those that have come since. Some may be
@@ -45,6 +49,7 @@ func newTable(b box) *table {
 		named:        make(map[uuid.UUID][]uuid.UUID),
 		ofPartner:    make(map[uuid.UUID][]uuid.UUID),
 		sorted:       make(map[uuid.UUID]*order),
+		newer:        make(map[string]*newer.Entry),
 	}
 }
 
@@ -78,27 +83,28 @@ func (t *table) put(key string, value []byte, revision uint64) error {
 	if t.revision(kind, id) >= revision {
 		return nil
 	}
+	var unknown *newer.Entry
 	switch kind {
 	case kindPartner:
 		var r partnerRecord
-		if err = json.Unmarshal(value, &r); err == nil {
+		if unknown, err = newer.Read(value, &r); err == nil {
 			r.revision = revision
 			t.partners[id] = Partner(r)
 		}
 	case kindFleet:
 		var r fleetRecord
-		if err = json.Unmarshal(value, &r); err == nil {
+		if unknown, err = newer.Read(value, &r); err == nil {
 			r.revision = revision
 			t.fleets[id] = Fleet(r)
 		}
 	case kindConnection:
 		var c *held
-		if c, err = t.box.decode(value, revision); err == nil {
+		if c, unknown, err = t.box.decode(value, revision); err == nil {
 			t.putConnection(c)
 		}
 	case kindUser:
 		var r userRecord
-		if err = json.Unmarshal(value, &r); err == nil {
+		if unknown, err = newer.Read(value, &r); err == nil {
 			r.revision = revision
 			t.putUser(User(r))
 		}
@@ -107,6 +113,9 @@ func (t *table) put(key string, value []byte, revision uint64) error {
 	}
 	if err != nil {
 		return fmt.Errorf("directory: %s %s: %w", kind, id, err)
+	}
+	if delete(t.newer, key); unknown != nil {
+		t.newer[key] = unknown
 	}
 	return nil
 }
@@ -171,6 +180,7 @@ func (t *table) remove(key string, revision uint64) {
 	if err != nil || t.revision(kind, id) >= revision {
 		return
 	}
+	delete(t.newer, key)
 	switch kind {
 	case kindPartner:
 		delete(t.partners, id)

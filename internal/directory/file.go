@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -34,6 +35,17 @@ type fileReader struct {
 	registry
 	providers map[string]bool
 	ids       map[uuid.UUID]int
+}
+
+// CheckFile reads a registry file as LoadFile does, and changes nothing. providers are
+// source names known besides the contract's. The error is as that of LoadFile.
+func CheckFile(path string, providers []string, getenv func(string) (string, bool)) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("directory: registry file: %w", err)
+	}
+	_, err = parse(path, text, listTSPs(providers), getenv)
+	return err
 }
 
 // parse reads a registry file. Every fault is in the *FileError.

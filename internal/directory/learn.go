@@ -157,7 +157,7 @@ func (d *Directory) learn(ctx context.Context, connection, id uuid.UUID, listed 
 		if value, err = encodeUser(u); err != nil {
 			return Count{}, fmt.Errorf("directory: %s: %w", u, err)
 		}
-		err = d.store(ctx, key, value, u.revision)
+		err = d.store(ctx, key, d.kept(key, value), u.revision)
 		switch {
 		case err == nil && old == nil:
 			return Count{Created: 1}, nil

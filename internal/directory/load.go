@@ -72,17 +72,6 @@ func (r *Report) finish(reg *registry) {
 	}
 }
 
-// CheckFile reads a registry file as LoadFile does, and changes nothing. providers are
-// source names known besides the contract's. The error is as that of LoadFile.
-func CheckFile(path string, providers []string, getenv func(string) (string, bool)) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("directory: registry file: %w", err)
-	}
-	_, err = parse(path, text, listTSPs(providers), getenv)
-	return err
-}
-
 // LoadFile brings the bucket to what the registry file says and reports what it
 // did. It writes only what differs, so loading a file twice, or in several
 // processes at once, is harmless. Entries that the file does not have are left
@@ -130,6 +119,7 @@ type change struct {
 	value     []byte
 	revision  uint64
 	count     func(*Count)
+	bare      bool // what a newer version knows of it goes, too: of a user it may be personal
 }
 
 // plan is all that a file asks for; its err is one of encoding.
@@ -280,6 +270,9 @@ func (d *Directory) carryOut(ctx context.Context, p *plan, report *Report) ([]st
 	g.SetLimit(bucketCalls)
 	for _, c := range p.changes {
 		g.Go(func() error {
+			if !c.bare {
+				c.value = d.kept(c.key, c.value)
+			}
 			err := d.store(ctx, c.key, c.value, c.revision)
 			mu.Lock()
 			defer mu.Unlock()

@@ -58,6 +58,6 @@ func (p *plan) prune(reg *registry, t *table) {
 
 func (p *plan) gone(kind, key string, value []byte, revision uint64) {
 	p.changes = append(p.changes, change{
-		kind: kind, key: key, value: value, revision: revision, count: func(c *Count) { c.Deleted++ },
+		kind: kind, key: key, value: value, revision: revision, bare: kind == kindUser, count: func(c *Count) { c.Deleted++ },
 	})
 }

@@ -7,12 +7,13 @@ import (
 
 	"github.com/google/uuid"
 
+	"writeback/internal/newer"
 	"writeback/pkg/tsp"
 )
 
 // The stored forms: JSON under the keys partner.<id>, fleet.<id>,
-// connection.<id> and user.<connection>.<id>. Unknown JSON fields are ignored,
-// so that an older process reads what a newer one wrote.
+// connection.<id> and user.<connection>.<id>. Unknown JSON fields are ignored, and kept
+// when the entry is written, so that an older process may change what a newer one wrote.
 const (
 	kindPartner    = "partner"
 	kindFleet      = "fleet"
@@ -134,10 +135,11 @@ func (b box) connection(c held) ([]byte, error) {
 	})
 }
 
-func (b box) decode(value []byte, revision uint64) (*held, error) {
+func (b box) decode(value []byte, revision uint64) (*held, *newer.Entry, error) {
 	var r connectionRecord
-	if err := json.Unmarshal(value, &r); err != nil {
-		return nil, err
+	unknown, err := newer.Read(value, &r)
+	if err != nil {
+		return nil, nil, err
 	}
 	c := &held{
 		Connection: Connection{
@@ -149,7 +151,7 @@ func (b box) decode(value []byte, revision uint64) (*held, error) {
 		renewal: r.Renewal,
 	}
 	if err := b.get(c, r.Credentials); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c, nil
+	return c, unknown, nil
 }

@@ -29,7 +29,16 @@ func (d *Directory) write(ctx context.Context, c held) error {
 	if err != nil {
 		return fmt.Errorf("directory: %s: %w", c.Connection, err)
 	}
-	return d.store(ctx, connectionKey(c.ID), value, c.Revision)
+	key := connectionKey(c.ID)
+	return d.store(ctx, key, d.kept(key, value), c.Revision)
+}
+
+// kept gives an entry's new value with what a newer version has put into the entry.
+func (d *Directory) kept(key string, value []byte) []byte {
+	d.mu.RLock()
+	before := d.copy.newer[key]
+	d.mu.RUnlock()
+	return before.Keep(value)
 }
 
 // store writes an entry if its newest revision is the one given (zero: there is

@@ -100,6 +100,8 @@ const readAnew = 10 * time.Minute
 type Book struct {
 	js jetstream.JetStream
 	kv jetstream.KeyValue
+	// open makes the bucket if there is none.
+	open func(context.Context) (jetstream.KeyValue, error)
 
 	mu sync.Mutex
 	// copy is replaced, never changed, once it was given away.
@@ -111,14 +113,17 @@ type Book struct {
 
 // OpenBook makes the bucket if there is none. log is told when it cannot be widened; nil: nobody is.
 func OpenBook(ctx context.Context, js jetstream.JetStream, replicas int, log *slog.Logger) (*Book, error) {
-	kv, err := natsq.OpenBucket(ctx, js, jetstream.KeyValueConfig{
-		Bucket: Bucket, Description: "progress of the directory sync by connection",
-		History: 1, Storage: jetstream.FileStorage, Replicas: max(1, replicas),
-	}, log)
+	open := func(ctx context.Context) (jetstream.KeyValue, error) {
+		return natsq.OpenBucket(ctx, js, jetstream.KeyValueConfig{
+			Bucket: Bucket, Description: "progress of the directory sync by connection",
+			History: 1, Storage: jetstream.FileStorage, Replicas: max(1, replicas),
+		}, log)
+	}
+	kv, err := open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("dirsync: bucket %s: %w", Bucket, err)
 	}
-	return &Book{js: js, kv: kv}, nil
+	return &Book{js: js, kv: kv, open: open}, nil
 }
 
 // Get gives the progress of a connection; the zero value if there is none.
@@ -142,7 +147,8 @@ func decode(e jetstream.KeyValueEntry) (Progress, error) {
 	return p, nil
 }
 
-// All gives the progress of every connection that has any. The map is never changed.
+// All gives the progress of every connection that has any; the map is never changed. A bucket
+// that is gone it makes anew: all connections are walked again.
 func (b *Book) All(ctx context.Context) (map[uuid.UUID]Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -152,7 +158,14 @@ func (b *Book) All(ctx context.Context) (map[uuid.UUID]Progress, error) {
 	if time.Since(b.readAt) > readAnew {
 		b.copy, b.given, b.read, b.readAt = make(map[uuid.UUID]Progress), false, 0, time.Now()
 	}
-	if err := natsq.ReadBucket(ctx, b.js, Bucket, b.read, b.take); err != nil {
+	err := natsq.ReadBucket(ctx, b.js, Bucket, b.read, b.take)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		b.copy, b.given, b.read = make(map[uuid.UUID]Progress), false, 0
+		if _, err = b.open(ctx); err == nil {
+			err = natsq.ReadBucket(ctx, b.js, Bucket, 0, b.take)
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("dirsync: read progress: %w", err)
 	}
 	b.given = true

@@ -41,6 +41,12 @@ func TestExamine_Sentinels(t *testing.T) {
 	see(url, doctor.OK, "all 3 agree to a failover; the primary is "+servers.Primary.Addr(), "")
 	see(strings.Replace(url, "/"+testenv.SentinelPrimary, "/nobody", 1), doctor.Fail, `watches no primary of the name "nobody"`, "sentinel masters")
 	see("redis+sentinel://"+servers.Primary.Addr()+"/main", doctor.Fail, "refuses us", "addresses of Sentinels")
+	limited := redis.NewClient(&redis.Options{Addr: servers.Sentinels[1].Addr()})
+	t.Cleanup(func() { _ = limited.Close() })
+	require.NoError(t, limited.Do(t.Context(), "ACL", "SETUSER", "us", "on", ">SECRET", "&*", "+hello", "+auth", "+sentinel|get-master-addr-by-name").Err())
+	see("redis+sentinel://"+limited.Options().Addr+"/"+testenv.SentinelPrimary+"?sentinel_username=us&sentinel_password=SECRET",
+		doctor.Fail, "refuses us: NOPERM", "ACL SETUSER")
+	see("rediss"+strings.TrimPrefix(url, "redis"), doctor.Warn, "does not answer", "speaks TLS")
 	servers.Sentinels[0].Kill()
 	see(url, doctor.Warn, servers.Sentinels[0].Addr()+" does not answer", "start it")
 }
@@ -103,6 +109,10 @@ func TestExamine_UntrustedCertificate(t *testing.T) {
 	c := newClinic(t)
 	c.environ["WRITEBACK_REDIS_URL"] = "rediss://" + s.Listener.Addr().String()
 	f, ok := found(c.examine(), "redis", doctor.Fail, "certificate")
+	require.True(t, ok)
+	require.Contains(t, f.Fix, "SSL_CERT_FILE")
+	c.environ["WRITEBACK_REDIS_URL"] = "rediss+sentinel://" + s.Listener.Addr().String() + "/main"
+	f, ok = found(c.examine(), "redis sentinels", doctor.Fail, "certificate")
 	require.True(t, ok)
 	require.Contains(t, f.Fix, "SSL_CERT_FILE")
 }

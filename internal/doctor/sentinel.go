@@ -31,10 +31,16 @@ func lookAtSentinels(ctx context.Context, r *report, s settings) {
 		switch {
 		case errors.Is(err, redis.Nil):
 			r.fail(check, "correct the name in WRITEBACK_REDIS_URL: "+cli+"masters` has those that it watches", "%s watches no primary of the name %q", addr, o.MasterName)
+		case refused(err) && strings.HasPrefix(err.Error(), "NOPERM"):
+			r.fail(check, "let sentinel_username do there what the error names; docs/operations.md has all that it needs (`ACL SETUSER`)", "%s refuses us: %s", addr, err)
 		case err != nil && found != "": // it answered what it needs for a failover
 			r.warn(check, "start the others again: "+cli+"sentinels "+o.MasterName+"`", "%s could lead no failover: %s", addr, err)
 		case refused(err):
 			r.fail(check, "give WRITEBACK_REDIS_URL the addresses of Sentinels, and sentinel_username and sentinel_password where they want them", "%s refuses us: %s", addr, err)
+		case err != nil && whyNoTLS(err) != "":
+			r.fail(check, whyNoTLS(err), "%s: %s", addr, err)
+		case errors.Is(err, context.DeadlineExceeded):
+			r.warn(check, "see whether it is stopped or hangs, and whether it speaks TLS as WRITEBACK_REDIS_URL says (`rediss`)", "%s does not answer: %s", addr, err)
 		case err != nil:
 			r.warn(check, "start it: without most of them there is no failover", "%s does not answer: %s", addr, err)
 		default:

@@ -132,10 +132,12 @@ func TestAway_SaysWhyThereIsNoConnection(t *testing.T) {
 		"nats://" + ln.Addr().String(): "connection refused", guarded(t, &gate{}): "Authorization Violation",
 	} {
 		var log, away lines
-		nc, err := natsq.Connect(url, "test", slog.New(slog.NewTextHandler(&log, nil)), natsq.Away(slog.New(slog.NewTextHandler(&away, nil))))
+		var told atomic.Pointer[error]
+		nc, err := natsq.Connect(url, "test", slog.New(slog.NewTextHandler(&log, nil)), natsq.Away(slog.New(slog.NewTextHandler(&away, nil)), func(err error) { told.Store(&err) }))
 		require.NoError(t, err)
 		require.Eventually(t, func() bool { return strings.Contains(away.String(), why) }, within, every, why)
 		nc.Close()
+		require.ErrorContains(t, *told.Load(), why)
 		require.NotContains(t, log.String(), "msg=nats ")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -16,11 +17,18 @@ import (
 type History struct {
 	js                 jetstream.JetStream
 	operations, events string
+	log                *slog.Logger
 }
 
-// NewHistory makes a reader of the streams.
+// NewHistory makes a reader of the streams, which logs nothing.
 func NewHistory(js jetstream.JetStream) *History {
-	return &History{js: js, operations: StreamOperations, events: StreamEvents}
+	return &History{js: js, operations: StreamOperations, events: StreamEvents, log: slog.New(slog.DiscardHandler)}
+}
+
+// Logging gives one that says how much of what it read could not be understood.
+func (h History) Logging(log *slog.Logger) *History {
+	h.log = log
+	return &h
 }
 
 // Ends gives where the streams end now. Zero and zero: nothing was ever written,
@@ -75,19 +83,19 @@ const (
 )
 
 // Operations passes on what the accepted messages say, from since (zero: all) up to
-// the sequence number, in order and in batches. Messages that cannot be understood
-// are left out: they were never anybody's.
+// the sequence number, in order and in batches. What cannot be understood is left out, and
+// counted in the log: it was never anybody's, or is a newer version's.
 func (h *History) Operations(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Message) error) error {
-	return read(ctx, h.js, h.operations, since, upTo, DecodeMessages, pass)
+	return read(ctx, h, h.operations, since, upTo, splitMessages, pass)
 }
 
 // Events passes on the events in the same way.
 func (h *History) Events(ctx context.Context, since time.Time, upTo uint64, pass func([]operation.Event) error) error {
-	return read(ctx, h.js, h.events, since, upTo, DecodeEvents, pass)
+	return read(ctx, h, h.events, since, upTo, splitEvents, pass)
 }
 
-func read[T any](ctx context.Context, js jetstream.JetStream, stream string, since time.Time, upTo uint64,
-	decode func([]byte) ([]T, error), pass func([]T) error,
+func read[T any](ctx context.Context, h *History, stream string, since time.Time, upTo uint64,
+	split func([]byte) ([]part[T], []odd, error), pass func([]T) error,
 ) error {
 	if upTo == 0 {
 		return nil
@@ -96,7 +104,7 @@ func read[T any](ctx context.Context, js jetstream.JetStream, stream string, sin
 	if !since.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
 	}
-	consumer, err := js.OrderedConsumer(ctx, stream, cfg)
+	consumer, err := h.js.OrderedConsumer(ctx, stream, cfg)
 	if err != nil {
 		return fmt.Errorf("natsq: read %s: %w", stream, err)
 	}
@@ -104,16 +112,18 @@ func read[T any](ctx context.Context, js jetstream.JetStream, stream string, sin
 	if err != nil {
 		return fmt.Errorf("natsq: read %s: %w", stream, err)
 	}
-	for left := info.NumPending; left > 0; {
+	last, unread := uint64(0), 0
+	for left := info.NumPending; left > 0 && last < upTo; {
 		var items []T
-		last := uint64(0)
 		n, err := fetch(ctx, consumer, left, func(msg jetstream.Msg) {
 			if meta, err := msg.Metadata(); err == nil {
 				last = meta.Sequence.Stream
 			}
-			if some, err := decode(msg.Data()); err == nil {
-				items = append(items, some...)
+			parts, odds, err := split(msg.Data())
+			if err != nil {
+				odds = make([]odd, 1)
 			}
+			items, unread = append(items, whats(parts)...), unread+len(odds)
 		})
 		if err != nil {
 			return fmt.Errorf("natsq: read %s: %w", stream, err)
@@ -123,10 +133,10 @@ func read[T any](ctx context.Context, js jetstream.JetStream, stream string, sin
 				return err
 			}
 		}
-		if last >= upTo {
-			return nil
-		}
 		left -= min(left, n)
+	}
+	if unread > 0 {
+		h.log.WarnContext(ctx, "a stream has what this version cannot read; it is passed over", "stream", stream, "passed_over", unread)
 	}
 	return nil
 }

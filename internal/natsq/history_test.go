@@ -1,11 +1,14 @@
 package natsq_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +94,32 @@ func TestHistory_ReadsAllInOrder(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, n, i)
+}
+
+// TestHistory_SaysWhatItPassedOver: of a rebuild by an older program an operator learns that it
+// was not whole.
+func TestHistory_SaysWhatItPassedOver(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	later := message(1)
+	later.Version = operation.Version + 1
+	newer := string(encode(t, later))
+	known := string(encode(t, message(2)))
+	for _, data := range []string{newer, `{"v":1,"operations":[` + newer + `,` + known + `,` + newer + `]}`, known} {
+		_, err := c.js.Publish(t.Context(), natsq.SubjectQuiet, []byte(data))
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventFailed, 1)))
+	var log bytes.Buffer
+	h := natsq.NewHistory(c.js).Logging(slog.New(slog.NewTextHandler(&log, nil)))
+	operations, events, err := h.Ends(t.Context())
+	require.NoError(t, err)
+	read := 0
+	require.NoError(t, h.Operations(t.Context(), time.Time{}, operations, func(m []operation.Message) error { read += len(m); return nil }))
+	require.NoError(t, h.Events(t.Context(), time.Time{}, events, func([]operation.Event) error { return nil }))
+	require.Equal(t, 2, read)
+	require.Contains(t, log.String(), "stream=OPERATIONS passed_over=3\n")
+	require.Equal(t, 1, strings.Count(log.String(), "\n"), "nothing of what was read whole: %s", &log)
 }
 
 func TestHistory_Window(t *testing.T) {

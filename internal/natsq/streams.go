@@ -140,8 +140,13 @@ func Connect(url, name string, log *slog.Logger, more ...nats.Option) (*nats.Con
 }
 
 // Away has what hinders the connection while there is none logged apart: it comes several
-// times a second, so the log should leave lines out. Give it to Connect.
-func Away(log *slog.Logger) nats.Option {
+// times a second, so the log should leave lines out. why is told the same: of a server that
+// is not there the client does not keep it. Give it to Connect.
+func Away(log *slog.Logger, why func(error)) nats.Option {
+	away := func(err error) {
+		why(err)
+		log.Warn("nats not reached", "error", err)
+	}
 	return func(o *nats.Options) error {
 		connected := o.AsyncErrorCB
 		o.AsyncErrorCB = func(nc *nats.Conn, sub *nats.Subscription, err error) {
@@ -149,9 +154,9 @@ func Away(log *slog.Logger) nats.Option {
 				connected(nc, sub, err)
 				return
 			}
-			log.Warn("nats not reached", "error", err)
+			away(err)
 		}
-		o.ReconnectErrCB = func(_ *nats.Conn, err error) { log.Warn("nats not reached", "error", err) }
+		o.ReconnectErrCB = func(_ *nats.Conn, err error) { away(err) }
 		return nil
 	}
 }

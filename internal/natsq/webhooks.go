@@ -166,9 +166,9 @@ func (d *Deliveries) Event(ctx context.Context, e operation.Event) error {
 // long ago are of no use to anybody and are not read.
 type DeliveryHistory struct{ *History }
 
-// NewDeliveryHistory makes a reader of the streams of deliveries.
-func NewDeliveryHistory(js jetstream.JetStream) DeliveryHistory {
-	return DeliveryHistory{&History{js: js, operations: StreamDeliveries, events: StreamDeliveryEvents}}
+// NewDeliveryHistory makes a reader of the streams of deliveries, which logs what History.Logging does.
+func NewDeliveryHistory(js jetstream.JetStream, log *slog.Logger) DeliveryHistory {
+	return DeliveryHistory{&History{js: js, operations: StreamDeliveries, events: StreamDeliveryEvents, log: log}}
 }
 
 // Events passes on the events since the given time; since the beginning, none.

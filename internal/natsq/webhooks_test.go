@@ -3,6 +3,7 @@ package natsq_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -134,7 +135,7 @@ func TestFeed_PartnersHaveTurns(t *testing.T) {
 func TestDeliveries_AreRemembered(t *testing.T) {
 	t.Parallel()
 	c := readyForWebhooks(t)
-	pub, history := natsq.NewDeliveries(c.pub), natsq.NewDeliveryHistory(c.js)
+	pub, history := natsq.NewDeliveries(c.pub), natsq.NewDeliveryHistory(c.js, slog.New(slog.DiscardHandler))
 	require.True(t, pub.Connected())
 	op := delivery()
 	require.NoError(t, pub.Accepted(t.Context(), operation.Message{Accepted: op.Accepted, Place: op.Place}, true))

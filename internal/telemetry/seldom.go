@@ -12,12 +12,12 @@ const seldomEvery = 30 * time.Second
 
 // Seldom gives a logger for what is tried again and again while something is away. Of each
 // message it writes the first line, and then one every half a minute, which says in
-// "skipped" how many there were between.
+// "skipped" how many there were between. Those are lines at level debug.
 func Seldom(log *slog.Logger) *slog.Logger {
 	return slog.New(seldom{log.Handler(), &lines{last: map[string]*line{}}})
 }
 
-// seldom leaves lines out. It is safe for concurrent use.
+// seldom has few lines stand out. It is safe for concurrent use.
 type seldom struct {
 	slog.Handler
 	lines *lines
@@ -34,7 +34,7 @@ type line struct {
 	left    int
 }
 
-// take says whether a message is written now, and how many were left out before it.
+// take says whether a message is written now, and how many were not before it.
 func (l *lines) take(message string, at time.Time) (left int, write bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,11 +51,13 @@ func (l *lines) take(message string, at time.Time) (left int, write bool) {
 	return left, true
 }
 
-// Handle writes a record, or leaves it out.
+// Handle writes a record, at level debug if it is one of those between.
 func (s seldom) Handle(ctx context.Context, r slog.Record) error {
 	left, write := s.lines.take(r.Message, r.Time)
 	if !write {
-		return nil
+		if r.Level = slog.LevelDebug; !s.Enabled(ctx, r.Level) {
+			return nil
+		}
 	}
 	if left > 0 {
 		r = r.Clone()

@@ -40,3 +40,15 @@ func TestSeldom_LeavesOutWhatIsRepeated(t *testing.T) {
 		}, lines)
 	})
 }
+
+// TestSeldom_AtDebugHasAll: who looks for one operation finds it.
+func TestSeldom_AtDebugHasAll(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log := telemetry.Seldom(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	for i := range 3 {
+		log.Warn("polling", "n", i)
+	}
+	require.Equal(t, []int{1, 2}, []int{strings.Count(out.String(), "level=WARN"), strings.Count(out.String(), "level=DEBUG")})
+	require.Contains(t, out.String(), "level=DEBUG msg=polling n=2")
+}

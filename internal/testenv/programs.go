@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -55,7 +56,11 @@ func Programs(t testing.TB, names ...string) string {
 	for _, name := range names {
 		program, err := os.ReadFile(filepath.Join(from, name))
 		if err == nil {
+			// A child that another test starts meanwhile would have it open for writing for a
+			// moment, too, and what is open for writing cannot be run.
+			syscall.ForkLock.RLock()
 			err = os.WriteFile(filepath.Join(dir, name), program, 0o700) //nolint:gosec // it is to be run
+			syscall.ForkLock.RUnlock()
 		}
 		if err != nil {
 			t.Fatalf("testenv: program %s: %v", name, err)

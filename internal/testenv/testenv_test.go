@@ -4,9 +4,11 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -142,4 +144,25 @@ func TestChild_DiesWithParent(t *testing.T) {
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	}, time.Minute, 10*time.Millisecond)
+}
+
+// TestPrograms_CanRunAtOnce: while other tests start processes without end.
+func TestPrograms_CanRunAtOnce(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer cancel()
+	for range 4 {
+		others.Go(func() {
+			for ctx.Err() == nil {
+				_ = exec.Command("true").Run()
+			}
+		})
+	}
+	for range 20 {
+		program := exec.Command(filepath.Join(testenv.Programs(t, "sandbox"), "sandbox"), "-h")
+		require.NoError(t, program.Start())
+		_ = program.Wait()
+	}
 }

@@ -205,7 +205,7 @@ func (r *rig) process() *process {
 	p.attempt = &webhook.Attempter{
 		Endpoints: p.Registry, Operations: r.operations, Queue: p.queue, Diary: p.journal, Client: client, Log: log,
 	}
-	restorer := work.NewRestorer(p.queue, natsq.NewDeliveryHistory(r.js), work.RestoreConfig{
+	restorer := work.NewRestorer(p.queue, natsq.NewDeliveryHistory(r.js, slog.New(slog.DiscardHandler)), work.RestoreConfig{
 		Settle: 50 * time.Millisecond, LongestCalls: func() (none [operation.Shards]time.Duration) { return none },
 	}, log)
 	p.worker = work.NewLaneWorker(work.Parts{Store: p.queue, Publisher: ends, Log: log},

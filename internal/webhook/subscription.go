@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"writeback/internal/newer"
 	"writeback/internal/wire"
 )
 
@@ -105,6 +106,8 @@ type Subscription struct {
 	StaleReason string    `json:"stale_reason,omitempty"`
 	// Revision rises with every change.
 	Revision uint64 `json:"-"`
+	// Newer is what a newer version has stored of it.
+	Newer *newer.Entry `json:"-"`
 }
 
 // Since is when the endpoint became what it is: the breaker judges what came after.

@@ -2,10 +2,12 @@ package work
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/singleflight"
 
+	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 	"writeback/pkg/tsp"
@@ -19,6 +21,8 @@ type Accepter struct {
 	attempt  *Attempter
 	recorder recorder
 	offers   *offers
+	// away is for what fails as long as NATS is away.
+	away *slog.Logger
 	// replays joins the publishes of replays of one operation at one time.
 	replays singleflight.Group
 }
@@ -29,6 +33,7 @@ func NewAccepter(parts Parts, cfg Config, acks *Acker) *Accepter {
 	return &Accepter{
 		parts: parts, cfg: attempt.cfg, acks: acks, attempt: attempt,
 		recorder: recorder{parts: parts, acks: acks, metrics: attempt.metrics}, offers: newOffers(),
+		away: telemetry.Seldom(parts.Log),
 	}
 }
 
@@ -74,7 +79,7 @@ func (a *Accepter) publish(ctx context.Context, op operation.Operation, quiet bo
 	// The client may go away; the operation is accepted all the same.
 	ctx = context.WithoutCancel(ctx)
 	if err := a.parts.Publisher.Accepted(ctx, op.Message(), quiet); err != nil {
-		a.parts.Log.WarnContext(ctx, "accepted message not published yet; the outbox will",
+		a.away.WarnContext(ctx, "accepted message not published yet; the outbox will",
 			"operation_id", op.ID, "connection_id", op.ConnectionID, "error", err)
 		return
 	}

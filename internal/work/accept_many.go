@@ -94,7 +94,7 @@ func (a *Accepter) publishTogether(ctx context.Context, all []operation.Message)
 	}
 	n, err := many.AcceptedMany(ctx, all)
 	if err != nil {
-		a.parts.Log.WarnContext(ctx, "a batch is not published yet; the outbox will", "operations", len(all)-n, "error", err)
+		a.away.WarnContext(ctx, "a batch is not published yet; the outbox will", "operations", len(all)-n, "error", err)
 	}
 	for _, m := range all[:n] {
 		a.acks.Note(redisstore.Ack{Connection: m.ConnectionID, ID: m.ID, Accepted: true})

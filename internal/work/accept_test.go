@@ -1,8 +1,11 @@
 package work_test
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/natsq"
+	"writeback/internal/testenv"
 	"writeback/internal/work"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
@@ -239,6 +243,23 @@ func (s *switched) Event(ctx context.Context, e operation.Event) error {
 
 // TestReplay_PublishesBeforeItAnswers is the crash between accepting and publishing:
 // the client sends again, and its answer means that the operation is in the stream.
+// TestAccept_AnOutageIsFewLines: at level debug each operation has its own; the chaos runs read it.
+func TestAccept_AnOutageIsFewLines(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartNATS(t)
+	r := newRig(t, server.URL(), testenv.Redis(t), &provider{})
+	var out bytes.Buffer
+	r.parts.Log = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r.accepter = work.NewAccepter(r.parts, r.cfg, r.acker)
+	server.Kill()
+	require.Eventually(t, func() bool { return !r.nc.IsConnected() }, 10*time.Second, 5*time.Millisecond)
+	for range 5 {
+		op := r.accept(r.change(uuid.New(), "x"))
+		require.Contains(t, out.String(), `msg="accepted message not published yet; the outbox will" operation_id=`+op.ID.String())
+	}
+	require.Equal(t, 1, strings.Count(out.String(), "level=WARN"), out.String())
+}
+
 func TestReplay_PublishesBeforeItAnswers(t *testing.T) {
 	t.Parallel()
 	r := rigOn(t, &provider{})

@@ -128,6 +128,7 @@ func (r *Registry) write(ctx context.Context, s webhook.Subscription) (webhook.S
 	if err != nil {
 		return s, fmt.Errorf("registry: %w", err)
 	}
+	value = s.Newer.Keep(value)
 	revision := s.Revision
 	if revision == 0 {
 		revision, err = r.kv.Create(ctx, keyOf(s.ID), value)
@@ -228,7 +229,7 @@ func (r *Registry) Pause(ctx context.Context, partner, id uuid.UUID) (webhook.Su
 // Delete ends a subscription. Nothing more is sent, not even what waits.
 func (r *Registry) Delete(ctx context.Context, partner, id uuid.UUID) error {
 	s, err := r.change(ctx, partner, id, func(s *webhook.Subscription, _ time.Time) error {
-		s.Status, s.Secrets = webhook.Deleted, nil
+		s.Status, s.Secrets, s.Newer = webhook.Deleted, nil, nil // that may hold a secret, too
 		return nil
 	})
 	if err != nil {

@@ -10,7 +10,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +24,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"writeback/internal/natsq"
+	"writeback/internal/newer"
 	"writeback/internal/webhook"
 	"writeback/pkg/operation"
 )
@@ -252,13 +252,14 @@ func (r *Registry) fetch(ctx context.Context, id uuid.UUID) (webhook.Subscriptio
 
 func decode(value []byte, revision uint64) (webhook.Subscription, error) {
 	var s webhook.Subscription
-	if err := json.Unmarshal(value, &s); err != nil {
+	unknown, err := newer.Read(value, &s)
+	if err != nil {
 		return s, fmt.Errorf("registry: entry: %w", err)
 	}
 	if s.ID == uuid.Nil || s.PartnerID == uuid.Nil || !s.Status.Valid() {
 		return s, errors.New("registry: entry: incomplete")
 	}
-	s.Revision = revision
+	s.Revision, s.Newer = revision, unknown
 	return s, nil
 }
 

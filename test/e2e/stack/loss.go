@@ -152,7 +152,7 @@ func (s *Stack) Rebuilt() (shards, overtaken int) {
 }
 
 // untold gives the operations that an api answered although it could not publish
-// them then.
+// them then. All but a few of those lines are at level debug.
 func (s *Stack) untold() map[string]bool {
 	out := map[string]bool{}
 	for _, p := range s.APIs {

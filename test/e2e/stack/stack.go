@@ -187,7 +187,7 @@ func (s *Stack) API(name, registry string) *Process {
 	admin, err := freeAddr()
 	s.must(err)
 	p := newProcess(s.t, s.dir, name, filepath.Join(s.bin, "api"), "http://"+admin+"/readyz", append(s.environ(name, admin, registry),
-		"WRITEBACK_API_ADDR="+addr, "WRITEBACK_OIDC_ISSUER="+s.issuer.URL+devissuer.Realm))
+		"WRITEBACK_LOG_LEVEL=debug", "WRITEBACK_API_ADDR="+addr, "WRITEBACK_OIDC_ISSUER="+s.issuer.URL+devissuer.Realm))
 	p.URL, p.Admin = "http://"+addr, "http://"+admin
 	return p
 }
