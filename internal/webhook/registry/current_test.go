@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -139,47 +140,60 @@ func TestFollow_PutsBackWhatTheBucketLost(t *testing.T) {
 }
 
 // TestQuestion_IsPutAfterTheCall asks while a question is under way: that one's
-// answer may be too old.
+// answer may be too old. Those who wait for the next one share it.
 func TestQuestion_IsPutAfterTheCall(t *testing.T) {
 	t.Parallel()
-	q := newQuestion()
-	var puts atomic.Uint64
-	asked, release := make(chan struct{}), make(chan struct{})
-	put := func(context.Context) (uint64, error) {
-		n := puts.Add(1)
-		if n == 1 {
-			close(asked)
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuestion()
+		var puts atomic.Uint64
+		release := make(chan struct{})
+		put := func(context.Context) (uint64, error) {
+			n := puts.Add(1)
 			<-release
+			return n, nil
 		}
-		return n, nil
-	}
-	var all sync.WaitGroup
-	ask := func(want uint64) {
-		all.Go(func() {
-			got, err := q.ask(context.Background(), put)
-			if err != nil || got < want {
-				t.Errorf("answer %d, want at least %d: %v", got, want, err)
-			}
-		})
-	}
-	ask(1)
-	<-asked
-	for range 50 {
-		ask(2)
-	}
-	close(release)
-	all.Wait()
-	require.LessOrEqual(t, puts.Load(), uint64(51))
+		var all sync.WaitGroup
+		ask := func(want uint64) {
+			all.Go(func() {
+				got, err := q.ask(context.Background(), put)
+				if err != nil || got != want {
+					t.Errorf("answer %d, want %d: %v", got, want, err)
+				}
+			})
+		}
+		ask(1)
+		synctest.Wait()
+		for range 50 {
+			ask(2)
+		}
+		synctest.Wait()
+		close(release)
+		all.Wait()
 
-	failed := errors.New("away")
-	_, err := q.ask(t.Context(), func(context.Context) (uint64, error) { return 0, failed })
-	require.ErrorIs(t, err, failed)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = q.ask(ctx, put)
-	require.Error(t, err)
-	_, err = q.ask(t.Context(), put)
-	require.NoError(t, err, "one who gave up blocks nobody")
+		failed := errors.New("away")
+		_, err := q.ask(t.Context(), func(context.Context) (uint64, error) { return 0, failed })
+		require.ErrorIs(t, err, failed)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = q.ask(ctx, put)
+		require.Error(t, err)
+		_, err = q.ask(t.Context(), put)
+		require.NoError(t, err, "one who gave up blocks nobody")
+	})
+}
+
+// TestFollow_UnreadableEntryKeepsTheOneBefore: a newer version may have written it.
+func TestFollow_UnreadableEntryKeepsTheOneBefore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	kept := r.create(t, webhook.New{URL: "https://example.com/hook"})
+	for _, value := range []string{"{", "{}"} {
+		_, err := r.kv.Put(t.Context(), keyOf(kept.ID), []byte(value))
+		require.NoError(t, err)
+		require.NoError(t, r.Current(t.Context()))
+		require.Equal(t, []webhook.Subscription{kept.Subscription}, r.Matching(partner, webhook.EventFailed))
+		require.Len(t, r.All(), 1)
+	}
 }
 
 // TestSweep_LeavesNothingOfWhatWasDeleted makes and deletes more than are remembered.
