@@ -135,11 +135,15 @@ func TestRetire_KeepsWhatTheFileSays(t *testing.T) {
 	t.Parallel()
 	d := open(t, testenv.NATS(t))
 	load(t, d, one(named))
+	_, err := d.Learn(t.Context(), id("c1"), []tsp.ListedUser{{SourceID: "x", Fields: operation.Changes{operation.FieldPhoneNumber: operation.Text("5550100")}}})
+	require.NoError(t, err)
 	n, err := d.Retire(t.Context(), id("c1"), time.Now().Add(time.Hour), func(_ context.Context, ids []string) ([]bool, error) {
 		return make([]bool, len(ids)), nil
 	})
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
+	require.Equal(t, operation.Changes{operation.FieldFirstName: operation.Text("File")}, d.user(id("a100")).Fields.Changes(), "what a sync found is not kept")
+	require.Zero(t, load(t, d, one(named)).Writes())
 	_, err = d.Learn(t.Context(), id("c1"), []tsp.ListedUser{{SourceID: "x"}})
 	require.NoError(t, err)
 	u, _, ok := d.User(demo, id("a100"))
