@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -137,6 +138,38 @@ func TestFollow_PutsBackWhatTheBucketLost(t *testing.T) {
 	_, err = started.Get(t.Context(), partner, gone.ID)
 	require.Equal(t, operation.CodeNotFound, code(t, err), "what was deleted stays so")
 	require.NoError(t, started.Delete(t.Context(), partner, kept.ID))
+}
+
+// TestFollow_AnotherBucketThatIsAsLong: a process that was cut off while the bucket was lost
+// and filled again must hear of what was changed since, under whatever revision.
+func TestFollow_AnotherBucketThatIsAsLong(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	c := r.create(t, webhook.New{URL: "https://example.com/hook"})
+	for range 4 {
+		_, err := r.Pause(t.Context(), partner, c.ID)
+		require.NoError(t, err)
+		_, err = r.Activate(t.Context(), partner, c.ID)
+		require.NoError(t, err)
+	}
+	other, follow := r.held(t)
+	first, fill := r.held(t)
+	require.NoError(t, r.js.DeleteStream(t.Context(), "KV_"+Bucket))
+	fill()
+	require.Eventually(t, func() bool {
+		_, err := first.Pause(t.Context(), partner, c.ID)
+		return err == nil
+	}, 30*time.Second, time.Millisecond)
+	for i := range 10 {
+		_, err := first.Create(t.Context(), partner, webhook.New{URL: fmt.Sprintf("https://example.com/%d", i), EventName: webhook.EventFailed})
+		require.NoError(t, err)
+	}
+	follow()
+	require.NoError(t, other.Current(t.Context()))
+	got, found, err := other.Find(t.Context(), c.ID)
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, webhook.Paused, got.Status)
 }
 
 // TestQuestion_IsPutAfterTheCall asks while a question is under way: that one's
