@@ -165,7 +165,7 @@ func (c *ctl) usersSync(ctx context.Context, args []string, a asking) error {
 
 const (
 	syncEvery = 500 * time.Millisecond
-	// syncTakenWithin is how soon a worker takes up what was asked for.
+	// syncTakenWithin is how soon a worker takes up what was asked for, or goes on with it.
 	syncTakenWithin = 30 * time.Second
 )
 
@@ -174,17 +174,19 @@ const (
 func (c *ctl) followSync(ctx context.Context, book *dirsync.Book, list []directory.Connection, asked time.Time) error {
 	tick := time.NewTicker(syncEvery)
 	defer tick.Stop()
-	began, last := time.Now(), ""
+	began, seen, last := time.Now(), time.Now(), ""
 	for {
 		known, err := book.All(ctx)
 		if err != nil {
 			return err
 		}
-		done, taken, users := 0, 0, 0
+		done, users := 0, 0
 		for _, conn := range list {
 			p := known[conn.ID]
+			if attended(p, asked, time.Now()) {
+				seen = time.Now()
+			}
 			if !p.AnsweredAt.Before(asked) {
-				taken++
 				users += p.Users
 				if !p.FinishedAt.IsZero() && !p.Unfinished() && !p.Asked() {
 					done++
@@ -198,7 +200,7 @@ func (c *ctl) followSync(ctx context.Context, book *dirsync.Book, list []directo
 			c.say("%s", line)
 			last = line
 		}
-		if taken == 0 && time.Since(began) > syncTakenWithin {
+		if time.Since(seen) > syncTakenWithin {
 			return errors.New("nobody takes it up: it needs a running worker with the role sync (WRITEBACK_ROLES)")
 		}
 		select {
@@ -207,6 +209,12 @@ func (c *ctl) followSync(ctx context.Context, book *dirsync.Book, list []directo
 		case <-tick.C:
 		}
 	}
+}
+
+// attended reports whether somebody has taken up what was asked for, or will: a walk that is
+// under way goes on first, and a provider's wait is waited for.
+func attended(p dirsync.Progress, asked, now time.Time) bool {
+	return !p.AnsweredAt.Before(asked) || now.Before(p.LeaseUntil) || p.Told && now.Before(p.ResumeAt)
 }
 
 func (c *ctl) usersStatus(ctx context.Context, args []string) error {

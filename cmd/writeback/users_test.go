@@ -62,6 +62,27 @@ func TestSync_StartAndShow(t *testing.T) {
 	require.True(t, p.Asked())
 }
 
+// Nobody is missed while an earlier walk goes on, or waits as its provider asked.
+func TestSync_Attended(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	asked := now.Add(-time.Minute)
+	for name, tc := range map[string]struct {
+		p    dirsync.Progress
+		want bool
+	}{
+		"nobody":                     {dirsync.Progress{WantedAt: asked}, false},
+		"taken up":                   {dirsync.Progress{WantedAt: asked, AnsweredAt: asked}, true},
+		"an earlier walk":            {dirsync.Progress{AnsweredAt: asked.Add(-1), LeaseUntil: now.Add(1)}, true},
+		"whose worker died":          {dirsync.Progress{AnsweredAt: asked.Add(-1), LeaseUntil: now.Add(-1)}, false},
+		"told to wait":               {dirsync.Progress{Told: true, ResumeAt: now.Add(1)}, true},
+		"nobody after that":          {dirsync.Progress{Told: true, ResumeAt: now.Add(-1)}, false},
+		"a pause, which an ask ends": {dirsync.Progress{ResumeAt: now.Add(1)}, false},
+	} {
+		require.Equal(t, tc.want, attended(tc.p, asked, now), name)
+	}
+}
+
 func TestCredentials_RotateAndActivate(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -129,6 +129,18 @@ func TestRunWebhooks_DeliversWhatAnotherProcessSubscribed(t *testing.T) {
 		m, err := api.Records.Metrics(t.Context(), partner, made[0].ID)
 		return err == nil && m.Hours6.Delivered > 0
 	}, 30*time.Second, 10*time.Millisecond)
+
+	held := func() bool {
+		lane, err := api.queue.Lane(t.Context(), made[0].ID)
+		require.NoError(t, err)
+		return lane.Paused
+	}
+	_, err = api.Registry.Pause(t.Context(), partner, made[0].ID)
+	require.NoError(t, err)
+	require.Eventually(t, held, 30*time.Second, 10*time.Millisecond, "the worker holds the lane")
+	_, err = api.Registry.Activate(t.Context(), partner, made[0].ID)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !held() }, 30*time.Second, 10*time.Millisecond, "and lets it go")
 }
 
 // TestRunWebhooks_NoticesADeliveryThatRedisLost: all who knew of it are dead, so a worker that

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -265,6 +266,11 @@ func TestCredentials_NATSDiesDuringRefresh(t *testing.T) {
 		got <- set
 	}()
 	<-killed
+	require.Eventually(t, func() bool {
+		d.renewals.mu.Lock()
+		defer d.renewals.mu.Unlock()
+		return maps.Equal(d.renewals.unsaved[id("c1")].set, token("new-1"))
+	}, soon, time.Millisecond, "a refresh may have spent the stored token, so what it gave outlives the call")
 	require.Empty(t, got)
 	require.NoError(t, server.Restart())
 	require.Equal(t, token("new-1"), <-got)
@@ -282,4 +288,11 @@ func TestCredentials_UnsavedSetIsSavedFirst(t *testing.T) {
 	require.Equal(t, token("unsaved"), got)
 	require.Zero(t, p.calls.Load())
 	require.Empty(t, d.renewals.unsaved)
+
+	load(t, d, one("credentials: {access_token: given}"))
+	d.keep(id("c1"), unsaved{from: token("old"), set: token("unsaved")})
+	got, err = d.Credentials(t.Context(), id("c1"), token("given"), p)
+	require.NoError(t, err)
+	require.Equal(t, token("new-1"), got, "it takes no place of what was given since")
+	require.Equal(t, got, stored(d))
 }

@@ -140,6 +140,18 @@ func TestLoadFile_ManyProcessesAtOnce(t *testing.T) {
 	require.Equal(t, 9, written[0]+written[1]+written[2]+written[3])
 }
 
+func TestLoadFile_OnTopOfWhatOthersWrote(t *testing.T) {
+	t.Parallel()
+	url := testenv.NATS(t)
+	late, err := Open(t.Context(), streams(t, url), Config{}) // follows nothing
+	require.NoError(t, err)
+	peer := open(t, url)
+	load(t, peer, one("description: first, credentials: {access_token: a}"))
+	report := load(t, late, one("description: second, credentials: {access_token: a}"))
+	require.Equal(t, [2]Count{{Unchanged: 1}, {Updated: 1}}, [2]Count{report.Partners, report.Connections})
+	sees(t, peer, "second")
+}
+
 func TestLoadFile_Prune(t *testing.T) {
 	t.Parallel()
 	d := open(t, testenv.NATS(t))
@@ -199,16 +211,28 @@ func TestLoadFile_RefusesToMove(t *testing.T) {
 func TestRun_FollowsAcrossRestartAndWipe(t *testing.T) {
 	t.Parallel()
 	server := testenv.StartNATS(t)
+	text := func(description string) string {
+		return `partners: [{id: ` + demo.String() + `, name: Demo, fleets: [{id: ` + id("f1").String() + `, ref: ` + description + `}],
+			connections: [{id: ` + id("c1").String() + `, provider: samsara, description: ` + description + `, credentials: {access_token: a},
+				users: [{id: ` + id("a100").String() + `, source_id: "7", fields: {first_name: ` + description + `}}]}]}]`
+	}
+	sees := func(d *Directory, description string) {
+		require.Eventually(t, func() bool {
+			f, _ := d.Fleet(demo, id("f1"))
+			u, c, ok := d.User(demo, id("a100"))
+			return ok && f.Ref == description && c.Description == description && u.Fields.Changes()[operation.FieldFirstName].Text() == description
+		}, soon, 5*time.Millisecond, description)
+	}
 	writer, reader := open(t, server.URL()), open(t, server.URL())
-	load(t, writer, one("description: first, credentials: {access_token: a}"))
-	sees(t, reader, "first")
+	load(t, writer, text("first"))
+	sees(reader, "first")
 
 	server.Kill()
-	sees(t, reader, "first")
+	sees(reader, "first")
 	require.NoError(t, reader.Ready(), "a copy is served while NATS is away")
 	require.NoError(t, server.Restart())
-	reloads(t, writer, one("description: second, credentials: {access_token: a}"))
-	sees(t, reader, "second")
+	reloads(t, writer, text("second"))
+	sees(reader, "second")
 
 	server.Kill()
 	require.NoError(t, os.RemoveAll(filepath.Join(server.Dir(), "jetstream")))
@@ -217,12 +241,12 @@ func TestRun_FollowsAcrossRestartAndWipe(t *testing.T) {
 		c, ok := writer.ConnectionByID(id("c1"))
 		return ok && c.Revision == 0
 	}, soon, 5*time.Millisecond, "a wiped bucket is noticed and what was known is served")
-	sees(t, reader, "second")
-	reloads(t, writer, one("description: second, credentials: {access_token: a}"))
+	sees(reader, "second")
+	reloads(t, writer, text("second"))
 	late := open(t, server.URL())
-	sees(t, late, "second")
-	reloads(t, late, one("description: third, credentials: {access_token: a}"))
-	sees(t, reader, "third")
+	sees(late, "second")
+	reloads(t, late, text("third"))
+	sees(reader, "third")
 }
 
 // reloads loads the text once NATS answers again.

@@ -81,6 +81,9 @@ func TestRetire(t *testing.T) {
 	n, err = d.Retire(t.Context(), id("c1"), time.Now().Add(time.Hour), knowsA)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
+	n, err = d.Retire(t.Context(), id("c1"), time.Now().Add(time.Hour), knowsA)
+	require.NoError(t, err)
+	require.Zero(t, n, "who is gone is not marked again by every walk")
 	_, _, ok := d.User(demo, UserID(id("c1"), "b"))
 	require.False(t, ok)
 	require.Empty(t, d.user(UserID(id("c1"), "b")).Fields, "nothing personal is kept of who is gone")
@@ -92,16 +95,55 @@ func TestRetire(t *testing.T) {
 	require.Equal(t, "Nb", u.Fields.Changes()[operation.FieldFirstName].Text())
 }
 
+// What another process has written meanwhile is learned on top of, and is not gone; what could
+// not be written is an error, since the walk would go on without it.
+func TestLearn_OnTopOfWhatOthersWrote(t *testing.T) {
+	t.Parallel()
+	url := testenv.NATS(t)
+	peer := open(t, url)
+	load(t, peer, one(old))
+	late, err := Open(t.Context(), streams(t, url), Config{}) // follows nothing
+	require.NoError(t, err)
+	_, err = peer.Learn(t.Context(), id("c1"), names("a", "b"))
+	require.NoError(t, err)
+	n, err := late.Learn(t.Context(), id("c1"), names("a", "b"))
+	require.NoError(t, err)
+	require.Equal(t, Count{Unchanged: 2}, n)
+
+	_, err = peer.Learn(t.Context(), id("c1"), []tsp.ListedUser{{SourceID: "a", Fields: operation.Changes{operation.FieldNotes: operation.Text("peer")}}})
+	require.NoError(t, err)
+	gone, err := late.Retire(t.Context(), id("c1"), time.Now().Add(time.Hour), func(_ context.Context, ids []string) ([]bool, error) {
+		return make([]bool, len(ids)), nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 1, gone, "b: a was written meanwhile")
+	n, err = late.Learn(t.Context(), id("c1"), []tsp.ListedUser{{SourceID: "a", Fields: operation.Changes{operation.FieldLastName: operation.Text("late")}}})
+	require.NoError(t, err)
+	require.Equal(t, Count{Updated: 1}, n)
+	u := late.user(UserID(id("c1"), "a"))
+	require.Equal(t, "peer", u.Fields.Changes()[operation.FieldNotes].Text())
+	require.Equal(t, "late", u.Fields.Changes()[operation.FieldLastName].Text())
+
+	ended, end := context.WithCancel(t.Context())
+	end()
+	_, err = late.Learn(ended, id("c1"), names("c"))
+	require.ErrorIs(t, err, context.Canceled)
+}
+
 // TestRetire_KeepsWhatTheFileSays: it does not say it again.
 func TestRetire_KeepsWhatTheFileSays(t *testing.T) {
 	t.Parallel()
 	d := open(t, testenv.NATS(t))
 	load(t, d, one(named))
+	_, err := d.Learn(t.Context(), id("c1"), []tsp.ListedUser{{SourceID: "x", Fields: operation.Changes{operation.FieldPhoneNumber: operation.Text("5550100")}}})
+	require.NoError(t, err)
 	n, err := d.Retire(t.Context(), id("c1"), time.Now().Add(time.Hour), func(_ context.Context, ids []string) ([]bool, error) {
 		return make([]bool, len(ids)), nil
 	})
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
+	require.Equal(t, operation.Changes{operation.FieldFirstName: operation.Text("File")}, d.user(id("a100")).Fields.Changes(), "what a sync found is not kept")
+	require.Zero(t, load(t, d, one(named)).Writes())
 	_, err = d.Learn(t.Context(), id("c1"), []tsp.ListedUser{{SourceID: "x"}})
 	require.NoError(t, err)
 	u, _, ok := d.User(demo, id("a100"))

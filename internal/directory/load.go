@@ -249,7 +249,7 @@ func (p *plan) user(reg *registry, v User, old *User) {
 		p.fault(reg, key, "user.id: belongs to another connection")
 	}
 	v.CreatedAt, v.UpdatedAt = old.CreatedAt, old.UpdatedAt
-	if v.Given == old.Given {
+	if sameGiven(v.Given, old.Given) {
 		// What a sync has found out since stays.
 		v.SourceID, v.Fields, v.DeletedAt = old.SourceID, old.Fields, old.DeletedAt
 	}

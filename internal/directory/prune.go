@@ -4,15 +4,28 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 
 	"github.com/google/uuid"
 )
 
-// given is the mark of what the file says of a user.
+// given is the mark of what the file says of a user, and the names of the fields that it
+// gives.
 func given(v User) string {
 	text, _ := json.Marshal(v.Fields)
 	sum := sha256.Sum256(append([]byte(v.SourceID+"\x00"), text...))
-	return hex.EncodeToString(sum[:8])
+	out := hex.EncodeToString(sum[:8])
+	for f := range v.Fields.All() {
+		out += " " + string(f)
+	}
+	return out
+}
+
+// sameGiven reports whether the file says the same. The names follow from the mark.
+func sameGiven(a, b string) bool {
+	a, _, _ = strings.Cut(a, " ")
+	b, _, _ = strings.Cut(b, " ")
+	return a == b
 }
 
 // learned marks users that a sync had found before the file named them: two ids

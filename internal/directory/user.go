@@ -3,6 +3,7 @@ package directory
 import (
 	"bytes"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,8 +27,8 @@ type User struct {
 	// DeletedAt is when the user was found to be gone. Look-ups do not give such a
 	// user.
 	DeletedAt *time.Time
-	// Given is the mark of what the registry file said last; the same said again
-	// changes nothing. Empty: no file names the user.
+	// Given is the mark of what the registry file said last, and of which fields; the same
+	// said again changes nothing. Empty: no file names the user.
 	Given string
 
 	revision uint64
@@ -48,9 +49,9 @@ func (u User) LogValue() slog.Value {
 // registry file says it, which would not say it again: a sync that finds the user again does.
 func (u User) gone(at time.Time) User {
 	u.DeletedAt, u.UpdatedAt = &at, at
-	if u.Given == "" {
-		u.Fields = ""
-	}
+	fields, said := u.Fields.Changes(), strings.Fields(u.Given)
+	maps.DeleteFunc(fields, func(f operation.Field, _ operation.Value) bool { return !slices.Contains(said, string(f)) })
+	u.Fields = Pack(fields)
 	return u
 }
 

@@ -49,6 +49,8 @@ type Progress struct {
 	// was taken up last. They are compared with each other only: clocks differ.
 	WantedAt   time.Time `json:"wanted_at,omitzero"`
 	AnsweredAt time.Time `json:"answered_at,omitzero"`
+	// Again says that somebody asked while the walk was under way: another follows it.
+	Again bool `json:"again,omitempty"`
 	// LastError is what went wrong last in this walk. It names no user.
 	LastError string `json:"last_error,omitempty"`
 	// Failures in a row.

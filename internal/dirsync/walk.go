@@ -84,6 +84,7 @@ func (w *walk) claim(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	before := p.Run
+	p.Again = p.Again || p.Asked()
 	if fresh := !p.Unfinished() || now.Sub(p.StartedAt) > w.cfg.MaxAge; fresh {
 		p = Progress{
 			Run: uuid.New(), StartedAt: now, WantedAt: p.WantedAt, Failures: p.Failures, GivenUp: p.GivenUp,
@@ -210,6 +211,9 @@ func (w *walk) finish(ctx context.Context) error {
 		}
 	}
 	w.p.FinishedAt, w.p.LastError, w.p.Failures, w.p.GivenUp = w.cfg.Now().UTC(), note, 0, 0
+	if w.p.Again { // asked for still
+		w.p.Again, w.p.AnsweredAt = false, time.Time{}
+	}
 	return nil
 }
 

@@ -219,6 +219,39 @@ func TestWalk_KilledOneIsTakenOverAfterItsLease(t *testing.T) {
 	require.Equal(t, p, r.progress())
 }
 
+// Who asks while a walk is under way is not answered by what that has read already: it goes
+// on, also if it is put down meanwhile, and another follows.
+func TestWalk_AskedForMeanwhileFollows(t *testing.T) {
+	t.Parallel()
+	for name, down := range map[string]bool{"it walks on": false, "it is put down": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(6)
+			r := newRig(t, "fake", f, "")
+			c, _ := r.d.ConnectionByID(conn)
+			w := &walk{Syncer: r.syncer(), conn: c, provider: f, lister: f, limits: c.Limits.Over(f.Describe().Limits).WithDefaults()}
+			_, err := w.claim(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, w.page(t.Context()))
+			require.NoError(t, r.parts.Book.Want(t.Context(), conn, r.now()))
+			require.NoError(t, w.page(t.Context()))
+			first := w.p.Run
+			if down {
+				w.leave(t.Context(), &aside{})
+			} else {
+				w.leave(t.Context(), w.run(t.Context()))
+				require.Equal(t, "waiting", r.progress().State(r.now()))
+			}
+			stop := r.run(r.syncer())
+			r.until(func() bool { return r.finished(first) })
+			stop()
+			require.Equal(t, []string{"", "2", "4", "", "2", "4"}, f.pages())
+			_, due := r.cfg.dueSince(r.progress(), r.now())
+			require.False(t, due, "it was asked for once")
+		})
+	}
+}
+
 // A worker that is free takes the next walk at once: at so many connections the looks alone,
 // a few walks each, would take longer than the time between two walks.
 func TestRun_BeginsTheNextWithoutAnotherLook(t *testing.T) {
@@ -315,9 +348,9 @@ func TestWalk_WaitsAsTold(t *testing.T) {
 	require.False(t, due, "not even when asked")
 	require.Len(t, f.pages(), 4)
 	r.advance(11 * time.Minute)
-	r.until(func() bool { return r.finished(uuid.Nil) })
+	r.until(func() bool { return r.finished(p.Run) })
 	stop()
-	require.Equal(t, []string{"", "2", "2", "4", "4"}, f.pages())
+	require.Equal(t, []string{"", "2", "2", "4", "4", "", "2", "4"}, f.pages(), "and another follows, that was asked for")
 	require.Equal(t, []time.Duration{time.Millisecond, 10 * time.Minute}, notes.waits)
 }
 
@@ -387,8 +420,8 @@ func TestWalk_FailureWaitsUntilSomebodyAsks(t *testing.T) {
 	require.Equal(t, "failing", p.State(r.now()))
 	require.Len(t, f.pages(), 2)
 	require.NoError(t, r.parts.Book.Want(t.Context(), conn, time.Now()))
-	r.until(func() bool { return r.finished(uuid.Nil) })
-	require.Equal(t, []string{"", "2", "2"}, f.pages(), "it goes on where it was")
+	r.until(func() bool { return r.finished(p.Run) })
+	require.Equal(t, []string{"", "2", "2", "", "2"}, f.pages(), "it goes on where it was, and another follows")
 	require.Empty(t, r.progress().LastError)
 }
 

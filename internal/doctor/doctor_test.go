@@ -34,7 +34,10 @@ import (
 	"writeback/pkg/operation/redisstore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The client looks once a second whether its pool was closed while a server was away.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
+}
 
 const (
 	plantedToken = "planted-token"
@@ -297,6 +300,12 @@ func TestExamine_Faults(t *testing.T) {
 		{"no channels for us", func(c *clinic) {
 			require.NoError(c.t, c.rdb.Do(c.t.Context(), "ACL", "SETUSER", "default", "resetchannels").Err())
 		}, "redis channels", doctor.Warn, "not handed to free slots", "&wb:*"},
+		{"no webhooks for us", func(c *clinic) {
+			require.NoError(c.t, c.rdb.Do(c.t.Context(), "ACL", "SETUSER", "default", "resetkeys", "~wb:*", "~wbhook:*").Err())
+		}, "webhook queue", doctor.Fail, "NOPERM", "wh:*"},
+		{"no log of webhooks for us", func(c *clinic) {
+			require.NoError(c.t, c.rdb.Do(c.t.Context(), "ACL", "SETUSER", "default", "resetkeys", "~wb:*", "~wh:*").Err())
+		}, "webhook queue", doctor.Fail, "NOPERM", "wbhook:*"},
 		{"Redis full", redisRefuses("maxmemory", "1"), "redis writes", doctor.Fail, "OOM", "raise maxmemory"},
 		{"Redis without its replica", redisRefuses("min-replicas-to-write", "1"), "redis writes", doctor.Fail, "NOREPLICAS", "bring a replica back"},
 		{"a replica", func(c *clinic) { require.NoError(c.t, c.rdb.ReplicaOf(c.t.Context(), "127.0.0.1", "1").Err()) },

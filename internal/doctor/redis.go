@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ var refusals = map[string]string{
 	"MISCONF":    "give Redis's disk room and see its log; it takes writes again by itself once it can write its file",
 	"NOREPLICAS": "bring a replica back: min-replicas-to-write wants one, so that a failover loses nothing",
 	"READONLY":   "name the primary in WRITEBACK_REDIS_URL, or its Sentinels",
-	"NOPERM":     "let the user of WRITEBACK_REDIS_URL do what the error names, with the keys wb:* and wh:* (`ACL SETUSER`)",
+	"NOPERM":     "let the user of WRITEBACK_REDIS_URL do what the error names, with the keys wb:*, wh:* and wbhook:* (`ACL SETUSER`)",
 
 	"WRONGPASS":   "give WRITEBACK_REDIS_URL the user and the password that Redis takes",
 	"NOAUTH":      "give WRITEBACK_REDIS_URL the user and the password that Redis takes",
@@ -317,6 +318,11 @@ func lookAtShards(ctx context.Context, r *report, store *redisstore.Store, writa
 func lookAtDeliveries(ctx context.Context, r *report, rdb redis.UniversalClient, writable bool) {
 	const check, start = "webhook queue", "start a worker with the role webhooks"
 	shards, err := redisstore.New(rdb, redisstore.Config{Prefix: "wh"}).Shards(ctx, 1)
+	// Rights are of the keys: those of operations may be there without these.
+	if mayNot := cmp.Or(err, rdb.Exists(ctx, "wbhook:").Err()); redis.HasErrorPrefix(mayNot, "NOPERM") {
+		r.fail(check, whatHelps(mayNot, ""), "its keys are refused: %s", mayNot)
+		return
+	}
 	if err != nil {
 		return // said of operations
 	}

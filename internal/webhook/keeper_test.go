@@ -7,7 +7,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"writeback/internal/testenv"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
 )
 
 type shelf []Subscription
@@ -42,6 +47,45 @@ func TestKeeper_RepairsAShareInTurn(t *testing.T) {
 				continue
 			}
 			require.Equal(t, 1, times)
+		}
+	}
+}
+
+// heard counts who asks for subscriptions to tell, and knows of none.
+type heard struct{ asked int }
+
+func (h *heard) Current(context.Context) error { h.asked++; return nil }
+func (h *heard) Matching(uuid.UUID, string) []Subscription {
+	return nil
+}
+
+// A delivery that has ended is forgotten after two hours: a worker that starts later must not
+// say again what was given up long ago.
+func TestKeeper_SaysItOnlyForAWhile(t *testing.T) {
+	t.Parallel()
+	opt, err := redis.ParseURL(testenv.Redis(t))
+	require.NoError(t, err)
+	rdb := redis.NewClient(opt)
+	t.Cleanup(func() { _ = rdb.Close() })
+	queue, now := redisstore.New(rdb, redisstore.Config{Prefix: "wh"}), time.Now()
+	shards := make([]int, operation.Shards)
+	for i := range shards {
+		shards[i] = i
+	}
+	require.NoError(t, queue.Begin(t.Context(), shards))
+	for status, ages := range map[Status]map[time.Duration]bool{
+		Stale:  {0: true, time.Hour - time.Second: true, time.Hour: false},
+		Paused: {0: false},
+	} {
+		for age, told := range ages {
+			s, h := Subscription{ID: uuid.New(), Status: status, StaledAt: now.Add(-age)}, &heard{}
+			k := NewKeeper(shelf{}, queue, &Fanout{Subscriptions: h}, slog.New(slog.DiscardHandler))
+			k.now = func() time.Time { return now }
+			require.NoError(t, k.keep(t.Context(), s))
+			require.Equal(t, told, h.asked == 1, "%s, %s ago", status, age)
+			lane, err := queue.Lane(t.Context(), s.ID)
+			require.NoError(t, err)
+			require.True(t, lane.Paused)
 		}
 	}
 }

@@ -145,7 +145,8 @@ func choose(ctx context.Context, j records, id uuid.UUID, q ReplayQuery) ([]choi
 	if q.Status == "" {
 		return out, nil
 	}
-	rows, _, err := j.Logs(ctx, LogQuery{Webhook: id, From: q.From, To: q.To, Limit: 2 * MostReplayed})
+	// To the present: what failed in the window may have arrived since.
+	rows, _, err := j.Logs(ctx, LogQuery{Webhook: id, From: q.From, Limit: 2 * MostReplayed})
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +157,8 @@ func choose(ctx context.Context, j records, id uuid.UUID, q ReplayQuery) ([]choi
 		}
 	}
 	for _, row := range slices.Backward(rows) {
-		if arrived[row.Reference.Message] == (q.Status == LogSuccess) {
+		within := q.To.IsZero() || row.CreatedAt.Before(q.To)
+		if within && row.Status == q.Status && (q.Status == LogSuccess || !arrived[row.Reference.Message]) {
 			add(row.Reference, nil)
 		}
 	}

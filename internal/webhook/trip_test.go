@@ -136,6 +136,13 @@ func TestTrip_FourSendsThenDeadThenReplay(t *testing.T) {
 	require.Equal(t, 1, all[4].DeliveryAttempt)
 	require.Eventually(t, func() bool { return metrics().Hours6.Delivered == 1 }, soon, often)
 	require.Zero(t, metrics().DeadLetters)
+	rows, _, err = r.front.records.Logs(t.Context(), r.partner, webhook.LogQuery{Webhook: s.ID, Limit: 10})
+	require.NoError(t, err)
+	for _, status := range []webhook.LogStatus{webhook.LogFailed, webhook.LogSuccess} {
+		n, err = r.front.records.Replay(t.Context(), r.partner, s.ID, webhook.ReplayQuery{Status: status, To: rows[0].CreatedAt})
+		require.NoError(t, err)
+		require.Zero(t, n, "it failed in the window, and has arrived since")
+	}
 	n, err = r.front.records.Replay(t.Context(), r.partner, s.ID, webhook.ReplayQuery{Status: webhook.LogSuccess})
 	require.NoError(t, err)
 	require.Equal(t, 1, n)

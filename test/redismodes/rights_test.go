@@ -6,13 +6,25 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/directory"
+	"writeback/internal/dirsync"
 	"writeback/internal/history"
 	"writeback/internal/testenv"
+	"writeback/internal/webhook"
+	"writeback/internal/webhook/journal"
+	"writeback/pkg/operation"
+	"writeback/pkg/operation/redisstore"
+	"writeback/pkg/tsp"
 	"writeback/test/e2e/stack"
 )
 
@@ -78,6 +90,94 @@ func TestRights_Programs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRights_WebhooksAndSync: what their workers keep beside the shards.
+func TestRights_WebhooksAndSync(t *testing.T) {
+	t.Parallel()
+	n := testenv.StartRedis(t)
+	admin := limit(t, n)[0]
+	rdb := redis.NewClient(&redis.Options{Addr: n.Addr(), Username: "writeback", Password: "PASSWORD"})
+	t.Cleanup(func() { _ = rdb.Close() })
+	j, s := journal.New(rdb, nil), webhook.Subscription{ID: uuid.New()}
+	about := webhook.Reference{Message: uuid.New()}
+	require.NoError(t, j.Sent(t.Context(), webhook.Sent{Webhook: s.ID, Reference: about, At: time.Now(), Code: 500}))
+	for _, success := range []bool{false, true} {
+		_, err := j.Observe(t.Context(), s, success)
+		require.NoError(t, err)
+	}
+	_, err := j.Silent(t.Context(), s)
+	require.NoError(t, err)
+	require.NoError(t, j.Ended(t.Context(), webhook.Ended{Webhook: s.ID, Delivery: uuid.New(), Reference: about, Dead: true}))
+	m, err := j.Metrics(t.Context(), s)
+	require.NoError(t, err)
+	require.Equal(t, [2]int{1, 1}, [2]int{m.Hours6.Attempts, m.DeadLetters})
+	for _, backwards := range []bool{false, true} {
+		rows, _, err := j.Logs(t.Context(), webhook.LogQuery{Webhook: s.ID, Limit: 9, Backwards: backwards})
+		require.NoError(t, err)
+		require.Len(t, rows, 1)
+	}
+	dead, err := j.Dead(t.Context(), s.ID, webhook.ReplayQuery{}, 9)
+	require.NoError(t, err)
+	require.Len(t, dead, 1)
+	require.NoError(t, j.Revived(t.Context(), s.ID, dead[0]))
+
+	f := &fleet{c: directory.Connection{ID: uuid.New(), Provider: "fake", Status: directory.ConnectionActive}}
+	store := redisstore.New(rdb, redisstore.Config{})
+	require.NoError(t, store.Begin(t.Context(), []int{operation.ShardOf(f.c.ID)}))
+	nc, err := nats.Connect(testenv.NATS(t), testenv.Patient)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	book, err := dirsync.OpenBook(t.Context(), js, 1, nil)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() {
+		_ = dirsync.New(dirsync.Parts{Directory: f, Providers: f, Rates: store, Redis: rdb, Book: book},
+			dirsync.Config{Every: time.Hour}).Run(ctx)
+	})
+	defer func() { stop(); all.Wait() }()
+	var p dirsync.Progress
+	require.Eventually(t, func() bool {
+		p, err = book.Get(t.Context(), f.c.ID)
+		return err == nil && (!p.FinishedAt.IsZero() || p.LastError != "")
+	}, time.Minute, 10*time.Millisecond)
+	require.Empty(t, p.LastError)
+	require.Equal(t, []bool{true, false}, f.known)
+	refused, err := admin.ACLLog(t.Context(), 20).Result()
+	require.NoError(t, err)
+	require.Empty(t, refused)
+}
+
+// fleet is a directory of one connection, and its provider, which lists the user a.
+type fleet struct {
+	tsp.Provider
+	c     directory.Connection
+	known []bool
+}
+
+func (f *fleet) Get(string) (tsp.Provider, bool) { return f, true }
+func (f *fleet) Describe() tsp.Description       { return tsp.Description{Name: "fake"} }
+func (f *fleet) ListUsers(context.Context, tsp.Connection, string) (tsp.UserPage, error) {
+	return tsp.UserPage{Users: []tsp.ListedUser{{SourceID: "a"}}}, nil
+}
+func (f *fleet) All() []directory.Connection { return []directory.Connection{f.c} }
+func (f *fleet) ConnectionByID(uuid.UUID) (directory.Connection, bool) {
+	return f.c, true
+}
+func (f *fleet) Credentials(context.Context, uuid.UUID, tsp.Credentials, tsp.Refresher) (tsp.Credentials, error) {
+	return nil, nil
+}
+func (f *fleet) Named(_ uuid.UUID, users []tsp.ListedUser) []tsp.ListedUser { return users }
+func (f *fleet) Learn(context.Context, uuid.UUID, []tsp.ListedUser) (directory.Count, error) {
+	return directory.Count{}, nil
+}
+func (f *fleet) Retire(ctx context.Context, _ uuid.UUID, _ time.Time, listed func(context.Context, []string) ([]bool, error)) (int, error) {
+	var err error
+	f.known, err = listed(ctx, []string{"a", "b"})
+	return 0, err
 }
 
 // TestRights_Scripts: what the scripts call, though no load does.

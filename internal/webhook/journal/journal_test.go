@@ -71,7 +71,8 @@ func TestMetrics_CountsByWindow(t *testing.T) {
 		require.Equal(t, 3, m.Hours24.Attempts)
 		require.Equal(t, 1, m.Hours24.Answered)
 		require.Equal(t, 7, m.Days7.Attempts)
-		require.Equal(t, 15, m.Days14.Attempts)
+		require.Equal(t, webhook.Window{Attempts: 15, Successes: 13, Messages: 15, Delivered: 8, Answered: 13, ResponseTime: 130 * time.Millisecond}, m.Days14)
+		require.Zero(t, m.DeadLetters)
 		require.Equal(t, 10*time.Millisecond, m.Days14.AverageResponse())
 		_, known := m.Days14.SuccessRate()
 		require.False(t, known)
@@ -218,9 +219,14 @@ func TestLogs_PagesBothWays(t *testing.T) {
 	both(t, func(t *testing.T, j *Journal, c *clock, rdb *redis.Client) {
 		s := subscription()
 		const all = 1203
+		newest := reference(all - 1)
 		for n := range all {
+			about := reference(n)
+			if n == all-1 {
+				about = newest
+			}
 			require.NoError(t, j.Sent(t.Context(), webhook.Sent{
-				Webhook: s.ID, At: c.at, Reference: reference(n), Success: n%3 == 0, Code: 200 + n%3, Problem: "p", Took: time.Millisecond,
+				Webhook: s.ID, At: c.at, Reference: about, Success: n%3 == 0, Code: 200 + n%3, Problem: "p", Took: time.Millisecond,
 			}))
 		}
 		q := webhook.LogQuery{Webhook: s.ID, Limit: 100, Status: webhook.LogSuccess}
@@ -257,13 +263,72 @@ func TestLogs_PagesBothWays(t *testing.T) {
 		require.False(t, more)
 		require.Empty(t, rows)
 
+		rows, _, err = j.Logs(t.Context(), webhook.LogQuery{Webhook: s.ID, Limit: 1})
+		require.NoError(t, err)
+		last := rows[0]
+		require.Equal(t, webhook.LogRow{
+			Position: last.Position, CreatedAt: last.CreatedAt, Webhook: s.ID, Reference: newest, Status: webhook.LogFailed,
+			StatusCode: 202, Problem: "p", ResponseTime: time.Millisecond,
+		}, last)
+		require.WithinDuration(t, c.at, last.CreatedAt, time.Hour)
+		for to, has := range map[time.Time]bool{last.CreatedAt: false, last.CreatedAt.Add(time.Millisecond): true} {
+			rows, _, err = j.Logs(t.Context(), webhook.LogQuery{Webhook: s.ID, To: to, Limit: 1})
+			require.NoError(t, err)
+			require.Equal(t, has, rows[0].Position == last.Position, "the end is exclusive")
+		}
 		for _, end := range []time.Time{time.Now().Add(-time.Hour), time.Unix(0, 0), time.Unix(-3600, 0)} {
 			rows, _, err = j.Logs(t.Context(), webhook.LogQuery{Webhook: s.ID, To: end, Limit: 10})
 			require.NoError(t, err, end)
 			require.Empty(t, rows)
 		}
-		ttl, err := rdb.TTL(t.Context(), key(s.ID, "log")).Result()
+	})
+}
+
+// Those that are asked for may be few, and far behind the others.
+func TestLogs_FindsTheFewAmongMany(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, j *Journal, c *clock, _ *redis.Client) {
+		s := subscription()
+		const all = 2*logChunk + 1
+		for n := range all {
+			require.NoError(t, j.Sent(t.Context(), webhook.Sent{Webhook: s.ID, At: c.at, Success: n > 0 && n < all-1}))
+		}
+		rows, more, err := j.Logs(t.Context(), webhook.LogQuery{Webhook: s.ID, Status: webhook.LogFailed, Limit: 9})
 		require.NoError(t, err)
-		require.Positive(t, ttl)
+		require.False(t, more)
+		require.Len(t, rows, 2)
+		rows, more, err = j.Logs(t.Context(), webhook.LogQuery{
+			Webhook: s.ID, Status: webhook.LogFailed, Position: rows[1].Position, Backwards: true, Limit: 9,
+		})
+		require.NoError(t, err)
+		require.False(t, more)
+		require.Len(t, rows, 1)
+	})
+}
+
+// Nothing of a subscription stays for ever, also of one that is heard of once.
+func TestJournal_EverythingEnds(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, j *Journal, c *clock, rdb *redis.Client) {
+		for name, note := range map[string]func(s webhook.Subscription) error{
+			"a send":     func(s webhook.Subscription) error { return j.Sent(t.Context(), webhook.Sent{Webhook: s.ID, At: c.at}) },
+			"a silence":  func(s webhook.Subscription) error { _, err := j.Silent(t.Context(), s); return err },
+			"a delivery": func(s webhook.Subscription) error { _, err := j.Observe(t.Context(), s, true); return err },
+			"an end": func(s webhook.Subscription) error {
+				return j.Ended(t.Context(), webhook.Ended{Webhook: s.ID, Delivery: uuid.New(), Dead: true})
+			},
+		} {
+			s := subscription()
+			require.NoError(t, note(s))
+			keys, err := rdb.Keys(t.Context(), key(s.ID, "*")).Result()
+			require.NoError(t, err)
+			require.NotEmpty(t, keys)
+			for _, k := range keys {
+				ttl, err := rdb.TTL(t.Context(), k).Result()
+				require.NoError(t, err)
+				require.Positive(t, ttl, "%s: %s", name, k)
+				require.LessOrEqual(t, ttl, Kept+2*time.Hour, "%s: %s", name, k)
+			}
+		}
 	})
 }

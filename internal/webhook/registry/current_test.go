@@ -3,9 +3,11 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -138,48 +140,93 @@ func TestFollow_PutsBackWhatTheBucketLost(t *testing.T) {
 	require.NoError(t, started.Delete(t.Context(), partner, kept.ID))
 }
 
+// TestFollow_AnotherBucketThatIsAsLong: a process that was cut off while the bucket was lost
+// and filled again must hear of what was changed since, under whatever revision.
+func TestFollow_AnotherBucketThatIsAsLong(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	c := r.create(t, webhook.New{URL: "https://example.com/hook"})
+	for range 4 {
+		_, err := r.Pause(t.Context(), partner, c.ID)
+		require.NoError(t, err)
+		_, err = r.Activate(t.Context(), partner, c.ID)
+		require.NoError(t, err)
+	}
+	other, follow := r.held(t)
+	first, fill := r.held(t)
+	require.NoError(t, r.js.DeleteStream(t.Context(), "KV_"+Bucket))
+	fill()
+	require.Eventually(t, func() bool {
+		_, err := first.Pause(t.Context(), partner, c.ID)
+		return err == nil
+	}, 30*time.Second, time.Millisecond)
+	for i := range 10 {
+		_, err := first.Create(t.Context(), partner, webhook.New{URL: fmt.Sprintf("https://example.com/%d", i), EventName: webhook.EventFailed})
+		require.NoError(t, err)
+	}
+	follow()
+	require.NoError(t, other.Current(t.Context()))
+	got, found, err := other.Find(t.Context(), c.ID)
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, webhook.Paused, got.Status)
+}
+
 // TestQuestion_IsPutAfterTheCall asks while a question is under way: that one's
-// answer may be too old.
+// answer may be too old. Those who wait for the next one share it.
 func TestQuestion_IsPutAfterTheCall(t *testing.T) {
 	t.Parallel()
-	q := newQuestion()
-	var puts atomic.Uint64
-	asked, release := make(chan struct{}), make(chan struct{})
-	put := func(context.Context) (uint64, error) {
-		n := puts.Add(1)
-		if n == 1 {
-			close(asked)
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuestion()
+		var puts atomic.Uint64
+		release := make(chan struct{})
+		put := func(context.Context) (uint64, error) {
+			n := puts.Add(1)
 			<-release
+			return n, nil
 		}
-		return n, nil
-	}
-	var all sync.WaitGroup
-	ask := func(want uint64) {
-		all.Go(func() {
-			got, err := q.ask(context.Background(), put)
-			if err != nil || got < want {
-				t.Errorf("answer %d, want at least %d: %v", got, want, err)
-			}
-		})
-	}
-	ask(1)
-	<-asked
-	for range 50 {
-		ask(2)
-	}
-	close(release)
-	all.Wait()
-	require.LessOrEqual(t, puts.Load(), uint64(51))
+		var all sync.WaitGroup
+		ask := func(want uint64) {
+			all.Go(func() {
+				got, err := q.ask(context.Background(), put)
+				if err != nil || got != want {
+					t.Errorf("answer %d, want %d: %v", got, want, err)
+				}
+			})
+		}
+		ask(1)
+		synctest.Wait()
+		for range 50 {
+			ask(2)
+		}
+		synctest.Wait()
+		close(release)
+		all.Wait()
 
-	failed := errors.New("away")
-	_, err := q.ask(t.Context(), func(context.Context) (uint64, error) { return 0, failed })
-	require.ErrorIs(t, err, failed)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = q.ask(ctx, put)
-	require.Error(t, err)
-	_, err = q.ask(t.Context(), put)
-	require.NoError(t, err, "one who gave up blocks nobody")
+		failed := errors.New("away")
+		_, err := q.ask(t.Context(), func(context.Context) (uint64, error) { return 0, failed })
+		require.ErrorIs(t, err, failed)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = q.ask(ctx, put)
+		require.Error(t, err)
+		_, err = q.ask(t.Context(), put)
+		require.NoError(t, err, "one who gave up blocks nobody")
+	})
+}
+
+// TestFollow_UnreadableEntryKeepsTheOneBefore: a newer version may have written it.
+func TestFollow_UnreadableEntryKeepsTheOneBefore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	kept := r.create(t, webhook.New{URL: "https://example.com/hook"})
+	for _, value := range []string{"{", "{}"} {
+		_, err := r.kv.Put(t.Context(), keyOf(kept.ID), []byte(value))
+		require.NoError(t, err)
+		require.NoError(t, r.Current(t.Context()))
+		require.Equal(t, []webhook.Subscription{kept.Subscription}, r.Matching(partner, webhook.EventFailed))
+		require.Len(t, r.All(), 1)
+	}
 }
 
 // TestSweep_LeavesNothingOfWhatWasDeleted makes and deletes more than are remembered.

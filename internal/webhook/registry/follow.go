@@ -37,14 +37,15 @@ func (r *Registry) follow() *natsq.Follower {
 }
 
 // from reads all of the bucket, each time: subscriptions are few, and one whose end was
-// missed is found out by its absence. A bucket that has gone back is another one, so that
-// how far one was read is forgotten.
+// missed is found out by its absence. Of a bucket that has gone back, or is another one, how
+// far it was read is forgotten, and with that what revisions there were.
 func (r *Registry) from(now *jetstream.StreamInfo) uint64 {
-	if now.State.LastSeq < r.seen.get() {
+	if !r.created.IsZero() && !now.Created.Equal(r.created) || now.State.LastSeq < r.seen.get() {
 		r.log.Error("the bucket of webhook subscriptions is new or has gone back")
 		r.seen.reset()
 		r.forgetRevisions()
 	}
+	r.created = now.Created
 	r.met = map[uuid.UUID]bool{}
 	return 0
 }

@@ -72,8 +72,10 @@ type Registry struct {
 	byPartner map[uuid.UUID][]webhook.Subscription
 
 	// follower reads the bucket; changed is told what it takes in. met are those that it
-	// has taken in since it began anew, until it has all. Only Open and Run use them.
+	// has taken in since it began anew, until it has all. created is when the bucket was made
+	// that was read last. Only Open and Run use them.
 	follower *natsq.Follower
+	created  time.Time
 	changed  func(webhook.Subscription)
 	met      map[uuid.UUID]bool
 

@@ -46,6 +46,28 @@ func TestFlag_NothingIsCalledWithoutIt(t *testing.T) {
 	}
 }
 
+// What cannot be accepted is not asked for; only a missing token can be got.
+func TestCredentials_Incomplete(t *testing.T) {
+	t.Parallel()
+	p := serve(t)
+	for _, name := range []string{"app_id", "access_token", "username", "password"} {
+		conn := connection()
+		delete(conn.Credentials, name)
+		var err error
+		switch name {
+		case "username", "password":
+			_, err = p.Refresh(t.Context(), conn)
+		default:
+			_, err = p.ReadUser(t.Context(), conn, number)
+		}
+		f := tsptest.Failure(t, err)
+		require.Equal(t, operation.ErrorAuth, f.Type, name)
+		require.Contains(t, f.Detail, name)
+		require.Equal(t, name == "access_token", f.Refresh, name)
+		require.False(t, f.Retryable, name)
+	}
+}
+
 func TestUpdate_SaysWhatWasNotApplied(t *testing.T) {
 	t.Parallel()
 	read := tsptest.Exchange{Method: "GET", Path: "/cmd/v1/drivers/05201977", Answer: tsptest.File(t, "testdata/driver.json")}
@@ -58,6 +80,7 @@ func TestUpdate_SaysWhatWasNotApplied(t *testing.T) {
 	f := tsptest.Failure(t, err)
 	require.Equal(t, operation.ErrorValidation, f.Type)
 	require.Contains(t, f.Detail, "did not apply first_name")
+	require.Equal(t, http.StatusOK, f.StatusCode, "an answer says so")
 	require.NotContains(t, f.Detail, "user_email", "a folded login is the same")
 	require.NotContains(t, f.Detail, "phone_number", "a number in another form is the same")
 }
