@@ -163,7 +163,7 @@ func (f *fleet) Describe() tsp.Description       { return tsp.Description{Name: 
 func (f *fleet) ListUsers(context.Context, tsp.Connection, string) (tsp.UserPage, error) {
 	return tsp.UserPage{Users: []tsp.ListedUser{{SourceID: "a"}}}, nil
 }
-func (f *fleet) All() []directory.Connection { return []directory.Connection{f.c} }
+func (f *fleet) ConnectionIDs() []uuid.UUID { return []uuid.UUID{f.c.ID} }
 func (f *fleet) ConnectionByID(uuid.UUID) (directory.Connection, bool) {
 	return f.c, true
 }
