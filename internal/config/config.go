@@ -32,8 +32,8 @@ type API struct {
 	// OIDCAudience must be in a token's aud claim; empty accepts any, so also a token that
 	// was made for another service of the issuer.
 	OIDCAudience string `env:"WRITEBACK_OIDC_AUDIENCE" production:"required" help:"audience that tokens must name; empty accepts any"`
-	// CursorKey signs page cursors. Empty means that a random key is shared by
-	// the cluster through Redis.
+	// CursorKey seals page cursors and places of the live tail. Empty: api processes share
+	// a random one through NATS.
 	CursorKey Secret `env:"WRITEBACK_CURSOR_KEY" rule:"key" secret:"true" help:"key of page cursors and of places in the live tail, at least 32 bytes in hex or base64; empty shares a random one"`
 	// PartnerRate and PartnerBurst bound a partner's writes in one api, PartnerOutstanding
 	// its operations that have not ended.

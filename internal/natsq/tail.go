@@ -165,16 +165,10 @@ func decodeEnded(data []byte) []Told {
 func (t *Tail) readers(ctx context.Context, from Moment) (operations, events jetstream.Consumer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	cfg := func(after uint64, subjects ...string) jetstream.ConsumerConfig {
-		return jetstream.ConsumerConfig{
-			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1, FilterSubjects: subjects,
-			AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
-		}
-	}
-	if operations, err = t.js.CreateConsumer(ctx, StreamOperations, cfg(from.Operations, beginnings...)); err != nil {
+	if operations, err = t.js.CreateConsumer(ctx, StreamOperations, reading(from.Operations, beginnings)); err != nil {
 		return nil, nil, fmt.Errorf("natsq: tail %s: %w", StreamOperations, err)
 	}
-	if events, err = t.js.CreateConsumer(ctx, StreamEvents, cfg(from.Events, endings...)); err != nil {
+	if events, err = t.js.CreateConsumer(ctx, StreamEvents, reading(from.Events, endings)); err != nil {
 		return nil, nil, fmt.Errorf("natsq: tail %s: %w", StreamEvents, err)
 	}
 	return operations, events, nil

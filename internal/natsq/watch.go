@@ -30,29 +30,35 @@ const (
 	// heartbeat is how often the server says that it has nothing. Two that are missing end a
 	// watch, in time for another before the reader gives up.
 	heartbeat = silence / 4
-	// forgotten is when the server drops the consumer of a watch whose process was killed.
+	// forgotten is when the server drops the consumer of a reader whose process was killed.
 	forgotten = time.Minute
 )
 
 // errGap says that a message was lost on its way; who reads on behind the last one gets it.
 var errGap = errors.New("natsq: a message was lost on its way")
 
+// reading is a consumer for one reader, which sees by its sequence that nothing is missing. It is
+// not made anew when it is lost.
+func reading(after uint64, subjects []string) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1, FilterSubjects: subjects,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: forgotten,
+	}
+}
+
 // watchBucket begins to read the keys, as patterns (nil: all), after a revision. The caller stops
 // the watch.
 func watchBucket(ctx context.Context, js jetstream.JetStream, bucket string, keys []string, after uint64) (*watch, error) {
-	cfg := jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: forgotten,
-	}
 	prefix := "$KV." + bucket + "."
+	var subjects []string
 	for _, key := range keys {
-		cfg.FilterSubjects = append(cfg.FilterSubjects, prefix+key)
+		subjects = append(subjects, prefix+key)
 	}
 	w := &watch{js: js, stream: "KV_" + bucket, updates: make(chan jetstream.KeyValueEntry)}
 	ctx, cancel := context.WithCancelCause(ctx)
 	// A new connection may be to another server, or one that has lost the consumer.
 	connected := js.Conn().StatusChanged(nats.CONNECTED)
-	c, err := js.CreateConsumer(ctx, w.stream, cfg)
+	c, err := js.CreateConsumer(ctx, w.stream, reading(after, subjects))
 	if err != nil {
 		js.Conn().RemoveStatusListener(connected)
 		cancel(nil)

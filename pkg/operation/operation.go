@@ -90,7 +90,12 @@ type Accepted struct {
 // Known reports whether this program knows all of what the operation asks for. A newer one
 // may have accepted more, beside which a call of this one would be another write.
 func (a Accepted) Known() bool {
-	return a.Version <= Version && a.Resource == ResourceUser && a.Type.Valid() && len(a.Changes.Fields()) == len(a.Changes)
+	for f := range a.Changes { // each attempt asks: nothing is allocated
+		if _, known := specs[f]; !known {
+			return false
+		}
+	}
+	return a.Version <= Version && a.Resource == ResourceUser && a.Type.Valid()
 }
 
 // Reference is the id by which a provider is told of a create: the same for the first

@@ -24,14 +24,21 @@ func (f *fixture) vanish(l redisstore.Lease) {
 	}
 }
 
+// lostInCall accepts a write of the user that Redis loses while it is being called.
+func (f *fixture) lostInCall(user uuid.UUID) redisstore.Lease {
+	f.t.Helper()
+	f.accept(f.accepted(user))
+	l := f.next(1).Leases[0]
+	f.vanish(l)
+	return l
+}
+
 // TestPutBack_NobodyElseCallsIt: who made the call is all that knows the operation.
 func TestPutBack_NobodyElseCallsIt(t *testing.T) {
 	t.Parallel()
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
 		user := uuid.New()
-		f.accept(f.accepted(user))
-		l := f.next(1).Leases[0]
-		f.vanish(l)
+		l := f.lostInCall(user)
 		behind := f.accepted(user)
 		f.accept(behind) // it has the turn now
 
@@ -61,9 +68,7 @@ func TestPutBack_WhileANewerOneIsCalled(t *testing.T) {
 	t.Parallel()
 	both(t, redisstore.Config{}, func(t *testing.T, f *fixture) {
 		user := uuid.New()
-		f.accept(f.accepted(user))
-		l := f.next(1).Leases[0]
-		f.vanish(l)
+		l := f.lostInCall(user)
 		f.accept(f.accepted(user))
 		newer := f.next(1).Leases[0]
 		_, err := f.store.PutBack(t.Context(), l, f.limits)
@@ -81,9 +86,7 @@ func TestPutBack_WhoPutsItBackDies(t *testing.T) {
 	t.Parallel()
 	both(t, redisstore.Config{StartWindow: time.Millisecond, Margin: time.Millisecond}, func(t *testing.T, f *fixture) {
 		f.limits.Call = time.Millisecond
-		f.accept(f.accepted(uuid.New()))
-		l := f.next(1).Leases[0]
-		f.vanish(l)
+		l := f.lostInCall(uuid.New())
 		_, err := f.store.PutBack(t.Context(), l, f.limits)
 		require.NoError(t, err)
 		require.NoError(t, f.rdb.ZScore(t.Context(), f.key("outbox"), l.ID.String()).Err())
