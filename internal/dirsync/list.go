@@ -73,7 +73,7 @@ func (w *walk) spend(ctx context.Context) error {
 	for waited := time.Duration(0); ; {
 		wait, err := w.parts.Rates.Spend(ctx, w.conn.ID, limits)
 		switch {
-		case errors.Is(err, redisstore.ErrPaused):
+		case errors.Is(err, redisstore.ErrPaused), errors.Is(err, redisstore.ErrStale): // the first start of all begins with a rebuild
 			return &aside{wait: 2 * w.cfg.Inline}
 		case err != nil:
 			return fmt.Errorf("dirsync: the connection's rate: %w", err)

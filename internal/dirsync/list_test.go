@@ -48,6 +48,7 @@ func TestSpend_WaitsOrPutsTheWalkDown(t *testing.T) {
 		"a little late":  {&metered{waits: []time.Duration{inline + 1}}, 1, 2 * inline},
 		"late by pieces": {&metered{waits: []time.Duration{5 * time.Millisecond, 5 * time.Millisecond}}, 2, 2 * inline},
 		"paused":         {&metered{err: redisstore.ErrPaused}, 1, 2 * inline},
+		"being rebuilt":  {&metered{err: redisstore.ErrStale}, 1, 2 * inline},
 	} {
 		w := &walk{Syncer: &Syncer{parts: Parts{Rates: tc.rates}, cfg: Config{Inline: inline}}}
 		err := w.spend(t.Context())
