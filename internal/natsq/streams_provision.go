@@ -41,6 +41,9 @@ func (p provision) stream(ctx context.Context, want jetstream.StreamConfig) erro
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		want.Metadata = marked(nil)
 		_, err = p.js.CreateStream(ctx, want)
+		if noRoom(err) {
+			err = fmt.Errorf("%d bytes in %d copies were asked for: %w", want.MaxBytes, want.Replicas, err)
+		}
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return wrap("stream", want.Name, err)
 		}

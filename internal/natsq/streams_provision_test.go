@@ -139,6 +139,15 @@ func TestEnsure_NoRoomToWiden(t *testing.T) {
 	require.Equal(t, 1, c.stream(t, natsq.StreamOperations).Replicas)
 }
 
+// TestEnsure_NoRoomAtAll: it says for how much there is none.
+func TestEnsure_NoRoomAtAll(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartNATS(t, fmt.Sprintf("jetstream { store_dir: %q, max_file_store: 1MB }", t.TempDir()))
+	err := natsq.Ensure(t.Context(), connect(t, server.URL()).js, natsq.Config{OperationsMaxBytes: 2 << 20})
+	require.ErrorContains(t, err, natsq.StreamOperations+": 2097152 bytes in 1 copies were asked for: ")
+	require.ErrorContains(t, err, "insufficient storage")
+}
+
 // TestOpenBucket_NeverNarrows: what an operator has raised, or bounded altogether, stays; what
 // is narrower, or would lose entries, is widened.
 func TestOpenBucket_NeverNarrows(t *testing.T) {
