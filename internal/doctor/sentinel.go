@@ -58,7 +58,7 @@ func askSentinel(ctx context.Context, o *redis.UniversalOptions, addr string) (p
 	defer cancel()
 	s := redis.NewSentinelClient(&redis.Options{
 		Addr: addr, Username: o.SentinelUsername, Password: o.SentinelPassword, TLSConfig: o.TLSConfig,
-		Protocol: 2, DialerRetries: 1, MaxRetries: -1, ContextTimeoutEnabled: true,
+		Protocol: 2, DialerRetries: 1, MaxRetries: -1, ContextTimeoutEnabled: true, DisableIdentity: true, // as redisurl.For
 	})
 	defer func() { _ = s.Close() }()
 	at, err := s.GetMasterAddrByName(ctx, o.MasterName).Result()

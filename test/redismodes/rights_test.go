@@ -97,7 +97,7 @@ func TestRights_WebhooksAndSync(t *testing.T) {
 	t.Parallel()
 	n := testenv.StartRedis(t)
 	admin := limit(t, n)[0]
-	rdb := redis.NewClient(&redis.Options{Addr: n.Addr(), Username: "writeback", Password: "PASSWORD"})
+	rdb := redis.NewClient(&redis.Options{Addr: n.Addr(), Username: "writeback", Password: "PASSWORD", DisableIdentity: true})
 	t.Cleanup(func() { _ = rdb.Close() })
 	j, s := journal.New(rdb, nil), webhook.Subscription{ID: uuid.New()}
 	about := webhook.Reference{Message: uuid.New()}

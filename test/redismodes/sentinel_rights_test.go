@@ -47,7 +47,7 @@ func TestRights_Sentinel(t *testing.T) {
 	t.Cleanup(func() { _ = rdb.Close() })
 	require.NoError(t, rdb.Set(t.Context(), "wb:probe", 1, 0).Err())
 	for _, one := range s.Sentinels { // as doctor does
-		c := redis.NewSentinelClient(&redis.Options{Addr: one.Addr(), Username: "watcher", Password: "SECRET", Protocol: 2})
+		c := redis.NewSentinelClient(&redis.Options{Addr: one.Addr(), Username: "watcher", Password: "SECRET", Protocol: 2, DisableIdentity: true})
 		require.NoError(t, c.CkQuorum(t.Context(), testenv.SentinelPrimary).Err())
 		require.NoError(t, c.Close())
 	}
