@@ -192,6 +192,33 @@ func TestList_WhatComesMeanwhile(t *testing.T) {
 	}
 }
 
+// beforeRecords does something when a list is about to read the records of its index.
+type beforeRecords struct{ do func() }
+
+func (beforeRecords) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (beforeRecords) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (b beforeRecords) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if cmds[0].Name() == "hmget" {
+			b.do()
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// TestList_LostMeanwhile: what is lost between the index and the records leaves no hole.
+func TestList_LostMeanwhile(t *testing.T) {
+	t.Parallel()
+	url := testenv.Redis(t)
+	f := newFixture(t, url, redisstore.Config{})
+	f.many(3, 3)
+	rdb := client(t, url)
+	rdb.AddHook(beforeRecords{func() { require.NoError(t, f.rdb.FlushAll(t.Context()).Err()) }})
+	_, _, err := redisstore.New(rdb, redisstore.Config{}).List(t.Context(), f.query())
+	require.ErrorIs(t, err, redisstore.ErrStale)
+}
+
 // TestList_UnevenIndexes: what one index holds of a page may be all of it or nothing, and
 // its end may be that of what is read at a time.
 func TestList_UnevenIndexes(t *testing.T) {

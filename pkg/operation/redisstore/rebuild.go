@@ -184,7 +184,11 @@ func (b *Rebuild) restoreArgs(f Fact) []any {
 	for _, a := range op.Attempts {
 		args = append(args, a.ID.String(), encodeRow(rowOf(a)), flag(a.Unknown), flag(a.Status == operation.AttemptSucceeded))
 	}
-	return args
+	source := ""
+	if f.Final && op.Type == operation.Create {
+		source = op.SourceID
+	}
+	return append(args, op.ResourceID.String(), source)
 }
 
 func millisOf(t time.Time) int64 {

@@ -293,6 +293,22 @@ func TestRestore_FinalEventWithTooFewRows(t *testing.T) {
 	c.told(2)
 }
 
+// So does that of a create, with the user that it made.
+func TestRestore_UserOfACreateThatGoesOutAgain(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, redisstore.Config{})
+	a := c.accepted(uuid.New())
+	a.Type = operation.Create
+	place := c.accept(a).Place
+	c.record(c.try(1, nil)[0], again(time.Hour))
+	require.NoError(t, c.rdb.Del(t.Context(), c.key("gen")).Err())
+	ended := operation.Operation{Accepted: a, Place: place, Status: operation.Succeeded, UpdatedAt: time.Now()}
+	ended.SourceID, ended.ResourceID = "made", uuid.New()
+	c.rebuild(0, said(a, place), redisstore.Fact{Operation: ended, Final: true})
+	require.Equal(t, "made", c.get(a.ID).SourceID)
+	require.Equal(t, ended.ResourceID, c.get(a.ID).ResourceID)
+}
+
 // A confirmation of a final event that does not tell the log as it is now does not count:
 // nothing would tell the rest, and the operation would stay in the outbox.
 func TestAcked_FinalEventOfAnOlderLog(t *testing.T) {

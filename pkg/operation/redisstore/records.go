@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/redis/go-redis/v9"
+
+	"writeback/pkg/operation"
 )
 
 // records reads the records of index entries: from their pages, those that have not
@@ -26,7 +28,27 @@ func (s *Store) records(ctx context.Context, entries []at) ([]*Record, error) {
 			return out, nil
 		}
 	}
-	return out, nil
+	return out, s.gone(ctx, entries, out)
+}
+
+// gone fails unless what was not found is known to be gone: the data of its shard may have
+// been lost since the index was read. One of a shard tells of all.
+func (s *Store) gone(ctx context.Context, entries []at, out []*Record) error {
+	var asked [operation.Shards]bool
+	for i, e := range entries {
+		if out[i] != nil || asked[e.shard] {
+			continue
+		}
+		asked[e.shard] = true
+		r, err := s.run(ctx, getScript, e.shard, e.ID.String(), e.ID[:])
+		switch {
+		case err != nil:
+			return err
+		case r.word() != "missing": // it is back by now
+			return ErrStale
+		}
+	}
+	return nil
 }
 
 // pages fills in the missing records that lie in pages, a page at a time.

@@ -1,7 +1,8 @@
 -- restore: args '', token, token_ms, id, its bytes, connection, user, partner, doc, seq, deadline,
 -- max_attempts, sync, status ('' = not known to have ended), updated_us, attempted,
 -- blocked_ms, next_ms, key scope, key fingerprint, key_ms, ttl_s, the whole record for its page ('' = it
--- has not ended), n, then n times: attempt id, row, unknown (0|1), success (0|1)
+-- has not ended), n, then n times: attempt id, row, unknown (0|1), success (0|1), then
+-- the resource id and source id of a user that it created ('' = none)
 -- Puts back what a stream says of one operation: inserts what is missing, never
 -- takes anything back. Only the holder of the shard's rebuild token may.
 if call('GET', N.rebuild) ~= args[2] then return {'lost'} end
@@ -72,6 +73,11 @@ if pending(o) then
 end
 if status ~= '' then
   set(o, 'upd', args[15])
+  local made_by = 25 + 4 * rows
+  if args[made_by + 1] ~= '' and not o.f.source_id then
+    set(o, 'resource_id', args[made_by])
+    set(o, 'source_id', args[made_by + 1])
+  end
   if not whole_log or tonumber(o.f.rows or 0) ~= rows then -- the final event goes out again
     outbox(id, 0)
   elseif unlisted then
