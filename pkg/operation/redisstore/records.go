@@ -34,18 +34,27 @@ func (s *Store) records(ctx context.Context, entries []at) ([]*Record, error) {
 // gone fails unless what was not found is known to be gone: the data of its shard may have
 // been lost since the index was read. One of a shard tells of all.
 func (s *Store) gone(ctx context.Context, entries []at, out []*Record) error {
+	var calls []*call
 	var asked [operation.Shards]bool
 	for i, e := range entries {
-		if out[i] != nil || asked[e.shard] {
-			continue
+		if out[i] == nil && !asked[e.shard] {
+			asked[e.shard] = true
+			calls = append(calls, s.newCall(getScript, e.shard, e.ID.String(), e.ID[:]))
 		}
-		asked[e.shard] = true
-		r, err := s.run(ctx, getScript, e.shard, e.ID.String(), e.ID[:])
-		switch {
-		case err != nil:
-			return err
-		case r.word() != "missing": // it is back by now
-			return ErrStale
+	}
+	if err := s.performed(ctx, calls...); err != nil {
+		return err
+	}
+	for _, c := range calls {
+		r := c.answer
+		if r.word() == "stale" { // maybe only what this process knows
+			var err error
+			if r, err = s.run(ctx, c.script, c.shard, c.args...); err != nil {
+				return err
+			}
+		}
+		if r.word() != "missing" {
+			return ErrStale // it is back by now
 		}
 	}
 	return nil
