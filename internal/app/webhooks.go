@@ -62,10 +62,13 @@ func OpenWebhooks(ctx context.Context, b *Base, cfg config.Webhooks, replicas in
 	if err != nil {
 		return nil, err
 	}
-	err = b.await(ctx, "webhooks", func(ctx context.Context) error {
-		if err := natsq.EnsureWebhooks(ctx, b.JetStream, natsq.WebhookConfig{Replicas: replicas, Log: b.Log}); err != nil {
-			return err
-		}
+	err = b.await(ctx, "webhook streams", func(ctx context.Context) error {
+		return natsq.EnsureWebhooks(ctx, b.JetStream, natsq.WebhookConfig{Replicas: replicas, Log: b.Log})
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = b.persist(ctx, "webhooks", func(ctx context.Context) error {
 		w.Registry, err = registry.Open(ctx, b.JetStream, sealer, w.guard.CheckURL, registry.Config{Replicas: replicas, Logger: b.Log})
 		return err
 	})
