@@ -120,7 +120,7 @@ func TestWorker_IsNotReadyBeforeAllItsRolesWork(t *testing.T) {
 	status, body := 0, readiness{}
 	require.Eventually(t, func() bool {
 		status, body = p.get("/readyz")
-		return strings.Contains(body.Checks["webhooks"], "storage")
+		return strings.Contains(body.Checks["webhook streams"], "storage")
 	},
 		30*time.Second, 20*time.Millisecond)
 	require.Equal(t, http.StatusServiceUnavailable, status)
