@@ -318,6 +318,9 @@ func (w *walk) take(ctx context.Context, entries []at) error {
 		if err != nil {
 			return err
 		}
+		if err := w.store.gone(ctx, entries[:n], records); err != nil {
+			return err
+		}
 		for i, rec := range records {
 			switch {
 			case rec == nil: // its time to live is over

@@ -18,10 +18,7 @@ local was_pending = pending(o)
 
 local fresh = write_row(o, attempt, args[6])
 local held = o.lease == attempt
-if args[12] ~= '' and (was_pending or not o.f.source_id) then -- those of an end stay
-  set(o, 'resource_id', args[11])
-  set(o, 'source_id', args[12])
-end
+created(o, args[11], args[12])
 if held then
   drop(o)
   set(o, 'attempted', int(tonumber(o.f.attempted or 0) + 1))

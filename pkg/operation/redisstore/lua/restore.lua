@@ -73,11 +73,7 @@ if pending(o) then
 end
 if status ~= '' then
   set(o, 'upd', args[15])
-  local made_by = 25 + 4 * rows
-  if args[made_by + 1] ~= '' and not o.f.source_id then
-    set(o, 'resource_id', args[made_by])
-    set(o, 'source_id', args[made_by + 1])
-  end
+  created(o, args[25 + 4 * rows], args[26 + 4 * rows])
   if not whole_log or tonumber(o.f.rows or 0) ~= rows then -- the final event goes out again
     outbox(id, 0)
   elseif unlisted then

@@ -48,6 +48,14 @@ end
 
 local function pending(o) return not o.f.st end
 
+-- created notes the user that a create made; one that an ended operation has stays.
+local function created(o, resource_id, source_id)
+  if source_id ~= '' and (pending(o) or not o.f.source_id) then
+    set(o, 'resource_id', resource_id)
+    set(o, 'source_id', source_id)
+  end
+end
+
 -- leased_us is when the lease of an operation was given; the field holds it after the
 -- attempt id, and is empty without a lease.
 local function leased_us(o) return tonumber(sub(o.f.lease, 38)) end
