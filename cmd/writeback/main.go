@@ -109,7 +109,7 @@ well, 1 warnings, 2 something fails.`
 func (c *ctl) root() *cobra.Command {
 	root := c.group("writeback", "Look into Writeback's store and streams, and intervene",
 		c.doctorCommand(), c.operationCommands(), c.laneCommands(), c.connectionCommands(), c.usersCommands(),
-		c.deadletterCommands(), c.shardsCommand(), c.rebuildCommand(), c.keysetCommands(), c.loadtestCommand(), c.waitCommand(), c.versionCommand())
+		c.deadletterCommands(), c.webhookCommands(), c.shardsCommand(), c.rebuildCommand(), c.keysetCommands(), c.loadtestCommand(), c.waitCommand(), c.versionCommand())
 	root.Long = about
 	root.Version = config.Version()
 	root.SetVersionTemplate("writeback {{.Version}}\n")

@@ -10,10 +10,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"writeback/internal/webhook"
 )
 
 // TestMain lets the scripts run this test's binary as the program.
@@ -41,6 +45,10 @@ func (m leakChecked) Run() int {
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
+	h := newHooks(t, d)
+	hook := h.subscribe(uuid.Must(uuid.NewV7()), "https://example.com/hook")
+	h.wait(hook, 1)
+	require.NoError(t, h.journal.Sent(t.Context(), webhook.Sent{Webhook: hook.ID, At: time.Now(), Code: 503}))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
@@ -53,6 +61,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("CONNECTION", d.conn.String())
 			env.Setenv("OPERATION", d.op.ID.String())
 			env.Setenv("PARTNER", d.op.PartnerID.String())
+			env.Setenv("WEBHOOK", hook.ID.String())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitCode, "keys": jsonKeys},

@@ -332,3 +332,21 @@ func TestJournal_EverythingEnds(t *testing.T) {
 		}
 	})
 }
+
+func TestCountDead_IsOfEachInOrder(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, j *Journal, c *clock, _ *redis.Client) {
+		one, none, old := subscription(), subscription(), subscription()
+		for range 2 {
+			require.NoError(t, j.Ended(t.Context(), webhook.Ended{Webhook: old.ID, Delivery: uuid.New(), Reference: reference(1), Dead: true}))
+		}
+		c.at = c.at.Add(Kept + time.Millisecond)
+		require.NoError(t, j.Ended(t.Context(), webhook.Ended{Webhook: one.ID, Delivery: uuid.New(), Reference: reference(2), Dead: true}))
+		counts, err := j.CountDead(t.Context(), []uuid.UUID{none.ID, one.ID, old.ID})
+		require.NoError(t, err)
+		require.Equal(t, []int{0, 1, 0}, counts, "what is kept no longer does not count")
+		counts, err = j.CountDead(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, counts)
+	})
+}

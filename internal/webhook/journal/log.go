@@ -160,6 +160,28 @@ func (j *Journal) Dead(ctx context.Context, id uuid.UUID, q webhook.ReplayQuery,
 	}
 }
 
+// CountDead counts the dead letters of subscriptions, in the order of their ids.
+func (j *Journal) CountDead(ctx context.Context, ids []uuid.UUID) ([]int, error) {
+	from := strconv.FormatInt(j.now().Add(-Kept).UnixMilli(), 10)
+	counts := make([]int, 0, len(ids))
+	for part := range slices.Chunk(ids, deadChunk) {
+		cmds := make([]*redis.IntCmd, len(part))
+		_, err := j.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i, id := range part {
+				cmds[i] = p.ZCount(ctx, key(id, "dead"), from, "+inf")
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+		for _, cmd := range cmds {
+			counts = append(counts, int(cmd.Val()))
+		}
+	}
+	return counts, nil
+}
+
 // revivedScript: KEYS dead letters. ARGV member, time of death in ms.
 var revivedScript = redis.NewScript(`
 if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or -1) == tonumber(ARGV[2]) then redis.call('ZREM', KEYS[1], ARGV[1]) end

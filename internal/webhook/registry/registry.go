@@ -89,6 +89,23 @@ type Registry struct {
 // gives up when the context ends, or nothing has come for 10 s. checkURL refuses endpoints
 // that may not be called. Nothing is followed until Run.
 func Open(ctx context.Context, js jetstream.JetStream, s sealer, checkURL func(*url.URL) error, cfg Config) (*Registry, error) {
+	r := empty(js, s, checkURL, cfg)
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	kv, err := natsq.OpenBucket(opening, js, r.bucket(), r.log)
+	if err != nil {
+		return nil, fmt.Errorf("registry: bucket %s: %w", Bucket, err)
+	}
+	r.kv = kv
+	r.follower = r.follow()
+	if err := r.follower.ReadAll(ctx); err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	return r, nil
+}
+
+// empty is a registry that has read nothing.
+func empty(js jetstream.JetStream, s sealer, checkURL func(*url.URL) error, cfg Config) *Registry {
 	cfg.Replicas = max(cfg.Replicas, 1)
 	if cfg.Overlap <= 0 {
 		cfg.Overlap = 24 * time.Hour
@@ -105,23 +122,11 @@ func Open(ctx context.Context, js jetstream.JetStream, s sealer, checkURL func(*
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Registry{
+	return &Registry{
 		js: js, sealer: s, checkURL: checkURL, cfg: cfg, log: cfg.Logger,
 		byID: map[uuid.UUID]webhook.Subscription{}, byPartner: map[uuid.UUID][]webhook.Subscription{},
 		newest: newQuestion(), changed: func(webhook.Subscription) {},
 	}
-	opening, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	kv, err := natsq.OpenBucket(opening, js, r.bucket(), r.log)
-	if err != nil {
-		return nil, fmt.Errorf("registry: bucket %s: %w", Bucket, err)
-	}
-	r.kv = kv
-	r.follower = r.follow()
-	if err := r.follower.ReadAll(ctx); err != nil {
-		return nil, fmt.Errorf("registry: %w", err)
-	}
-	return r, nil
 }
 
 // openTimeout bounds the opening of the bucket, without reading it.
