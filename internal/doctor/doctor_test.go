@@ -306,7 +306,7 @@ func TestExamine_Faults(t *testing.T) {
 		{"no log of webhooks for us", func(c *clinic) {
 			require.NoError(c.t, c.rdb.Do(c.t.Context(), "ACL", "SETUSER", "default", "resetkeys", "~wb:*", "~wh:*").Err())
 		}, "webhook queue", doctor.Fail, "NOPERM", "wbhook:*"},
-		{"Redis full", redisRefuses("maxmemory", "1"), "redis writes", doctor.Fail, "OOM", "raise maxmemory"},
+		{"Redis full", redisRefuses("maxmemory", "1"), "redis writes", doctor.Fail, "OOM", "raise maxmemory; `noeviction` must stay; meanwhile new writes are answered 503, and what was accepted goes on"},
 		{"Redis without its replica", redisRefuses("min-replicas-to-write", "1"), "redis writes", doctor.Fail, "NOREPLICAS", "bring a replica back"},
 		{"a replica", func(c *clinic) { require.NoError(c.t, c.rdb.ReplicaOf(c.t.Context(), "127.0.0.1", "1").Err()) },
 			"redis writes", doctor.Fail, "READONLY", "name the primary"},

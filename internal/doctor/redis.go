@@ -110,7 +110,11 @@ func takesWrites(ctx context.Context, r *report, store *redisstore.Store) bool {
 			"not every server answers: %s", err)
 		return false
 	}
-	r.fail(check, whatHelps(err, "see the log of redis-server")+"; meanwhile writes are answered 503, and nothing is handed out", "are refused: %s", err)
+	meanwhile := "; meanwhile writes are answered 503, and nothing is handed out"
+	if redis.HasErrorPrefix(err, "OOM") {
+		meanwhile = "; meanwhile new writes are answered 503, and what was accepted goes on"
+	}
+	r.fail(check, whatHelps(err, "see the log of redis-server")+meanwhile, "are refused: %s", err)
 	return false
 }
 

@@ -146,7 +146,7 @@ func (s *Store) performTogether(ctx context.Context, calls []*call) {
 	err := s.pipelined(ctx, func(pipe redis.Pipeliner) {
 		runs = s.divide(calls)
 		for _, r := range runs {
-			r.cmd = s.scripts.run(ctx, pipe, r.reads, r.keys, s.argsOf(r))
+			r.cmd = s.scripts.add(ctx, pipe, r, s.argsOf(r))
 		}
 	})
 	if err != nil && strings.HasPrefix(err.Error(), "CROSSSLOT") && len(runs[0].keys) > 1 {
@@ -154,10 +154,27 @@ func (s *Store) performTogether(ctx context.Context, calls []*call) {
 		s.perform(ctx, calls)
 		return
 	}
+	var others []*call
 	for _, r := range runs {
 		s.land(r, err)
+		others = append(others, r.hindered()...)
+	}
+	if len(others) > 0 {
+		s.performTogether(ctx, others)
 	}
 }
+
+// hindered gives the calls that a full memory has nothing to say about, of a run that it
+// refused for the sake of others.
+func (r *run) hindered() []*call {
+	if !r.grows || !isFull(r.cmd.Err()) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.calls), func(c *call) bool { return c.script.grows })
+}
+
+// isFull says that Redis's memory is: it has run nothing.
+func isFull(err error) bool { return err != nil && redis.HasErrorPrefix(err, "OOM") }
 
 // loadError says that Redis does not have the scripts, and why it does not take them.
 type loadError struct{ error }
@@ -196,9 +213,10 @@ type run struct {
 	shards []shardOfRun
 	keys   []string
 	place  [operation.Shards]int // in keys, from 1
-	reads  bool
-	length int // of the arguments
-	cmd    *redis.Cmd
+	// reads: all calls only read. grows: one of them is refused while the memory is full.
+	reads, grows bool
+	length       int // of the arguments
+	cmd          *redis.Cmd
 }
 
 type shardOfRun struct {
@@ -239,6 +257,7 @@ func (r *run) add(s *Store, c *call) {
 		r.shards[r.place[c.shard]-1].raises = true
 	}
 	r.reads = r.reads && c.script.reads
+	r.grows = r.grows || c.script.grows
 	r.calls = append(r.calls, c)
 	r.length += 3 + len(c.args)
 }

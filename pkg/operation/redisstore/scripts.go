@@ -18,14 +18,16 @@ var sources embed.FS
 // which stands above its file.
 type script struct {
 	name string
-	// reads says that it writes nothing, and asks that it leaves no mark of the caller.
-	reads, asks bool
+	// reads says that it writes nothing, asks that it leaves no mark of the caller, and grows
+	// that it is refused while Redis's memory is full. All others go on then: what was accepted
+	// is to end, which takes less room than what waits.
+	reads, asks, grows bool
 }
 
 var (
-	acceptScript  = &script{name: "accept"}
-	newScript     = &script{name: "accept_new"}
-	manyScript    = &script{name: "accept_many"}
+	acceptScript  = &script{name: "accept", grows: true}
+	newScript     = &script{name: "accept_new", grows: true}
+	manyScript    = &script{name: "accept_many", grows: true}
 	nextScript    = &script{name: "next"}
 	recordScript  = &script{name: "record"}
 	releaseScript = &script{name: "release"}
@@ -43,8 +45,8 @@ var (
 	laneScript    = &script{name: "lane", reads: true}
 	depthScript   = &script{name: "depth", reads: true}
 	indexScript   = &script{name: "index", reads: true}
-	restoreScript = &script{name: "restore", asks: true}
-	keepScript    = &script{name: "keep"}
+	restoreScript = &script{name: "restore", asks: true, grows: true}
+	keepScript    = &script{name: "keep", grows: true}
 	olderScript   = &script{name: "older", asks: true}
 	commitScript  = &script{name: "commit", asks: true}
 
@@ -57,11 +59,13 @@ var (
 )
 
 // library is the text that Redis loads. What all scripts share is made once, and not by
-// every run: that is most of what a script costs. It has two functions, which take many
-// calls in one run: one for all scripts, and one that only runs those that write nothing.
+// every run: that is most of what a script costs. It has three functions, which take many
+// calls in one run: one for all scripts, one for those that may also run while Redis's memory
+// is full, and one for those that write nothing.
 var (
 	libraryName, library = assemble()
 	runFunction          = libraryName + "_run"
+	fullFunction         = libraryName + "_full"
 	readFunction         = libraryName + "_read"
 	// alone is the same for a server that knows no functions; each run makes it anew.
 	alone = redis.NewScript(body() + "return run(KEYS, ARGV)\n")
@@ -92,6 +96,7 @@ func assemble() (name, code string) {
 	name = libraryPrefix + hex.EncodeToString(sum[:6])
 	return name, "#!lua name=" + name + "\n" + all +
 		"redis.register_function('" + name + "_run', run)\n" +
+		"redis.register_function{function_name='" + name + "_full', callback=run, flags={'allow-oom'}}\n" +
 		"redis.register_function{function_name='" + name + "_read', callback=run, flags={'no-writes'}}\n"
 }
 
@@ -110,15 +115,17 @@ type runner struct {
 	alone atomic.Bool
 }
 
-// run adds a run to a pipeline.
-func (r *runner) run(ctx context.Context, pipe redis.Pipeliner, reads bool, keys []string, args []any) *redis.Cmd {
+// add adds a run to a pipeline.
+func (r *runner) add(ctx context.Context, pipe redis.Pipeliner, one *run, args []any) *redis.Cmd {
 	switch {
 	case r.alone.Load():
-		return pipe.EvalSha(ctx, alone.Hash(), keys, args...)
-	case reads:
-		return pipe.FCall(ctx, readFunction, keys, args...)
+		return pipe.EvalSha(ctx, alone.Hash(), one.keys, args...)
+	case one.reads:
+		return pipe.FCall(ctx, readFunction, one.keys, args...)
+	case one.grows:
+		return pipe.FCall(ctx, runFunction, one.keys, args...)
 	default:
-		return pipe.FCall(ctx, runFunction, keys, args...)
+		return pipe.FCall(ctx, fullFunction, one.keys, args...)
 	}
 }
 
