@@ -36,6 +36,9 @@ func refusal(err error) *operation.Error {
 	case errors.Is(err, redisstore.ErrUnreadable):
 		return &operation.Error{Code: operation.CodeUnavailable, Err: err, RetryAfter: time.Minute,
 			Message: "there is such an operation, and its record cannot be read at present; it takes one of us to look into it"}
+	case errors.Is(err, redisstore.ErrFull):
+		return &operation.Error{Code: operation.CodeUnavailable, Err: err, RetryAfter: 10 * time.Second,
+			Message: "the operation store is full; the write was not taken, try again later"}
 	default:
 		return &operation.Error{Code: operation.CodeUnavailable, Err: err, RetryAfter: 2 * time.Second,
 			Message: "the operation store is not available; nothing is lost, try again"}
@@ -46,7 +49,8 @@ func refusal(err error) *operation.Error {
 // was taken: what went wrong on the way may have done so after it was.
 func notAccepted(id uuid.UUID, err error) *operation.Error {
 	e := refusal(err)
-	if e.Code != operation.CodeUnavailable || errors.Is(err, redisstore.ErrStale) || errors.Is(err, redisstore.ErrOutboxFull) {
+	if e.Code != operation.CodeUnavailable ||
+		errors.Is(err, redisstore.ErrStale) || errors.Is(err, redisstore.ErrOutboxFull) || errors.Is(err, redisstore.ErrFull) {
 		return e
 	}
 	e.Operation = id

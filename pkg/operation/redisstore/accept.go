@@ -22,6 +22,9 @@ var ErrLaneFull = errors.New("redisstore: the connection has too many outstandin
 // ErrOutboxFull says that too much has not reached the streams.
 var ErrOutboxFull = errors.New("redisstore: too many operations wait to be published")
 
+// ErrFull says that Redis's memory is full, and that nothing was accepted.
+var ErrFull = errors.New("redisstore: the memory of Redis is full")
+
 // ConflictError says that a sync operation found an earlier one outstanding.
 type ConflictError struct{ Behind uuid.UUID }
 
@@ -56,7 +59,7 @@ type Receipt struct {
 
 // Accept stores the operation at the end of its mailbox and puts it into the
 // outbox. Accepting an id again gives the same receipt. Errors: ErrStale,
-// ErrMismatch, ErrLaneFull, ErrOutboxFull, and those of the connection to Redis,
+// ErrMismatch, ErrLaneFull, ErrOutboxFull, ErrFull, and those of the connection to Redis,
 // after which it is not known whether it was accepted.
 func (s *Store) Accept(ctx context.Context, a operation.Accepted, l Limits) (Receipt, error) {
 	return s.accept(ctx, acceptScript, a, l, slot{})
@@ -94,9 +97,32 @@ type slot struct {
 func (s *Store) accept(ctx context.Context, script *script, a operation.Accepted, l Limits, first slot) (Receipt, error) {
 	r, err := s.run(ctx, script, operation.ShardOf(a.ConnectionID), s.acceptArgs(a, l, first)...)
 	if err != nil {
-		return Receipt{}, err
+		return s.unaccepted(ctx, a, err)
 	}
 	return receipt(r)
+}
+
+// unaccepted finds out what an accept came to that a full memory refused: its key may stand for
+// an operation, and the client library may have sent it before, with an answer that was lost.
+// Any other error stays.
+func (s *Store) unaccepted(ctx context.Context, a operation.Accepted, refused error) (Receipt, error) {
+	if !isFull(refused) {
+		return Receipt{}, refused
+	}
+	if a.Key != nil {
+		switch id, err := s.Keyed(ctx, a.ConnectionID, *a.Key); {
+		case err == nil:
+			return Receipt{Replay: id}, nil
+		case errors.Is(err, ErrMismatch):
+			return Receipt{}, err
+		case !errors.Is(err, ErrMissing):
+			return Receipt{}, refused
+		}
+	}
+	if have, _, err := s.Have(ctx, a.ConnectionID, a.ID); err != nil || have {
+		return Receipt{}, refused
+	}
+	return Receipt{}, ErrFull
 }
 
 // acceptFields is how many arguments the scripts get of one operation.

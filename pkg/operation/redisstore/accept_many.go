@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"writeback/pkg/operation"
 )
 
@@ -51,11 +53,25 @@ func (s *Store) acceptShard(
 			failed = s.acceptSome(ctx, shard, some, all, limits, out)
 		}
 		if failed != nil {
-			for _, i := range some {
-				out[i] = Taken{Err: failed}
-			}
+			s.unacceptedSome(ctx, some, all, failed, out)
 		}
 	}
+}
+
+// askedAtOnce bounds the operations of a shard of which it is asked at a time what came of them.
+const askedAtOnce = 16
+
+// unacceptedSome is unaccepted for the operations at the places.
+func (s *Store) unacceptedSome(ctx context.Context, places []int, all []operation.Accepted, refused error, out []Taken) {
+	var g errgroup.Group
+	g.SetLimit(askedAtOnce)
+	for _, i := range places {
+		g.Go(func() error {
+			out[i].Receipt, out[i].Err = s.unaccepted(ctx, all[i], refused)
+			return nil
+		})
+	}
+	_ = g.Wait()
 }
 
 // acceptSome runs one script. An error is for all of the places.

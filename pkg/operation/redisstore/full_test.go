@@ -23,11 +23,6 @@ func (f *fixture) memory(full bool) {
 	require.NoError(f.t, f.rdb.ConfigSet(f.t.Context(), "maxmemory", most).Err())
 }
 
-func requireFull(t *testing.T, err error) {
-	t.Helper()
-	require.True(t, redis.HasErrorPrefix(err, "OOM"), "%v", err)
-}
-
 // A server whose memory is full refuses what is new, and nothing else: what it has can be
 // read, and ends, which gives room.
 func TestFull_WhatWasAcceptedIsReadAndEnds(t *testing.T) {
@@ -41,9 +36,9 @@ func TestFull_WhatWasAcceptedIsReadAndEnds(t *testing.T) {
 	f.memory(true)
 
 	_, err := f.store.Accept(t.Context(), f.accepted(uuid.New()), f.limits)
-	requireFull(t, err)
-	_, err = f.store.AcceptNew(t.Context(), f.accepted(uuid.New()), f.limits)
-	requireFull(t, err)
+	require.ErrorIs(t, err, redisstore.ErrFull)
+	_, err = f.store.AcceptSync(t.Context(), f.accepted(uuid.New()), f.limits, uuid.New())
+	require.ErrorIs(t, err, redisstore.ErrFull)
 	require.Equal(t, operation.Pending, f.get(second.ID).Status)
 	_, err = f.store.Poll(t.Context(), 8)
 	require.NoError(t, err)
@@ -80,8 +75,64 @@ func TestFull_RefusesNoneOfThoseThatTravelWithAnAccept(t *testing.T) {
 	}
 	all.Wait()
 	for i := range many {
-		requireFull(t, refused[i])
+		require.ErrorIs(t, refused[i], redisstore.ErrFull)
 		require.NoError(t, read[i])
 	}
 	require.Equal(t, int64(1), f.rdb.ZCard(t.Context(), f.key("pend:"+f.conn.String())).Val())
+}
+
+// What was taken before is never said to be refused.
+func TestFull_KnowsWhatWasTakenBefore(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testenv.StartRedis(t).URL(), redisstore.Config{})
+	key := func(scope, fingerprint string) *operation.Key {
+		return &operation.Key{Scope: scope, Fingerprint: fingerprint}
+	}
+	keyed, plain := f.accepted(uuid.New()), f.accepted(uuid.New())
+	keyed.Key = key("a", "body")
+	f.accept(keyed)
+	f.accept(plain)
+	again, other, fresh := f.accepted(uuid.New()), f.accepted(uuid.New()), f.accepted(uuid.New())
+	again.Key, other.Key, fresh.Key = key("a", "body"), key("a", "another"), key("b", "body")
+	f.memory(true)
+
+	r, err := f.store.AcceptNew(t.Context(), again, f.limits)
+	require.NoError(t, err)
+	require.Equal(t, keyed.ID, r.Replay)
+	_, err = f.store.AcceptNew(t.Context(), other, f.limits)
+	require.ErrorIs(t, err, redisstore.ErrMismatch)
+	_, err = f.store.AcceptNew(t.Context(), fresh, f.limits)
+	require.ErrorIs(t, err, redisstore.ErrFull)
+	_, err = f.store.AcceptNew(t.Context(), plain, f.limits) // sent twice by the client library
+	require.True(t, redis.HasErrorPrefix(err, "OOM"), "%v", err)
+
+	all := []operation.Accepted{again, f.accepted(uuid.New()), other, plain, fresh}
+	taken := f.store.AcceptMany(t.Context(), all, func(operation.Accepted) redisstore.Limits { return f.limits })
+	require.Equal(t, keyed.ID, taken[0].Receipt.Replay)
+	require.NoError(t, taken[0].Err)
+	require.ErrorIs(t, taken[1].Err, redisstore.ErrFull)
+	require.ErrorIs(t, taken[2].Err, redisstore.ErrMismatch)
+	require.True(t, redis.HasErrorPrefix(taken[3].Err, "OOM"), "%v", taken[3].Err)
+	require.ErrorIs(t, taken[4].Err, redisstore.ErrFull)
+
+	f.memory(false)
+	f.accept(fresh)
+}
+
+// Where Redis knows no functions, an accept is refused all the same, and nothing of it stays.
+func TestFull_ServerWithoutFunctions(t *testing.T) {
+	t.Parallel()
+	p := testenv.StartRedis(t, "--rename-command", "FUNCTION", "", "--rename-command", "FCALL", "")
+	f := newFixture(t, p.URL(), redisstore.Config{})
+	f.trip()
+	before, err := f.rdb.DBSize(t.Context()).Result()
+	require.NoError(t, err)
+	f.memory(true)
+	_, err = f.store.AcceptNew(t.Context(), f.accepted(uuid.New()), f.limits)
+	require.ErrorIs(t, err, redisstore.ErrFull)
+	f.memory(false)
+	after, err := f.rdb.DBSize(t.Context()).Result()
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+	f.trip()
 }
