@@ -52,7 +52,7 @@ func (s step) target() string {
 		return fmt.Sprintf("worker-%d", s.which)
 	case network:
 		return s.path
-	case killRedis, wipeRedis, flushRedis, rewindRedis:
+	case killRedis, wipeRedis, flushRedis, rewindRedis, fillRedis:
 		return "redis"
 	default:
 		return string(s.kind)
@@ -86,7 +86,7 @@ func (in *injector) sent(n int) {
 // note keeps what a loss can be explained by.
 func (in *injector) note(s step, from time.Time) {
 	switch s.kind {
-	case killNATS, killRedis, wipeRedis, flushRedis, rewindRedis:
+	case killNATS, killRedis, wipeRedis, flushRedis, rewindRedis, fillRedis:
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		in.outages = append(in.outages, fmt.Sprintf("%s to %s", in.stack.Since(from).Round(time.Millisecond), in.stack.Since(time.Now()).Round(time.Millisecond))+": "+string(s.kind))
@@ -123,6 +123,8 @@ func (in *injector) do(s step) error {
 		return in.stack.FlushRedis(in.t.Context())
 	case rewindRedis:
 		return in.stack.RewindRedis(s.lasts)
+	case fillRedis:
+		return in.stack.FillRedis(in.t.Context(), s.lasts)
 	case pauseWorker:
 		w := in.stack.Workers[s.which]
 		if err := w.Pause(); err != nil {

@@ -25,6 +25,7 @@ const (
 	wipeRedis   fault = "wipe redis"
 	flushRedis  fault = "flush redis"
 	rewindRedis fault = "set redis back"
+	fillRedis   fault = "fill redis's memory"
 	pauseWorker fault = "pause worker beyond its lease"
 	provider    fault = "provider"
 	network     fault = "network"
@@ -56,7 +57,7 @@ func (s step) String() string {
 		text += fmt.Sprintf(" of %s ×%d", s.order.Provider, s.order.Count)
 	case killAPI, killWorker, pauseWorker:
 		text += fmt.Sprintf(" %d", s.which)
-	case killNATS, killRedis, wipeRedis, flushRedis, rewindRedis:
+	case killNATS, killRedis, wipeRedis, flushRedis, rewindRedis, fillRedis:
 	}
 	if s.lasts > 0 {
 		text += fmt.Sprintf(" for %s", s.lasts)
@@ -124,9 +125,9 @@ func planFor(long bool, ops int, seed uint64) plan {
 		p.ops = map[bool]int{false: 600, true: 10_000}[long]
 	}
 	// Each kind at least once, then what the dice say.
-	kinds := []fault{killAPI, killWorker, killNATS, killRedis, pauseWorker}
+	kinds := []fault{killAPI, killWorker, killNATS, killRedis, pauseWorker, fillRedis}
 	if long {
-		kinds = append(append(kinds, losing...), losing...)
+		kinds = append(append(append(kinds, fillRedis), losing...), losing...)
 	}
 	for range max(p.ops/every-len(kinds), 0) {
 		kinds = append(kinds, d.kind())
@@ -202,7 +203,7 @@ func (d dice) step(kind fault, ops int) step {
 		s.lasts = 0
 	case rewindRedis:
 		s.lasts = time.Duration(700+d.IntN(800)) * time.Millisecond
-	case killAPI, killWorker, killNATS, killRedis, wipeRedis:
+	case killAPI, killWorker, killNATS, killRedis, wipeRedis, fillRedis:
 	}
 	return s
 }
@@ -260,7 +261,7 @@ func TestPlan_IsReplayedByItsSeed(t *testing.T) {
 		a, b := planFor(long, 0, 5), planFor(long, 0, 5)
 		require.Equal(t, a, b)
 		require.NotEqual(t, a.steps, planFor(long, 0, 6).steps)
-		for _, kind := range []fault{killAPI, killWorker, killNATS, killRedis, pauseWorker, provider, network} {
+		for _, kind := range []fault{killAPI, killWorker, killNATS, killRedis, pauseWorker, fillRedis, provider, network} {
 			require.True(t, slices.ContainsFunc(a.steps, func(s step) bool { return s.kind == kind }), "no %s", kind)
 		}
 		for _, kind := range losing {

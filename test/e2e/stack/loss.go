@@ -35,6 +35,16 @@ func (s *Stack) FlushRedis(ctx context.Context) error {
 	return s.rdb.FlushAll(ctx).Err()
 }
 
+// FillRedis has Redis take its memory for full, for so long.
+func (s *Stack) FillRedis(ctx context.Context, lasts time.Duration) error {
+	// An empty server takes more than a megabyte.
+	if err := s.rdb.ConfigSet(ctx, "maxmemory", "1mb").Err(); err != nil {
+		return err
+	}
+	pause(ctx, lasts)
+	return s.rdb.ConfigSet(context.WithoutCancel(ctx), "maxmemory", "0").Err()
+}
+
 // RewindRedis sets Redis back by the time given, or on a slow machine by as much more as it
 // takes until every shard was polled: it comes back as it was then.
 func (s *Stack) RewindRedis(by time.Duration) error {
