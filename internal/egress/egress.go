@@ -3,7 +3,8 @@
 //
 // It looks at the address that is really dialled, after the name was resolved, so
 // a name that changes its address between two look-ups gains nothing. It follows
-// no redirect, uses no proxy from the environment and has a short list of ports. It
+// no redirect, uses no proxy from the environment and has a short list of ports. It sends
+// nothing once the time of a call is over, also after its process was stopped for a while. It
 // refuses to judge what is sent, and never shows what came back.
 package egress
 
@@ -218,7 +219,7 @@ func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return c.next.RoundTrip(r)
+	return c.next.RoundTrip(timely(r))
 }
 
 // CloseIdleConnections closes what is kept open for later calls.

@@ -42,7 +42,7 @@ func (p *pool) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp, err := p.next.RoundTrip(r)
+	resp, err := p.next.RoundTrip(timely(r))
 	if err != nil {
 		<-p.room
 		return nil, err
