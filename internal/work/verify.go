@@ -20,10 +20,15 @@ const verifyMargin = 5 * time.Second
 // Verify closes the shards in which Redis lacks something that a stream has got since
 // the last sign of life there. A process calls it before it does anything else: if
 // all that were answered in the moments that Redis lost have died, nobody else notices.
-// The shards that it closes are restored like any that lost its data.
+// The shards that it closes are restored like any that lost its data. It marks the shards before
+// and after it compares: one that goes back meanwhile, or before the process calls anything, is
+// noticed by the second mark or the first call.
 func (r *Restorer) Verify(ctx context.Context) error {
 	fillings, err := r.store.Fillings(ctx)
 	if err != nil || len(fillings) == 0 {
+		return err
+	}
+	if err := r.store.Mark(ctx, fillings); err != nil {
 		return err
 	}
 	operations, events, err := r.history.Ends(ctx)
@@ -52,7 +57,7 @@ func (r *Restorer) Verify(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return r.store.Mark(ctx, fillings)
 }
 
 // errAllLack says that nothing more can be found: no filled shard is whole.

@@ -91,6 +91,38 @@ func TestVerify_NoticesALossThatNobodyRemembers(t *testing.T) {
 	}
 }
 
+// Redis goes back to what was before a process compared it with the streams, or while it does
+// that: the process has called nothing yet, and notices all the same.
+func TestVerify_NoticesALossBeforeTheFirstCall(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"while it compares", "after that"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			r := rigOn(t, &provider{})
+			stop := r.worker()
+			r.ended(r.accept(r.change(uuid.New(), "early")).ID)
+			snapshot := dump(t, r)
+			r.ended(r.accept(r.change(uuid.New(), "late")).ID)
+			r.flushed()
+			stop()
+
+			r.reborn()
+			h := &told{}
+			if when == "while it compares" {
+				h.reading = func() { load(t, r, snapshot) }
+			}
+			require.NoError(t, work.NewRestorer(r.store, h, work.RestoreConfig{}, r.parts.Log).Verify(t.Context()))
+			if when == "after that" {
+				require.Empty(t, r.missing())
+				load(t, r, snapshot)
+			}
+			found, err := r.store.Poll(t.Context(), 1)
+			require.NoError(t, err)
+			require.Contains(t, found.Missing, operation.ShardOf(r.conn))
+		})
+	}
+}
+
 func TestVerify_ANewInstallationNeedsNone(t *testing.T) {
 	t.Parallel()
 	r := rigOn(t, &provider{})
@@ -104,6 +136,8 @@ type told struct {
 	batches [][]operation.Message
 	ends    []operation.Event
 	passed  int
+	// reading is called before events are passed on. Nil: nothing is.
+	reading func()
 	// These are of streams that cannot be read.
 	failedOperations, failedEvents error
 }
@@ -121,6 +155,10 @@ func (h *told) Operations(_ context.Context, _ time.Time, _ uint64, pass func([]
 }
 
 func (h *told) Events(_ context.Context, _ time.Time, _ uint64, pass func([]operation.Event) error) error {
+	if h.reading != nil {
+		h.reading()
+		return nil
+	}
 	return errors.Join(pass(h.ends), h.failedEvents)
 }
 

@@ -60,6 +60,21 @@ func (s *Store) Fillings(ctx context.Context) ([]Filling, error) {
 	return out, nil
 }
 
+// Mark leaves this process's mark in shards that have data, under the generations that were
+// found. From then on it notices if they go back to what was before, as if it had polled them;
+// that is no sign of life.
+func (s *Store) Mark(ctx context.Context, fillings []Filling) error {
+	calls := make([]*call, len(fillings))
+	for i, f := range fillings {
+		calls[i] = s.newCall(pollScript, f.Shard, 0, flag(false))
+		calls[i].gen = f.Gen
+	}
+	if err := s.performed(ctx, calls...); err != nil {
+		return fmt.Errorf("redisstore: mark: %w", err)
+	}
+	return nil
+}
+
 // clock gives Redis's time in ms, a moment later than any beat that was written.
 func (s *Store) clock(ctx context.Context) (int64, error) {
 	now, err := s.rdb.Time(ctx).Result()
