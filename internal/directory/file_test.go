@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/testenv"
+	"writeback/pkg/operation"
 )
 
 func noEnv(string) (string, bool) { return "", false }
@@ -185,6 +186,11 @@ func TestLoadFile_SaysWhenItChanged(t *testing.T) {
 	_, err = d.Credentials(t.Context(), id("c1"), token("old"), &tokens{})
 	require.NoError(t, err)
 	changed(at)
+	at = at.Add(time.Hour)
+	_, err = d.Credentials(t.Context(), id("c1"), token("new-1"), &tokens{err: &operation.Failure{Type: operation.ErrorAuth, StatusCode: 401}})
+	require.Error(t, err)
+	failed, _ := d.ConnectionByID(id("c1"))
+	require.Equal(t, at, failed.UpdatedAt)
 	made = at
 	_, err = d.Learn(t.Context(), id("c1"), names("new"))
 	require.NoError(t, err)
