@@ -24,11 +24,14 @@ type store struct {
 	asked int
 }
 
-func (s *store) Outstanding(context.Context, uuid.UUID) (int, error) {
+func (s *store) Outstanding(ctx context.Context, _ uuid.UUID) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
-	return s.n, s.err
+	if _, bounded := ctx.Deadline(); !bounded {
+		return 0, errors.New("whoever asks would wait for ever")
+	}
+	return s.n, errors.Join(s.err, ctx.Err())
 }
 
 func (s *store) set(n int, err error) {
@@ -192,65 +195,6 @@ func TestTakeMore_MoreThanTheBurst(t *testing.T) {
 	}
 }
 
-func TestRoom_AllOrNothing(t *testing.T) {
-	t.Parallel()
-	g, s, _ := gate(Config{Outstanding: 10})
-	me := uuid.New()
-	s.set(4, nil)
-	refused(t, g.Room(t.Context(), me, 7))
-	require.NoError(t, g.Room(t.Context(), me, 6))
-	refused(t, g.Room(t.Context(), me, 1))
-}
-
-func TestRoom_BoundsWhatIsOutstanding(t *testing.T) {
-	t.Parallel()
-	g, s, c := gate(Config{Outstanding: 10})
-	me := uuid.New()
-	s.set(8, nil)
-	require.NoError(t, g.Room(t.Context(), me, 1))
-	require.NoError(t, g.Room(t.Context(), me, 1))
-	require.Positive(t, refused(t, g.Room(t.Context(), me, 1)).RetryAfter)
-	require.Equal(t, 1, s.asked, "what was let in since the sample counts without asking again")
-	s.set(9, nil)
-	refused(t, g.Room(t.Context(), me, 1))
-	c.pass(time.Second)
-	require.NoError(t, g.Room(t.Context(), me, 1))
-	refused(t, g.Room(t.Context(), me, 1))
-	require.Equal(t, 2, s.asked)
-}
-
-func TestRoom_FarFromTheBoundItIsSeldomAsked(t *testing.T) {
-	t.Parallel()
-	g, s, c := gate(Config{Outstanding: 10})
-	me := uuid.New()
-	s.set(3, nil)
-	require.NoError(t, g.Room(t.Context(), me, 1))
-	c.pass(9 * time.Second)
-	require.NoError(t, g.Room(t.Context(), me, 1))
-	require.Equal(t, 1, s.asked)
-	c.pass(time.Second)
-	s.set(9, nil)
-	require.NoError(t, g.Room(t.Context(), me, 1), "half of the bound is let in already")
-	require.Equal(t, 2, s.asked)
-	refused(t, g.Room(t.Context(), me, 1))
-}
-
-func TestRoom_StoreAway(t *testing.T) {
-	t.Parallel()
-	g, s, c := gate(Config{Outstanding: 10})
-	me := uuid.New()
-	s.set(0, errors.New("away"))
-	require.NoError(t, g.Room(t.Context(), me, 1), "the store itself refuses what it cannot take")
-	require.NoError(t, g.Room(t.Context(), me, 1))
-	require.Equal(t, 1, s.asked, "a store that is away is not asked for every write")
-	s.set(10, nil)
-	c.pass(10 * time.Second)
-	refused(t, g.Room(t.Context(), me, 1))
-	s.set(0, errors.New("away"))
-	c.pass(time.Second)
-	refused(t, g.Room(t.Context(), me, 1))
-}
-
 func TestGate_ForgetsPartners(t *testing.T) {
 	t.Parallel()
 	g, _, c := gate(Config{Partners: 100, PerSecond: 1, Burst: 90})
@@ -272,6 +216,21 @@ func TestGate_ForgetsPartners(t *testing.T) {
 	c.pass(time.Second)
 	_, _ = g.Take(first)
 	require.Len(t, g.partners, 2)
+}
+
+// A partner who comes every few seconds stays known, however soon its budget is full again:
+// with it goes what is known to be outstanding.
+func TestGate_KnowsAPartnerForAWhile(t *testing.T) {
+	t.Parallel()
+	g, s, c := gate(Config{})
+	me := uuid.New()
+	for range 3 {
+		require.NoError(t, g.Room(t.Context(), me, 1))
+		c.pass(3 * time.Second)
+		_, err := g.Take(uuid.New())
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, s.asked)
 }
 
 // Who writes all the time is not forgotten for others that come and go.

@@ -61,6 +61,7 @@ func TestVerify_Claims(t *testing.T) {
 		{"no audience", map[string]any{"aud": nil}, auth.ErrInvalid},
 		{"one of two audiences", map[string]any{"aud": []string{"elsewhere", audience}}, nil},
 		{"id token", map[string]any{"typ": "ID"}, auth.ErrInvalid},
+		{"type in small letters", map[string]any{"typ": "bearer"}, nil},
 		{"no type", map[string]any{"typ": nil}, nil},
 		{"no scope", map[string]any{"scope": nil}, nil},
 		{"scope of another type", map[string]any{"scope": []string{"a"}}, auth.ErrInvalid},
@@ -147,11 +148,15 @@ func TestVerify_Garbage(t *testing.T) {
 	i := startIssuer(t, false)
 	v := i.verifier(t, nil)
 	huge := i.mint(t, map[string]any{"padding": strings.Repeat("x", auth.MaxTokenSize)})
+	// The last letter has bits that stand for nothing: with others it would be a token of its own.
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	twin := i.mint(t, nil)
+	twin = twin[:len(twin)-1] + string(letters[strings.IndexByte(letters, twin[len(twin)-1])^1])
 	null := base64.RawURLEncoding.EncodeToString([]byte("null"))
 	for _, token := range []string{
 		"", ".", "..", "...", "a.b.c", "Bearer x", strings.Repeat(".", 100), strings.Repeat("a", auth.MaxTokenSize),
 		null + "." + null + "." + null, segment(t, map[string]any{"alg": 7}) + "." + null + ".",
-		segment(t, map[string]any{"alg": "RS256"}) + "." + null + ".", huge, "\x00\xff", i.mint(t, nil) + "=", i.mint(t, nil) + ".x",
+		segment(t, map[string]any{"alg": "RS256"}) + "." + null + ".", huge, twin, "\x00\xff", i.mint(t, nil) + "=", i.mint(t, nil) + ".x",
 	} {
 		_, err := v.Verify(t.Context(), token)
 		require.ErrorIs(t, err, auth.ErrInvalid)
@@ -201,6 +206,7 @@ func TestVerify_CacheEndsWithTheToken(t *testing.T) {
 	v := i.verifier(t, func(c *auth.Config) {
 		c.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
 	})
+	known(t, v) // nothing is remembered that was verified before
 	token := i.mint(t, map[string]any{"exp": now.Add(time.Minute).Unix()})
 	_, err := v.Verify(t.Context(), token)
 	require.NoError(t, err)
@@ -208,6 +214,14 @@ func TestVerify_CacheEndsWithTheToken(t *testing.T) {
 	now = now.Add(2 * time.Minute) // a token that lives longer would still be remembered
 	mu.Unlock()
 	_, err = v.Verify(t.Context(), token)
+	require.ErrorIs(t, err, auth.ErrExpired)
+}
+
+func TestVerify_NoLeeway(t *testing.T) {
+	t.Parallel()
+	i := startIssuer(t, false)
+	v := i.verifier(t, func(c *auth.Config) { c.Leeway = -1 })
+	_, err := v.Verify(t.Context(), i.mint(t, map[string]any{"exp": time.Now().Add(-2 * time.Second).Unix()}))
 	require.ErrorIs(t, err, auth.ErrExpired)
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -151,6 +152,90 @@ func TestSource_KeysMustNotLeaveHTTPS(t *testing.T) {
 	self = srv.URL
 	_, err := newSource(Config{Issuer: self, HTTPClient: srv.Client()}).fetch(t.Context())
 	require.ErrorContains(t, err, "leaves https")
+}
+
+// Each key that leaves, or is another under the same name, ends what is remembered of it.
+func TestSnapshot_VersionChangesWithEachKeyThatLeaves(t *testing.T) {
+	t.Parallel()
+	a, b, c := key{kid: "a", thumb: "1"}, key{kid: "b", thumb: "2"}, key{kid: "c", thumb: "3"}
+	other := key{kid: "c", thumb: "4"}
+	snap, _ := (*snapshot)(nil).succeed([]key{a, b})
+	seen := map[uint64]bool{snap.version: true}
+	for _, keys := range [][]key{{b}, {c}, {other}, {a}, {b}} {
+		snap, _ = snap.succeed(keys)
+		require.False(t, seen[snap.version], "%v", keys)
+		seen[snap.version] = true
+	}
+	more, changed := snap.succeed([]key{a, b, c})
+	require.True(t, changed)
+	require.Equal(t, snap.version, more.version, "one that is added ends nothing")
+	_, changed = more.succeed([]key{c, b, a})
+	require.False(t, changed)
+}
+
+// An issuer may move its keys; its name may end with a slash.
+func TestSource_FollowsKeysThatMove(t *testing.T) {
+	t.Parallel()
+	ed, _, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{KeyID: "k", Key: ed}}})
+	require.NoError(t, err)
+	var self string
+	at := "/old"
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/realm" + discoveryPath:
+			_, _ = w.Write([]byte(`{"issuer":"` + self + `","jwks_uri":"` + strings.TrimSuffix(self, "/realm/") + at + `"}`))
+		case at:
+			_, _ = w.Write(set)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	self = srv.URL + "/realm/"
+	s := newSource(Config{Issuer: self}.withDefaults())
+	t.Cleanup(s.close)
+	fetches := func() error {
+		_, err := s.fetch(t.Context())
+		return err
+	}
+	require.NoError(t, fetches())
+	at = "/new"
+	require.Error(t, fetches())
+	require.NoError(t, fetches())
+}
+
+// What a token calls critical changes what it means, in a way that we do not know.
+func TestLookup_CriticalHeader(t *testing.T) {
+	t.Parallel()
+	ed, _, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	s := &keySet{}
+	snap, _ := s.current.Load().succeed([]key{{kid: "k", public: ed}})
+	s.current.Store(snap)
+	token := &jwt.Token{Method: jwt.SigningMethodEdDSA, Header: map[string]any{"kid": "k"}}
+	_, err = s.lookup(t.Context(), token)
+	require.NoError(t, err)
+	token.Header["crit"] = []any{"exp"}
+	_, err = s.lookup(t.Context(), token)
+	require.ErrorIs(t, err, ErrInvalid)
+}
+
+// Without a gap each token with an unknown key would be a question to the issuer, and without
+// an interval there would be no end of them.
+func TestConfig_Defaults(t *testing.T) {
+	t.Parallel()
+	c := Config{}.withDefaults()
+	require.Equal(t, Config{
+		Leeway: 30 * time.Second, RefreshInterval: 5 * time.Minute, RefreshGap: 5 * time.Second, FetchTimeout: 5 * time.Second,
+		KeyWait: 2 * time.Second, CacheSize: 10_000, CacheTTL: 5 * time.Minute, Logger: c.Logger,
+	}, Config{
+		Leeway: c.Leeway, RefreshInterval: c.RefreshInterval, RefreshGap: c.RefreshGap, FetchTimeout: c.FetchTimeout,
+		KeyWait: c.KeyWait, CacheSize: c.CacheSize, CacheTTL: c.CacheTTL, Logger: c.Logger,
+	})
+	require.NotNil(t, c.Logger)
+	require.NotNil(t, c.Now)
 }
 
 func TestClassify_Unknown(t *testing.T) {

@@ -78,6 +78,12 @@ func (i *issuer) mint(t *testing.T, claims map[string]any) string {
 	return token
 }
 
+// known waits until the issuer's keys are known.
+func known(t *testing.T, v *auth.Verifier) {
+	t.Helper()
+	require.Eventually(t, func() bool { return v.Check(t.Context()) == nil }, 10*time.Second, time.Millisecond)
+}
+
 // orgs builds an org claim from (name, id, type) triples; an empty type is none.
 func orgs(triples ...string) map[string]any {
 	out := map[string]any{}

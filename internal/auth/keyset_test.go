@@ -1,8 +1,12 @@
 package auth_test
 
 import (
+	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +35,7 @@ func TestKeys_RemovedKeyTakesItsTokensWithIt(t *testing.T) {
 	t.Parallel()
 	i := startIssuer(t, false)
 	v := i.verifier(t, nil)
-	require.Eventually(t, func() bool { return v.Check(t.Context()) == nil }, 10*time.Second, time.Millisecond)
+	known(t, v)
 	before := i.mint(t, nil)
 	_, err := v.Verify(t.Context(), before)
 	require.NoError(t, err)
@@ -42,6 +46,39 @@ func TestKeys_RemovedKeyTakesItsTokensWithIt(t *testing.T) {
 	require.NoError(t, err)
 	_, err = v.Verify(t.Context(), before)
 	require.ErrorIs(t, err, auth.ErrInvalid, "remembered although its key has gone")
+}
+
+// A key may leave while a token of it is verified: that is not remembered for good.
+func TestKeys_RemovedWhileVerified(t *testing.T) {
+	t.Parallel()
+	i := startIssuer(t, false)
+	var leaves atomic.Pointer[func()]
+	asked := 0
+	v := i.verifier(t, func(c *auth.Config) {
+		c.Now = func() time.Time {
+			if leave := leaves.Load(); leave != nil {
+				if asked++; asked == 3 { // after the signature
+					leaves.Store(nil)
+					(*leave)()
+				}
+			}
+			return time.Now()
+		}
+	})
+	known(t, v)
+	before := i.mint(t, nil)
+	leave := func() {
+		require.NoError(t, i.Rotate())
+		require.NoError(t, i.Rotate())
+		_, err := v.Verify(t.Context(), i.mint(t, nil)) // refreshes
+		require.NoError(t, err)
+	}
+	leaves.Store(&leave)
+	_, err := v.Verify(t.Context(), before)
+	require.NoError(t, err)
+	require.Nil(t, leaves.Load())
+	_, err = v.Verify(t.Context(), before)
+	require.ErrorIs(t, err, auth.ErrInvalid)
 }
 
 func TestKeys_PeriodicRefresh(t *testing.T) {
@@ -58,7 +95,7 @@ func TestKeys_UnknownKeyFlood(t *testing.T) {
 	t.Parallel()
 	i, stranger := startIssuer(t, false), startIssuer(t, false)
 	v := i.verifier(t, nil)
-	require.Eventually(t, func() bool { return v.Check(t.Context()) == nil }, 10*time.Second, time.Millisecond)
+	known(t, v)
 
 	var wg sync.WaitGroup
 	for n := range 20 {
@@ -84,7 +121,7 @@ func TestKeys_HopelessTokensFetchNothing(t *testing.T) {
 	t.Parallel()
 	i, stranger := startIssuer(t, false), startIssuer(t, false)
 	v := i.verifier(t, nil)
-	require.Eventually(t, func() bool { return v.Check(t.Context()) == nil }, 10*time.Second, time.Millisecond)
+	known(t, v)
 	for _, claims := range []map[string]any{
 		nil, // The stranger's own issuer.
 		{"iss": i.url, "exp": 1},
@@ -126,10 +163,38 @@ func TestKeys_IssuerDownFromTheStart(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// An issuer that takes questions and answers none keeps nobody for longer than was agreed.
+func TestKeys_IssuerHangs(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	hangs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		w.(http.Flusher).Flush() // the answer has begun
+		<-r.Context().Done()
+	}))
+	t.Cleanup(hangs.Close)
+	token := startIssuer(t, false).mint(t, map[string]any{"iss": hangs.URL})
+	verifier := func(wait, fetch time.Duration) *auth.Verifier {
+		v, err := auth.New(t.Context(), auth.Config{Issuer: hangs.URL, Audience: audience, KeyWait: wait, FetchTimeout: fetch})
+		require.NoError(t, err)
+		t.Cleanup(v.Close)
+		return v
+	}
+	_, err := verifier(time.Millisecond, time.Hour).Verify(t.Context(), token)
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = verifier(time.Hour, time.Hour).Verify(gone, token)
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+	seen := asked.Load()
+	verifier(time.Hour, time.Millisecond)
+	require.Eventually(t, func() bool { return asked.Load() > seen+3 }, 20*time.Second, time.Millisecond, "it is asked again")
+}
+
 func TestKeys_ClosedVerifierKeepsItsKeys(t *testing.T) {
 	t.Parallel()
 	i := startIssuer(t, false)
-	v := i.verifier(t, nil)
+	v := i.verifier(t, func(c *auth.Config) { c.KeyWait = time.Hour })
 	_, err := v.Verify(t.Context(), i.mint(t, nil))
 	require.NoError(t, err)
 	v.Close()

@@ -96,6 +96,21 @@ func TestConvoy_ASlowOneHoldsNobodyBack(t *testing.T) {
 	})
 }
 
+func TestConvoy_OneThatIsNotSlowHoldsTheNextBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &road{take: time.Minute}
+		c := newConvoy(r)
+		var wg sync.WaitGroup
+		for i := range 3 {
+			wg.Go(func() { require.NoError(t, c.Do(t.Context(), i)) })
+			time.Sleep(2 * time.Second)
+		}
+		wg.Wait()
+		require.Equal(t, [][]int{{0}, {1, 2}}, r.groups)
+	})
+}
+
 // Whoever leaves the queue does not travel; whoever has left it does; and if it was to
 // drive, the others do not wait for it for ever.
 func TestConvoy_CallersWhoGo(t *testing.T) {
@@ -115,6 +130,52 @@ func TestConvoy_CallersWhoGo(t *testing.T) {
 		cancel(gone)
 		wg.Wait()
 		require.Equal(t, [][]int{{0}, {2}}, r.groups)
+	})
+}
+
+// The driver may go in the moment in which it gets the group: that travels all the same.
+func TestConvoy_TheDriverGoesAsItGetsTheGroup(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &road{take: time.Second}
+		c := newConvoy(r)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		gone := errors.New("gone")
+		c.Fit = func(waiting []int) int {
+			if waiting[0] == 1 {
+				cancel(gone) // it is on board by then
+			}
+			return len(waiting)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { require.NoError(t, c.Do(t.Context(), 0)) })
+		synctest.Wait()
+		wg.Go(func() { require.ErrorIs(t, c.Do(ctx, 1), gone) })
+		synctest.Wait()
+		wg.Go(func() { require.NoError(t, c.Do(t.Context(), 2)) })
+		wg.Wait()
+		require.Equal(t, [][]int{{0}, {1, 2}}, r.groups)
+		require.NoError(t, c.Do(t.Context(), 3), "and it goes on")
+	})
+}
+
+func TestConvoy_AllWhoWaitGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &road{take: time.Second}
+		c := newConvoy(r)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { require.NoError(t, c.Do(t.Context(), 0)) })
+		synctest.Wait()
+		for i := range 2 {
+			wg.Go(func() { require.ErrorIs(t, c.Do(ctx, 1+i), context.Canceled) })
+		}
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		require.NoError(t, c.Do(t.Context(), 3))
+		require.Equal(t, [][]int{{0}, {3}}, r.groups, "nothing travels for nobody")
 	})
 }
 

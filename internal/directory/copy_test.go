@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -113,6 +114,51 @@ func agrees(t *rapid.T, tab *table, partner uuid.UUID) {
 		return u == nil || !of(u.ConnectionID)
 	})
 	require.ElementsMatch(t, users, there)
+}
+
+// What a process has written itself it has before the bucket tells it of what was there before.
+func TestTable_AnOlderOneChangesNothing(t *testing.T) {
+	t.Parallel()
+	tab := newTable(box{})
+	conn := number(2, 1)
+	for kind, key := range map[string]string{
+		kindPartner: partnerKey(number(1, 1)), kindFleet: fleetKey(number(4, 1)), kindConnection: connectionKey(conn), kindUser: userKey(conn, number(3, 1)),
+	} {
+		_, id, err := splitKey(key)
+		require.NoError(t, err)
+		entry := fmt.Sprintf(`{"id":%q,"connection_id":%q,"partner_id":%q,"credentials":{}}`, id, conn, number(1, 1))
+		require.NoError(t, tab.put(key, []byte(entry), 5))
+		require.NoError(t, tab.put(key, []byte(entry), 4))
+		require.EqualValues(t, 5, tab.revision(kind, id), kind)
+		tab.remove(key, 4)
+		require.EqualValues(t, 5, tab.revision(kind, id), kind)
+		tab.remove(key, 6)
+		require.Zero(t, tab.revision(kind, id), kind)
+	}
+}
+
+// A list of a partner may have been begun before a user came to another partner's connection,
+// or was gone.
+func TestUsersPage_GivesNobodyElses(t *testing.T) {
+	t.Parallel()
+	tab := newTable(box{})
+	d := &Directory{copy: tab}
+	mine, theirs, deleted := number(2, 1), number(2, 2), number(2, 3)
+	tab.putConnection(&held{Connection: Connection{ID: mine, PartnerID: demo}})
+	tab.putConnection(&held{Connection: Connection{ID: theirs, PartnerID: other}})
+	tab.putConnection(&held{Connection: Connection{ID: deleted, PartnerID: demo, Status: ConnectionDeleted}})
+	user := User{ID: number(3, 1), ConnectionID: mine}
+	tab.putUser(user)
+	tab.putUser(User{ID: number(3, 2), ConnectionID: deleted})
+	require.Equal(t, []User{user}, d.UsersPage(demo, uuid.Nil, 10, UserFilter{}))
+	user.ConnectionID = theirs
+	tab.putUser(user)
+	require.Empty(t, d.UsersPage(demo, uuid.Nil, 10, UserFilter{}))
+	require.Equal(t, []User{user}, d.UsersPage(other, uuid.Nil, 10, UserFilter{}))
+	gone := time.Now()
+	user.DeletedAt = &gone
+	tab.putUser(user)
+	require.Empty(t, d.UsersPage(other, uuid.Nil, 10, UserFilter{}))
 }
 
 // A page of a sync looks at its own users, and at those that a registry file names.

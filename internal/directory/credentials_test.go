@@ -26,7 +26,7 @@ type tokens struct {
 
 func (p *tokens) Fresh(c tsp.Credentials, _ time.Time) bool { return c["access_token"] != "" }
 
-func (p *tokens) Refresh(context.Context, tsp.Connection) (tsp.Credentials, error) {
+func (p *tokens) Refresh(ctx context.Context, _ tsp.Connection) (tsp.Credentials, error) {
 	n := p.calls.Add(1)
 	if p.during != nil {
 		p.during()
@@ -34,7 +34,7 @@ func (p *tokens) Refresh(context.Context, tsp.Connection) (tsp.Credentials, erro
 	if p.err != nil {
 		return nil, p.err
 	}
-	return token(fmt.Sprintf("new-%d", n)), nil
+	return token(fmt.Sprintf("new-%d", n)), ctx.Err() // as an adapter's call, which ends with it
 }
 
 func token(s string) tsp.Credentials { return tsp.Credentials{"access_token": s} }
@@ -203,7 +203,9 @@ func TestCredentials_OthersClaim(t *testing.T) {
 	p := &tokens{}
 	got := make(chan tsp.Credentials, 1)
 	go func() {
-		set, err := d.Credentials(t.Context(), id("c1"), token("old"), p)
+		ctx, cancel := context.WithTimeout(t.Context(), soon) // well before the claim runs out
+		defer cancel()
+		set, err := d.Credentials(ctx, id("c1"), token("old"), p)
 		if err != nil {
 			t.Error(err)
 		}

@@ -369,6 +369,13 @@ func TestMaskedCredentials(t *testing.T) {
 		{"samsara", nil, map[string]any{}},
 	} {
 		require.Equal(t, tc.want, Connection{Provider: tc.provider, Credentials: tc.have}.MaskedCredentials())
+		var secrets []string
+		for key, shown := range tc.want {
+			if shown == mask {
+				secrets = append(secrets, tc.have[key])
+			}
+		}
+		require.ElementsMatch(t, secrets, Connection{Provider: tc.provider}.Secrets(tc.have), "what is masked, and nothing else")
 	}
 }
 

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -140,6 +141,9 @@ func TestActivate(t *testing.T) {
 	_, err := d.Credentials(t.Context(), id("c1"), token("old"), p)
 	require.Error(t, err)
 	require.NoError(t, d.Activate(t.Context(), id("c1")))
+	c, _ := d.ConnectionByID(id("c1"))
+	require.Equal(t, ConnectionActive, c.Status)
+	require.Empty(t, c.StatusReason)
 	p.err = nil
 	got, err := d.Credentials(t.Context(), id("c1"), token("old"), p)
 	require.NoError(t, err)
@@ -151,15 +155,77 @@ func TestActivate(t *testing.T) {
 func TestRefresh_NobodyAskedFailsNothing(t *testing.T) {
 	t.Parallel()
 	d := open(t, testenv.NATS(t))
-	load(t, d, one(old))
-	for _, failure := range []*operation.Failure{
+	for i, failure := range []*operation.Failure{
 		{Type: operation.ErrorAuth, Detail: "no refresh token"},
 		{Type: operation.ErrorTSP, Detail: "garbage", StatusCode: 200},
 		{Type: operation.ErrorNetwork, Retryable: true},
 	} {
-		_, err := d.Credentials(t.Context(), id("c1"), token("old"), &tokens{err: failure})
-		require.ErrorAs(t, err, &failure)
-		c, _ := d.ConnectionByID(id("c1"))
+		set := fmt.Sprint("set-", i) // a refusal is remembered for the one before
+		load(t, d, one("credentials: {access_token: "+set+"}"))
+		p := &tokens{err: failure}
+		_, err := d.Credentials(t.Context(), id("c1"), token(set), p)
+		require.Same(t, failure, err)
+		require.EqualValues(t, 1, p.calls.Load())
+		c, _ := d.held(id("c1"))
 		require.Equal(t, ConnectionActive, c.Status, failure.Detail)
+		require.Nil(t, c.renewal, "nobody waits for what has ended")
 	}
+}
+
+// TestRefresh_RefusalIsRememberedForAWhile: some providers lock out who logs in too often.
+func TestRefresh_RefusalIsRememberedForAWhile(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	late := time.Duration(0)
+	d.now = func() time.Time { return time.Now().Add(late) }
+	load(t, d, one(old))
+	p := &tokens{err: &operation.Failure{Type: operation.ErrorTSP, Detail: "garbage", StatusCode: 200}}
+	asks := func(n int64, stale string) {
+		t.Helper()
+		_, err := d.Credentials(t.Context(), id("c1"), token(stale), p)
+		require.Same(t, p.err, err)
+		require.EqualValues(t, n, p.calls.Load())
+	}
+	asks(1, "old")
+	asks(1, "old")
+	late = refusedFor
+	asks(2, "old")
+	load(t, d, one("credentials: {access_token: given}"))
+	asks(3, "given")
+}
+
+// TestRefresh_RefusalOfWhatIsNoLongerThere: whoever changed the connection while the provider
+// was asked has the last word.
+func TestRefresh_RefusalOfWhatIsNoLongerThere(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]ConnectionStatus{
+		"credentials: {access_token: given}": ConnectionActive,
+		"status: paused, " + old:             ConnectionPaused,
+	} {
+		d := open(t, testenv.NATS(t))
+		load(t, d, one(old))
+		p := &tokens{
+			err:    &operation.Failure{Type: operation.ErrorAuth, Detail: "refused", StatusCode: 401},
+			during: func() { load(t, d, one(text)) },
+		}
+		_, err := d.Credentials(t.Context(), id("c1"), token("old"), p)
+		require.Error(t, err)
+		c, _ := d.held(id("c1"))
+		require.Equal(t, want, c.Status)
+		require.Empty(t, c.StatusReason)
+		require.Nil(t, c.renewal)
+	}
+}
+
+// TestLoadFile_SaysMoreThanARefusal: a connection that its owner gave up is not one that failed.
+func TestLoadFile_SaysMoreThanARefusal(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	load(t, d, one(old))
+	_, err := d.Credentials(t.Context(), id("c1"), token("old"), &tokens{err: &operation.Failure{Type: operation.ErrorAuth, Detail: "refused", StatusCode: 401}})
+	require.Error(t, err)
+	load(t, d, one("status: cancelled, "+old))
+	c, _ := d.ConnectionByID(id("c1"))
+	require.Equal(t, ConnectionCancelled, c.Status)
+	require.Empty(t, c.StatusReason)
 }

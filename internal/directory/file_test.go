@@ -4,9 +4,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"writeback/internal/testenv"
+	"writeback/pkg/operation"
 )
 
 func noEnv(string) (string, bool) { return "", false }
@@ -128,10 +132,70 @@ func TestParse_AliasesAndEnvironment(t *testing.T) {
 	require.Equal(t, map[string]string{"x": "1"}, reg.connections[0].Settings)
 }
 
+// A variable that is set to nothing is a secret that is not there.
+func TestParse_EmptyVariable(t *testing.T) {
+	t.Parallel()
+	_, err := parse("f.yaml", []byte(one(`credentials: {k: "${EMPTY}"}`)), listTSPs(nil), func(string) (string, bool) { return "", true })
+	require.ErrorContains(t, err, "the environment has no EMPTY")
+}
+
+// Ids are compared as texts by whoever reads the file, and are in partners' hands.
+func TestParse_AnIDHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{
+		"00000000-0000-0000-0000-000000000000", "00000000000070008000000000000c01", "urn:uuid:00000000-0000-7000-8000-0000000000b1",
+		`"{00000000-0000-7000-8000-0000000000b1}"`,
+	} {
+		_, err := parse("f.yaml", []byte("partners: [{id: "+id+", name: P}]"), listTSPs(nil), noEnv)
+		require.ErrorContains(t, err, "partner.id: must be a UUID", id)
+	}
+}
+
 func TestLoadFile_MissingFile(t *testing.T) {
 	t.Parallel()
 	_, err := (&Directory{}).LoadFile(t.Context(), "testdata/none.yaml")
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// What a partner reads as changed at is when it changed.
+func TestLoadFile_SaysWhenItChanged(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	made := time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)
+	at := made
+	d.now = func() time.Time { return at }
+	text := func(name string) string {
+		return one(`description: ` + name + `, credentials: {access_token: old}, users: [{id: ` + id("a100").String() + `, source_id: x, fields: {first_name: ` + name + `}}]`)
+	}
+	changed := func(want time.Time) {
+		t.Helper()
+		u, c, ok := d.User(demo, id("a100"))
+		require.True(t, ok)
+		require.Equal(t, [4]time.Time{made, made, want, want}, [4]time.Time{c.CreatedAt, u.CreatedAt, c.UpdatedAt, u.UpdatedAt})
+	}
+	load(t, d, text("a"))
+	changed(made)
+	at = at.Add(time.Hour)
+	load(t, d, text("a"))
+	changed(made)
+	load(t, d, text("b"))
+	changed(at)
+	at = at.Add(time.Hour)
+	_, err := d.Learn(t.Context(), id("c1"), names("x"))
+	require.NoError(t, err)
+	_, err = d.Credentials(t.Context(), id("c1"), token("old"), &tokens{})
+	require.NoError(t, err)
+	changed(at)
+	at = at.Add(time.Hour)
+	_, err = d.Credentials(t.Context(), id("c1"), token("new-1"), &tokens{err: &operation.Failure{Type: operation.ErrorAuth, StatusCode: 401}})
+	require.Error(t, err)
+	failed, _ := d.ConnectionByID(id("c1"))
+	require.Equal(t, at, failed.UpdatedAt)
+	made = at
+	_, err = d.Learn(t.Context(), id("c1"), names("new"))
+	require.NoError(t, err)
+	u, _, _ := d.User(demo, UserID(id("c1"), "new"))
+	require.Equal(t, [2]time.Time{at, at}, [2]time.Time{u.CreatedAt, u.UpdatedAt})
 }
 
 func FuzzParse(f *testing.F) {

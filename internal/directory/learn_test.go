@@ -95,6 +95,35 @@ func TestRetire(t *testing.T) {
 	require.Equal(t, "Nb", u.Fields.Changes()[operation.FieldFirstName].Text())
 }
 
+// Whom somebody has written since then is there: a create, or a walk that found them again.
+func TestRetire_LeavesAloneWhoChanged(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	load(t, d, one(old))
+	late := time.Duration(0)
+	d.now = func() time.Time { return time.Now().Add(late) }
+	_, err := d.Learn(t.Context(), id("c1"), names("a", "b"))
+	require.NoError(t, err)
+	late = 2 * time.Hour
+	_, err = d.Learn(t.Context(), id("c1"), []tsp.ListedUser{{SourceID: "a", Fields: operation.Changes{operation.FieldNotes: operation.Text("since")}}})
+	require.NoError(t, err)
+	nobody := func(_ context.Context, ids []string) ([]bool, error) { return make([]bool, len(ids)), nil }
+	since := time.Now().Add(time.Hour)
+
+	_, err = d.Retire(t.Context(), id("c1"), since, func(context.Context, []string) ([]bool, error) { return nil, nil })
+	require.ErrorContains(t, err, "0 answers for 1")
+	ended, end := context.WithCancel(t.Context())
+	end()
+	n, err := d.Retire(ended, id("c1"), since, nobody)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, n)
+	n, err = d.Retire(t.Context(), id("c1"), since, nobody)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	_, _, ok := d.User(demo, UserID(id("c1"), "a"))
+	require.True(t, ok)
+}
+
 // What another process has written meanwhile is learned on top of, and is not gone; what could
 // not be written is an error, since the walk would go on without it.
 func TestLearn_OnTopOfWhatOthersWrote(t *testing.T) {
@@ -152,6 +181,49 @@ func TestRetire_KeepsWhatTheFileSays(t *testing.T) {
 	load(t, d, "prune: true\n"+one(old))
 	require.NotNil(t, d.user(id("a100")).DeletedAt)
 	require.Empty(t, d.user(id("a100")).Fields, "the file has taken it back")
+}
+
+// Two partners' providers may number their users alike.
+func TestLoadFile_NamesNobodyOfAnotherConnection(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	load(t, d, two())
+	_, err := d.Learn(t.Context(), id("c2"), names("x"))
+	require.NoError(t, err)
+	require.Equal(t, Count{Created: 1}, load(t, d, one(named)).Users)
+	_, _, ok := d.User(other, UserID(id("c2"), "x"))
+	require.True(t, ok)
+}
+
+func TestLearn_NeedsAConnection(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	_, err := d.Learn(t.Context(), id("c1"), names("x"))
+	require.ErrorContains(t, err, "no connection")
+	require.Nil(t, d.user(UserID(id("c1"), "x")))
+}
+
+// Two processes may have written one user of a provider under two ids. All go on with the same.
+func TestBySource_OneOfTwoStands(t *testing.T) {
+	t.Parallel()
+	gone := time.Now()
+	conn := number(2, 1)
+	for name, users := range map[string][2]User{ // the second one stands
+		"the file's":   {{ID: number(3, 1)}, {ID: number(3, 2), Given: "mark", DeletedAt: &gone}},
+		"who is there": {{ID: number(3, 1), DeletedAt: &gone}, {ID: number(3, 2)}},
+		"the lower":    {{ID: number(3, 2)}, {ID: number(3, 1)}},
+	} {
+		for _, first := range []int{0, 1} {
+			tab := newTable(box{})
+			for i := range users {
+				u := users[(first+i)%2]
+				u.ConnectionID, u.SourceID = conn, "x"
+				tab.putUser(u)
+			}
+			got := (&Directory{copy: tab}).bySource(conn, names("x"))
+			require.Equal(t, users[1].ID, got["x"], name)
+		}
+	}
 }
 
 func TestNamed_ByAnAliasOfTheFile(t *testing.T) {

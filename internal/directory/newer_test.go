@@ -91,6 +91,25 @@ func TestWrite_KeepsWhatANewerVersionHasStored(t *testing.T) {
 	require.Zero(t, load(t, d, changed).Writes())
 }
 
+// An entry that was deleted leaves nothing to one that comes under its key later.
+func TestWrite_KeepsNothingOfWhatWasDeleted(t *testing.T) {
+	t.Parallel()
+	d := open(t, testenv.NATS(t))
+	load(t, d, ofTwoVersions("Old", "x"))
+	for _, key := range []string{partnerKey(demo), userKey(id("c1"), id("a100"))} {
+		later(t, d, key)
+		require.NoError(t, d.kv.Delete(t.Context(), key))
+	}
+	require.Eventually(t, func() bool {
+		_, there := d.Partner(demo)
+		return !there && d.user(id("a100")) == nil
+	}, soon, time.Millisecond)
+	load(t, d, ofTwoVersions("Old", "x"))
+	for _, key := range []string{partnerKey(demo), userKey(id("c1"), id("a100"))} {
+		require.NotContains(t, members(t, d, key), "later")
+	}
+}
+
 // Of who is gone nothing personal stays, and what a newer version has stored may be that.
 func TestWrite_KeepsNothingOfWhoIsGone(t *testing.T) {
 	t.Parallel()

@@ -117,8 +117,10 @@ func TestSealed_OpensForNoOtherConnection(t *testing.T) {
 	kept, err := b.put(moved)
 	require.NoError(t, err)
 	require.Equal(t, value, kept, "what cannot be opened is not replaced")
-	for _, garbage := range []string{`"not base64!"`, `7`, `[]`, ``} {
-		require.Error(t, b.get(&held{}, []byte(garbage)), garbage)
+	for _, garbage := range []string{`"not base64, hush!"`, `7`, `["hush"]`, `{"current":"hush"}`, ``} {
+		err := b.get(&held{}, []byte(garbage))
+		require.Error(t, err, garbage)
+		require.NotContains(t, err.Error(), "hush")
 	}
 }
 
@@ -185,4 +187,6 @@ func TestTally_TellsLockedFromFailed(t *testing.T) {
 	require.NoError(t, err)
 	want["locked"], want["failed"] = 0, 1
 	require.Equal(t, map[string]map[string]int{provider: want}, with.Tally())
+	load(t, with, one("status: deleted, "+planted))
+	require.Empty(t, with.Tally(), "one that was deleted has none")
 }

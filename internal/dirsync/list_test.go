@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/pkg/operation/redisstore"
+	"writeback/pkg/tsp"
 )
 
 // metered gives waits in turn, then an error if there is one.
@@ -59,6 +60,27 @@ func TestSpend_WaitsOrPutsTheWalkDown(t *testing.T) {
 		}
 		require.Equal(t, &aside{wait: tc.down}, err, name)
 	}
+}
+
+// over is a provider whose token of the registry file is over.
+type over struct{ *fleet }
+
+func (over) Fresh(c tsp.Credentials, _ time.Time) bool {
+	return strings.HasPrefix(c["access_token"], "new-")
+}
+
+// A credential that is over is renewed before a call is spent on it, and once for all pages.
+func TestWalk_RenewsWhatIsOver(t *testing.T) {
+	t.Parallel()
+	p := over{newFleet(4)}
+	r := newRig(t, "fake", p, "")
+	w := r.claimed(p.fleet)
+	w.provider = p
+	require.NoError(t, w.run(t.Context()))
+	require.EqualValues(t, 1, p.token.Load())
+	require.Equal(t, []string{"", "2"}, p.pages())
+	c, _ := r.d.ConnectionByID(conn)
+	require.Equal(t, "new-1", c.Credentials["access_token"])
 }
 
 // A connection that is stopped while it is walked is asked for nothing more.

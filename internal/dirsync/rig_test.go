@@ -43,7 +43,8 @@ type fleet struct {
 	asked  []string
 	before func(call int) error // runs before each page
 	token  atomic.Int64         // of refreshes
-	total  int                  // that it says it has
+	total  int                  // that it says it has, on the first page
+	wait   time.Duration        // that it asks for with a page
 }
 
 func newFleet(n int) *fleet {
@@ -68,7 +69,10 @@ func (f *fleet) ListUsers(_ context.Context, c tsp.Connection, cursor string) (t
 	f.mu.Lock()
 	f.asked = append(f.asked, cursor)
 	n, before := len(f.asked), f.before
-	users, page := f.users, tsp.UserPage{Total: f.total}
+	users, page := f.users, tsp.UserPage{Result: tsp.Result{RetryAfter: f.wait}}
+	if cursor == "" {
+		page.Total = f.total
+	}
 	f.mu.Unlock()
 	if before != nil {
 		if err := before(n); err != nil {

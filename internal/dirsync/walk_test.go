@@ -146,6 +146,7 @@ func TestWalk_ListThatStaysShortMarksNobody(t *testing.T) {
 	p := r.progress()
 	require.Zero(t, p.Gone)
 	require.Zero(t, p.Failures)
+	require.Zero(t, p.GivenUp, "the next one has all its tries")
 	require.Contains(t, p.LastError, "nobody was marked as gone")
 	require.Len(t, f.pages(), 1+maxAnew)
 	require.Len(t, r.lines(), 3)

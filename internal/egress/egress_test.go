@@ -56,6 +56,46 @@ func TestCheckAddr(t *testing.T) {
 	require.Error(t, CheckAddr(netip.Addr{}))
 }
 
+// TestCheckAddr_AtTheEdges: the first and the last address of each range are refused, and
+// those beside it are somebody's who may have an endpoint there.
+func TestCheckAddr_AtTheEdges(t *testing.T) {
+	t.Parallel()
+	const ends = ":ffff:ffff:ffff:ffff:ffff:ffff"
+	for _, c := range []struct{ first, last, below, above string }{
+		{"0.0.0.0", "0.255.255.255", "", "1.0.0.0"},
+		{"10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0"},
+		{"100.64.0.0", "100.127.255.255", "100.63.255.255", "100.128.0.0"},
+		{"127.0.0.0", "127.255.255.255", "126.255.255.255", "128.0.0.0"},
+		{"169.254.0.0", "169.254.255.255", "169.253.255.255", "169.255.0.0"},
+		{"172.16.0.0", "172.31.255.255", "172.15.255.255", "172.32.0.0"},
+		{"192.0.0.0", "192.0.0.255", "191.255.255.255", "192.0.1.0"},
+		{"192.0.2.0", "192.0.2.255", "192.0.1.255", "192.0.3.0"},
+		{"192.88.99.0", "192.88.99.255", "192.88.98.255", "192.88.100.0"},
+		{"192.168.0.0", "192.168.255.255", "192.167.255.255", "192.169.0.0"},
+		{"198.18.0.0", "198.19.255.255", "198.17.255.255", "198.20.0.0"},
+		{"198.51.100.0", "198.51.100.255", "198.51.99.255", "198.51.101.0"},
+		{"203.0.113.0", "203.0.113.255", "203.0.112.255", "203.0.114.0"},
+		{"224.0.0.0", "239.255.255.255", "223.255.255.255", ""},
+		{"240.0.0.0", "255.255.255.255", "", ""},
+		{"::", "1fff:ffff" + ends, "", "2000::"},
+		{"2001::", "2001:1ff" + ends, "2000:ffff" + ends, "2001:200::"},
+		{"2001:db8::", "2001:db8" + ends, "2001:db7" + ends, "2001:db9::"},
+		{"2002::", "2002:ffff" + ends, "2001:ffff" + ends, "2003::"},
+		{"3fff::", "3fff:fff" + ends, "3ffe:ffff" + ends, "3fff:1000::"},
+		{"4000::", "ffff:ffff" + ends, "3fff:ffff" + ends, ""},
+	} {
+		for text, public := range map[string]bool{c.first: false, c.last: false, c.below: true, c.above: true} {
+			if text == "" {
+				continue
+			}
+			addr := netip.MustParseAddr(text)
+			require.Equal(t, public, CheckAddr(addr) == nil, text)
+			mapped := netip.AddrFrom16(addr.As16()) // of IPv4: in the clothes of IPv6
+			require.Equal(t, public, CheckAddr(mapped) == nil, mapped.String())
+		}
+	}
+}
+
 func TestCheckURL(t *testing.T) {
 	t.Parallel()
 	guard := New(Config{})
@@ -65,7 +105,7 @@ func TestCheckURL(t *testing.T) {
 		"http://example.com/": false, "ftp://example.com/": false, "https:///x": false, "https:example.com": false,
 		"https://user:pass@example.com/": false, "https://example.com/#x": false, "https://example.com:22/": false,
 		"https://example.com:80/": false, "https://localhost/": false, "https://LOCALHOST./": false, "https://a.localhost/": false,
-		"https://db.internal/": false, "https://printer.local/": false, "https://redis/": false,
+		"https://db.internal/": false, "https://DB.INTERNAL/": false, "https://printer.local/": false, "https://redis/": false,
 		"https://127.0.0.1/": false, "https://127.1/": false, "https://2130706433/": false, "https://0x7f000001/": false,
 		"https://0x7f.0.0.1/": false, "https://0177.0.0.1/": false, "https://10.0.0.5:8443/": false,
 		"https://[::1]/": false, "https://[::ffff:127.0.0.1]/": false, "https://[fe80::1%25eth0]/": false,

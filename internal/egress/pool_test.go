@@ -129,6 +129,33 @@ func TestPool_GivesEachPlaceBackOnce(t *testing.T) {
 	require.Len(t, p.room, 1)
 }
 
+// TestPool_AnAnswerThatIsNotReadEndsItsCall: closing the body gives back the place, and with
+// it the connection.
+func TestPool_AnAnswerThatIsNotReadEndsItsCall(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		close(ended)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	p := New(Config{Open: true}).Pool(1).(*pool)
+	t.Cleanup(p.CloseIdleConnections)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
+	require.NoError(t, err)
+	resp, err := p.RoundTrip(r)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Empty(t, p.room)
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the call is still under way")
+	}
+}
+
 // TestRefused_ClosesTheBody, as a transport must: whoever streams it waits for that.
 func TestRefused_ClosesTheBody(t *testing.T) {
 	t.Parallel()

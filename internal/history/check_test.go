@@ -102,6 +102,16 @@ func TestCheck_AcceptsTheGood(t *testing.T) {
 	require.True(t, Check(History{}).Clean())
 }
 
+// What was refused before any call needs none.
+func TestCheck_ARefusalNeedsNoCall(t *testing.T) {
+	t.Parallel()
+	h := good()
+	h.another("F", 100*ms, 101*ms)
+	h.op("opF").Status, h.Events[len(h.Events)-1].Kind = Failed, "failed"
+	h.op("opF").Rows[0] = Row{ID: "rowF", Status: Failed, ErrorType: "validation", Start: 100 * ms, End: 101 * ms}
+	require.Empty(t, Check(h).Violations)
+}
+
 // TestCheck_RejectsTheDoctored breaks one thing each time, and wants exactly that
 // rule to be named, with the id.
 func TestCheck_RejectsTheDoctored(t *testing.T) {
@@ -117,6 +127,12 @@ func TestCheck_RejectsTheDoctored(t *testing.T) {
 		}},
 		"an answered operation is gone": {Lost, "opGone", func(h *History) {
 			h.Requests = append(h.Requests, Request{Marker: "F", Connection: "c1", User: "u9", Sent: 1, Answered: 2, Status: 202, Operation: "opGone"})
+		}},
+		"a sync write that was answered 200 is gone": {Lost, "opGone", func(h *History) {
+			h.Requests = append(h.Requests, Request{Marker: "F", Connection: "c1", User: "u9", Sync: true, Sent: 1, Answered: 2, Status: 200, Operation: "opGone"})
+		}},
+		"a sync write that was answered 502 is gone": {Lost, "opGone", func(h *History) {
+			h.Requests = append(h.Requests, Request{Marker: "F", Connection: "c1", User: "u9", Sync: true, Sent: 1, Answered: 2, Status: 502, Operation: "opGone"})
 		}},
 		"an unanswered operation hangs": {Lost, "opC", func(h *History) { h.op("opC").Status = Pending }},
 		"nobody asked for it": {Unasked, "opX", func(h *History) {
@@ -173,6 +189,7 @@ func TestCheck_RejectsTheDoctored(t *testing.T) {
 			h.call("1").End = 305 * ms
 			h.op("opA").Rows[0].End = 306 * ms
 		}},
+		"two calls of one user, just within the lease": {Overlap, "6", func(h *History) { h.overlap(11_950 * ms) }},
 		"called before Retry-After": {Early, "5", func(h *History) {
 			h.call("5").Start, h.call("5").End = 2100*ms, 2110*ms
 			h.op("opE").Rows[0].Start = 2099 * ms
@@ -235,6 +252,10 @@ func TestCheck_RejectsTheDoctored(t *testing.T) {
 			h.again()
 			h.Events[1].At = 313 * ms
 		}},
+		"before a loss an older write goes once more": {OutOfOrder, "opA", func(h *History) {
+			h.again()
+			h.Losses[0].Until = 1402 * ms
+		}},
 		"no final event":            {NoFinalEvent, "opA", func(h *History) { h.Events = h.Events[1:] }},
 		"the final event disagrees": {Contradiction, "opA", func(h *History) { h.Events[0].Kind = "failed" }},
 		"the event id changes":      {UnstableID, "opE", func(h *History) { h.Events[5].ID = "other" }},
@@ -262,6 +283,13 @@ func (h *History) another(marker string, start, end time.Duration) {
 		{ID: "row" + marker, Status: Success, Code: 200, Start: start, End: end},
 	}})
 	h.Events = append(h.Events, Event{ID: "f" + marker, Operation: id, Kind: "succeeded", At: end + 2*ms, Rows: []EventRow{{ID: "row" + marker, Status: Success}}})
+}
+
+// overlap has the second call of E come by then, while the first, whose worker took it at
+// 6.099 s, is still under way.
+func (h *History) overlap(by time.Duration) {
+	h.call("5").End, h.op("opE").Rows[0].End = by+100*ms, by+101*ms
+	h.call("6").Start, h.op("opE").Rows[1].Start = by, by-ms
 }
 
 // forget adds a write that was answered while the stream was away, and that went
@@ -299,6 +327,7 @@ func TestCheck_CountsResidue(t *testing.T) {
 			h.call("5").End = 13_220 * ms
 			h.op("opE").Rows[0].End = 13_221 * ms
 		}},
+		"a call hung until just beyond its lease": {LeaseOverlap, func(h *History) { h.overlap(12_150 * ms) }},
 		"handed out before the 429 was on record": {WindowHandOuts, func(h *History) {
 			h.call("5").Start, h.call("5").End = 1100*ms, 1110*ms
 			h.op("opE").Rows[0].Start = 1099 * ms

@@ -106,6 +106,22 @@ func TestFor_LimitsWhatTheAddressDoesNot(t *testing.T) {
 	require.Zero(t, o.DialerRetries)
 }
 
+// A client certificate is for TLS; whoever names one and asks for none gets none.
+func TestFor_CertificateOnlyWithTLS(t *testing.T) {
+	t.Parallel()
+	program := redisurl.Options{CertFile: "testdata/none.pem", KeyFile: "testdata/none.pem"}
+	o, err := redisurl.For("redis://cache", program)
+	require.NoError(t, err)
+	require.Nil(t, o.TLSConfig)
+	o, err = redisurl.For("rediss://cache", program)
+	require.NoError(t, err)
+	_, err = o.TLSConfig.GetClientCertificate(nil)
+	require.ErrorContains(t, err, "client certificate", "it is read when it is asked for")
+	o, err = redisurl.For("rediss://cache", redisurl.Options{})
+	require.NoError(t, err)
+	require.Nil(t, o.TLSConfig.GetClientCertificate)
+}
+
 func TestParse_RefusesAndKeepsSecrets(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
