@@ -8,3 +8,6 @@ func Waiting(f *Feed, partner uuid.UUID) int {
 	defer f.turns.mu.Unlock()
 	return len(f.turns.waiting[partner])
 }
+
+// AllFree reports whether a feed has all the room that it began with.
+func AllFree(f *Feed) bool { return f.ahead.TryAcquire(feedAhead) && f.turns.free == feedTogether }
