@@ -1,0 +1,107 @@
+package natsq_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"writeback/internal/natsq"
+	"writeback/internal/testenv"
+)
+
+// several is more than NATS is asked for at a time.
+const several = 1200
+
+// TestReadBucket_IsAllOrAnError: who reads is never given a part of a bucket for the whole, nor one
+// of which a server that was away may have lost something. A watch that is over leaves nothing.
+func TestReadBucket_IsAllOrAnError(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testenv.NATS(t))
+	c.bucket(t)
+	c.fill(t, watched, several, []byte("first"))
+	took := 0
+	read := func(first func() error) error {
+		took = 0
+		return natsq.ReadBucket(t.Context(), c.js, watched, 0, func(jetstream.KeyValueEntry) {
+			if took == 0 {
+				if err := first(); err != nil {
+					t.Error(err)
+				}
+			}
+			took++
+		})
+	}
+	connected := c.nc.StatusChanged(nats.CONNECTED)
+	defer c.nc.RemoveStatusListener(connected)
+	require.ErrorContains(t, read(func() error {
+		err := c.nc.ForceReconnect()
+		<-connected
+		return err
+	}), "connected anew")
+	require.Less(t, took, several)
+	require.NoError(t, read(func() error { return nil }))
+	require.Equal(t, several, took)
+	require.Eventually(t, func() bool {
+		s, err := c.js.Stream(t.Context(), "KV_"+watched)
+		return err == nil && s.CachedInfo().State.Consumers == 0
+	}, within, every)
+}
+
+// TestReadBucket_OfWhatChangesMeanwhile: all that was there is not more when something is added,
+// and not waited for when something is removed.
+func TestReadBucket_OfWhatChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		change func(t *testing.T, c client, s jetstream.Stream, took int) error
+		want   int
+	}{
+		"added": {func(t *testing.T, c client, _ jetstream.Stream, took int) error {
+			if took > 2*several { // it would have no end
+				return nil
+			}
+			_, err := c.js.Publish(t.Context(), "$KV."+watched+".new", nil)
+			return err
+		}, several},
+		"removed": {func(t *testing.T, _ client, s jetstream.Stream, took int) error {
+			if took > 1 {
+				return nil
+			}
+			return s.Purge(t.Context(), jetstream.WithPurgeSubject(fmt.Sprintf("$KV.%s.%d", watched, several-1)))
+		}, several - 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := connect(t, testenv.NATS(t))
+			_, err := natsq.OpenBucket(t.Context(), c.js, jetstream.KeyValueConfig{Bucket: watched, History: 64}, nil)
+			require.NoError(t, err)
+			c.fill(t, watched, several, []byte("first"))
+			s, err := c.js.Stream(t.Context(), "KV_"+watched)
+			require.NoError(t, err)
+			took := 0
+			require.NoError(t, natsq.ReadBucket(t.Context(), c.js, watched, 0, func(jetstream.KeyValueEntry) {
+				took++
+				if err := row.change(t, c, s, took); err != nil {
+					t.Error(err)
+				}
+			}))
+			require.Equal(t, row.want, took)
+		})
+	}
+}
+
+// TestReadBucket_WhatTheServerEnded: of a key whose time is over the server itself says so.
+func TestReadBucket_WhatTheServerEnded(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testenv.NATS(t))
+	c.bucket(t)
+	msg := nats.NewMsg("$KV." + watched + ".ended")
+	msg.Header.Set(jetstream.MarkerReasonHeader, "MaxAge")
+	_, err := c.js.PublishMsg(t.Context(), msg)
+	require.NoError(t, err)
+	var got []jetstream.KeyValueOp
+	require.NoError(t, natsq.ReadBucket(t.Context(), c.js, watched, 0, func(e jetstream.KeyValueEntry) { got = append(got, e.Operation()) }))
+	require.Equal(t, []jetstream.KeyValueOp{jetstream.KeyValuePurge}, got)
+}
