@@ -193,3 +193,24 @@ func TestFeed_SaysWhatNoWebhookIsToldOf(t *testing.T) {
 	stop()
 	require.Empty(t, took)
 }
+
+// TestFeed_GoesOnWithAConsumerMadeAnew by itself; meanwhile it says what is wrong, and waits.
+func TestFeed_GoesOnWithAConsumerMadeAnew(t *testing.T) {
+	t.Parallel()
+	c := readyForWebhooks(t)
+	var log lines
+	took := make(chan uuid.UUID, 9)
+	c.feeding(t, slog.New(slog.NewTextHandler(&log, nil)), func(_ context.Context, e operation.Event) error {
+		took <- e.Operation.ID
+		return nil
+	})
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventFailed, 1)))
+	require.Equal(t, message(1).ID, <-took)
+	require.NoError(t, c.js.DeleteConsumer(t.Context(), natsq.StreamEvents, natsq.ConsumerEnded))
+	require.Eventually(t, func() bool {
+		return strings.Contains(log.String(), `level=WARN msg="feeding webhooks" consumer=webhooks-ended `)
+	}, within, every)
+	require.NoError(t, natsq.EnsureWebhooks(t.Context(), c.js, natsq.WebhookConfig{MaxBytes: 64 << 20}))
+	require.NoError(t, c.pub.Event(t.Context(), event(operation.EventFailed, 2)))
+	require.Equal(t, message(2).ID, <-took)
+}
