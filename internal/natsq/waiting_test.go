@@ -1,6 +1,10 @@
 package natsq
 
-import "github.com/google/uuid"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // Waiting counts the events of a partner that were read and wait for their turn.
 func Waiting(f *Feed, partner uuid.UUID) int {
@@ -11,3 +15,6 @@ func Waiting(f *Feed, partner uuid.UUID) int {
 
 // AllFree reports whether a feed has all the room that it began with.
 func AllFree(f *Feed) bool { return f.ahead.TryAcquire(feedAhead) && f.turns.free == feedTogether }
+
+// Check lets a follower look that often whether anything was missed.
+func Check(f *Follower, every time.Duration) { f.every = every }

@@ -2,7 +2,10 @@ package natsq_test
 
 import (
 	"fmt"
+	"log/slog"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -104,4 +107,65 @@ func TestReadBucket_WhatTheServerEnded(t *testing.T) {
 	var got []jetstream.KeyValueOp
 	require.NoError(t, natsq.ReadBucket(t.Context(), c.js, watched, 0, func(e jetstream.KeyValueEntry) { got = append(got, e.Operation()) }))
 	require.Equal(t, []jetstream.KeyValueOp{jetstream.KeyValuePurge}, got)
+}
+
+// TestFollower_NoticesThatTheLastEntryIsLost: nothing comes after it that shows the gap.
+func TestFollower_NoticesThatTheLastEntryIsLost(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testenv.NATS(t))
+	c.bucket(t)
+	var got taken
+	f := c.follower(got.take)
+	natsq.Check(f, 10*every)
+	run(t, f)
+	c.fill(t, watched, 1, []byte("first"))
+	got.eventually(t, 1, "first")
+	// The server answers two who ask the same consumer by turns.
+	thief, err := c.js.Consumer(t.Context(), "KV_"+watched, c.watching(t))
+	require.NoError(t, err)
+	stolen, err := thief.Fetch(1, jetstream.FetchMaxWait(within))
+	require.NoError(t, err)
+	require.NoError(t, c.nc.Flush())
+	for n := 0; ; n++ {
+		value := strconv.Itoa(n)
+		c.fill(t, watched, 1, []byte(value))
+		lost := false
+		require.Eventually(t, func() bool {
+			select {
+			case <-stolen.Messages():
+				lost = true
+				return true
+			default:
+				is, _ := got.m.Load("0")
+				return is == value
+			}
+		}, within, time.Millisecond)
+		if lost {
+			got.eventually(t, 1, value)
+			return
+		}
+	}
+}
+
+// TestFollower_AQuietBucketIsFollowed, however often it is looked whether anything was missed.
+func TestFollower_AQuietBucketIsFollowed(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testenv.NATS(t))
+	c.bucket(t)
+	c.fill(t, watched, 10, []byte("first"))
+	var got taken
+	var log lines
+	f := c.follower(got.take)
+	f.Log = slog.New(slog.NewTextHandler(&log, nil))
+	require.NoError(t, f.ReadAll(t.Context()))
+	natsq.Check(f, every)
+	run(t, f)
+	for range 3 { // at first it may be behind
+		said, asked := log.String(), c.nc.Stats().OutMsgs
+		require.Eventually(t, func() bool { return c.nc.Stats().OutMsgs > asked+20 }, within, every)
+		if log.String() == said {
+			return
+		}
+	}
+	t.Fatal(log.String())
 }
