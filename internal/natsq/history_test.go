@@ -178,6 +178,35 @@ func TestHistory_StopsAtTheCallersError(t *testing.T) {
 	require.Equal(t, 1, calls)
 }
 
+// TestHistory_EndsWithAnErrorBeforeTheEnd: a reading that is ended, or finds that what was there is
+// gone, is not taken for all there is, nor goes on.
+func TestHistory_EndsWithAnErrorBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(s jetstream.Stream, cancel func()) error{
+		context.Canceled.Error(): func(_ jetstream.Stream, cancel func()) error { cancel(); return nil },
+		"no answer in time":      func(s jetstream.Stream, _ func()) error { return s.Purge(context.Background()) },
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			c := ready(t, testenv.NATS(t))
+			for i := range 300 {
+				require.NoError(t, c.pub.Accepted(t.Context(), message(i), true))
+			}
+			s, err := c.js.Stream(t.Context(), natsq.StreamOperations)
+			require.NoError(t, err)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			calls := 0
+			err = natsq.NewHistory(c.js).Operations(ctx, time.Time{}, 300, func([]operation.Message) error {
+				calls++
+				return change(s, cancel)
+			})
+			require.ErrorContains(t, err, want)
+			require.Equal(t, 1, calls)
+		})
+	}
+}
+
 func TestHistory_NoStream(t *testing.T) {
 	t.Parallel()
 	c := connect(t, testenv.NATS(t))
