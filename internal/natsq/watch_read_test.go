@@ -1,6 +1,7 @@
 package natsq_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -107,6 +108,32 @@ func TestReadBucket_WhatTheServerEnded(t *testing.T) {
 	var got []jetstream.KeyValueOp
 	require.NoError(t, natsq.ReadBucket(t.Context(), c.js, watched, 0, func(e jetstream.KeyValueEntry) { got = append(got, e.Operation()) }))
 	require.Equal(t, []jetstream.KeyValueOp{jetstream.KeyValuePurge}, got)
+}
+
+// TestReadKey_WhatIsNotThereIsNone: neither a key, nor one that was deleted, nor a bucket, which
+// reading does not make. What cannot be asked is not known.
+func TestReadKey_WhatIsNotThereIsNone(t *testing.T) {
+	t.Parallel()
+	c := connect(t, testenv.NATS(t))
+	read := func() string {
+		value, err := natsq.ReadKey(t.Context(), c.js, watched, "key")
+		require.NoError(t, err)
+		return string(value)
+	}
+	require.Empty(t, read())
+	_, err := c.js.KeyValue(t.Context(), watched)
+	require.ErrorIs(t, err, jetstream.ErrBucketNotFound)
+	kv := c.bucket(t)
+	require.Empty(t, read())
+	_, err = kv.PutString(t.Context(), "key", "value")
+	require.NoError(t, err)
+	require.Equal(t, "value", read())
+	require.NoError(t, kv.Delete(t.Context(), "key"))
+	require.Empty(t, read())
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = natsq.ReadKey(gone, c.js, watched, "key")
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 // TestFollower_NoticesThatTheLastEntryIsLost: nothing comes after it that shows the gap.
