@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -176,6 +177,37 @@ func TestHistory_StopsAtTheCallersError(t *testing.T) {
 	})
 	require.ErrorIs(t, err, full)
 	require.Equal(t, 1, calls)
+}
+
+// What a copy says while there is no leader is not taken for what the stream holds, whoever asks.
+// That is over soon in a cluster; here it lasts.
+func TestHistory_OfACopyAloneIsNotKnown(t *testing.T) {
+	t.Parallel()
+	g := &gate{}
+	g.open.Store(true)
+	c := connect(t, guarded(t, g)) // which has no streams of its own
+	for leader, known := range map[string]bool{``: false, `,"leader":"n1"`: true} {
+		sub, err := c.nc.Subscribe("$JS.API.STREAM.INFO.*", func(msg *nats.Msg) {
+			if err := msg.Respond([]byte(`{"config":{},"state":{},"cluster":{"name":"c"` + leader + `}}`)); err != nil {
+				t.Error(err)
+			}
+		})
+		require.NoError(t, err)
+		h := natsq.NewHistory(c.js)
+		for what, ask := range map[string]func() error{
+			"ends":   func() error { _, _, err := h.Ends(t.Context()); return err },
+			"losses": func() error { _, _, _, err := h.Losses(t.Context(), nil); return err },
+			"half":   func() error { _, err := natsq.Half(t.Context(), c.js); return err },
+			"bucket": func() error { _, err := natsq.BucketInfo(t.Context(), c.js, watched); return err },
+		} {
+			if known {
+				require.NoError(t, ask(), what)
+			} else {
+				require.ErrorContains(t, ask(), "it has no leader", what)
+			}
+		}
+		require.NoError(t, sub.Unsubscribe())
+	}
 }
 
 // TestHistory_EndsWithAnErrorBeforeTheEnd: a reading that is ended, or finds that what was there is
