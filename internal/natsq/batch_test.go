@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/natsq"
@@ -85,6 +86,35 @@ func TestAcceptedMany_IsSplitBySize(t *testing.T) {
 	require.Eventually(t, func() bool { return len(s.words()) == len(want) }, within, every)
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
+}
+
+// TestAcceptedMany_HasRoomForTheFrame: two that are together as large as the server takes are not
+// one message.
+func TestAcceptedMany_HasRoomForTheFrame(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	want := messages(2)
+	for i := range want {
+		size := int(c.nc.MaxPayload())/2 - len(encode(t, want[i]))
+		want[i].Changes[operation.FieldNotes] = operation.Text(strings.Repeat("x", size))
+	}
+	n, err := c.pub.AcceptedMany(t.Context(), want)
+	require.NoError(t, err)
+	require.Equal(t, len(want), n)
+	require.Equal(t, want, c.read(t))
+}
+
+// TestAcceptedMany_SaysHowManyAreThere: one that the server never takes is the end, and what was
+// before it need not be published again.
+func TestAcceptedMany_SaysHowManyAreThere(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	all := messages(5)
+	all[3].Changes = operation.Changes{operation.FieldNotes: operation.Text(strings.Repeat("x", int(c.nc.MaxPayload())))}
+	n, err := c.pub.AcceptedMany(t.Context(), all)
+	require.ErrorIs(t, err, nats.ErrMaxPayload)
+	require.Equal(t, 3, n)
+	require.Equal(t, all[:n], c.read(t))
 }
 
 func TestAcceptedMany_WithoutAServer(t *testing.T) {

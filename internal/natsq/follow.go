@@ -1,6 +1,7 @@
 package natsq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,13 +29,15 @@ type Follower struct {
 	// may not be there any more. Nil: nobody is.
 	Read func(ctx context.Context, last uint64)
 	Log  *slog.Logger
+
+	// every is how often Run looks whether anything was missed. 0: checkEvery.
+	every time.Duration
 }
 
 const (
 	// silence is how long ReadAll waits for anything to come. A bound on all of it would be
 	// too short for some bucket.
-	silence = 10 * time.Second
-	// checkEvery is how often Run looks whether anything was missed.
+	silence    = 10 * time.Second
 	checkEvery = 30 * time.Second
 	stopWait   = 2 * time.Second
 	// firstPause and longestPause bound the wait between two tries to follow a bucket.
@@ -142,7 +145,7 @@ func (f *Follower) follow(ctx context.Context) error {
 		return err
 	}
 	defer w.stop()
-	check := time.NewTicker(checkEvery)
+	check := time.NewTicker(cmp.Or(f.every, checkEvery))
 	defer check.Stop()
 	seen, before := uint64(0), uint64(0)
 	for {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -176,6 +177,66 @@ func TestHistory_StopsAtTheCallersError(t *testing.T) {
 	})
 	require.ErrorIs(t, err, full)
 	require.Equal(t, 1, calls)
+}
+
+// What a copy says while there is no leader is not taken for what the stream holds, whoever asks.
+// That is over soon in a cluster; here it lasts.
+func TestHistory_OfACopyAloneIsNotKnown(t *testing.T) {
+	t.Parallel()
+	g := &gate{}
+	g.open.Store(true)
+	c := connect(t, guarded(t, g)) // which has no streams of its own
+	for leader, known := range map[string]bool{``: false, `,"leader":"n1"`: true} {
+		sub, err := c.nc.Subscribe("$JS.API.STREAM.INFO.*", func(msg *nats.Msg) {
+			if err := msg.Respond([]byte(`{"config":{},"state":{},"cluster":{"name":"c"` + leader + `}}`)); err != nil {
+				t.Error(err)
+			}
+		})
+		require.NoError(t, err)
+		h := natsq.NewHistory(c.js)
+		for what, ask := range map[string]func() error{
+			"ends":   func() error { _, _, err := h.Ends(t.Context()); return err },
+			"losses": func() error { _, _, _, err := h.Losses(t.Context(), nil); return err },
+			"half":   func() error { _, err := natsq.Half(t.Context(), c.js); return err },
+			"bucket": func() error { _, err := natsq.BucketInfo(t.Context(), c.js, watched); return err },
+		} {
+			if known {
+				require.NoError(t, ask(), what)
+			} else {
+				require.ErrorContains(t, ask(), "it has no leader", what)
+			}
+		}
+		require.NoError(t, sub.Unsubscribe())
+	}
+}
+
+// TestHistory_EndsWithAnErrorBeforeTheEnd: a reading that is ended, or finds that what was there is
+// gone, is not taken for all there is, nor goes on.
+func TestHistory_EndsWithAnErrorBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(s jetstream.Stream, cancel func()) error{
+		context.Canceled.Error(): func(_ jetstream.Stream, cancel func()) error { cancel(); return nil },
+		"no answer in time":      func(s jetstream.Stream, _ func()) error { return s.Purge(context.Background()) },
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			c := ready(t, testenv.NATS(t))
+			for i := range 300 {
+				require.NoError(t, c.pub.Accepted(t.Context(), message(i), true))
+			}
+			s, err := c.js.Stream(t.Context(), natsq.StreamOperations)
+			require.NoError(t, err)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			calls := 0
+			err = natsq.NewHistory(c.js).Operations(ctx, time.Time{}, 300, func([]operation.Message) error {
+				calls++
+				return change(s, cancel)
+			})
+			require.ErrorContains(t, err, want)
+			require.Equal(t, 1, calls)
+		})
+	}
 }
 
 func TestHistory_NoStream(t *testing.T) {

@@ -180,3 +180,25 @@ func TestPublisher_DeadTwiceIsOne(t *testing.T) {
 		require.Equal(t, want+1, c.messages(t, natsq.StreamDead), "one each, also where two look alike")
 	}
 }
+
+// TestPublisher_AgainTellsNobody: what a stream has lost is remembered again. Who is told of
+// accepts and ends has heard of it.
+func TestPublisher_AgainTellsNobody(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	require.NoError(t, c.pub.AcceptedAgain(t.Context(), message(1)))
+	require.NoError(t, c.pub.EventAgain(t.Context(), event(operation.EventSucceeded, 1)))
+	require.NoError(t, c.pub.EventAgain(t.Context(), event(operation.EventFailed, 2)))
+	for stream, want := range map[string][]string{
+		natsq.StreamOperations: {"operation.accepted.again"}, natsq.StreamEvents: {"operation.attempted", "operation.attempted"},
+	} {
+		var subjects []string
+		for _, raw := range c.stored(t, stream) {
+			subjects = append(subjects, raw.Subject)
+		}
+		require.Equal(t, want, subjects)
+	}
+	c.requireTold(t, nil)
+	require.Equal(t, []operation.Message{message(1)}, c.read(t))
+	require.Equal(t, []operation.Event{event(operation.EventSucceeded, 1), event(operation.EventFailed, 2)}, c.readEvents(t))
+}

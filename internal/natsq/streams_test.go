@@ -15,6 +15,7 @@ import (
 
 	"writeback/internal/natsq"
 	"writeback/internal/testenv"
+	"writeback/pkg/operation"
 )
 
 // TestEnsure_Defaults reads back what an installation gets that says nothing.
@@ -147,6 +148,33 @@ func TestEnsure_Replicas(t *testing.T) {
 	require.ErrorAs(t, err, &api)
 	require.EqualValues(t, 10074, api.ErrorCode, api.Description)
 	require.ErrorContains(t, err, natsq.StreamOperations)
+}
+
+// TestHalf: of a new installation another program may have made one stream just now; that is not
+// what is left of an old one.
+func TestHalf(t *testing.T) {
+	t.Parallel()
+	for _, gone := range []string{natsq.StreamOperations, natsq.StreamEvents} {
+		t.Run(gone, func(t *testing.T) {
+			t.Parallel()
+			c := connect(t, testenv.NATS(t))
+			half := func() bool {
+				is, err := natsq.Half(t.Context(), c.js)
+				require.NoError(t, err)
+				return is
+			}
+			require.False(t, half(), "nothing is there")
+			require.NoError(t, natsq.Ensure(t.Context(), c.js, small))
+			require.NoError(t, c.js.DeleteStream(t.Context(), gone))
+			require.False(t, half(), "nothing was ever written")
+			require.NoError(t, natsq.Ensure(t.Context(), c.js, small))
+			require.NoError(t, c.pub.Accepted(t.Context(), message(1), false))
+			require.NoError(t, c.pub.Event(t.Context(), event(operation.EventFailed, 1)))
+			require.False(t, half(), "both are there")
+			require.NoError(t, c.js.DeleteStream(t.Context(), gone))
+			require.True(t, half())
+		})
+	}
 }
 
 func TestEnsure_NoServer(t *testing.T) {

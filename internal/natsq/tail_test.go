@@ -180,3 +180,76 @@ func TestTail_FollowEndsWhereAStreamWentBack(t *testing.T) {
 		return errors.Is(tail.Follow(t.Context(), at, everything, heard.add), natsq.ErrForgotten)
 	}, within, every, "it reads on behind the end")
 }
+
+// A reader who is not told that a message was lost on its way would never be told of it.
+func TestTail_FollowEndsWhereAMessageIsLost(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	var heard said
+	ended := make(chan error, 1)
+	go func() {
+		ended <- natsq.NewTail(c.js).Follow(t.Context(), natsq.Moment{}, everything, heard.add)
+	}()
+	fill(t, c)
+	require.Eventually(t, func() bool { return len(heard.words()) == 4 }, within, every)
+	s, err := c.js.Stream(t.Context(), natsq.StreamEvents)
+	require.NoError(t, err)
+	name := <-s.ConsumerNames(t.Context()).Name()
+	// The server answers two who ask the same consumer by turns.
+	thief, err := c.js.Consumer(t.Context(), natsq.StreamEvents, name)
+	require.NoError(t, err)
+	stolen, err := thief.Fetch(1, jetstream.FetchMaxWait(within))
+	require.NoError(t, err)
+	require.NoError(t, c.nc.Flush())
+	for {
+		select {
+		case err := <-ended:
+			require.ErrorContains(t, err, "a message was lost on its way")
+			require.NotNil(t, <-stolen.Messages())
+			return
+		default:
+			require.NoError(t, c.pub.Event(t.Context(), event(operation.EventFailed, 5)))
+		}
+	}
+}
+
+// Its consumer is kept in the memory of one server, which may end without our connection.
+func TestTail_FollowEndsWithItsConsumer(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{natsq.StreamOperations, natsq.StreamEvents} {
+		c := connect(t, testenv.NATS(t))
+		require.NoError(t, natsq.Ensure(t.Context(), c.js, small))
+		require.NoError(t, c.js.DeleteConsumer(t.Context(), natsq.StreamOperations, natsq.ConsumerQuiet))
+		ended := make(chan error, 1)
+		go func() {
+			ended <- natsq.NewTail(c.js).Follow(t.Context(), natsq.Moment{}, everything, func(natsq.Told) {})
+		}()
+		s, err := c.js.Stream(t.Context(), name)
+		require.NoError(t, err)
+		var consumer string
+		require.Eventually(t, func() bool {
+			names := s.ConsumerNames(t.Context())
+			for consumer = range names.Name() {
+			}
+			return consumer != ""
+		}, within, every)
+		require.NoError(t, s.DeleteConsumer(t.Context(), consumer))
+		select {
+		case err := <-ended:
+			require.Error(t, err)
+			require.NotErrorIs(t, err, natsq.ErrForgotten, "the streams are as they were")
+		case <-time.After(within):
+			t.Fatal("it hears nothing any more")
+		}
+	}
+}
+
+// A moment of streams that were longer is none.
+func TestTail_FollowsFromNoMomentToCome(t *testing.T) {
+	t.Parallel()
+	c := ready(t, testenv.NATS(t))
+	fill(t, c)
+	for _, at := range []natsq.Moment{{Operations: 3, Events: 3}, {Operations: 2, Events: 4}} {
+		require.ErrorIs(t, natsq.NewTail(c.js).Follow(t.Context(), at, everything, func(natsq.Told) {}), natsq.ErrForgotten)
+	}
+}

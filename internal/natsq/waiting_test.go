@@ -1,6 +1,10 @@
 package natsq
 
-import "github.com/google/uuid"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // Waiting counts the events of a partner that were read and wait for their turn.
 func Waiting(f *Feed, partner uuid.UUID) int {
@@ -8,3 +12,9 @@ func Waiting(f *Feed, partner uuid.UUID) int {
 	defer f.turns.mu.Unlock()
 	return len(f.turns.waiting[partner])
 }
+
+// AllFree reports whether a feed has all the room that it began with.
+func AllFree(f *Feed) bool { return f.ahead.TryAcquire(feedAhead) && f.turns.free == feedTogether }
+
+// Check lets a follower look that often whether anything was missed.
+func Check(f *Follower, every time.Duration) { f.every = every }

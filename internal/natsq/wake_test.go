@@ -219,8 +219,10 @@ func TestWakes_PoisonStaysUntilItIsKept(t *testing.T) {
 	}, within, every)
 	require.Zero(t, w.dead.Load())
 
+	tried := time.Now()
 	require.NoError(t, natsq.Ensure(t.Context(), c.js, small))
 	c.settled(t)
+	require.Greater(t, time.Since(tried), time.Second, "it is not tried at once, again and again")
 	require.Eventually(t, func() bool { return w.dead.Load() == 1 }, within, every)
 	require.EqualValues(t, 1, c.messages(t, natsq.StreamDead))
 }

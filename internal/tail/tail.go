@@ -183,7 +183,6 @@ func (h *Hub) listened(ctx context.Context, cancel context.CancelFunc) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if ctx.Err() != nil || h.count == 0 {
-		h.following = false
 		return false
 	}
 	h.stop = cancel
@@ -205,8 +204,7 @@ func (h *Hub) place(ctx context.Context) (natsq.Moment, error) {
 	case !h.following:
 		h.at, h.following = now, true
 	case now.Operations < h.at.Operations || now.Events < h.at.Events:
-		h.at = now
-		h.dropAll(ErrClosed)
+		h.dropAll(ErrClosed) // which ends the following
 	}
 	for _, all := range h.streams {
 		for s := range all {
