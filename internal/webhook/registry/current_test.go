@@ -199,7 +199,9 @@ func TestQuestion_IsPutAfterTheCall(t *testing.T) {
 		for range 50 {
 			ask(2)
 		}
+		time.Sleep(2 * askSpacing)
 		synctest.Wait()
+		require.EqualValues(t, 1, puts.Load(), "one is asked at a time")
 		close(release)
 		all.Wait()
 
