@@ -19,6 +19,8 @@ import (
 type faulty struct {
 	jetstream.KeyValue
 	get, create, update, purge func(key string) error
+	// created is called after a create that has worked.
+	created func(key string) error
 }
 
 func before(f func(string) error, key string) error {
@@ -39,7 +41,11 @@ func (b *faulty) Create(ctx context.Context, key string, value []byte, opts ...j
 	if err := before(b.create, key); err != nil {
 		return 0, err
 	}
-	return b.KeyValue.Create(ctx, key, value, opts...)
+	revision, err := b.KeyValue.Create(ctx, key, value, opts...)
+	if err == nil {
+		err = before(b.created, key)
+	}
+	return revision, err
 }
 
 func (b *faulty) Update(ctx context.Context, key string, value []byte, last uint64) (uint64, error) {
@@ -110,6 +116,21 @@ func TestCreate_RefusedLeavesNothing(t *testing.T) {
 	deleted, _, err := r.List(t.Context(), partner, webhook.Query{Status: webhook.Deleted, Limit: 10})
 	require.NoError(t, err)
 	require.Empty(t, deleted)
+}
+
+// TestClaim_AnswerIsLost: what was claimed is claimed, and whoever tries again finds no webhook
+// that is not there.
+func TestClaim_AnswerIsLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other, _ := r.held(t)
+	lost := func() error { return context.DeadlineExceeded }
+	other.kv = &faulty{KeyValue: other.kv, created: once(claimPrefix, lost)}
+	n := webhook.New{URL: "https://example.com/", EventName: webhook.EventFailed}
+	_, err := other.Create(t.Context(), partner, n)
+	require.NoError(t, err)
+	_, err = r.Create(t.Context(), partner, n)
+	require.Equal(t, operation.CodeConflict, code(t, err))
 }
 
 // TestClaim_OfWhatWasDeletedIsFreeAtOnce, also if its process died before it gave it back.
