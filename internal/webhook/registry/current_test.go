@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -126,6 +127,9 @@ func TestFollow_PutsBackWhatTheBucketLost(t *testing.T) {
 		_, err := other.kv.Get(t.Context(), claimKey(kept.Subscription))
 		return err == nil
 	}, 30*time.Second, time.Millisecond)
+	require.NoError(t, other.Current(t.Context()))
+	_, err := other.kv.Get(t.Context(), claimKey(gone.Subscription))
+	require.ErrorIs(t, err, jetstream.ErrKeyNotFound, "nobody would ever give it back")
 	started := process(t, r.url, r.keyset, r.clock)
 	got, found, err := started.Find(t.Context(), kept.ID)
 	require.NoError(t, err)
@@ -222,7 +226,11 @@ func TestFollow_UnreadableEntryKeepsTheOneBefore(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	kept := r.create(t, webhook.New{URL: "https://example.com/hook"})
-	for _, value := range []string{"{", "{}"} {
+	odd := kept.Subscription
+	odd.Status = "odd"
+	unknown, err := json.Marshal(odd)
+	require.NoError(t, err)
+	for _, value := range []string{"{", "{}", string(unknown)} {
 		_, err := r.kv.Put(t.Context(), keyOf(kept.ID), []byte(value))
 		require.NoError(t, err)
 		require.NoError(t, r.Current(t.Context()))
@@ -263,4 +271,56 @@ func TestSweep_LeavesNothingOfWhatWasDeleted(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, webhook.Active, got.Status)
 	require.NoError(t, r.Current(t.Context()))
+}
+
+// TestFollow_OfAnotherBucketNothingIsRead: whoever gives an event out waits until it is, also
+// if the bucket before was as long.
+func TestFollow_OfAnotherBucketNothingIsRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	c := r.create(t, webhook.New{URL: "https://example.com/hook"})
+	stream, err := r.js.Stream(t.Context(), "KV_"+Bucket)
+	require.NoError(t, err)
+	for name, change := range map[string]func(*jetstream.StreamInfo){
+		"the same":  func(*jetstream.StreamInfo) {},
+		"grown":     func(i *jetstream.StreamInfo) { i.State.LastSeq++ },
+		"another":   func(i *jetstream.StreamInfo) { i.Created = i.Created.Add(time.Hour) },
+		"gone back": func(i *jetstream.StreamInfo) { i.State.LastSeq-- },
+		"another, long": func(i *jetstream.StreamInfo) {
+			i.Created, i.State.LastSeq = i.Created.Add(time.Hour), i.State.LastSeq+9
+		},
+	} {
+		other, _ := r.held(t)
+		info := *stream.CachedInfo()
+		read := other.seen.get()
+		require.NotZero(t, read)
+		change(&info)
+		other.from(&info)
+		known, ok := other.known(c.ID)
+		require.True(t, ok, "what it knows it goes on with")
+		if name == "the same" || name == "grown" {
+			require.Equal(t, []uint64{read, c.Revision}, []uint64{other.seen.get(), known.Revision}, name)
+			continue
+		}
+		require.Equal(t, []uint64{0, 0}, []uint64{other.seen.get(), known.Revision}, name)
+	}
+}
+
+// TestFollow_IsReadOnceItIsKnown: whoever waits for it looks into the copy next.
+func TestFollow_IsReadOnceItIsKnown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other, _ := r.held(t)
+	c := r.create(t, webhook.New{URL: "https://example.com/hook"})
+	e, err := r.kv.Get(t.Context(), keyOf(c.ID))
+	require.NoError(t, err)
+	var read uint64
+	other.changed = func(s webhook.Subscription) {
+		_, known := other.known(s.ID)
+		require.True(t, known)
+		read = other.seen.get()
+	}
+	other.take(e)
+	require.Less(t, read, e.Revision())
+	require.Equal(t, e.Revision(), other.seen.get())
 }
