@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,26 @@ func TestCreate_Bounds(t *testing.T) {
 		require.Empty(t, faultOf(webhook.New{URL: "https://example.com/" + uuid.NewString(), Secret: secret}))
 	}
 	require.Contains(t, faultOf(webhook.New{URL: "https://example.com/", Secret: strings.Repeat("é", webhook.MaxSecret+1)}), "12 to 256 characters")
+}
+
+// TestCreate_BoundsTheFiltersOfAll webhooks together, of both kinds.
+func TestCreate_BoundsTheFiltersOfAll(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var half webhook.Filters
+	for i := range mostNamed / 4 {
+		half.FleetIDs, half.FleetRefs = append(half.FleetIDs, uuid.New()), append(half.FleetRefs, fmt.Sprint(i))
+	}
+	first := r.create(t, webhook.New{URL: "https://example.com/a", Filters: half})
+	r.create(t, webhook.New{URL: "https://example.com/b", EventName: webhook.EventCreated, Filters: half})
+	for _, one := range []webhook.Filters{{FleetIDs: []uuid.UUID{uuid.New()}}, {FleetRefs: []string{"more"}}} {
+		_, err := r.Create(t.Context(), partner, webhook.New{URL: "https://example.com/c", EventName: webhook.EventFailed, Filters: one})
+		require.Equal(t, operation.CodeConflict, code(t, err))
+	}
+	half.FleetRefs = half.FleetRefs[1:]
+	_, err := r.Update(t.Context(), partner, first.ID, webhook.Change{Filters: &half})
+	require.NoError(t, err, "its own are counted once")
+	r.create(t, webhook.New{URL: "https://example.com/c", Filters: webhook.Filters{FleetRefs: []string{"more"}}})
 }
 
 // TestSweep_ResealsAllThatItCan: a secret that does not open holds back no other, and the
