@@ -1,12 +1,15 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/seal"
@@ -182,4 +185,69 @@ func TestSweep_ResealsAllThatItCan(t *testing.T) {
 		}
 		require.Equal(t, want, secrets)
 	}
+}
+
+// TestSweep_RemembersTheNewest of those that were deleted.
+func TestSweep_RemembersTheNewest(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.Most = 3
+	var deleted []uuid.UUID
+	for range 5 {
+		id := r.create(t, webhook.New{URL: "https://example.com/"}).ID
+		r.clock.pass(time.Second)
+		require.NoError(t, r.Delete(t.Context(), partner, id))
+		deleted = append(deleted, id)
+	}
+	other, err := r.Create(t.Context(), stranger, webhook.New{URL: "https://example.com/", EventName: webhook.EventFailed})
+	require.NoError(t, err)
+	require.NoError(t, r.Delete(t.Context(), stranger, other[0].ID))
+	require.NoError(t, r.Current(t.Context()))
+	require.NoError(t, r.Sweep(t.Context()))
+	require.NoError(t, r.Current(t.Context()))
+	for of, want := range map[uuid.UUID][]uuid.UUID{partner: deleted[2:], stranger: {other[0].ID}} {
+		list, _, err := r.List(t.Context(), of, webhook.Query{Status: webhook.Deleted, Limit: 9})
+		require.NoError(t, err)
+		var got []uuid.UUID
+		for _, s := range list {
+			got = append(got, s.ID)
+		}
+		require.Equal(t, want, got)
+	}
+}
+
+// streaming calls a function before a stream is looked up.
+type streaming struct {
+	jetstream.JetStream
+	before func()
+}
+
+func (s streaming) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	s.before()
+	return s.JetStream.Stream(ctx, name)
+}
+
+// TestSweep_LeavesAKeyThatIsInUseAgain: a claim whose mark is old may be made anew while the
+// marks are looked through.
+func TestSweep_LeavesAKeyThatIsInUseAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	n := webhook.New{URL: "https://example.com/", EventName: webhook.EventFailed}
+	require.NoError(t, r.Delete(t.Context(), partner, r.create(t, n).ID))
+	r.clock.pass(2 * time.Hour)
+	other, _ := r.held(t)
+	var found, again atomic.Bool
+	other.cfg.Now = func() time.Time {
+		found.Store(true)
+		return r.clock.now()
+	}
+	other.js = streaming{other.js, func() {
+		if found.Load() && again.CompareAndSwap(false, true) {
+			r.create(t, n)
+		}
+	}}
+	require.NoError(t, other.sweepMarkers(t.Context()))
+	require.True(t, again.Load())
+	_, err := r.Create(t.Context(), partner, n)
+	require.Equal(t, operation.CodeConflict, code(t, err))
 }
