@@ -38,6 +38,7 @@ func TestReplay_FullQueueLosesNoDeadLetter(t *testing.T) {
 	var refused *operation.Error
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, operation.CodeRateLimited, refused.Code)
+	require.Positive(t, refused.RetryAfter)
 	require.Equal(t, 1, dead())
 
 	_, err = r.front.Activate(t.Context(), r.partner, s.ID)

@@ -130,7 +130,7 @@ func TestLogs_TheOldestGoFirst(t *testing.T) {
 // TestWindows_ToTheHour: an hour belongs to a window as a whole.
 func TestWindows_ToTheHour(t *testing.T) {
 	t.Parallel()
-	both(t, func(t *testing.T, j *Journal, c *clock, _ *redis.Client) {
+	both(t, func(t *testing.T, j *Journal, c *clock, rdb *redis.Client) {
 		now := c.at.Truncate(time.Hour).Add(30 * time.Minute)
 		for hours, want := range map[int][4]int{
 			6: {1, 1, 1, 1}, 7: {0, 1, 1, 1}, 24: {0, 1, 1, 1}, 25: {0, 0, 1, 1}, 168: {0, 0, 1, 1}, 169: {0, 0, 0, 1}, 336: {0, 0, 0, 1}, 337: {},
@@ -148,6 +148,9 @@ func TestWindows_ToTheHour(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 1+want[0], h.Deliveries, hours)
 			require.Equal(t, h.Deliveries, h.Successes)
+			kept, err := rdb.HLen(t.Context(), healthKey(s)).Result()
+			require.NoError(t, err)
+			require.EqualValues(t, 1+2*(1+want[0]), kept, "what no window has goes")
 		}
 	})
 }
