@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,24 +21,24 @@ import (
 // ledger is a book that counts its sweeps, which fail.
 type ledger struct {
 	shelf
-	sweeps int
+	sweeps atomic.Int32
 }
 
 func (l *ledger) Sweep(context.Context) error {
-	l.sweeps++
+	l.sweeps.Add(1)
 	return errors.New("away")
 }
 
 // TestKeeper_Repairs: a lane that is not as it should be is seen to within half a minute.
 func TestKeeper_Repairs(t *testing.T) {
 	t.Parallel()
+	rdb := redis.NewClient(&redis.Options{})
+	require.NoError(t, rdb.Close()) // nothing can be kept: that it is tried is enough here
+	queue := redisstore.New(rdb, redisstore.Config{})
 	synctest.Test(t, func(t *testing.T) {
 		s := Subscription{ID: uuid.New(), Status: Paused, UpdatedAt: time.Now()}
-		rdb := redis.NewClient(&redis.Options{})
-		require.NoError(t, rdb.Close())
 		failed := make(chan struct{}, 1)
-		// Nothing can be kept: that it is tried is enough here.
-		k := NewKeeper(shelf{s}, redisstore.New(rdb, redisstore.Config{}), &Fanout{}, slog.New(signal{failed}))
+		k := NewKeeper(shelf{s}, queue, &Fanout{}, slog.New(signal{failed}))
 		stop := running(t, k)
 		time.Sleep(keepEvery + time.Millisecond)
 		synctest.Wait()
@@ -53,7 +54,7 @@ func TestKeeper_Sweeps(t *testing.T) {
 		l := &ledger{}
 		stop := running(t, NewKeeper(l, nil, &Fanout{}, slog.New(slog.DiscardHandler)))
 		for n := range 3 {
-			require.Equal(t, n, l.sweeps)
+			require.EqualValues(t, n, l.sweeps.Load())
 			time.Sleep(time.Hour)
 			synctest.Wait()
 		}
