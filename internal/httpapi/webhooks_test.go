@@ -168,9 +168,12 @@ func TestCreateWebhook(t *testing.T) {
 	got := api.postWebhook(`{"url":"https://hooks.example/in/abc","event_name":"resource_operation.failed","schedule":"long",
 		"filters":{"fleet_ids":["` + fleetOne.String() + `"],"fleet_refs":["north"]}}`)
 	require.Equal(t, 200, got.status, got.text)
-	require.Equal(t, "the-secret-in-clear", got.body["secret"])
-	require.Equal(t, "https://hooks.example/in/abc", got.body["url"], "in clear, this once")
-	require.Equal(t, map[string]any{"fleet_ids": []any{fleetOne.String()}, "fleet_refs": []any{"north"}}, got.body["filters"])
+	require.Equal(t, map[string]any{
+		"id": id(0x900).String(), "partner_id": partnerOne.String(), "event_name": webhook.EventFailed, "status": "active", "schedule": "short",
+		"url": "https://hooks.example/in/abc", "secret": "the-secret-in-clear", // in clear, this once
+		"filters":    map[string]any{"fleet_ids": []any{fleetOne.String()}, "fleet_refs": []any{"north"}},
+		"created_at": "2026-05-04T10:00:00Z", "updated_at": "2026-05-04T10:00:00Z", "deleted_at": nil,
+	}, got.body, got.text)
 	require.Equal(t, webhook.Long, api.hooks.made.Schedule)
 	require.NotEmpty(t, got.header.Get("RateLimit"))
 
@@ -343,10 +346,12 @@ func TestWebhookLogs_PagesBothWays(t *testing.T) {
 	turn := func(got response, key string) response { return api.get(path + "&cursor=" + got.body[key].(string)) }
 	first := api.get(path)
 	require.Equal(t, []string{"12-0", "11-2"}, rows(first))
-	item := first.body["items"].([]any)[0].(map[string]any)
-	require.EqualValues(t, 204, item["status_code"])
-	require.EqualValues(t, 9, item["response_time_ms"])
-	require.Nil(t, first.body["items"].([]any)[1].(map[string]any)["response_time_ms"], "there was no answer")
+	require.Equal(t, map[string]any{
+		"created_at": "2026-05-04T10:00:00Z", "webhook_id": connOne.String(), "message_id": api.hooks.rows[0].Reference.Message.String(),
+		"event_name": webhook.EventFailed, "status": "success", "status_code": 204.0, "response_time_ms": 9.0, "error_message": "12-0",
+	}, first.body["items"].([]any)[0])
+	none := first.body["items"].([]any)[1].(map[string]any)
+	require.Equal(t, []any{"failed", 0.0, nil}, []any{none["status"], none["status_code"], none["response_time_ms"]}, "there was no answer")
 	second := turn(first, "next_page")
 	require.Equal(t, []string{"11-1", "11-0"}, rows(second))
 	third := turn(second, "next_page")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"writeback/internal/webhook"
 	"writeback/pkg/operation"
@@ -192,4 +193,28 @@ func TestFanout_StaledWaitsForSubscriptions(t *testing.T) {
 	defer cancel()
 	given := webhook.Subscription{ID: uuid.Must(uuid.NewV7()), PartnerID: r.partner, StaledAt: time.Now()}
 	require.Error(t, p.fanout.Staled(brief, given))
+}
+
+// TestFanout_CarriesTheTrace of the event that it is about, or else of the operation.
+func TestFanout_CarriesTheTrace(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	require.NoError(t, r.front.queue.Begin(t.Context(), shards()))
+	s := r.subscribe(webhook.New{URL: "http://127.0.0.1:1/", EventName: webhook.EventCreated})
+	m := r.accepted(time.Now())
+	m.TraceParent, m.TraceState = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=b"
+	traced := func(ctx context.Context) operation.Accepted {
+		require.NoError(t, r.front.fanout.Created(ctx, m))
+		out, err := r.front.queue.Next(t.Context(), s.ID, r.front.fanout.Limits(s.ID), []uuid.UUID{uuid.Must(uuid.NewV7())}, nil)
+		require.NoError(t, err)
+		require.Len(t, out.Leases, 1)
+		return out.Leases[0].Accepted
+	}
+	got := traced(t.Context())
+	require.Equal(t, []string{m.TraceParent, "a=b"}, []string{got.TraceParent, got.TraceState})
+	m.ID = uuid.Must(uuid.NewV7())
+	ctx, span := sdktrace.NewTracerProvider().Tracer("test").Start(t.Context(), "event")
+	got = traced(ctx)
+	require.Contains(t, got.TraceParent, span.SpanContext().TraceID().String())
+	require.Empty(t, got.TraceState)
 }

@@ -164,6 +164,43 @@ func TestReadBody(t *testing.T) {
 	}
 }
 
+// counted counts what is read of a body.
+type counted struct {
+	io.Reader
+	read int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += n
+	return n, err
+}
+
+// TestReadBody_StopsAtItsBound: what is sent may be made so that all of it would fill the memory,
+// or never end.
+func TestReadBody_StopsAtItsBound(t *testing.T) {
+	t.Parallel()
+	const most = 100_000
+	var much, empty bytes.Buffer
+	z := gzip.NewWriter(&much)
+	_, err := z.Write(make([]byte, 100*most))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	require.Less(t, much.Len(), most)
+	require.NoError(t, gzip.NewWriter(&empty).Close())
+	nothing := bytes.Repeat(empty.Bytes(), 10*most/empty.Len())
+	for name, b := range map[string][]byte{"unpacks to much": much.Bytes(), "unpacks to nothing": nothing, "is not packed": make([]byte, 10*most)} {
+		body := &counted{Reader: bytes.NewReader(b)}
+		r := httptest.NewRequest(http.MethodPost, "/", body)
+		if name != "is not packed" {
+			r.Header.Set("Content-Encoding", "GZIP") // its case is no difference
+		}
+		_, err := webhook.ReadBody(r, most)
+		require.ErrorIs(t, err, webhook.ErrTooLarge, name)
+		require.Less(t, body.read, min(len(b), 2*most), name)
+	}
+}
+
 func FuzzVerify(f *testing.F) {
 	f.Add("v1,AAAA", "2026-05-03T10:00:00Z", "1", []byte("{}"))
 	f.Fuzz(func(t *testing.T, signature, stamp, seconds string, body []byte) {
