@@ -214,6 +214,7 @@ func TestFanout_CarriesTheTrace(t *testing.T) {
 	require.Equal(t, []string{m.TraceParent, "a=b"}, []string{got.TraceParent, got.TraceState})
 	m.ID = uuid.Must(uuid.NewV7())
 	ctx, span := sdktrace.NewTracerProvider().Tracer("test").Start(t.Context(), "event")
+	defer span.End()
 	got = traced(ctx)
 	require.Contains(t, got.TraceParent, span.SpanContext().TraceID().String())
 	require.Empty(t, got.TraceState)

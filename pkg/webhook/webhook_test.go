@@ -80,6 +80,7 @@ func TestVerify(t *testing.T) {
 		"too early":              {[]string{secret}, catena, body, sent.Add(-webhook.Tolerance - time.Second), webhook.ErrExpired},
 		"standard too late":      {[]string{secret}, std, body, sent.Add(time.Hour), webhook.ErrExpired},
 		"other secret":           {[]string{"another-secret"}, all, body, sent, webhook.ErrSignature},
+		"other secret, too late": {[]string{"another-secret"}, all, body, sent.Add(time.Hour), webhook.ErrSignature},
 		"other body":             {[]string{secret}, all, other, sent, webhook.ErrSignature},
 		"no signature":           {[]string{secret}, http.Header{}, body, sent, webhook.ErrUnsigned},
 		"no catena signature":    {[]string{secret}, only(all, webhook.HeaderTimestamp), body, sent, webhook.ErrUnsigned},
