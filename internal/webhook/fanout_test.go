@@ -120,6 +120,20 @@ func TestFanout_NotYetEnded(t *testing.T) {
 	require.Zero(t, r.queued(r.front, failed))
 }
 
+// TestFanout_SyncIsNotTold: its answer was in the request.
+func TestFanout_SyncIsNotTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	require.NoError(t, r.front.queue.Begin(t.Context(), shards()))
+	created := r.subscribe(webhook.New{URL: "http://127.0.0.1:1/", EventName: webhook.EventCreated})
+	succeeded := r.subscribe(webhook.New{URL: "http://127.0.0.1:1/", EventName: webhook.EventSucceeded})
+	m := r.accepted(time.Now())
+	m.Sync = true
+	require.NoError(t, r.front.fanout.Created(t.Context(), m))
+	require.NoError(t, r.front.fanout.Ended(t.Context(), ended(m, time.Now())))
+	require.Equal(t, []int{0, 0}, []int{r.queued(r.front, created), r.queued(r.front, succeeded)})
+}
+
 // TestFanout_StaledIsNotToldToItself: nothing would be sent there.
 func TestFanout_StaledIsNotToldToItself(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/seal"
@@ -107,4 +109,56 @@ func TestPublished_Bounds(t *testing.T) {
 	require.Contains(t, page, "makes and deletes more than a thousand in an hour is told 429")
 	require.Equal(t, 1000, 2*r.cfg.Most)
 	require.Contains(t, page, fmt.Sprintf("For %.0f hours `webhook-signature` also holds a signature with the one before", r.cfg.Overlap.Hours()))
+}
+
+// TestFollow_OfAnotherBucketNothingIsRead: whoever gives an event out waits until it is, also
+// if the bucket before was as long.
+func TestFollow_OfAnotherBucketNothingIsRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	c := r.create(t, webhook.New{URL: "https://example.com/hook"})
+	stream, err := r.js.Stream(t.Context(), "KV_"+Bucket)
+	require.NoError(t, err)
+	for name, change := range map[string]func(*jetstream.StreamInfo){
+		"the same":  func(*jetstream.StreamInfo) {},
+		"grown":     func(i *jetstream.StreamInfo) { i.State.LastSeq++ },
+		"another":   func(i *jetstream.StreamInfo) { i.Created = i.Created.Add(time.Hour) },
+		"gone back": func(i *jetstream.StreamInfo) { i.State.LastSeq-- },
+		"another, long": func(i *jetstream.StreamInfo) {
+			i.Created, i.State.LastSeq = i.Created.Add(time.Hour), i.State.LastSeq+9
+		},
+	} {
+		other, _ := r.held(t)
+		info := *stream.CachedInfo()
+		read := other.seen.get()
+		require.NotZero(t, read)
+		change(&info)
+		other.from(&info)
+		known, ok := other.known(c.ID)
+		require.True(t, ok, "what it knows it goes on with")
+		if name == "the same" || name == "grown" {
+			require.Equal(t, []uint64{read, c.Revision}, []uint64{other.seen.get(), known.Revision}, name)
+			continue
+		}
+		require.Equal(t, []uint64{0, 0}, []uint64{other.seen.get(), known.Revision}, name)
+	}
+}
+
+// TestFollow_IsReadOnceItIsKnown: whoever waits for it looks into the copy next.
+func TestFollow_IsReadOnceItIsKnown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other, _ := r.held(t)
+	c := r.create(t, webhook.New{URL: "https://example.com/hook"})
+	e, err := r.kv.Get(t.Context(), keyOf(c.ID))
+	require.NoError(t, err)
+	var read uint64
+	other.changed = func(s webhook.Subscription) {
+		_, known := other.known(s.ID)
+		require.True(t, known)
+		read = other.seen.get()
+	}
+	other.take(e)
+	require.Less(t, read, e.Revision())
+	require.Equal(t, e.Revision(), other.seen.get())
 }
