@@ -25,10 +25,11 @@ type hooks struct {
 	subs    []webhook.Subscription
 	rows    []webhook.LogRow // newest first
 	metrics webhook.Metrics
-	// made, changed and replayed are the last that were asked for.
+	// made, changed, replayed and logged are the last that were asked for.
 	made     webhook.New
 	changed  webhook.Change
 	replayed webhook.ReplayQuery
+	logged   webhook.LogQuery
 	deleted  []uuid.UUID
 	// fault is what every call answers, if set.
 	fault error
@@ -129,6 +130,7 @@ func (h *hooks) Metrics(ctx context.Context, partner, id uuid.UUID) (webhook.Met
 // Logs walks as the journal does: positions are exclusive and ordered by their
 // millisecond, then by their number.
 func (h *hooks) Logs(ctx context.Context, partner uuid.UUID, q webhook.LogQuery) ([]webhook.LogRow, bool, error) {
+	h.logged = q
 	if _, err := h.Get(ctx, partner, q.Webhook); err != nil {
 		return nil, false, err
 	}
@@ -166,9 +168,12 @@ func TestCreateWebhook(t *testing.T) {
 	got := api.postWebhook(`{"url":"https://hooks.example/in/abc","event_name":"resource_operation.failed","schedule":"long",
 		"filters":{"fleet_ids":["` + fleetOne.String() + `"],"fleet_refs":["north"]}}`)
 	require.Equal(t, 200, got.status, got.text)
-	require.Equal(t, "the-secret-in-clear", got.body["secret"])
-	require.Equal(t, "https://hooks.example/in/abc", got.body["url"], "in clear, this once")
-	require.Equal(t, map[string]any{"fleet_ids": []any{fleetOne.String()}, "fleet_refs": []any{"north"}}, got.body["filters"])
+	require.Equal(t, map[string]any{
+		"id": id(0x900).String(), "partner_id": partnerOne.String(), "event_name": webhook.EventFailed, "status": "active", "schedule": "short",
+		"url": "https://hooks.example/in/abc", "secret": "the-secret-in-clear", // in clear, this once
+		"filters":    map[string]any{"fleet_ids": []any{fleetOne.String()}, "fleet_refs": []any{"north"}},
+		"created_at": "2026-05-04T10:00:00Z", "updated_at": "2026-05-04T10:00:00Z", "deleted_at": nil,
+	}, got.body, got.text)
 	require.Equal(t, webhook.Long, api.hooks.made.Schedule)
 	require.NotEmpty(t, got.header.Get("RateLimit"))
 
@@ -230,7 +235,10 @@ func TestWebhook_ReadsAreMasked(t *testing.T) {
 		require.Contains(t, got.text, `"url":"https://hooks.example/in/*****"`)
 	}
 	require.Equal(t, "a-new-secret", *api.hooks.changed.Secret)
-	require.Nil(t, api.hooks.changed.Filters)
+	require.Equal(t, webhook.Change{Secret: api.hooks.changed.Secret}, api.hooks.changed, "what is not named stays")
+	api.send(request{method: http.MethodPatch, path: one, body: `{"url":"https://hooks.example/new","schedule":"long"}`})
+	address, schedule := "https://hooks.example/new", webhook.Long
+	require.Equal(t, webhook.Change{URL: &address, Schedule: &schedule}, api.hooks.changed)
 	api.send(request{method: http.MethodPatch, path: one, body: `{"filters":null}`})
 	require.Equal(t, &webhook.Filters{}, api.hooks.changed.Filters)
 
@@ -238,6 +246,26 @@ func TestWebhook_ReadsAreMasked(t *testing.T) {
 	require.Equal(t, 204, got.status)
 	require.Empty(t, got.text)
 	require.Equal(t, []uuid.UUID{connOne}, api.hooks.deleted)
+}
+
+// TestWebhook_ReadsSayWhyItWasGivenUp, and all else that there is to say.
+func TestWebhook_ReadsSayWhyItWasGivenUp(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	s := &api.hooks.subs[0]
+	s.Filters = webhook.Filters{FleetIDs: []uuid.UUID{fleetOne}, FleetRefs: []string{"north"}}
+	s.Status, s.Schedule, s.StaleReason, s.UpdatedAt = webhook.Stale, webhook.Long, "the last 10 deliveries failed", worldTime.Add(time.Hour)
+	one := webhooksPath + "/" + connOne.String()
+	got := api.get(one)
+	require.Equal(t, map[string]any{
+		"id": connOne.String(), "url": "https://hooks.example/in/*****", "secret": "*****", "event_name": webhook.EventFailed,
+		"filters": map[string]any{"fleet_ids": []any{fleetOne.String()}, "fleet_refs": []any{"north"}},
+		"status":  "stale", "schedule": "long", "stale_reason": "the last 10 deliveries failed",
+		"created_at": "2026-05-04T10:00:00Z", "updated_at": "2026-05-04T11:00:00Z",
+	}, got.body, got.text)
+	require.Equal(t, got.body, api.get(webhooksPath + "?status=stale").body["items"].([]any)[0])
+	require.Empty(t, api.get(webhooksPath+"?event_name=webhook.staled").ids(t))
+	require.Len(t, api.get(webhooksPath+"?event_name="+webhook.EventFailed).ids(t), 2)
 }
 
 func TestListWebhooks_Pages(t *testing.T) {
@@ -267,6 +295,7 @@ func TestWebhookMetrics(t *testing.T) {
 	}
 	got := api.get(webhooksPath + "/" + connOne.String() + "/metrics")
 	require.Equal(t, 200, got.status, got.text)
+	require.Equal(t, connOne.String(), got.body["webhook_id"])
 	require.EqualValues(t, 2, got.body["http_failure_attempts"].(map[string]any)["6h"])
 	rate := got.body["success_rate"].(map[string]any)
 	require.Nil(t, rate["6h"], "too few to say")
@@ -274,6 +303,26 @@ func TestWebhookMetrics(t *testing.T) {
 	require.Equal(t, map[string]any{"6h": nil, "24h": nil, "7d": nil, "14d": 25.0}, got.body["avg_response_time_ms"])
 	require.EqualValues(t, 7, got.body["dlq_count"])
 	require.EqualValues(t, 0.5, got.body["ewma_success_rate"])
+}
+
+// TestWebhookMetrics_EachCountOfEachPeriod has a number of its own.
+func TestWebhookMetrics_EachCountOfEachPeriod(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, Config{})
+	window := func(n int) webhook.Window {
+		return webhook.Window{
+			Attempts: 1000*n + 7, Successes: 1000 * n, Messages: 500 * n, Delivered: 400 * n, Answered: 1, ResponseTime: time.Duration(n) * time.Second,
+		}
+	}
+	api.hooks.metrics = webhook.Metrics{Hours6: window(1), Hours24: window(2), Days7: window(3), Days14: window(4)}
+	got := api.get(webhooksPath + "/" + connOne.String() + "/metrics").body
+	for name, want := range map[string][4]float64{
+		"http_attempts": {1007, 2007, 3007, 4007}, "http_success_attempts": {1000, 2000, 3000, 4000}, "http_failure_attempts": {7, 7, 7, 7},
+		"message_count": {500, 1000, 1500, 2000}, "message_success_count": {400, 800, 1200, 1600},
+		"success_rate": {80, 80, 80, 80}, "avg_response_time_ms": {1000, 2000, 3000, 4000},
+	} {
+		require.Equal(t, map[string]any{"6h": want[0], "24h": want[1], "7d": want[2], "14d": want[3]}, got[name], name)
+	}
 }
 
 func TestWebhookLogs_PagesBothWays(t *testing.T) {
@@ -297,10 +346,12 @@ func TestWebhookLogs_PagesBothWays(t *testing.T) {
 	turn := func(got response, key string) response { return api.get(path + "&cursor=" + got.body[key].(string)) }
 	first := api.get(path)
 	require.Equal(t, []string{"12-0", "11-2"}, rows(first))
-	item := first.body["items"].([]any)[0].(map[string]any)
-	require.EqualValues(t, 204, item["status_code"])
-	require.EqualValues(t, 9, item["response_time_ms"])
-	require.Nil(t, first.body["items"].([]any)[1].(map[string]any)["response_time_ms"], "there was no answer")
+	require.Equal(t, map[string]any{
+		"created_at": "2026-05-04T10:00:00Z", "webhook_id": connOne.String(), "message_id": api.hooks.rows[0].Reference.Message.String(),
+		"event_name": webhook.EventFailed, "status": "success", "status_code": 204.0, "response_time_ms": 9.0, "error_message": "12-0",
+	}, first.body["items"].([]any)[0])
+	none := first.body["items"].([]any)[1].(map[string]any)
+	require.Equal(t, []any{"failed", 0.0, nil}, []any{none["status"], none["status_code"], none["response_time_ms"]}, "there was no answer")
 	second := turn(first, "next_page")
 	require.Equal(t, []string{"11-1", "11-0"}, rows(second))
 	third := turn(second, "next_page")
@@ -317,6 +368,10 @@ func TestWebhookLogs_PagesBothWays(t *testing.T) {
 	cursor := first.body["next_page"].(string)
 	require.Equal(t, 400, api.get(webhooksPath+"/"+connTwo.String()+"/logs?size=2&cursor="+cursor).status, "of another webhook")
 	require.Equal(t, 422, api.get(path+"&start_date=yesterday").status)
+	api.get(path + "&start_date=2026-05-04T10:00:00Z&end_date=2026-05-04T11:00:00Z&status=failed")
+	require.Equal(t, webhook.LogQuery{
+		Webhook: connOne, From: worldTime, To: worldTime.Add(time.Hour), Status: webhook.LogFailed, Limit: 2,
+	}, api.hooks.logged)
 }
 
 func TestReplayWebhook(t *testing.T) {
@@ -327,9 +382,12 @@ func TestReplayWebhook(t *testing.T) {
 	require.Equal(t, 202, got.status, got.text)
 	require.EqualValues(t, 3, got.body["message_count"])
 	require.Equal(t, webhook.ReplayQuery{}, api.hooks.replayed)
-	got = api.send(request{method: http.MethodPost, path: path + "?status=failed&start_date=2026-05-04T10:00:00Z&message_ids=" + userOne.String()})
+	got = api.send(request{method: http.MethodPost, path: path + "?status=failed&start_date=2026-05-04T10:00:00Z&end_date=2026-05-04T11:00:00Z" +
+		"&message_ids=" + userOne.String()})
 	require.Equal(t, 202, got.status, got.text)
-	require.Equal(t, webhook.ReplayQuery{Status: webhook.LogFailed, From: worldTime, Messages: []uuid.UUID{userOne}}, api.hooks.replayed)
+	require.Equal(t, webhook.ReplayQuery{
+		Status: webhook.LogFailed, From: worldTime, To: worldTime.Add(time.Hour), Messages: []uuid.UUID{userOne},
+	}, api.hooks.replayed)
 	require.Equal(t, 422, api.send(request{method: http.MethodPost, path: path + "?status=odd"}).status)
 }
 

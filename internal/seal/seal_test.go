@@ -120,3 +120,62 @@ func TestNew_SaysNothingOfTheKeyset(t *testing.T) {
 	_, err = Load(file)
 	require.NoError(t, err)
 }
+
+// TestAfter_OpensWhatTheKeysetBeforeSealed, for as long as Reseal has not moved it.
+func TestAfter_OpensWhatTheKeysetBeforeSealed(t *testing.T) {
+	t.Parallel()
+	before, aad := fresh(t), []byte("id")
+	alone := sealer(t, fresh(t))
+	sealed, err := sealer(t, before).Seal([]byte("x"), aad)
+	require.NoError(t, err)
+	same, err := alone.After(nil)
+	require.NoError(t, err)
+	_, err = same.Open(sealed, aad)
+	require.ErrorIs(t, err, ErrOpen, "there was none before")
+	_, err = alone.After([]byte("{}"))
+	require.Error(t, err)
+
+	after, err := alone.After(before)
+	require.NoError(t, err)
+	plain, err := after.Open(sealed, aad)
+	require.NoError(t, err)
+	require.Equal(t, "x", string(plain))
+	_, err = after.Open(sealed, []byte("other"))
+	require.ErrorIs(t, err, ErrOpen)
+	moved, changed, err := after.Reseal(sealed, aad)
+	require.NoError(t, err)
+	require.True(t, changed)
+	plain, err = alone.Open(moved, aad)
+	require.NoError(t, err)
+	require.Equal(t, "x", string(plain))
+	again, changed, err := after.Reseal(moved, aad)
+	require.NoError(t, err)
+	require.False(t, changed)
+	require.Equal(t, moved, again)
+}
+
+// TestRemoveOld_OfSeveral changes leaves one key, too.
+func TestRemoveOld_OfSeveral(t *testing.T) {
+	t.Parallel()
+	aad, now := []byte("id"), fresh(t)
+	var was [][]byte
+	for range 3 {
+		sealed, err := sealer(t, now).Seal([]byte("x"), aad)
+		require.NoError(t, err)
+		was = append(was, sealed)
+		added, err := AddKey(now)
+		require.NoError(t, err)
+		now, err = Promote(added)
+		require.NoError(t, err)
+	}
+	for _, sealed := range was {
+		_, err := sealer(t, now).Open(sealed, aad)
+		require.NoError(t, err, "no change of keys takes one away")
+	}
+	alone, err := RemoveOld(now)
+	require.NoError(t, err)
+	for _, sealed := range was {
+		_, err := sealer(t, alone).Open(sealed, aad)
+		require.ErrorIs(t, err, ErrOpen)
+	}
+}

@@ -52,9 +52,13 @@ func TestKeeper_RepairsAShareInTurn(t *testing.T) {
 }
 
 // heard counts who asks for subscriptions to tell, and knows of none.
-type heard struct{ asked int }
+type heard struct {
+	asked int
+	// err is what it answers.
+	err error
+}
 
-func (h *heard) Current(context.Context) error { h.asked++; return nil }
+func (h *heard) Current(context.Context) error { h.asked++; return h.err }
 func (h *heard) Matching(uuid.UUID, string) []Subscription {
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/webhook"
@@ -37,6 +38,7 @@ func TestReplay_FullQueueLosesNoDeadLetter(t *testing.T) {
 	var refused *operation.Error
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, operation.CodeRateLimited, refused.Code)
+	require.Positive(t, refused.RetryAfter)
 	require.Equal(t, 1, dead())
 
 	_, err = r.front.Activate(t.Context(), r.partner, s.ID)
@@ -106,4 +108,25 @@ func TestReplay_ManyAtOnce(t *testing.T) {
 	require.Equal(t, many, n)
 	require.NoError(t, ctx.Err())
 	e.after(t, 2*many)
+}
+
+// TestRecords_AreOfTheirPartner: to another there is no such webhook.
+func TestRecords_AreOfTheirPartner(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.subscribe(webhook.New{URL: "http://127.0.0.1:1/", EventName: webhook.EventSucceeded})
+	for partner, want := range map[uuid.UUID]operation.Code{r.partner: "", uuid.New(): operation.CodeNotFound} {
+		_, metrics := r.front.records.Metrics(t.Context(), partner, s.ID)
+		_, _, logs := r.front.records.Logs(t.Context(), partner, webhook.LogQuery{Webhook: s.ID, Limit: 1})
+		_, replay := r.front.records.Replay(t.Context(), partner, s.ID, webhook.ReplayQuery{})
+		for _, err := range []error{metrics, logs, replay} {
+			if want == "" {
+				require.NoError(t, err)
+				continue
+			}
+			var known *operation.Error
+			require.ErrorAs(t, err, &known)
+			require.Equal(t, want, known.Code)
+		}
+	}
 }

@@ -80,6 +80,7 @@ func TestVerify(t *testing.T) {
 		"too early":              {[]string{secret}, catena, body, sent.Add(-webhook.Tolerance - time.Second), webhook.ErrExpired},
 		"standard too late":      {[]string{secret}, std, body, sent.Add(time.Hour), webhook.ErrExpired},
 		"other secret":           {[]string{"another-secret"}, all, body, sent, webhook.ErrSignature},
+		"other secret, too late": {[]string{"another-secret"}, all, body, sent.Add(time.Hour), webhook.ErrSignature},
 		"other body":             {[]string{secret}, all, other, sent, webhook.ErrSignature},
 		"no signature":           {[]string{secret}, http.Header{}, body, sent, webhook.ErrUnsigned},
 		"no catena signature":    {[]string{secret}, only(all, webhook.HeaderTimestamp), body, sent, webhook.ErrUnsigned},
@@ -161,6 +162,43 @@ func TestReadBody(t *testing.T) {
 	for name, b := range map[string][]byte{"no gzip": []byte("no gzip"), "cut off": packed.Bytes()[:packed.Len()-9]} {
 		_, err = webhook.ReadBody(request(b, "gzip"), 1000)
 		require.Error(t, err, name)
+	}
+}
+
+// counted counts what is read of a body.
+type counted struct {
+	io.Reader
+	read int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += n
+	return n, err
+}
+
+// TestReadBody_StopsAtItsBound: what is sent may be made so that all of it would fill the memory,
+// or never end.
+func TestReadBody_StopsAtItsBound(t *testing.T) {
+	t.Parallel()
+	const most = 100_000
+	var much, empty bytes.Buffer
+	z := gzip.NewWriter(&much)
+	_, err := z.Write(make([]byte, 100*most))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	require.Less(t, much.Len(), most)
+	require.NoError(t, gzip.NewWriter(&empty).Close())
+	nothing := bytes.Repeat(empty.Bytes(), 10*most/empty.Len())
+	for name, b := range map[string][]byte{"unpacks to much": much.Bytes(), "unpacks to nothing": nothing, "is not packed": make([]byte, 10*most)} {
+		body := &counted{Reader: bytes.NewReader(b)}
+		r := httptest.NewRequest(http.MethodPost, "/", body)
+		if name != "is not packed" {
+			r.Header.Set("Content-Encoding", "GZIP") // its case is no difference
+		}
+		_, err := webhook.ReadBody(r, most)
+		require.ErrorIs(t, err, webhook.ErrTooLarge, name)
+		require.Less(t, body.read, min(len(b), 2*most), name)
 	}
 }
 

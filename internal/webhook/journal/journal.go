@@ -32,6 +32,8 @@ const (
 type Journal struct {
 	rdb redis.UniversalClient
 	now func() time.Time
+	// mostDead is MostDead, but in tests.
+	mostDead int
 }
 
 // New makes a journal on a client that the caller owns and closes. now is the clock;
@@ -40,7 +42,7 @@ func New(rdb redis.UniversalClient, now func() time.Time) *Journal {
 	if now == nil {
 		now = time.Now
 	}
-	return &Journal{rdb: rdb, now: now}
+	return &Journal{rdb: rdb, now: now, mostDead: MostDead}
 }
 
 // key names a key of a subscription. All of its keys are in one slot.
@@ -119,7 +121,7 @@ func (j *Journal) Ended(ctx context.Context, e webhook.Ended) error {
 	}
 	keys := []string{key(e.Webhook, "end:"+e.Delivery.String()), hourKey(e.Webhook, hourOf(now)), key(e.Webhook, "dead")}
 	err := endedScript.Run(ctx, j.rdb, keys, success, int(endedOnce.Seconds()), int(hourLifetime.Seconds()), member,
-		now.UnixMilli(), now.Add(-Kept).UnixMilli(), MostDead, int(Kept.Seconds())).Err()
+		now.UnixMilli(), now.Add(-Kept).UnixMilli(), j.mostDead, int(Kept.Seconds())).Err()
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}

@@ -105,6 +105,9 @@ func TestObserve_CountsWithinTheWindow(t *testing.T) {
 		h, err = j.Observe(t.Context(), s, true)
 		require.NoError(t, err)
 		require.Equal(t, webhook.Health{Deliveries: 2, Successes: 1, Average: h.Average}, h)
+		h, err = j.Observe(t.Context(), s, false)
+		require.NoError(t, err)
+		require.Equal(t, webhook.Health{Deliveries: 3, Successes: 1, FailedInARow: 1, Average: h.Average}, h, "a success ends a row")
 		s.ActivatedAt = now.Add(time.Hour)
 		h, err = j.Observe(t.Context(), s, false)
 		require.NoError(t, err)
@@ -138,13 +141,16 @@ func TestSilent_CountsInARow(t *testing.T) {
 
 func TestEnded_TwiceIsOnce(t *testing.T) {
 	t.Parallel()
-	both(t, func(t *testing.T, j *Journal, c *clock, _ *redis.Client) {
+	both(t, func(t *testing.T, j *Journal, c *clock, rdb *redis.Client) {
 		s := subscription()
 		e := webhook.Ended{Webhook: s.ID, Delivery: uuid.New(), Reference: reference(1), Dead: true}
 		for range 3 {
 			require.NoError(t, j.Ended(t.Context(), e))
 			c.at = c.at.Add(time.Second)
 		}
+		known, err := rdb.TTL(t.Context(), key(s.ID, "end:"+e.Delivery.String())).Result()
+		require.NoError(t, err)
+		require.Greater(t, known, 55*time.Minute, "who died before it could be published comes back, or another")
 		m, err := j.Metrics(t.Context(), s)
 		require.NoError(t, err)
 		require.Equal(t, 1, m.Days14.Messages)
@@ -293,9 +299,9 @@ func TestLogs_FindsTheFewAmongMany(t *testing.T) {
 		for n := range all {
 			require.NoError(t, j.Sent(t.Context(), webhook.Sent{Webhook: s.ID, At: c.at, Success: n > 0 && n < all-1}))
 		}
-		rows, more, err := j.Logs(t.Context(), webhook.LogQuery{Webhook: s.ID, Status: webhook.LogFailed, Limit: 9})
+		rows, more, err := j.Logs(t.Context(), webhook.LogQuery{Webhook: s.ID, Status: webhook.LogFailed, Limit: 2})
 		require.NoError(t, err)
-		require.False(t, more)
+		require.False(t, more, "a full page is the last if nothing follows")
 		require.Len(t, rows, 2)
 		rows, more, err = j.Logs(t.Context(), webhook.LogQuery{
 			Webhook: s.ID, Status: webhook.LogFailed, Position: rows[1].Position, Backwards: true, Limit: 9,

@@ -32,13 +32,10 @@ func (r *Registry) claim(ctx context.Context, s webhook.Subscription) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	key, mine := claimKey(s), []byte(s.ID.String())
-	_, err := r.kv.Create(ctx, key, mine)
-	if err == nil {
+	if _, err := r.kv.Create(ctx, key, mine); err == nil {
 		return nil
 	}
-	if !conflict(err) {
-		return unavailable(err)
-	}
+	// Somebody has it, or the answer was lost: then it may be ours.
 	e, err := r.kv.Get(ctx, key)
 	if err != nil {
 		return unavailable(err) // gone again, or NATS is

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -126,6 +127,9 @@ func TestFollow_PutsBackWhatTheBucketLost(t *testing.T) {
 		_, err := other.kv.Get(t.Context(), claimKey(kept.Subscription))
 		return err == nil
 	}, 30*time.Second, time.Millisecond)
+	require.NoError(t, other.Current(t.Context()))
+	_, err := other.kv.Get(t.Context(), claimKey(gone.Subscription))
+	require.ErrorIs(t, err, jetstream.ErrKeyNotFound, "nobody would ever give it back")
 	started := process(t, r.url, r.keyset, r.clock)
 	got, found, err := started.Find(t.Context(), kept.ID)
 	require.NoError(t, err)
@@ -199,7 +203,9 @@ func TestQuestion_IsPutAfterTheCall(t *testing.T) {
 		for range 50 {
 			ask(2)
 		}
+		time.Sleep(2 * askSpacing)
 		synctest.Wait()
+		require.EqualValues(t, 1, puts.Load(), "one is asked at a time")
 		close(release)
 		all.Wait()
 
@@ -220,7 +226,11 @@ func TestFollow_UnreadableEntryKeepsTheOneBefore(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	kept := r.create(t, webhook.New{URL: "https://example.com/hook"})
-	for _, value := range []string{"{", "{}"} {
+	odd := kept.Subscription
+	odd.Status = "odd"
+	unknown, err := json.Marshal(odd)
+	require.NoError(t, err)
+	for _, value := range []string{"{", "{}", string(unknown)} {
 		_, err := r.kv.Put(t.Context(), keyOf(kept.ID), []byte(value))
 		require.NoError(t, err)
 		require.NoError(t, r.Current(t.Context()))

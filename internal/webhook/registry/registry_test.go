@@ -660,9 +660,10 @@ func TestRun_IgnoresWhatItDoesNotUnderstand(t *testing.T) {
 		_, err := r.kv.Put(t.Context(), key, []byte("{"))
 		require.NoError(t, err)
 	}
-	text, err := json.Marshal(webhook.Subscription{ID: uuid.New(), PartnerID: partner, Status: webhook.Active, EventName: webhook.EventFailed})
+	good := webhook.Subscription{ID: uuid.New(), PartnerID: partner, Status: webhook.Active, EventName: webhook.EventFailed}
+	text, err := json.Marshal(good)
 	require.NoError(t, err)
-	_, err = r.kv.Put(t.Context(), keyOf(uuid.New()), text)
+	_, err = r.kv.Put(t.Context(), keyOf(good.ID), text)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return len(r.All()) == 1 }, soon, time.Millisecond)
 }
