@@ -130,6 +130,11 @@ func TestRunWebhooks_DeliversWhatAnotherProcessSubscribed(t *testing.T) {
 		return err == nil && m.Hours6.Delivered > 0
 	}, 30*time.Second, 10*time.Millisecond)
 
+	// That role is all that the worker has.
+	quiet, err := worker.JetStream.Consumer(t.Context(), natsq.StreamOperations, natsq.ConsumerQuiet)
+	require.NoError(t, err)
+	require.Zero(t, quiet.CachedInfo().NumWaiting, "it asks for no operations")
+
 	held := func() bool {
 		lane, err := api.queue.Lane(t.Context(), made[0].ID)
 		require.NoError(t, err)
