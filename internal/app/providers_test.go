@@ -54,6 +54,7 @@ func TestEgressProxy_IsTheWayOut(t *testing.T) {
 	_, err = samsara.UpdateUser(t.Context(), tsp.Connection{ID: uuid.New(), Credentials: tsp.Credentials{"access_token": "x"}},
 		tsp.UserUpdate{SourceID: "7", Changes: operation.Changes{operation.FieldFirstName: operation.Text("x")}})
 	require.Error(t, err, "it is refused")
+	require.Len(t, asked, 1, "not through the proxy: %s", err)
 	require.Equal(t, "provider.example", <-asked)
 
 	cfg := workerSettings(t, "WRITEBACK_WEBHOOK_LOCAL=true", "WRITEBACK_EGRESS_PROXY="+proxy.URL)
