@@ -116,6 +116,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"operation", "list"}, 2, "--connection or --partner"},
 		{[]string{"operation", "list", "--partner", id, "--status", "done"}, 2, "--status must be"},
 		{[]string{"operation", "list", "--partner", id, "--limit", "0"}, 2, "--limit must be"},
+		{[]string{"operation", "list", "--partner", id, "--since", "0s"}, 2, "--since"},
+		{[]string{"operation", "list", "--partner", id, "--since", "1081h"}, 2, "--since"},
 		{[]string{"shards", "--verbose"}, 2, "--verbose"},
 		{[]string{"shards", "--nats-url", "http://x"}, 2, "WRITEBACK_NATS_URL=\"http://x\" (flag --nats-url): must be nats"},
 		{[]string{"shards", "--config", "none.yaml"}, 2, "none.yaml"},

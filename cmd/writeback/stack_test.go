@@ -350,8 +350,9 @@ func stackOwnConfig(t *testing.T, b *bench) {
 	var v doctorView
 	require.Eventually(t, func() bool {
 		var out, errOut bytes.Buffer
-		run(t.Context(), []string{"doctor", "--config", b.config, "--json"}, nil, &out, &errOut)
+		code := run(t.Context(), []string{"doctor", "--config", b.config, "--json"}, nil, &out, &errOut)
 		require.NoError(t, json.Unmarshal(out.Bytes(), &v), errOut.String())
+		require.Equal(t, map[doctor.Status]int{doctor.OK: 0, doctor.Warn: 1, doctor.Fail: 2}[v.Status], code)
 		return !slices.ContainsFunc(v.Findings, begins)
 	}, 20*time.Second, 100*time.Millisecond, "the first polls come after the start")
 	for _, f := range v.Findings {

@@ -92,6 +92,9 @@ func TestCredentials_RotateAndActivate(t *testing.T) {
 	keyset := filepath.Join(t.TempDir(), "keyset.json")
 	d.ctl(0, "keyset", "create", keyset)
 	d.ctl(1, "keyset", "create", keyset)
+	info, err := os.Stat(keyset)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode(), "nobody else may read it")
 	clear := d.environ
 	d.environ = append(d.environ, "WRITEBACK_KEYSET_FILE="+keyset)
 	require.Equal(t, map[string]sealedView{"credentials": {3, 0}, "webhooks": {}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))
