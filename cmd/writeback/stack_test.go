@@ -358,7 +358,10 @@ func stackOwnConfig(t *testing.T, b *bench) {
 	for _, f := range v.Findings {
 		require.True(t, f.Status == doctor.OK || f.Check == "redis persistence", "%+v", f)
 	}
-	out, _ := (&desk{t: t}).ctl(0, "connection", "show", samsaraConnection, "--config", b.config)
+	warned := &desk{t: t, environ: []string{"WRITEBACK_NAST_URL=x"}}
+	out, _ := warned.ctl(1, "doctor", "--config", b.config)
+	require.Contains(t, out, "did you mean WRITEBACK_NATS_URL?")
+	out, _ = (&desk{t: t}).ctl(0, "connection", "show", samsaraConnection, "--config", b.config)
 	require.Regexp(t, `locked +no`, out)
 }
 
