@@ -63,6 +63,18 @@ func TestAPI_IsAsItIsConfigured(t *testing.T) {
 	}
 }
 
+// TestAPI_NotesWhatTheStreamsConfirm: without a note an operation is published again, and again.
+func TestAPI_NotesWhatTheStreamsConfirm(t *testing.T) {
+	t.Parallel()
+	a := openAPI(t)
+	require.Equal(t, http.StatusAccepted, a.write(`"first_name":"Ada"`))
+	require.Eventually(t, func() bool {
+		shards, err := a.base.Store.Shards(t.Context(), 1)
+		d := redisstore.DepthOf(shards)
+		return err == nil && d.Outstanding == 1 && d.Outbox == 0
+	}, 30*time.Second, 10*time.Millisecond)
+}
+
 // anAPI is the handler of one, on the stores of a test.
 type anAPI struct {
 	t     *testing.T
