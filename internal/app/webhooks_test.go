@@ -188,6 +188,7 @@ func TestWebhooks_CountWhatWaitsForAPartner(t *testing.T) {
 	cfg := workerSettings(t, "WRITEBACK_WEBHOOK_LOCAL=true", "WRITEBACK_ROLES=webhooks")
 	w, err := OpenWebhooks(t.Context(), openBase(t, cfg, io.Discard), cfg.Webhooks, 1)
 	require.NoError(t, err)
+	require.Equal(t, webhook.MostWaiting, w.queue.Config().LaneBound, "and each has one of its own")
 	all := make([]int, operation.Shards)
 	for i := range all {
 		all[i] = i
