@@ -68,9 +68,14 @@ func (c *ctl) keysetRemove(_ context.Context, args []string) error {
 	return c.rewrite("old keys removed", args[0], seal.RemoveOld)
 }
 
-// rewrite replaces a keyset file in one step: half a file would lock everything.
+// rewrite replaces a keyset file in one step: half a file would lock everything, and so would
+// one that the programs may not read any more.
 func (c *ctl) rewrite(what, file string, change func([]byte) ([]byte, error)) error {
 	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("keyset: %w", err)
+	}
+	info, err := os.Stat(file)
 	if err != nil {
 		return fmt.Errorf("keyset: %w", err)
 	}
@@ -82,7 +87,7 @@ func (c *ctl) rewrite(what, file string, change func([]byte) ([]byte, error)) er
 		return fmt.Errorf("keyset: %w", err)
 	}
 	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	if err = errors.Join(err, giveTo(f, info), f.Chmod(info.Mode().Perm()), f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), file)
 	}
 	if err != nil {

@@ -116,6 +116,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"operation", "list"}, 2, "--connection or --partner"},
 		{[]string{"operation", "list", "--partner", id, "--status", "done"}, 2, "--status must be"},
 		{[]string{"operation", "list", "--partner", id, "--limit", "0"}, 2, "--limit must be"},
+		{[]string{"operation", "list", "--partner", id, "--since", "0s"}, 2, "--since"},
+		{[]string{"operation", "list", "--partner", id, "--since", "1081h"}, 2, "--since"},
 		{[]string{"shards", "--verbose"}, 2, "--verbose"},
 		{[]string{"shards", "--nats-url", "http://x"}, 2, "WRITEBACK_NATS_URL=\"http://x\" (flag --nats-url): must be nats"},
 		{[]string{"shards", "--config", "none.yaml"}, 2, "none.yaml"},
@@ -264,6 +266,28 @@ func TestClusterPartAway(t *testing.T) {
 	require.Contains(t, errOut, "of 64 shards could not be asked")
 	text, errOut = d.ctl(1, "lane", "list")
 	require.Contains(t, text, "CONNECTION")
+	require.Contains(t, errOut, "shards are not in the list")
+
+	// The directory has connections of both kinds.
+	out, _ := d.ctl(1, "shards", "--json")
+	var shards []shardView
+	require.NoError(t, json.Unmarshal([]byte(out), &shards))
+	in := func(state string) uuid.UUID {
+		for {
+			if id := uuid.New(); shards[operation.ShardOf(id)].State == state {
+				return id
+			}
+		}
+	}
+	there, away := in(stateOpen), in(stateAway)
+	file := filepath.Join(t.TempDir(), "registry.yaml")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, "partners: [{id: %s, name: P, connections: [{id: %s, provider: samsara, credentials: {}}, "+
+		"{id: %s, provider: samsara, credentials: {}}]}]", uuid.New(), there, away), 0o600))
+	d.environ[1] = "WRITEBACK_NATS_URL=" + testenv.NATS(t)
+	d.ctl(0, "connection", "import", file)
+	text, errOut = d.ctl(1, "lane", "list", "--all")
+	require.Contains(t, text, there.String(), errOut)
+	require.NotContains(t, text, away.String())
 	require.Contains(t, errOut, "shards are not in the list")
 }
 

@@ -74,3 +74,39 @@ func TestReplay(t *testing.T) {
 	out, _ = d.ctl(0, "deadletter", "list")
 	require.NotContains(t, out, resultReplayed)
 }
+
+// TestReplay_LosesNothing: a message that cannot go back stays where it is.
+func TestReplay_LosesNothing(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	a := d.op
+	a.ID = uuid.Must(uuid.NewV7())
+	message, err := json.Marshal(operation.Message{Accepted: a, Place: operation.Place{Seq: time.Now().UnixMicro(), Deadline: time.Now().Add(time.Hour)}})
+	require.NoError(t, err)
+	d.bury(natsq.SubjectQuiet, message)
+	require.NoError(t, d.js.DeleteStream(t.Context(), natsq.StreamOperations))
+	_, errOut := d.ctl(1, "deadletter", "replay", "1")
+	require.Contains(t, errOut, "NATS: message 1: ")
+	require.EqualValues(t, 1, d.count(natsq.StreamDead))
+}
+
+// TestReplay_KnowsWhatIsRead: a dead letter is of a subject that a worker reads, and each can go back.
+func TestReplay_KnowsWhatIsRead(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	require.NoError(t, natsq.EnsureWebhooks(t.Context(), d.js, natsq.WebhookConfig{}))
+	n := 0
+	for stream, consumers := range natsq.Consumers() {
+		for _, name := range consumers {
+			c, err := d.js.Consumer(t.Context(), stream, name)
+			require.NoError(t, err)
+			for _, subject := range c.CachedInfo().Config.FilterSubjects {
+				n++
+				err := understood(subject, []byte(secretName))
+				require.Error(t, err)
+				require.NotContains(t, err.Error(), "nobody reads", subject)
+			}
+		}
+	}
+	require.Greater(t, n, 6)
+}

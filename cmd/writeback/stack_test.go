@@ -350,14 +350,18 @@ func stackOwnConfig(t *testing.T, b *bench) {
 	var v doctorView
 	require.Eventually(t, func() bool {
 		var out, errOut bytes.Buffer
-		run(t.Context(), []string{"doctor", "--config", b.config, "--json"}, nil, &out, &errOut)
+		code := run(t.Context(), []string{"doctor", "--config", b.config, "--json"}, nil, &out, &errOut)
 		require.NoError(t, json.Unmarshal(out.Bytes(), &v), errOut.String())
+		require.Equal(t, map[doctor.Status]int{doctor.OK: 0, doctor.Warn: 1, doctor.Fail: 2}[v.Status], code)
 		return !slices.ContainsFunc(v.Findings, begins)
 	}, 20*time.Second, 100*time.Millisecond, "the first polls come after the start")
 	for _, f := range v.Findings {
 		require.True(t, f.Status == doctor.OK || f.Check == "redis persistence", "%+v", f)
 	}
-	out, _ := (&desk{t: t}).ctl(0, "connection", "show", samsaraConnection, "--config", b.config)
+	warned := &desk{t: t, environ: []string{"WRITEBACK_NAST_URL=x"}}
+	out, _ := warned.ctl(1, "doctor", "--config", b.config)
+	require.Contains(t, out, "did you mean WRITEBACK_NATS_URL?")
+	out, _ = (&desk{t: t}).ctl(0, "connection", "show", samsaraConnection, "--config", b.config)
 	require.Regexp(t, `locked +no`, out)
 }
 

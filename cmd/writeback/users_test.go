@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -83,6 +84,33 @@ func TestSync_Attended(t *testing.T) {
 	}
 }
 
+// TestKeyset_IsReadByWhoReadIt: programs that may not read the new file do not start with it.
+func TestKeyset_IsReadByWhoReadIt(t *testing.T) {
+	t.Parallel()
+	d := &desk{t: t}
+	keyset := filepath.Join(t.TempDir(), "keyset.json")
+	d.ctl(0, "keyset", "create", keyset)
+	require.NoError(t, os.Chmod(keyset, 0o640))
+	if os.Getuid() == 0 {
+		require.NoError(t, os.Chown(keyset, 65532, 65533))
+	}
+	before, err := os.Stat(keyset)
+	require.NoError(t, err)
+	d.ctl(0, "keyset", "add", keyset)
+	after, err := os.Stat(keyset)
+	require.NoError(t, err)
+	require.False(t, os.SameFile(before, after), "in one step")
+	require.Equal(t, before.Mode(), after.Mode())
+	owner := func(i os.FileInfo) any { // of Unix
+		v := reflect.Indirect(reflect.ValueOf(i.Sys()))
+		return []any{v.FieldByName("Uid").Interface(), v.FieldByName("Gid").Interface()}
+	}
+	require.Equal(t, owner(before), owner(after))
+	left, err := os.ReadDir(filepath.Dir(keyset))
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+}
+
 func TestCredentials_RotateAndActivate(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -92,6 +120,9 @@ func TestCredentials_RotateAndActivate(t *testing.T) {
 	keyset := filepath.Join(t.TempDir(), "keyset.json")
 	d.ctl(0, "keyset", "create", keyset)
 	d.ctl(1, "keyset", "create", keyset)
+	info, err := os.Stat(keyset)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode(), "nobody else may read it")
 	clear := d.environ
 	d.environ = append(d.environ, "WRITEBACK_KEYSET_FILE="+keyset)
 	require.Equal(t, map[string]sealedView{"credentials": {3, 0}, "webhooks": {}}, asJSON[map[string]sealedView](d, "connection", "rotate-key"))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,12 +19,14 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"writeback/internal/devissuer"
 	"writeback/internal/natsq"
 	"writeback/internal/testenv"
+	"writeback/pkg/operation/redisstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -61,6 +64,7 @@ func TestPrograms_AnswerWhileTheyWait(t *testing.T) {
 			}, 30*time.Second, 20*time.Millisecond)
 			require.Equal(t, "ok", body.Checks["redis"])
 			if name == "api" { // its token issuer does not exist
+				require.Contains(t, body.Checks, "token keys")
 				require.NotEqual(t, "ok", body.Checks["token keys"])
 				return
 			}
@@ -142,6 +146,39 @@ func issuer(t *testing.T) string {
 	srv.Start()
 	t.Cleanup(srv.Close)
 	return url
+}
+
+// TestAPI_TellsOfATakenAddressAtOnce: whoever is away, and however long the start would take.
+func TestAPI_TellsOfATakenAddressAtOnce(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = taken.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	api := exec.CommandContext(ctx, filepath.Join(testenv.Programs(t, "api"), "api"))
+	api.Env = append(os.Environ(), "WRITEBACK_API_ADDR="+taken.Addr().String(), "WRITEBACK_ADMIN_ADDR=127.0.0.1:0",
+		"WRITEBACK_OIDC_ISSUER=http://127.0.0.1:1/realm", "WRITEBACK_NATS_URL=nats://127.0.0.1:1", "WRITEBACK_REDIS_URL=redis://127.0.0.1:1/0")
+	out, err := api.CombinedOutput()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, 1, exit.ExitCode(), string(out))
+	require.Contains(t, string(out), "WRITEBACK_API_ADDR: listen tcp "+taken.Addr().String())
+}
+
+// TestAPI_StartsTheShards: it can accept before there is a worker.
+func TestAPI_StartsTheShards(t *testing.T) {
+	t.Parallel()
+	url := testenv.Redis(t)
+	start(t, "api", "WRITEBACK_NATS_URL="+testenv.NATS(t), "WRITEBACK_REDIS_URL="+url)
+	opt, err := redis.ParseURL(url)
+	require.NoError(t, err)
+	rdb := redis.NewClient(opt)
+	t.Cleanup(func() { _ = rdb.Close() })
+	require.Eventually(t, func() bool {
+		missing, err := redisstore.New(rdb, redisstore.Config{}).Missing(t.Context())
+		return err == nil && len(missing) == 0
+	}, 30*time.Second, 20*time.Millisecond)
 }
 
 // TestPrograms_StopWhileTheyWait ends a program that has never been ready.

@@ -6,20 +6,26 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"writeback/internal/config"
 	"writeback/internal/dirsync"
 	"writeback/internal/metrics"
+	"writeback/internal/telemetry"
+	"writeback/internal/work"
 )
 
 // A process whose connection to NATS is closed for good ends, so that another takes its
@@ -88,6 +94,51 @@ func TestWithAdmin_NamesTheVariable(t *testing.T) {
 	require.ErrorContains(t, err, "WRITEBACK_ADMIN_ADDR: listen tcp "+taken.Addr().String())
 }
 
+// While a program drains nothing new is routed to it, and its metrics can be read until it has ended.
+func TestWithAdmin_AnswersUntilTheProgramHasEnded(t *testing.T) {
+	t.Parallel()
+	var log notes
+	tel := &telemetry.Telemetry{Logger: slog.New(slog.NewTextHandler(&log, nil)), Registry: prometheus.NewRegistry()}
+	ctx, stop := context.WithCancel(t.Context())
+	running, finish, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- WithAdmin(ctx, tel, "127.0.0.1:0", 10*time.Second, func(ctx context.Context, admin *telemetry.Admin) error {
+			admin.Started(telemetry.AdminConfig{})
+			close(running)
+			<-ctx.Done()
+			<-finish
+			return nil
+		})
+	}()
+	<-running
+	addr := regexp.MustCompile(`admin=(\S+)`).FindStringSubmatch(log.String())[1]
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	status := func(path string) int {
+		resp, err := client.Get("http://" + addr + path)
+		if err != nil {
+			return 0
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	require.Equal(t, http.StatusOK, status("/readyz"))
+	stop()
+	require.Eventually(t, func() bool { return status("/readyz") == http.StatusServiceUnavailable }, 20*time.Second, time.Millisecond)
+	require.Equal(t, http.StatusOK, status("/metrics"))
+	close(finish)
+	require.NoError(t, <-ended)
+	require.Zero(t, status("/healthz"))
+}
+
+// A program that fails ends, with its admin port, and says why.
+func TestWithAdmin_EndsWithTheProgram(t *testing.T) {
+	t.Parallel()
+	tel := &telemetry.Telemetry{Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}
+	cause := errors.New("no way")
+	err := WithAdmin(t.Context(), tel, "127.0.0.1:0", time.Second, func(context.Context, *telemetry.Admin) error { return cause })
+	require.ErrorIs(t, err, cause)
+}
+
 // What reads a whole bucket or stream has no bound on all of it: a try that is cut off would
 // start from zero, for ever.
 func TestBase_PersistsWithWhatTakesLong(t *testing.T) {
@@ -108,6 +159,16 @@ func TestBase_PersistsWithWhatTakesLong(t *testing.T) {
 		require.True(t, bounded)
 		return nil
 	}))
+}
+
+// Of the time to stop something is kept back, to record the calls that were broken off.
+func TestCallGrace(t *testing.T) {
+	t.Parallel()
+	for grace, want := range map[time.Duration]time.Duration{25 * time.Second: 25*time.Second - work.RecordTime, time.Second: time.Second} {
+		w := config.Worker{}
+		w.ShutdownGrace = grace
+		require.Equal(t, want, callGrace(w))
+	}
 }
 
 // No bucket is set back at a start to what it was made as.

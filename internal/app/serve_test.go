@@ -112,3 +112,56 @@ func TestServe_EndsSlowBodies(t *testing.T) {
 		})
 	}
 }
+
+// What is under way when a program is told to stop is answered, and is not broken off.
+func TestServe_FinishesWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	entered, finish := make(chan struct{}), make(chan struct{})
+	addr, stop := served(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-finish
+		if r.Context().Err() != nil {
+			t.Error("a request was broken off")
+		}
+		_, _ = io.WriteString(w, "done")
+	}))
+	conn, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	_, err = conn.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	require.NoError(t, err)
+	<-entered
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); stop() }()
+	require.Eventually(t, func() bool {
+		late, err := net.Dial("tcp", addr)
+		return err != nil || late.Close() != nil
+	}, 20*time.Second, time.Millisecond, "nothing new is taken")
+	close(finish)
+	require.Contains(t, cutOff(t, conn), "done")
+	require.NoError(t, conn.Close())
+	<-stopped
+}
+
+// What takes longer than the grace is cut off, and the stop says so.
+func TestServe_CutsOffWhatOutlastsTheGrace(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	entered := make(chan struct{})
+	endless := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+	})
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, ln, endless, 10*time.Millisecond, short) }()
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = conn.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	require.NoError(t, err)
+	<-entered
+	cancel()
+	require.ErrorContains(t, <-done, "stop serving "+ln.Addr().String())
+	require.Empty(t, cutOff(t, conn))
+}

@@ -130,6 +130,11 @@ func TestRunWebhooks_DeliversWhatAnotherProcessSubscribed(t *testing.T) {
 		return err == nil && m.Hours6.Delivered > 0
 	}, 30*time.Second, 10*time.Millisecond)
 
+	// That role is all that the worker has.
+	quiet, err := worker.JetStream.Consumer(t.Context(), natsq.StreamOperations, natsq.ConsumerQuiet)
+	require.NoError(t, err)
+	require.Zero(t, quiet.CachedInfo().NumWaiting, "it asks for no operations")
+
 	held := func() bool {
 		lane, err := api.queue.Lane(t.Context(), made[0].ID)
 		require.NoError(t, err)
@@ -183,6 +188,7 @@ func TestWebhooks_CountWhatWaitsForAPartner(t *testing.T) {
 	cfg := workerSettings(t, "WRITEBACK_WEBHOOK_LOCAL=true", "WRITEBACK_ROLES=webhooks")
 	w, err := OpenWebhooks(t.Context(), openBase(t, cfg, io.Discard), cfg.Webhooks, 1)
 	require.NoError(t, err)
+	require.Equal(t, webhook.MostWaiting, w.queue.Config().LaneBound, "and each has one of its own")
 	all := make([]int, operation.Shards)
 	for i := range all {
 		all[i] = i

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +132,7 @@ func TestLoad_EveryFaultAtOnce(t *testing.T) {
 		got[f.Name] = f.Value
 	}
 	require.Len(t, got, len(bad))
+	require.Len(t, joined.Unwrap(), len(bad), "each is told once")
 	for name, value := range bad {
 		require.Contains(t, got, name)
 		switch name {
@@ -160,6 +162,9 @@ func TestLoad_Rules(t *testing.T) {
 		{"WRITEBACK_SHUTDOWN_GRACE=1s", true},
 		{"WRITEBACK_SHUTDOWN_GRACE=10m", true},
 		{"WRITEBACK_SHUTDOWN_GRACE=10m1ms", false},
+		{"WRITEBACK_SYNC_EVERY=0", true},
+		{"WRITEBACK_SYNC_EVERY=-1s", false},
+		{"WRITEBACK_SYNC_EVERY=721h", false},
 		{"WRITEBACK_ROLES=sync, webhooks", true},
 		{"WRITEBACK_ROLES=operations,hooks", false},
 		{"WRITEBACK_ROLES=,", false},
@@ -189,6 +194,27 @@ func TestLoad_Rules(t *testing.T) {
 	}
 }
 
+// TestLoad_FilesAndAddressesOfAllPrograms: one that is not there, or is none, is told at the start.
+func TestLoad_FilesAndAddressesOfAllPrograms(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for _, name := range config.Known() {
+		_, kind, _ := strings.Cut(strings.TrimPrefix(name, "WRITEBACK_"), "_")
+		kind = kind[strings.LastIndex(kind, "_")+1:]
+		if !slices.Contains([]string{"FILE", "URL", "ADDR", "ISSUER", "PROXY"}, kind) {
+			continue
+		}
+		n++
+		environ := []string{name + "=/does/not/exist"}
+		_, _, api := config.Load[config.API](environ)
+		_, _, worker := config.Load[config.Worker](environ)
+		_, _, sandbox := config.Load[config.Sandbox](environ)
+		_, _, operator := config.Load[config.Operator](environ)
+		require.ErrorContains(t, errors.Join(api, worker, sandbox, operator), name+`="/does/not/exist": must be`)
+	}
+	require.Greater(t, n, 20)
+}
+
 func TestLoad_ACertificateHasItsKey(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "tls.pem")
@@ -201,6 +227,13 @@ func TestLoad_ACertificateHasItsKey(t *testing.T) {
 	w, _, err := config.Load[config.Worker]([]string{certificate, key})
 	require.NoError(t, err)
 	require.Equal(t, redisurl.Options{Name: "worker", Hasty: true, CertFile: file, KeyFile: file}, w.RedisOptions("worker", true))
+}
+
+func TestWorker_HasTheRolesThatItIsGiven(t *testing.T) {
+	t.Parallel()
+	w, _, err := config.Load[config.Worker]([]string{"WRITEBACK_ROLES=sync, webhooks"})
+	require.NoError(t, err)
+	require.Equal(t, []bool{false, true, true}, []bool{w.Has(config.RoleOperations), w.Has(config.RoleWebhooks), w.Has(config.RoleSync)})
 }
 
 func TestLoad_CursorKeyForms(t *testing.T) {

@@ -71,6 +71,29 @@ func TestProduction_RefusesWhatIsForDevelopment(t *testing.T) {
 	require.ErrorContains(t, err, "must be development or production")
 }
 
+// TestProduction_HoldsForEveryProgram: what an api refuses, the worker beside it and the
+// operator's tool do not take.
+func TestProduction_HoldsForEveryProgram(t *testing.T) {
+	t.Parallel()
+	good := production(t)
+	_, _, err := config.Load[config.Worker](good)
+	require.NoError(t, err)
+	_, _, err = config.Load[config.Operator](good)
+	require.NoError(t, err)
+	for name, value := range map[string]string{
+		"WRITEBACK_KEYSET_FILE": "", "WRITEBACK_PROVIDER_LOCAL": "true", "WRITEBACK_WEBHOOK_LOCAL": "true", "WRITEBACK_MOTIVE_URL": "http://motive.example",
+		"WRITEBACK_SANDBOX_URL": "http://sandbox:8090", "WRITEBACK_REGISTRY_FILE": write(t, "partners: [{connections: [{credentials: {access_token: planted}}]}]"),
+	} {
+		bad := append(slices.Clone(good), name+"="+value)
+		_, _, err = config.Load[config.Worker](bad)
+		require.ErrorContains(t, err, name+"=")
+		if slices.Contains(config.Names[config.Operator](), name) {
+			_, _, err = config.Load[config.Operator](bad)
+			require.ErrorContains(t, err, name+"=")
+		}
+	}
+}
+
 func TestProduction_CredentialsInClear(t *testing.T) {
 	t.Parallel()
 	for _, registry := range []string{

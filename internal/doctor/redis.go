@@ -338,6 +338,8 @@ func lookAtDeliveries(ctx context.Context, r *report, rdb redis.UniversalClient,
 		r.fail(check, start+" that reaches NATS and Redis: it reads the shards again from the streams",
 			"%d of %d shards have no data, so their webhooks wait", d.Missing, len(shards))
 	case !writable: // said above
+	case !slices.ContainsFunc(shards, func(s redisstore.Shard) bool { return s.Beat >= 0 }): // filled, and by nobody since
+		r.warn(check, start, "no worker with the role webhooks has polled it yet")
 	case d.Beat > beatWarn:
 		r.warn(check, start, "no worker with the role webhooks has polled it for %s", d.Beat.Round(time.Second))
 	case d.DueAge > dueFail:
