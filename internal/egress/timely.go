@@ -1,53 +1,41 @@
 package egress
 
 import (
-	"context"
-	"fmt"
-	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"time"
 )
 
-// errOver is for a call whose time was over before anything of it was sent.
-var errOver = fmt.Errorf("egress: not sent: %w", context.DeadlineExceeded)
-
-// timely gives the request with a body that looks at the clock when it is read for the first
-// time: that is right before the request goes into the socket. A process that was stopped in
-// between, or a machine that was, goes on with the call, and takes note of its deadline at the
-// same moment; by then somebody else may have made it, and a newer one after it. A request
-// without a body or a deadline stays as it is.
+// timely gives a request that is not sent once its time is over. A process that was stopped
+// in the midst of a call, or a machine that was, goes on with it when it is awoken, and takes note
+// of the deadline at the same moment; by then somebody else may have made the call, and a newer
+// one after it. So the clock is looked at right before the request goes into the socket. What
+// has no body changes nothing, and stays as it is.
 func timely(r *http.Request) *http.Request {
 	deadline, bounded := r.Context().Deadline()
 	if !bounded || r.Body == nil || r.Body == http.NoBody {
 		return r
 	}
-	out := *r // a transport may not change what it is given
-	out.Body = &timelyBody{ReadCloser: r.Body, deadline: deadline}
-	if again := r.GetBody; again != nil {
-		out.GetBody = func() (io.ReadCloser, error) {
-			body, err := again()
-			if err != nil {
-				return nil, err
-			}
-			return &timelyBody{ReadCloser: body, deadline: deadline}, nil
-		}
-	}
-	return &out
+	g := &gate{deadline: deadline}
+	return r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: g.got, WroteHeaders: g.wrote}))
 }
 
-type timelyBody struct {
-	io.ReadCloser
+// gate is between a request and its connection.
+type gate struct {
 	deadline time.Time
-	begun    bool
+	conn     net.Conn
 }
 
-// Read gives errOver when the time is over.
-func (b *timelyBody) Read(p []byte) (int, error) {
-	if !b.begun {
-		if !time.Now().Before(b.deadline) {
-			return 0, errOver
-		}
-		b.begun = true
+func (g *gate) got(info httptrace.GotConnInfo) { g.conn = info.Conn }
+
+// past is over for any connection.
+var past = time.Unix(1, 0)
+
+// wrote is called when the header of the request is in the buffer: of HTTP/1.1 nothing has gone
+// out, and of HTTP/2 no body, without which it is none. The connection takes nothing more then.
+func (g *gate) wrote() {
+	if g.conn != nil && !time.Now().Before(g.deadline) {
+		_ = g.conn.SetWriteDeadline(past) // one that cannot be set is of a connection that is closed
 	}
-	return b.ReadCloser.Read(p)
 }
