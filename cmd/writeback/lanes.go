@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"writeback/internal/directory"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 )
@@ -135,22 +134,35 @@ func writeLanes(w io.Writer, rows []laneRow) {
 
 // completeConnections offers the connections of the directory, for a shell.
 func (c *ctl) completeConnections(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return c.completeIDs(cmd, args, func(ctx context.Context) (map[string]string, error) {
+		d, _, err := c.directory(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out := map[string]string{}
+		for _, conn := range d.All() {
+			out[conn.ID.String()] = conn.Provider
+		}
+		return out, nil
+	})
+}
+
+// completeIDs offers ids as the first argument, in order, each with what it is.
+func (c *ctl) completeIDs(
+	cmd *cobra.Command, args []string, read func(ctx context.Context) (map[string]string, error),
+) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 || c.configure() != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 	defer cancel()
-	d, _, err := c.directory(ctx)
+	byID, err := read(ctx)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var out []cobra.Completion
-	byID := map[string]directory.Connection{}
-	for _, conn := range d.All() {
-		byID[conn.ID.String()] = conn
-	}
 	for _, text := range slices.Sorted(maps.Keys(byID)) {
-		out = append(out, cobra.CompletionWithDesc(text, byID[text].Provider))
+		out = append(out, cobra.CompletionWithDesc(text, byID[text]))
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -92,11 +91,8 @@ func viewWebhook(s webhook.Subscription, l *redisstore.Lane, dead int) webhookVi
 	if l == nil {
 		return v
 	}
-	full := l.Outstanding >= webhook.MostWaiting
-	v.Waiting, v.Full, v.InFlight, v.Oldest, v.Silent = &l.Outstanding, &full, &l.InFlight, stamp(l.Oldest), stamp(l.BreakerUntil)
-	if l.Blocked.After(l.Now) {
-		v.Blocked = stamp(l.Blocked)
-	}
+	full, lane := l.Outstanding >= webhook.MostWaiting, viewLane(*l)
+	v.Waiting, v.Full, v.InFlight, v.Oldest, v.Blocked, v.Silent = &lane.Outstanding, &full, &lane.InFlight, lane.Oldest, lane.Blocked, lane.Breaker
 	return v
 }
 
@@ -155,21 +151,17 @@ func (c *ctl) setWebhook(ctx context.Context, args []string, change webhookChang
 
 // completeWebhooks offers the webhooks that there are, for a shell.
 func (c *ctl) completeWebhooks(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 || c.configure() != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
-	defer cancel()
-	r, err := c.webhooks(ctx)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var out []cobra.Completion
-	for _, s := range r.All() {
-		if s.Status != webhook.Deleted {
-			out = append(out, cobra.CompletionWithDesc(s.ID.String(), s.EventName+" "+string(s.Status)))
+	return c.completeIDs(cmd, args, func(ctx context.Context) (map[string]string, error) {
+		r, err := c.webhooks(ctx)
+		if err != nil {
+			return nil, err
 		}
-	}
-	slices.Sort(out)
-	return out, cobra.ShellCompDirectiveNoFileComp
+		out := map[string]string{}
+		for _, s := range r.All() {
+			if s.Status != webhook.Deleted {
+				out[s.ID.String()] = s.EventName + " " + string(s.Status)
+			}
+		}
+		return out, nil
+	})
 }

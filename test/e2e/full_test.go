@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/history"
@@ -21,17 +20,11 @@ func TestFullRedis_RefusesWhatIsNewAndEndsTheRest(t *testing.T) {
 		t.Skip("it runs programs of its own")
 	}
 	s := stack.Start(t, stack.Options{APIs: 1, Workers: 1, Registry: stack.Registry{Limits: fast}})
-	opt, err := redis.ParseURL(s.Redis.URL())
-	require.NoError(t, err)
-	rdb := redis.NewClient(opt)
-	t.Cleanup(func() { _ = rdb.Close() })
-	memory := func(most string) { require.NoError(t, rdb.ConfigSet(t.Context(), "maxmemory", most).Err()) }
-
 	for _, provider := range []string{sandbox.Samsara, sandbox.Motive, sandbox.Geotab} {
 		require.NoError(t, s.Fault(sandbox.Fault{Provider: provider, LatencyMS: 1000}))
 	}
 	requests := s.Run(t.Context(), stack.Load{Name: "before", Operations: 150, Clients: 16, Users: 25, Seed: 1})
-	memory("1mb") // less than an empty server takes
+	require.NoError(t, s.FullRedis(t.Context(), true))
 
 	refused := 0
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
@@ -61,7 +54,7 @@ func TestFullRedis_RefusesWhatIsNewAndEndsTheRest(t *testing.T) {
 		require.Equal(t, history.Success, op.Status)
 	}
 
-	memory("0") // no bound
+	require.NoError(t, s.FullRedis(t.Context(), false))
 	after := s.Run(t.Context(), stack.Load{Name: "after", Operations: 20, Clients: 4, Users: 25, Seed: 3})
 	for _, r := range after {
 		require.Equal(t, http.StatusAccepted, r.Status)

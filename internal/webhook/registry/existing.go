@@ -24,8 +24,17 @@ func Existing(ctx context.Context, js jetstream.JetStream) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registry: bucket %s: %w", Bucket, err)
 	}
-	r := empty(js, nil, nil, Config{})
+	r, err := readOnce(ctx, js, nil)
+	if err != nil {
+		return nil, err
+	}
 	r.kv = kv
+	return r, nil
+}
+
+// readOnce is a registry of what the bucket holds now.
+func readOnce(ctx context.Context, js jetstream.JetStream, s sealer) (*Registry, error) {
+	r := empty(js, s, nil, Config{})
 	if err := natsq.ReadBucket(ctx, js, Bucket, 0, r.take); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}

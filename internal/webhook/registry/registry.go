@@ -221,22 +221,18 @@ func (r *Registry) Secrets(s webhook.Subscription, now time.Time) ([]string, err
 // Locked counts the subscriptions in the bucket, and those whose secret does not open: nothing
 // can be sent to them.
 func Locked(ctx context.Context, js jetstream.JetStream, s sealer) (locked, all int, err error) {
-	r := &Registry{sealer: s}
-	err = natsq.ReadBucket(ctx, js, Bucket, 0, func(e jetstream.KeyValueEntry) {
-		if !strings.HasPrefix(e.Key(), keyPrefix) {
-			return
-		}
-		sub, err := decode(e.Value(), e.Revision())
-		if err != nil || sub.Status == webhook.Deleted {
-			return
+	r, err := readOnce(ctx, js, s)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, sub := range r.All() {
+		if sub.Status == webhook.Deleted {
+			continue
 		}
 		all++
 		if _, err := r.Secrets(sub, time.Now()); err != nil {
 			locked++
 		}
-	})
-	if err != nil {
-		return 0, 0, fmt.Errorf("registry: %w", err)
 	}
 	return locked, all, nil
 }

@@ -37,12 +37,20 @@ func (s *Stack) FlushRedis(ctx context.Context) error {
 
 // FillRedis has Redis take its memory for full, for so long.
 func (s *Stack) FillRedis(ctx context.Context, lasts time.Duration) error {
-	// An empty server takes more than a megabyte.
-	if err := s.rdb.ConfigSet(ctx, "maxmemory", "1mb").Err(); err != nil {
+	if err := s.FullRedis(ctx, true); err != nil {
 		return err
 	}
 	pause(ctx, lasts)
-	return s.rdb.ConfigSet(context.WithoutCancel(ctx), "maxmemory", "0").Err()
+	return s.FullRedis(context.WithoutCancel(ctx), false)
+}
+
+// FullRedis has Redis take its memory for full, or gives it room again.
+func (s *Stack) FullRedis(ctx context.Context, full bool) error {
+	most := "0" // no bound
+	if full {
+		most = "1mb" // less than an empty server takes
+	}
+	return s.rdb.ConfigSet(ctx, "maxmemory", most).Err()
 }
 
 // RewindRedis sets Redis back by the time given, or on a slow machine by as much more as it
