@@ -43,6 +43,8 @@ const (
 	// firstPause and longestPause bound the wait between two tries to follow a bucket.
 	firstPause   = 50 * time.Millisecond
 	longestPause = 5 * time.Second
+	// goneFor is how long a bucket is gone before Follower makes another.
+	goneFor = time.Second
 )
 
 var (
@@ -178,6 +180,12 @@ func (f *Follower) follow(ctx context.Context) error {
 func (f *Follower) watch(ctx context.Context) (_ *watch, last uint64, err error) {
 	info, err := f.info(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		// A server that is still at removing it would take the files of a new one along.
+		select {
+		case <-ctx.Done():
+			return nil, 0, context.Cause(ctx)
+		case <-time.After(goneFor):
+		}
 		if _, err := OpenBucket(ctx, f.JetStream, f.Config, f.Log); err != nil {
 			return nil, 0, err
 		}

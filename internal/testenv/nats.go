@@ -39,6 +39,11 @@ func NATS(t testing.TB) string {
 	if !s.ReadyForConnections(startTimeout) {
 		t.Fatal("testenv: nats server: not ready in time")
 	}
+	// A server removes the directory of all streams behind the last one that is deleted, by
+	// and by, and a stream made just then fails. One that is not empty stays.
+	if err := os.MkdirAll(filepath.Join(s.StoreDir(), server.DEFAULT_GLOBAL_ACCOUNT, "streams", ".stays"), 0o700); err != nil {
+		t.Fatalf("testenv: nats server: %v", err)
+	}
 	return s.ClientURL()
 }
 
