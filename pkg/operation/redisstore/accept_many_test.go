@@ -130,20 +130,22 @@ func TestAcceptMany_IsOneScriptAShard(t *testing.T) {
 		all = append(all, f.accepted(uuid.New()))
 	}
 	f.acceptMany(f.accepted(uuid.New())) // loads the scripts
-	calls := func() (n int) {
-		info, err := f.rdb.Info(t.Context(), "commandstats").Result()
-		require.NoError(t, err)
-		for line := range strings.Lines(info) {
-			if rest, ok := strings.CutPrefix(line, "cmdstat_fcall:calls="); ok {
-				_, err := fmt.Sscanf(rest, "%d", &n)
-				require.NoError(t, err)
-			}
-		}
-		return n
-	}
-	before := calls()
+	before := f.calls("fcall")
 	f.acceptMany(all...)
-	require.Equal(t, 3, calls()-before, "64, 64 and 2")
+	require.Equal(t, 3, f.calls("fcall")-before, "64, 64 and 2")
+}
+
+// calls counts how often Redis has run a command.
+func (f *fixture) calls(command string) (n int) {
+	info, err := f.rdb.Info(f.t.Context(), "commandstats").Result()
+	require.NoError(f.t, err)
+	for line := range strings.Lines(info) {
+		if rest, ok := strings.CutPrefix(line, "cmdstat_"+command+":calls="); ok {
+			_, err := fmt.Sscanf(rest, "%d", &n)
+			require.NoError(f.t, err)
+		}
+	}
+	return n
 }
 
 // broken is a connection whose first pipelines fail.

@@ -255,6 +255,68 @@ func TestList_UnevenIndexes(t *testing.T) {
 	})
 }
 
+// TestList_KnowsWhereTheNextPageBegins: a store that gave a page does not search the indexes for
+// the next one. What it remembers is a guess: a list that was filled anew meanwhile, with more
+// before the page or with less, gives the same page.
+func TestList_KnowsWhereTheNextPageBegins(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testenv.Redis(t), redisstore.Config{})
+	conns, some := make([]uuid.UUID, 9), make([]operation.Accepted, 360)
+	for i := range conns {
+		conns[i] = uuid.Must(uuid.NewV7())
+	}
+	for i := range some {
+		some[i] = f.accepted(uuid.New())
+		some[i].ConnectionID = conns[i%len(conns)]
+	}
+	f.acceptMany(some...)
+	q := f.query()
+	q.Limit = len(some)
+	all, _, err := f.store.List(t.Context(), q)
+	require.NoError(t, err)
+	q.Limit = 90
+	first, more, err := f.store.List(t.Context(), q)
+	require.NoError(t, err)
+	require.True(t, more)
+	q.Position = operation.Position{Seq: first[89].Seq, ID: first[89].ID}
+	page := func(s *redisstore.Store) (searched int) {
+		before := f.calls("lindex")
+		ops, _, err := s.List(t.Context(), q)
+		require.NoError(t, err)
+		require.Equal(t, idsOf(all[90:180]), idsOf(ops))
+		return f.calls("lindex") - before
+	}
+	stranger := redisstore.New(f.rdb, redisstore.Config{})
+	require.NoError(t, stranger.Begin(t.Context(), allShards()))
+	unknown := page(stranger)
+	require.Less(t, 4*page(f.store), unknown)
+
+	taken := map[uuid.UUID]int{}
+	for _, op := range first {
+		taken[op.ConnectionID]++
+	}
+	var lists []string // that have enough before the page
+	for conn, n := range taken {
+		if f.conn = conn; n > 4 {
+			lists = append(lists, f.key(fmt.Sprintf("day:%s:%d", f.partner, first[0].Seq/int64(24*time.Hour/time.Microsecond))))
+		}
+	}
+	require.NotEmpty(t, lists)
+	slices.Sort(lists)
+	lists = slices.Compact(lists)
+	early := append(binary.BigEndian.AppendUint64(nil, uint64(all[0].Seq-1))[1:], make([]byte, 16)...)
+	for _, change := range []func(list string) error{
+		func(list string) error { return f.rdb.LPop(t.Context(), list).Err() },
+		func(list string) error { return f.rdb.LPush(t.Context(), list, early, early).Err() },
+		func(list string) error { return f.rdb.LTrim(t.Context(), list, 4, -1).Err() },
+	} {
+		for _, list := range lists {
+			require.NoError(t, change(list))
+		}
+		page(f.store)
+	}
+}
+
 // A day of very many operations of which a filter selects none is read to its end.
 func TestList_ManyThatDoNotMatch(t *testing.T) {
 	t.Parallel()

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/redis/go-redis/v9"
 
 	"writeback/pkg/operation"
@@ -158,6 +159,8 @@ type Store struct {
 	away [operation.Shards]atomic.Bool
 	// names are the prefixes of the shards' keys.
 	names [operation.Shards]string
+	// walks are the pages of lists of which it is known where they begin.
+	walks *lru.Cache[page, places]
 	// ahead is how many ms Redis's clock was ahead of ours at the last poll.
 	ahead atomic.Int64
 }
@@ -178,6 +181,7 @@ func New(rdb redis.UniversalClient, cfg Config) *Store {
 	var id [8]byte
 	_, _ = rand.Read(id[:])
 	s := &Store{rdb: rdb, cfg: cfg.withDefaults(), process: hex.EncodeToString(id[:]), began: time.Now()}
+	s.walks, _ = lru.New[page, places](walks) // it refuses no size but 0
 	s.scripts.rdb = rdb
 	s.flights.begin(s)
 	_, cluster := rdb.(*redis.ClusterClient)

@@ -1,8 +1,9 @@
 -- index: args '', partner, day, from, to, backwards (1|0), most, list, late. Reads on in the
--- index of a day: in its list from a place on ('' for where the window from..to begins), and in
--- what came late after so many that were read ('-' for neither). For each of both it gives where
--- the next entries are, and those read, at most so many, in order of seq; and the least place that
--- an operation of the shard can be accepted at from now on. It writes nothing.
+-- index of a day: in its list from a place on ('' for where the window from..to begins; '~' and a
+-- place for where a forward one may begin), and in what came late after so many that were read
+-- ('-' for neither). For each of both it gives where the next entries are, and those read, at most
+-- so many, in order of seq; and the least place that an operation of the shard can be accepted at
+-- from now on. It writes nothing.
 -- A list only grows at its end, so an entry keeps its place.
 if shard.gen == '' or call('EXISTS', N.history) == 1 then return {'stale'} end
 local rest, from, to, back, most = args[2] .. ':' .. args[3], args[4], args[5], args[6] == '1', tonumber(args[7])
@@ -26,13 +27,27 @@ local function before(key, seq)
   return low
 end
 
+-- guessed reads from a place on if what comes before seq ends there, as the entries beside show.
+local function guessed(key, place, seq)
+  local read = call('LRANGE', key, max(0, place - 1), place + most - 1)
+  if place > 0 then
+    local prior = table.remove(read, 1)
+    if not prior or seq_of(prior) >= seq then return nil end
+  end
+  if read[1] and seq_of(read[1]) < seq then return nil end
+  return read
+end
+
 local list, late = {'-', ''}, {'-', ''}
 if args[8] ~= '-' then
   local key, place = P .. 'day:' .. rest, tonumber(args[8])
+  local guess = tonumber(match(args[8], '^~(%d+)$') or '')
+  local read = guess and guessed(key, guess, tonumber(from))
+  if read then place = guess end
   if not place then place = back and before(key, tonumber(to) + 1) - 1 or before(key, tonumber(from)) end
   local first, last = place, place + most - 1
   if back then first, last = max(0, place - most + 1), place end
-  local read = last >= 0 and call('LRANGE', key, first, last) or {}
+  if not read then read = last >= 0 and call('LRANGE', key, first, last) or {} end
   list = {int(back and first - 1 or place + #read), table.concat(read)}
 end
 if args[9] ~= '-' then
