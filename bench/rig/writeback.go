@@ -13,8 +13,8 @@ import (
 )
 
 // memoryLimit is the collector's soft limit that our programs, and nats-server in the compose
-// file, have in a container of 140 MiB.
-const memoryLimit = "GOMEMLIMIT=126MiB"
+// file, have in a container of 130 MiB.
+const memoryLimit = "GOMEMLIMIT=117MiB"
 
 // collector is what api and worker ask of Go's collector under such a limit; nats-server and
 // the peer get it as well.
