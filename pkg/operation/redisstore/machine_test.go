@@ -69,8 +69,8 @@ func TestModel_RandomHistories(t *testing.T) {
 // earlySeeds are seeds whose histories find a missing rule early. When they no longer do, since
 // the machine draws otherwise, the search is longer and finds it all the same.
 var earlySeeds = map[string]string{
-	"one call of a user": "6", "sync is never repeated": "6", "the last attempt": "9", "older than a call that ends": "11",
-	"order of sync": "11", "lost replies": "1",
+	"one call of a user": "6", "sync is never repeated": "6", "the last attempt": "9", "older than a call that ends": "24",
+	"order of sync": "11", "lost replies": "1", "others that wait": "1", "a worker that is gone": "13",
 }
 
 // TestModel_FindsMissingRules takes rules out of the scripts, and requires that the
