@@ -44,7 +44,7 @@ func (s *Store) ListReadable(ctx context.Context, q operation.Query, unread func
 		}
 		more = more || further
 		if len(ops) == 0 || ops[len(ops)-1].Seq < w.frontier || try == listTries {
-			if more && !q.Backwards {
+			if more && len(ops) > 0 && !q.Backwards {
 				w.remember(ops[len(ops)-1])
 			}
 			return ops, more, nil

@@ -317,6 +317,19 @@ func TestList_KnowsWhereTheNextPageBegins(t *testing.T) {
 	}
 }
 
+// TestList_EmptyPageWithMore: a page may be empty though there is more.
+func TestList_EmptyPageWithMore(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testenv.Redis(t), redisstore.Config{})
+	f.many(1, 2)
+	q := f.query()
+	q.Limit = 0
+	ops, more, err := f.store.List(t.Context(), q)
+	require.NoError(t, err)
+	require.Empty(t, ops)
+	require.True(t, more)
+}
+
 // A day of very many operations of which a filter selects none is read to its end.
 func TestList_ManyThatDoNotMatch(t *testing.T) {
 	t.Parallel()
