@@ -111,11 +111,13 @@ func Identity(credsFile, certFile, keyFile string) (options []nats.Option) {
 }
 
 // Connect opens a connection that reconnects for ever and buffers nothing while it
-// is away: a publish that cannot go out now fails now, and the outbox repeats it.
+// is away: a publish that cannot go out now fails now, and the outbox repeats it. Nor does
+// anything leave that waited while the process stood still.
 // A server that is not there yet, or refuses our credentials for now, is no error.
 // What the client ends for good all the same is logged, and shows as nats.CLOSED.
 // more are options of the caller's own, for example credentials.
 func Connect(url, name string, log *slog.Logger, more ...nats.Option) (*nats.Conn, error) {
+	p := &pulse{began: time.Now()}
 	nc, err := nats.Connect(url, append([]nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
@@ -125,6 +127,7 @@ func Connect(url, name string, log *slog.Logger, more ...nats.Option) (*nats.Con
 		nats.RetryOnFailedConnect(true),
 		nats.IgnoreAuthErrorAbort(), // credentials come and go while they are rotated
 		nats.Timeout(3 * time.Second),
+		leaving(p),
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.NoCallbacksAfterClientClose(),
@@ -136,6 +139,7 @@ func Connect(url, name string, log *slog.Logger, more ...nats.Option) (*nats.Con
 	if err != nil {
 		return nil, fmt.Errorf("natsq: connect: %w", err)
 	}
+	p.beat(nc)
 	return nc, nil
 }
 

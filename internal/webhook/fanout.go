@@ -202,6 +202,9 @@ func (f *Fanout) queue(ctx context.Context, s Subscription, a, about operation.A
 		limits.Outstanding = fewWaiting
 	}
 	receipt, err := f.Queue.Accept(ctx, a, limits)
+	if err == nil && receipt.Old() { // the store may have lost it since
+		receipt, err = f.Queue.Accept(ctx, a, limits)
+	}
 	if err != nil {
 		return err
 	}
@@ -209,7 +212,7 @@ func (f *Fanout) queue(ctx context.Context, s Subscription, a, about operation.A
 		f.Look(s.ID)
 	}
 	// What is not published here is left to the outbox.
-	if f.Publisher.Accepted(ctx, operation.Message{Accepted: a, Place: receipt.Place}, false) == nil {
+	if !receipt.Old() && f.Publisher.Accepted(ctx, operation.Message{Accepted: a, Place: receipt.Place}, false) == nil {
 		f.Note(redisstore.Ack{Connection: s.ID, ID: a.ID, Accepted: true})
 	}
 	return nil

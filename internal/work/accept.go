@@ -46,6 +46,9 @@ func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limi
 	if !receipt.Handed {
 		a.offers.back(offer)
 	}
+	if err == nil && receipt.Replay == uuid.Nil && receipt.Old() { // the store may have lost it since
+		receipt, err = a.parts.Store.Accept(ctx, in, storeLimits(l))
+	}
 	if err != nil {
 		return operation.Operation{}, notAccepted(in.ID, err)
 	}
@@ -53,7 +56,9 @@ func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limi
 		return a.replay(ctx, in.ConnectionID, receipt.Replay)
 	}
 	op := pending(in, receipt.Place)
-	a.publish(ctx, op, !receipt.Handed && receipt.Outstanding < a.cfg.QuietBelow)
+	if !receipt.Old() { // else the outbox does
+		a.publish(ctx, op, !receipt.Handed && receipt.Outstanding < a.cfg.QuietBelow)
+	}
 	return op, nil
 }
 
@@ -94,7 +99,7 @@ func (a *Accepter) replay(ctx context.Context, connection, id uuid.UUID) (operat
 	if err != nil {
 		return operation.Operation{}, refusal(err)
 	}
-	if !rec.Accepted {
+	if !rec.Accepted && !rec.Old() {
 		_, _, _ = a.replays.Do(id.String(), func() (any, error) {
 			// Its lane is in the due index; nobody has to be woken.
 			a.publish(ctx, rec.Operation, false)

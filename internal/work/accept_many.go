@@ -35,6 +35,7 @@ func (a *Accepter) AcceptMany(
 	ctx context.Context, all []operation.Accepted, limits func(operation.Accepted) tsp.Limits,
 ) ([]operation.Operation, []error) {
 	taken := a.parts.Store.AcceptMany(ctx, all, func(in operation.Accepted) redisstore.Limits { return storeLimits(limits(in)) })
+	a.askAgain(ctx, all, taken, limits)
 	ops, errs := make([]operation.Operation, len(all)), make([]error, len(all))
 	fresh := make(map[uuid.UUID]int, len(all))
 	var stored []operation.Operation
@@ -47,6 +48,9 @@ func (a *Accepter) AcceptMany(
 			ops[i] = pending(all[i], t.Receipt.Place)
 			if _, again := fresh[all[i].ID]; !again {
 				fresh[all[i].ID] = i
+				if t.Receipt.Old() { // the outbox publishes it
+					continue
+				}
 				stored = append(stored, ops[i])
 				outstanding[all[i].ConnectionID] = t.Receipt.Outstanding
 			}
@@ -55,6 +59,24 @@ func (a *Accepter) AcceptMany(
 	a.publishMany(ctx, stored, a.waking(stored, outstanding))
 	a.replayMany(ctx, all, taken, fresh, ops, errs)
 	return ops, errs
+}
+
+// askAgain accepts once more what was accepted too long ago: the store may have lost it since.
+// One after the other, so that writes to one user stay in order, and until the store is slow or
+// refuses one: the others are as sure as what it has accepted ever is.
+func (a *Accepter) askAgain(
+	ctx context.Context, all []operation.Accepted, taken []redisstore.Taken, limits func(operation.Accepted) tsp.Limits,
+) {
+	for i, t := range taken {
+		if t.Err != nil || t.Receipt.Replay != uuid.Nil || !t.Receipt.Old() {
+			continue
+		}
+		again, err := a.parts.Store.Accept(ctx, all[i], storeLimits(limits(all[i])))
+		taken[i] = redisstore.Taken{Receipt: again, Err: err}
+		if err != nil || again.Old() {
+			return
+		}
+	}
 }
 
 // waking names the first operation of each lane of a batch that a worker should look at
@@ -131,7 +153,7 @@ func (a *Accepter) replayMany(
 	var unpublished []operation.Message
 	names := sha256.New()
 	for _, rec := range records {
-		if op := rec.Operation; op.ID != uuid.Nil && !rec.Accepted {
+		if op := rec.Operation; op.ID != uuid.Nil && !rec.Accepted && !rec.Old() {
 			unpublished = append(unpublished, op.Message())
 			_, _ = names.Write(op.ID[:])
 		}

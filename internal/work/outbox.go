@@ -79,7 +79,7 @@ func (w *Worker) outboxOnce(ctx context.Context) round {
 			switch err := w.recorder.publish(ctx, rec, false); {
 			case err == nil:
 				published.Add(1)
-			case errors.Is(err, context.DeadlineExceeded) || !w.parts.Publisher.Connected() || ctx.Err() != nil:
+			case errors.Is(err, errOld) || errors.Is(err, context.DeadlineExceeded) || !w.parts.Publisher.Connected() || ctx.Err() != nil:
 				late.Add(1)
 			default:
 				refused.Add(1)

@@ -133,3 +133,35 @@ func TestOutbox_CountsOnlyWhatWasPublished(t *testing.T) {
 	}
 	require.Equal(t, round{published: 1, refused: 3}, w.outboxOnce(t.Context()))
 }
+
+// TestOutbox_AClaimThatIsOldIsLeft: Redis may have lost by then what it gave.
+func TestOutbox_AClaimThatIsOldIsLeft(t *testing.T) {
+	t.Parallel()
+	w, pub, _ := overdue(t, outboxMost)
+	pub.answer = func(tried int, _ operation.Message) error {
+		if tried == 1 { // and all the others wait for it
+			time.Sleep(redisstore.TellWithin)
+		}
+		return nil
+	}
+	r := w.outboxOnce(t.Context())
+	require.Equal(t, outboxAtOnce, r.published)
+	require.Positive(t, r.late)
+	require.Len(t, pub.tried, outboxAtOnce)
+}
+
+// TestPublish_GetsOldOnTheWay: so may a record between its messages.
+func TestPublish_GetsOldOnTheWay(t *testing.T) {
+	t.Parallel()
+	w, pub, ids := overdue(t, 1)
+	pub.answer = func(int, operation.Message) error {
+		time.Sleep(redisstore.TellWithin)
+		return nil
+	}
+	rec := redisstore.Record{Operation: operation.Operation{Accepted: operation.Accepted{ID: ids[0]}, Status: operation.Failed}, Asked: time.Now()}
+	require.ErrorIs(t, w.recorder.publish(t.Context(), rec, false), errOld)
+	require.Equal(t, ids, pub.tried)
+	require.ErrorIs(t, w.recorder.publish(t.Context(), rec, false), errOld)
+	require.Equal(t, ids, pub.tried)
+	require.Equal(t, 1, w.acks.queued(), "what the stream has is noted")
+}

@@ -104,8 +104,12 @@ func (r *recorder) learn(ctx context.Context, op operation.Operation) {
 
 // publish sends what the streams have not confirmed, in order: the accepted
 // message, the rows of a pending operation, the final event, which carries all
-// rows. acceptedLeft leaves the first to others. The error is the first; what comes after it was not tried.
+// rows. acceptedLeft leaves the first to others. The error is the first, and errOld for what
+// may not be told any more; what comes after it was not tried.
 func (r *recorder) publish(ctx context.Context, rec redisstore.Record, acceptedLeft bool) error {
+	if rec.Old() {
+		return errOld
+	}
 	op := rec.Operation
 	ack := redisstore.Ack{Connection: op.ConnectionID, ID: op.ID, RowVersion: rec.RowVersion, Rows: rec.Rows, Accepted: rec.Accepted, Final: rec.Final}
 	defer func() { r.acks.Note(ack) }()
@@ -115,25 +119,33 @@ func (r *recorder) publish(ctx context.Context, rec redisstore.Record, acceptedL
 		}
 		ack.Accepted = true
 	}
+	var event operation.Event
+	final := op.Status.Terminal() && !rec.Final
 	switch {
-	case op.Status.Terminal() && !rec.Final:
-		event := operation.FinalEvent(op)
-		event.NextAt, event.Blocked = rec.NextAt, rec.Blocked
-		if err := r.parts.Publisher.Event(ctx, event); err != nil {
-			return err
-		}
-		ack.Rows, ack.Final, ack.Ended = len(op.Attempts), true, &op
-		r.metrics.end(ctx, op)
+	case final:
+		event = operation.FinalEvent(op)
 	case len(op.Attempts) > rec.Rows:
-		event := attempted(op, rec.Rows)
-		event.NextAt, event.Blocked = rec.NextAt, rec.Blocked
-		if err := r.parts.Publisher.Event(ctx, event); err != nil {
-			return err
-		}
-		ack.Rows = len(op.Attempts)
+		event = attempted(op, rec.Rows)
+	default:
+		return nil
+	}
+	if rec.Old() {
+		return errOld
+	}
+	event.NextAt, event.Blocked = rec.NextAt, rec.Blocked
+	if err := r.parts.Publisher.Event(ctx, event); err != nil {
+		return err
+	}
+	ack.Rows = len(op.Attempts)
+	if final {
+		ack.Final, ack.Ended = true, &op
+		r.metrics.end(ctx, op)
 	}
 	return nil
 }
+
+// errOld says that the store may have lost by now what it answered.
+var errOld = errors.New("work: too long after it was read, a record is left to the outbox")
 
 // attempted is the event of the rows of a pending operation that come after so many.
 func attempted(op operation.Operation, rows int) operation.Event {

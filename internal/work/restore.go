@@ -24,8 +24,8 @@ type history interface {
 // RestoreConfig bounds the waits of a rebuild. Every zero field takes the default
 // given with it.
 type RestoreConfig struct {
-	// Settle is how long publishes under way may still take. Default 3 s; it must
-	// exceed the publish deadline.
+	// Settle is how long what the store had before may still take to reach the streams. Default
+	// 4 s: it must exceed redisstore.TellWithin, and how long a publish may wait and be on its way.
 	Settle time.Duration
 	// LongestCalls gives the longest call deadline in each shard. For that long,
 	// plus the start window, nothing is handed out after a rebuild, so that calls
@@ -50,7 +50,7 @@ func (c RestoreConfig) withDefaults() RestoreConfig {
 			*d = v
 		}
 	}
-	set(&c.Settle, 3*time.Second)
+	set(&c.Settle, 4*time.Second)
 	if c.LongestCalls == nil {
 		c.LongestCalls = func() (all [operation.Shards]time.Duration) {
 			for shard := range all {
@@ -189,7 +189,7 @@ func (r *Restorer) rebuild(ctx context.Context, b *redisstore.Rebuild) error {
 	since = since.Add(-r.cfg.Margin)
 	r.log.WarnContext(ctx, "rebuilding shards from the streams", "shards", len(b.Shards), "since", since, "wiped", whole)
 
-	// A publish that was under way comes out before its deadline, or never.
+	// What was under way is there by then, or never will be.
 	pause(ctx, r.cfg.Settle)
 	operations, events, err := r.history.Ends(ctx)
 	if err != nil {

@@ -55,7 +55,13 @@ type Receipt struct {
 	Replay uuid.UUID
 	// Handed says that a worker has the operation already, by its offer.
 	Handed bool
+	// Asked is when the store was asked.
+	Asked time.Time
 }
+
+// Old says that the operation may not be told to the streams any more: the store may have
+// lost it since. Accept says whether it has, and accepts it once more.
+func (r Receipt) Old() bool { return time.Since(r.Asked) > TellWithin }
 
 // Accept stores the operation at the end of its mailbox and puts it into the
 // outbox. Accepting an id again gives the same receipt. Errors: ErrStale,
@@ -95,11 +101,12 @@ type slot struct {
 }
 
 func (s *Store) accept(ctx context.Context, script *script, a operation.Accepted, l Limits, first slot) (Receipt, error) {
+	asked := time.Now()
 	r, err := s.run(ctx, script, operation.ShardOf(a.ConnectionID), s.acceptArgs(a, l, first)...)
 	if err != nil {
 		return s.unaccepted(ctx, a, err)
 	}
-	return receipt(r)
+	return receipt(r, asked)
 }
 
 // unaccepted finds out what an accept came to that a full memory refused: its key may stand for
@@ -139,13 +146,14 @@ func (s *Store) acceptArgs(a operation.Accepted, l Limits, first slot) []any {
 }
 
 // receipt reads the answer about one operation.
-func receipt(r reply) (Receipt, error) {
+func receipt(r reply, asked time.Time) (Receipt, error) {
 	switch word := r.word(); {
 	case word == "ok":
 		return Receipt{
 			Place:       operation.Place{Seq: number(r[1]), Deadline: milli(number(r[2]))},
 			Outstanding: int(number(r[3])),
 			Handed:      len(r) > 4 && number(r[4]) == 1,
+			Asked:       asked,
 		}, nil
 	case word == "replay":
 		id, err := uuid.FromBytes([]byte(text(r[1])))
@@ -182,7 +190,7 @@ func (s *Store) Keyed(ctx context.Context, connection uuid.UUID, k operation.Key
 	if r.word() == "missing" {
 		return uuid.Nil, ErrMissing
 	}
-	receipt, err := receipt(r)
+	receipt, err := receipt(r, time.Time{})
 	return receipt.Replay, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -82,6 +83,7 @@ func (s *Store) acceptSome(
 	for _, i := range places {
 		args = append(args, s.acceptArgs(all[i], limits(all[i]), slot{})...)
 	}
+	asked := time.Now()
 	r, err := s.run(ctx, manyScript, shard, args...)
 	if err != nil {
 		return err
@@ -90,7 +92,7 @@ func (s *Store) acceptSome(
 		return fmt.Errorf("redisstore: accepting many answered %q", r.word())
 	}
 	for n, answer := range array(r[1]) {
-		out[places[n]].Receipt, out[places[n]].Err = receipt(array(answer))
+		out[places[n]].Receipt, out[places[n]].Err = receipt(array(answer), asked)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/testenv"
@@ -151,4 +152,47 @@ func TestKeep_OverwritesNothing(t *testing.T) {
 		require.NoError(t, f.store.Keep(t.Context(), other))
 		require.Equal(t, rec.Operation, f.get(a.ID))
 	})
+}
+
+// TestAsked: whatever is told to the streams says when the store was asked for it; else it would
+// always be too old.
+func TestAsked(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testenv.Redis(t), redisstore.Config{})
+	asked := func(asked time.Time, old bool) {
+		t.Helper()
+		require.WithinDuration(t, time.Now(), asked, time.Minute)
+		require.NotZero(t, asked)
+		require.False(t, old && time.Since(asked) <= redisstore.TellWithin)
+	}
+	a, b := f.accepted(uuid.New()), f.accepted(uuid.New())
+	receipt := f.accept(a)
+	asked(receipt.Asked, receipt.Old())
+	many := f.store.AcceptMany(t.Context(), []operation.Accepted{b}, func(operation.Accepted) redisstore.Limits { return f.limits })
+	require.NoError(t, many[0].Err)
+	asked(many[0].Receipt.Asked, many[0].Receipt.Old())
+
+	require.NoError(t, f.rdb.ZAdd(t.Context(), f.key("outbox"), redis.Z{Member: a.ID.String()}).Err())
+	claimed, err := f.store.Claim(t.Context(), []int{operation.ShardOf(f.conn)}, 1, time.Hour)
+	require.NoError(t, err)
+	require.Len(t, claimed, 1)
+	asked(claimed[0].Asked, claimed[0].Old())
+
+	lease := f.next(1).Leases[0]
+	rec := f.record(lease, succeed)
+	asked(rec.Asked, rec.Old())
+	cancelled, err := f.store.Cancel(t.Context(), f.conn, b.ID)
+	require.NoError(t, err)
+	asked(cancelled.Asked, cancelled.Old())
+	require.NoError(t, ackAll(t.Context(), f.store, rec.Record))
+	paged, err := f.store.GetRecord(t.Context(), f.conn, a.ID)
+	require.NoError(t, err)
+	asked(paged.Asked, paged.Old())
+	late := redisstore.Outcome{Connection: f.conn, Attempt: operation.Attempt{ID: uuid.New(), OperationID: a.ID}, Decision: succeed}
+	amended, err := f.store.Record(t.Context(), late)
+	require.NoError(t, err)
+	asked(amended.Asked, amended.Old())
+
+	require.True(t, redisstore.Record{Asked: time.Now().Add(-redisstore.TellWithin)}.Old())
+	require.True(t, redisstore.Receipt{Asked: time.Now().Add(-redisstore.TellWithin)}.Old())
 }

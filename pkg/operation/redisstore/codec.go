@@ -25,9 +25,19 @@ type Record struct {
 	Blocked time.Time
 	// NextAt is when a waiting operation may be tried again. Zero: not waiting.
 	NextAt time.Time
+	// Asked is when the store was asked for it.
+	Asked time.Time
 	// unread is why it could not be read, where several are.
 	unread error
 }
+
+// TellWithin is for how long what the store has answered may be told to the streams. The
+// process may have stood still since, and the store may have lost it and been filled again
+// from what the streams had by then; see work.RestoreConfig.
+const TellWithin = time.Second
+
+// Old says that the record may not be told to the streams any more: the outbox will.
+func (r Record) Old() bool { return time.Since(r.Asked) > TellWithin }
 
 // placeOf reads the seq and the deadline out of a record's fixed numbers; see
 // lua/parts/record.lua.

@@ -80,6 +80,7 @@ const (
 // one. A record that cannot be read, and a shard that cannot be asked, is skipped and
 // reported in the error, beside the others.
 func (s *Store) Claim(ctx context.Context, shards []int, most int, hold time.Duration) ([]Record, error) {
+	asked := time.Now()
 	calls := make([]*call, len(shards))
 	for i, shard := range shards {
 		calls[i] = s.newCall(claimScript, shard, most, hold.Milliseconds())
@@ -96,6 +97,7 @@ func (s *Store) Claim(ctx context.Context, shards []int, most int, hold time.Dur
 					bad = errors.Join(bad, unreadable(id, err))
 					continue
 				}
+				rec.Asked = asked
 				out = append(out, rec)
 			}
 		}

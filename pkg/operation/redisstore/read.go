@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -18,6 +19,7 @@ func (s *Store) Get(ctx context.Context, connection, id uuid.UUID) (operation.Op
 
 // GetRecord is Get, with what the streams have confirmed of the operation.
 func (s *Store) GetRecord(ctx context.Context, connection, id uuid.UUID) (Record, error) {
+	asked := time.Now()
 	r, err := s.run(ctx, getScript, operation.ShardOf(connection), id.String(), id[:])
 	if err != nil {
 		return Record{}, err
@@ -41,6 +43,7 @@ func (s *Store) GetRecord(ctx context.Context, connection, id uuid.UUID) (Record
 	if rec.Operation.ConnectionID != connection {
 		return Record{}, ErrMissing
 	}
+	rec.Asked = asked
 	if len(r) > 2 {
 		rec.Operation.Wait = waitOf(rec.Operation, array(r[2]))
 	}

@@ -82,6 +82,7 @@ func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 	for _, id := range o.More {
 		args = append(args, id.String())
 	}
+	asked := time.Now()
 	r, err := s.run(ctx, recordScript, operation.ShardOf(o.Connection), args...)
 	if err != nil {
 		return Recorded{}, err
@@ -94,7 +95,7 @@ func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 	}
 	// The answer leaves out what we sent.
 	rec, err := decodeRecord(pairs(r[3]), o.Accepted, ownRow{int(number(r[6])), written.attempt(o.Attempt.ID, op, false)})
-	rec.Blocked = lifted(r[4])
+	rec.Blocked, rec.Asked = lifted(r[4]), asked
 	out := Recorded{Record: rec, Late: text(r[1]) != "held", More: number(r[2]) == 1}
 	out.Leases, out.Unreadable = decodeLeases(o.Connection, array(r[5]))
 	return out, unreadable(op, err)
@@ -104,10 +105,12 @@ func (s *Store) Record(ctx context.Context, o Outcome) (Recorded, error) {
 // everything of that was in the streams: it completes the row in the page.
 func (s *Store) amend(ctx context.Context, o Outcome, page string) (Recorded, error) {
 	for range amendTries {
+		asked := time.Now()
 		rec, err := decodePage([]byte(page))
 		if err != nil {
 			return Recorded{Late: true}, unreadable(o.Attempt.OperationID, err)
 		}
+		rec.Asked = asked
 		out := Recorded{Record: rec, Late: true}
 		op := &out.Operation
 		if !complete(op, o) {
@@ -163,6 +166,7 @@ var ErrEnded = errors.New("redisstore: the operation has ended")
 // ErrEnded, with the record of an operation that had ended before, and ErrUnreadable, when
 // it was done all the same.
 func (s *Store) Cancel(ctx context.Context, connection, id uuid.UUID) (Record, error) {
+	asked := time.Now()
 	r, err := s.run(ctx, cancelScript, operation.ShardOf(connection), id.String(), id[:], spareID())
 	if err != nil {
 		return Record{}, err
@@ -178,6 +182,7 @@ func (s *Store) Cancel(ctx context.Context, connection, id uuid.UUID) (Record, e
 		return rec, unreadable(id, err)
 	}
 	rec, err := decodeRecord(pairs(r[1]), nil, ownRow{})
+	rec.Asked = asked
 	if err == nil && r.word() == "ended" {
 		return rec, ErrEnded
 	}
