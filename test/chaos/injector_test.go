@@ -46,7 +46,7 @@ func newInjector(t *testing.T, s *stack.Stack, n *net, p plan) *injector {
 // target is what a step takes for itself.
 func (s step) target() string {
 	switch s.kind {
-	case killAPI:
+	case killAPI, pauseAPI:
 		return fmt.Sprintf("api-%d", s.which)
 	case killWorker, pauseWorker:
 		return fmt.Sprintf("worker-%d", s.which)
@@ -90,7 +90,7 @@ func (in *injector) note(s step, from time.Time) {
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		in.outages = append(in.outages, fmt.Sprintf("%s to %s", in.stack.Since(from).Round(time.Millisecond), in.stack.Since(time.Now()).Round(time.Millisecond))+": "+string(s.kind))
-	case killAPI, killWorker, pauseWorker, provider, network:
+	case killAPI, killWorker, pauseWorker, pauseAPI, provider, network:
 	}
 }
 
@@ -126,12 +126,9 @@ func (in *injector) do(s step) error {
 	case fillRedis:
 		return in.stack.FillRedis(in.t.Context(), s.lasts)
 	case pauseWorker:
-		w := in.stack.Workers[s.which]
-		if err := w.Pause(); err != nil {
-			return err
-		}
-		time.Sleep(s.lasts)
-		return w.Resume()
+		return pause(in.stack.Workers[s.which], s.lasts)
+	case pauseAPI:
+		return pause(in.stack.APIs[s.which], s.lasts)
 	case provider:
 		if s.order.RetryAfter == inThreeSeconds {
 			s.order.RetryAfter = time.Now().Add(3 * time.Second).UTC().Format(http.TimeFormat)
@@ -145,6 +142,15 @@ func (in *injector) do(s step) error {
 		time.Sleep(s.lasts)
 		return undo()
 	}
+}
+
+// pause has the program stand still.
+func pause(p *stack.Process, lasts time.Duration) error {
+	if err := p.Pause(); err != nil {
+		return err
+	}
+	time.Sleep(lasts)
+	return p.Resume()
 }
 
 // restart kills the program and starts it again. It may have to wait for a server

@@ -27,6 +27,7 @@ const (
 	rewindRedis fault = "set redis back"
 	fillRedis   fault = "fill redis's memory"
 	pauseWorker fault = "pause worker beyond its lease"
+	pauseAPI    fault = "pause api"
 	provider    fault = "provider"
 	network     fault = "network"
 )
@@ -55,7 +56,7 @@ func (s step) String() string {
 		text += " on " + s.path
 	case provider:
 		text += fmt.Sprintf(" of %s ×%d", s.order.Provider, s.order.Count)
-	case killAPI, killWorker, pauseWorker:
+	case killAPI, killWorker, pauseWorker, pauseAPI:
 		text += fmt.Sprintf(" %d", s.which)
 	case killNATS, killRedis, wipeRedis, flushRedis, rewindRedis, fillRedis:
 	}
@@ -125,7 +126,7 @@ func planFor(long bool, ops int, seed uint64) plan {
 		p.ops = map[bool]int{false: 600, true: 10_000}[long]
 	}
 	// Each kind at least once, then what the dice say.
-	kinds := []fault{killAPI, killWorker, killNATS, killRedis, pauseWorker, fillRedis}
+	kinds := []fault{killAPI, killWorker, killNATS, killRedis, pauseWorker, pauseAPI, fillRedis}
 	if long {
 		kinds = append(append(append(kinds, fillRedis), losing...), losing...)
 	}
@@ -171,7 +172,7 @@ func (d dice) ms(least, most int) time.Duration {
 }
 
 func (d dice) kind() fault {
-	switch n := d.IntN(20); {
+	switch n := d.IntN(21); {
 	case n < 2:
 		return killAPI
 	case n < 4:
@@ -182,7 +183,9 @@ func (d dice) kind() fault {
 		return killRedis
 	case n < 7:
 		return pauseWorker
-	case n < 13:
+	case n < 8:
+		return pauseAPI
+	case n < 14:
 		return provider
 	default:
 		return network
@@ -195,6 +198,8 @@ func (d dice) step(kind fault, ops int) step {
 	switch kind {
 	case pauseWorker:
 		s.lasts = 8*time.Second + d.ms(0, 1000) // a lease is 7 s
+	case pauseAPI:
+		s.lasts = 2*time.Second + d.ms(0, 3000) // clients may have gone by then, and Redis may have lost its data
 	case provider:
 		s.order, s.lasts = d.order(), 0
 	case network:
@@ -261,7 +266,7 @@ func TestPlan_IsReplayedByItsSeed(t *testing.T) {
 		a, b := planFor(long, 0, 5), planFor(long, 0, 5)
 		require.Equal(t, a, b)
 		require.NotEqual(t, a.steps, planFor(long, 0, 6).steps)
-		for _, kind := range []fault{killAPI, killWorker, killNATS, killRedis, pauseWorker, fillRedis, provider, network} {
+		for _, kind := range []fault{killAPI, killWorker, killNATS, killRedis, pauseWorker, pauseAPI, fillRedis, provider, network} {
 			require.True(t, slices.ContainsFunc(a.steps, func(s step) bool { return s.kind == kind }), "no %s", kind)
 		}
 		for _, kind := range losing {
