@@ -2,6 +2,7 @@ package tail
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"testing"
@@ -61,6 +62,27 @@ func TestStream_SinceIsBoundedByBothStreams(t *testing.T) {
 	for _, far := range []string{"5-0", "0-5", "3-2", "2-3"} {
 		require.ErrorIs(t, s.Since(t.Context(), far, none), ErrGap, far)
 	}
+}
+
+// TestStream_ThePastEndsWithTheHub: a process that stops does not wait until a reader has taken in
+// all that it missed.
+func TestStream_ThePastEndsWithTheHub(t *testing.T) {
+	t.Parallel()
+	h, f, stop := start(t, Config{})
+	s := open(t, h, partner)
+	f.past = []natsq.Told{told(partner, 3), told(partner, 4), told(partner, 5)}
+	took := 0
+	f.reading = func(ctx context.Context) {
+		if took == 1 {
+			stop()
+			select {
+			case <-ctx.Done():
+			case <-time.After(soon):
+			}
+		}
+	}
+	require.ErrorIs(t, s.Since(t.Context(), "2-0", func(Event) error { took++; return nil }), ErrClosed)
+	require.Equal(t, 1, took)
 }
 
 // TestStream_ADroppedOneHasNoPlace: who goes on from the present one would miss what it was not

@@ -30,6 +30,8 @@ type fake struct {
 	now     natsq.Moment
 	past    []natsq.Told
 	pastErr error
+	// reading is called by Past before each of what it passes on. Nil: nothing is.
+	reading func(ctx context.Context)
 	follows []natsq.Moment
 	decoded int
 	// asked is called by Now before it answers, once.
@@ -79,8 +81,11 @@ func (f *fake) Follow(ctx context.Context, from natsq.Moment, wanted func([]byte
 	}
 }
 
-func (f *fake) Past(_ context.Context, _, _ natsq.Moment, _ func([]byte) bool, pass func(natsq.Told) error) error {
+func (f *fake) Past(ctx context.Context, _, _ natsq.Moment, _ func([]byte) bool, pass func(natsq.Told) error) error {
 	for _, told := range f.past {
+		if f.reading != nil {
+			f.reading(ctx)
+		}
 		if err := pass(told); err != nil {
 			return err
 		}
