@@ -20,6 +20,9 @@ type Convoy[T any] struct {
 	// Fit says how many of those who wait, from the first on, fit into a group; at least
 	// one does. Nil: as many as there is room for.
 	Fit func(waiting []T) int
+	// Stayed is told of each call that will never travel, since its caller went before it
+	// could leave; Do returns after that. Nil: nobody is told.
+	Stayed func(call T)
 	// Slow is after which time a group does not hold the next one back, or slowFactor times
 	// what groups usually take, if that is more: when all are slow, since there is too much
 	// to do, it helps nobody if more leave with less. Most bounds the groups under way.
@@ -47,6 +50,8 @@ type rider[T any] struct {
 	call         T
 	turn         chan *group[T]
 	drives, gone bool
+	// boarded says that it is of a group.
+	boarded bool
 }
 
 type group[T any] struct {
@@ -75,8 +80,11 @@ func (c *Convoy[T]) Do(ctx context.Context, call T) error {
 	}
 	c.mu.Lock()
 	r.gone = true
-	drives := r.drives
+	drives, boarded := r.drives, r.boarded
 	c.mu.Unlock()
+	if !boarded && c.Stayed != nil {
+		c.Stayed(call)
+	}
 	if drives { // the others wait for it
 		go c.drive(<-r.turn, r)
 	}
@@ -106,6 +114,7 @@ func (c *Convoy[T]) board() *group[T] {
 		g.calls = g.calls[:0]
 		for _, r := range c.waiting[:n] {
 			if !r.gone {
+				r.boarded = true
 				g.riders, g.calls = append(g.riders, r), append(g.calls, r.call)
 			}
 		}

@@ -111,13 +111,15 @@ func TestConvoy_OneThatIsNotSlowHoldsTheNextBack(t *testing.T) {
 	})
 }
 
-// Whoever leaves the queue does not travel; whoever has left it does; and if it was to
-// drive, the others do not wait for it for ever.
+// Whoever leaves the queue does not travel, and is told of; whoever has left it does; and if
+// it was to drive, the others do not wait for it for ever.
 func TestConvoy_CallersWhoGo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &road{take: time.Second}
 		c := newConvoy(r)
+		var stayed []int
+		c.Stayed = func(call int) { stayed = append(stayed, call) }
 		ctx, cancel := context.WithCancelCause(t.Context())
 		gone := errors.New("gone")
 		var wg sync.WaitGroup
@@ -130,6 +132,7 @@ func TestConvoy_CallersWhoGo(t *testing.T) {
 		cancel(gone)
 		wg.Wait()
 		require.Equal(t, [][]int{{0}, {2}}, r.groups)
+		require.Equal(t, []int{1}, stayed)
 	})
 }
 
@@ -141,6 +144,7 @@ func TestConvoy_TheDriverGoesAsItGetsTheGroup(t *testing.T) {
 		c := newConvoy(r)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		gone := errors.New("gone")
+		c.Stayed = func(call int) { t.Errorf("%d was on board", call) }
 		c.Fit = func(waiting []int) int {
 			if waiting[0] == 1 {
 				cancel(gone) // it is on board by then
@@ -181,8 +185,9 @@ func TestConvoy_AllWhoWaitGo(t *testing.T) {
 
 func TestConvoy_ManyAtOnce(t *testing.T) {
 	t.Parallel()
-	var travelled, under, arrived atomic.Int64
-	c := &convoy.Convoy[int]{Room: 8, Slow: 50 * time.Microsecond, Most: 3, Travel: func(group []int) {
+	const callers, each = 64, 200
+	var travelled, stayed, under, arrived atomic.Int64
+	c := &convoy.Convoy[int]{Room: 8, Slow: 50 * time.Microsecond, Most: 3, Stayed: func(int) { stayed.Add(1) }, Travel: func(group []int) {
 		if under.Add(1) > 3 {
 			t.Error("more under way than there may be")
 		}
@@ -191,9 +196,9 @@ func TestConvoy_ManyAtOnce(t *testing.T) {
 		under.Add(-1)
 	}}
 	var wg sync.WaitGroup
-	for i := range 64 {
+	for i := range callers {
 		wg.Go(func() {
-			for k := range 200 {
+			for k := range each {
 				ctx, cancel := context.WithCancel(t.Context())
 				if (i+k)%7 == 0 {
 					time.AfterFunc(time.Duration(k)*time.Microsecond, cancel)
@@ -208,6 +213,8 @@ func TestConvoy_ManyAtOnce(t *testing.T) {
 	wg.Wait()
 	require.GreaterOrEqual(t, travelled.Load(), arrived.Load())
 	require.Positive(t, arrived.Load())
+	require.Eventually(t, func() bool { return travelled.Load()+stayed.Load() == callers*each }, time.Minute, time.Millisecond,
+		"those who went are under way still, or never will be")
 	require.NoError(t, c.Do(t.Context(), 0), "nobody is left to drive for")
 }
 

@@ -49,6 +49,7 @@ const (
 	SlotsFree        Name = "writeback.slots.free"
 	NATSConnected    Name = "writeback.nats.connected"
 	AcksQueued       Name = "writeback.acks.queued"
+	TailsDropped     Name = "writeback.tails.dropped"
 	StreamsMissing   Name = "writeback.streams.missing"
 	StreamUsed       Name = "writeback.stream.used"
 	StreamLimit      Name = "writeback.stream.limit"
@@ -182,6 +183,10 @@ var table = []Metric{
 		About: "1 while this process is connected to NATS, else 0.", Answers: "Is NATS there?"},
 	{Name: AcksQueued, Kind: Level, Unit: "{confirmation}", In: Both, Labels: []Label{queue},
 		About: "Confirmations of the streams that wait to be noted in the store.", Answers: "Is Redis too slow to note what is published?"},
+	{Name: TailsDropped, Kind: Count, Unit: "{stream}", In: API, Labels: []Label{tailLoss},
+		About: "Live tails that were ended before their readers went: `slow`, since too many events waited for the reader, or `streams_lost`, since the streams " +
+			"that it followed were lost or have gone back.",
+		Answers: "Are partners who follow live cut off, and because of them (`slow`) or of us?"},
 	{Name: StreamsMissing, Kind: Level, Unit: "{stream}", In: Both, Sampled: true,
 		About:   "Streams and consumers that were there and are gone; at least 1 as long as what a stream has lost is not published again. Looked for every 10 s.",
 		Answers: "Did somebody delete a stream, or NATS come back without its data, and does it not mend by itself?"},

@@ -40,6 +40,11 @@ const (
 	TokenScope       = "scope"
 	TokenUnavailable = "unavailable"
 
+	// TailSlow is a live tail whose reader did not keep up, TailLost one whose streams were
+	// lost or have gone back.
+	TailSlow = "slow"
+	TailLost = "streams_lost"
+
 	SystemNATS = "nats"
 
 	OperationPublish = "publish"
@@ -68,6 +73,7 @@ var (
 	generation = Label{Key: "cause", Values: []string{GenerationNew, GenerationRebuilt}}
 	result     = Label{Key: "result", Values: []string{ResultDone, ResultFailed}}
 	rejection  = Label{Key: "reason", Values: []string{TokenMissing, TokenInvalid, TokenExpired, TokenScope, TokenUnavailable}}
+	tailLoss   = Label{Key: "reason", Values: []string{TailSlow, TailLost}}
 	stream     = Label{Key: "stream", Values: []string{"OPERATIONS", "OPERATION_EVENTS", "OPERATION_DEAD", "WEBHOOK_DELIVERIES", "WEBHOOK_EVENTS"}}
 	syncedUser = Label{Key: "result", Values: []string{"created", "updated", "unchanged", "gone"}}
 	syncedPage = Label{Key: "result", Values: outcome.Values}

@@ -42,6 +42,7 @@ const (
 func newShared(pub *Publisher, form form, subject, many string, most int) *shared {
 	s := &shared{pub: pub, form: form, subject: subject, many: many}
 	s.convoy.Travel, s.convoy.Fit = s.send, s.fit
+	s.convoy.Stayed = func(c *parcel) { s.stayed(c, c.ctx.Err()) }
 	s.convoy.Room, s.convoy.Slow, s.convoy.Most = most, shareSlow, shareFlights
 	return s
 }
@@ -125,10 +126,15 @@ func (s *shared) readyToLeave(batch []*parcel) []*parcel {
 			live = append(live, c)
 			continue
 		}
-		s.pub.traffic.published(s.subject, []*parcel{c}, err)
-		c.err = fmt.Errorf("natsq: publish %s: %w", s.subject, err)
+		s.stayed(c, err)
 	}
 	return live
+}
+
+// stayed ends what was never sent.
+func (s *shared) stayed(c *parcel, err error) {
+	s.pub.traffic.published(s.subject, []*parcel{c}, err)
+	c.err = fmt.Errorf("natsq: publish %s: %w", s.subject, err)
 }
 
 // message makes a message of one, or a message of many.

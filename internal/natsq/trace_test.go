@@ -6,25 +6,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
-	"go.opentelemetry.io/otel/trace/noop"
 
-	"writeback/internal/metrics"
+	"writeback/internal/natsq"
 	"writeback/internal/testenv"
 )
 
 // TestAcceptedMany_IsCountedAsMany: span and metric say how many operations left together, as
-// they do where several requests share a message and as the readers count them. Not parallel:
-// OpenTelemetry has one provider of each kind per process.
+// they do where several requests share a message and as the readers count them.
 func TestAcceptedMany_IsCountedAsMany(t *testing.T) {
-	reader, spans := sdkmetric.NewManualReader(), tracetest.NewSpanRecorder()
-	meters := otel.GetMeterProvider()
-	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
-	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))
-	t.Cleanup(func() { otel.SetMeterProvider(meters); otel.SetTracerProvider(noop.NewTracerProvider()) })
+	spans, sent := natsq.Measured(t)
 	c := ready(t, testenv.NATS(t))
 	ctx, request := otel.Tracer("test").Start(t.Context(), "request")
 	_, err := c.pub.AcceptedMany(ctx, messages(7))
@@ -46,18 +36,5 @@ func TestAcceptedMany_IsCountedAsMany(t *testing.T) {
 	require.NotContains(t, one, attribute.Key("messaging.batch.message_count"))
 	require.Equal(t, message(8).ID.String(), one["messaging.message.conversation_id"].AsString())
 
-	var all metricdata.ResourceMetrics
-	require.NoError(t, reader.Collect(t.Context(), &all))
-	sent := map[string]int64{}
-	for _, scope := range all.ScopeMetrics {
-		for _, m := range scope.Metrics {
-			if data, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == string(metrics.MessagingSent) {
-				for _, p := range data.DataPoints {
-					subject, _ := p.Attributes.Value("messaging.destination.name")
-					sent[subject.AsString()] += p.Value
-				}
-			}
-		}
-	}
-	require.Equal(t, map[string]int64{"operation.accepted.batch": 7, "operation.accepted.quiet": 1}, sent)
+	require.Equal(t, map[string]int64{"operation.accepted.batch": 7, "operation.accepted.quiet": 1}, sent("messaging.destination.name"))
 }

@@ -19,6 +19,8 @@ type watch struct {
 	js       jetstream.JetStream
 	stream   string
 	consumer string
+	// prefix is what the subjects have before the keys.
+	prefix string
 	// updates are the entries that are there, a nil, and then the changes. It is closed at the
 	// end; err says why then.
 	updates chan jetstream.KeyValueEntry
@@ -30,12 +32,18 @@ const (
 	// heartbeat is how often the server says that it has nothing. Two that are missing end a
 	// watch, in time for another before the reader gives up.
 	heartbeat = silence / 4
+	// quietFor is after which time without an entry it is asked whether any is left. A watch
+	// that is dead has ended by then.
+	quietFor = 3 * heartbeat
 	// forgotten is when the server drops the consumer of a reader whose process was killed.
 	forgotten = time.Minute
 )
 
-// errGap says that a message was lost on its way; who reads on behind the last one gets it.
-var errGap = errors.New("natsq: a message was lost on its way")
+var (
+	// errGap says that a message was lost on its way; who reads on behind the last one gets it.
+	errGap   = errors.New("natsq: a message was lost on its way")
+	errQuiet = errors.New("natsq: no entry came for " + quietFor.String())
+)
 
 // reading is a consumer for one reader, which sees by its sequence that nothing is missing. It is
 // not made anew when it is lost.
@@ -54,7 +62,7 @@ func watchBucket(ctx context.Context, js jetstream.JetStream, bucket string, key
 	for _, key := range keys {
 		subjects = append(subjects, prefix+key)
 	}
-	w := &watch{js: js, stream: "KV_" + bucket, updates: make(chan jetstream.KeyValueEntry)}
+	w := &watch{js: js, stream: "KV_" + bucket, prefix: prefix, updates: make(chan jetstream.KeyValueEntry)}
 	ctx, cancel := context.WithCancelCause(ctx)
 	// A new connection may be to another server, or one that has lost the consumer.
 	connected := js.Conn().StatusChanged(nats.CONNECTED)
@@ -80,7 +88,7 @@ func watchBucket(ctx context.Context, js jetstream.JetStream, bucket string, key
 		defer js.Conn().RemoveStatusListener(connected)
 		defer cancel(nil)
 		defer close(w.updates)
-		w.err = w.run(ctx, c, prefix)
+		w.err = w.run(ctx, c)
 	}()
 	return w, nil
 }
@@ -93,40 +101,84 @@ func (w *watch) leave(ctx context.Context) {
 }
 
 // run hands on what comes until something breaks it.
-func (w *watch) run(ctx context.Context, c jetstream.Consumer, prefix string) error {
-	left := c.CachedInfo().NumPending
-	all := left == 0
-	if all && !w.pass(ctx, nil) {
-		return context.Cause(ctx)
-	}
+func (w *watch) run(ctx context.Context, c jetstream.Consumer) error {
 	messages, err := c.Messages(jetstream.PullHeartbeat(heartbeat), jetstream.PullMaxMessages(jetstream.DefaultMaxMessages))
 	if err != nil {
 		return err
 	}
 	defer messages.Stop()
-	for n := uint64(1); ; n++ {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
-			return err
-		}
-		meta, err := msg.Metadata()
-		switch {
-		case err != nil:
-			return err
-		case meta.Sequence.Consumer != n:
-			return errGap
-		case !w.pass(ctx, &bucketEntry{msg, *meta, prefix}):
-			return context.Cause(ctx)
-		}
-		if !all && (n >= left || meta.NumPending == 0) {
-			if all = w.pass(ctx, nil); !all {
-				return context.Cause(ctx)
-			}
+	n, err := w.present(ctx, c, messages)
+	for err == nil || errors.Is(err, errQuiet) {
+		if _, err = w.step(ctx, messages, n+1); err == nil {
+			n++
 		}
 	}
+	return err
+}
+
+// present hands on what was there when the watch began, and the mark. It gives how many
+// entries that were.
+func (w *watch) present(ctx context.Context, c jetstream.Consumer, messages jetstream.MessagesContext) (n uint64, err error) {
+	left, late := c.CachedInfo().NumPending, false
+	for all := left == 0; !all; {
+		pending, err := w.step(ctx, messages, n+1)
+		if err == nil {
+			n++
+			all, late = n >= left || pending == 0, false
+		}
+		if errors.Is(err, errQuiet) {
+			all, late, err = caughtUp(ctx, c, n, late)
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	if !w.pass(ctx, nil) {
+		return n, context.Cause(ctx)
+	}
+	return n, nil
+}
+
+// caughtUp reports whether nothing is left behind the n entries that came: what was left may
+// have been removed before it was sent. What was sent and has not come is on its way the first
+// time, and late; the second time it is lost.
+func caughtUp(ctx context.Context, c jetstream.Consumer, n uint64, late bool) (all, nowLate bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	info, err := c.Info(ctx)
+	switch {
+	case err != nil:
+		return false, late, err
+	case info.Delivered.Consumer > n && late:
+		return false, late, errGap
+	case info.Delivered.Consumer > n:
+		return false, true, nil
+	}
+	return info.NumPending == 0, false, nil
+}
+
+// step hands on the next message, which is the nth, and gives how many there are behind it.
+// errQuiet: none came for a while.
+func (w *watch) step(ctx context.Context, messages jetstream.MessagesContext, n uint64) (pending uint64, err error) {
+	waiting, stop := context.WithTimeoutCause(ctx, quietFor, errQuiet)
+	defer stop()
+	msg, err := messages.Next(jetstream.NextContext(waiting))
+	switch {
+	case err != nil && waiting.Err() != nil:
+		return 0, context.Cause(waiting)
+	case err != nil:
+		return 0, err
+	}
+	meta, err := msg.Metadata()
+	switch {
+	case err != nil:
+		return 0, err
+	case meta.Sequence.Consumer != n:
+		return 0, errGap
+	case !w.pass(ctx, &bucketEntry{msg, *meta, w.prefix}):
+		return 0, context.Cause(ctx)
+	}
+	return meta.NumPending, nil
 }
 
 // pass is false if nobody reads any more.

@@ -96,6 +96,34 @@ func TestReadBucket_OfWhatChangesMeanwhile(t *testing.T) {
 	}
 }
 
+// TestReadBucket_EndsWhenWhatIsLeftIsRemoved: nothing comes any more that would say that it was the
+// last.
+func TestReadBucket_EndsWhenWhatIsLeftIsRemoved(t *testing.T) {
+	t.Parallel()
+	const asked = jetstream.DefaultMaxMessages // at a time
+	c := connect(t, testenv.NATS(t))
+	c.bucket(t)
+	c.fill(t, watched, asked+1, []byte("first"))
+	s, err := c.js.Stream(t.Context(), "KV_"+watched)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	took := 0
+	require.NoError(t, natsq.ReadBucket(ctx, c.js, watched, 0, func(jetstream.KeyValueEntry) {
+		if took++; took > 1 {
+			return
+		}
+		reader, err := s.Consumer(t.Context(), c.watching(t))
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			info, err := reader.Info(t.Context())
+			return err == nil && info.Delivered.Consumer == asked && info.NumPending == 1
+		}, within, every, "all that was asked for is on its way, and says that one is left")
+		require.NoError(t, s.Purge(t.Context(), jetstream.WithPurgeSubject(fmt.Sprintf("$KV.%s.%d", watched, asked))))
+	}))
+	require.Equal(t, asked, took)
+}
+
 // TestReadBucket_WhatTheServerEnded: of a key whose time is over the server itself says so.
 func TestReadBucket_WhatTheServerEnded(t *testing.T) {
 	t.Parallel()

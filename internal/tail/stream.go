@@ -70,7 +70,8 @@ func (*Stream) unavailable(err error) *operation.Error {
 }
 
 // Since passes on what happened after a place and before the start. ErrGap: not all of
-// it can be told any more, and some may have been. Call it after Start.
+// it can be told any more, and some may have been. ErrClosed: the stream was closed
+// meanwhile. Call it after Start.
 func (s *Stream) Since(ctx context.Context, place string, pass func(Event) error) error {
 	from, ok := natsq.ParseMoment(place)
 	to := s.start
@@ -84,16 +85,40 @@ func (s *Stream) Since(ctx context.Context, place string, pass func(Event) error
 	if to.Operations-from.Operations+to.Events-from.Events > s.hub.cfg.Back {
 		return ErrGap
 	}
+	ctx, end := s.whileOpen(ctx)
+	defer end()
 	err := s.hub.source.Past(ctx, from, to, func(data []byte) bool { return bytes.Contains(data, s.text) }, func(told natsq.Told) error {
 		if a, ok := accepted(told); !ok || a.PartnerID != s.partner {
 			return nil
 		}
+		if ctx.Err() != nil { // a reader may take long for each
+			return context.Cause(ctx)
+		}
 		return pass(eventOf(told))
 	})
-	if errors.Is(err, natsq.ErrForgotten) {
+	switch {
+	case errors.Is(err, natsq.ErrForgotten):
 		return ErrGap
+	case err != nil && ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
 	return err
+}
+
+// whileOpen gives a context that ends with ErrClosed when the stream is closed. One that was
+// dropped as too slow reads on: it goes on from further ahead when it comes back.
+func (s *Stream) whileOpen(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-s.gone:
+			if errors.Is(s.why, ErrClosed) {
+				cancel(ErrClosed)
+			}
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // Next waits for an event. The error is ErrSlow, ErrClosed, or that of ctx.

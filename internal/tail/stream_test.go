@@ -1,13 +1,20 @@
 package tail
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"writeback/internal/metrics"
 	"writeback/internal/natsq"
 	"writeback/pkg/operation"
 )
@@ -57,6 +64,27 @@ func TestStream_SinceIsBoundedByBothStreams(t *testing.T) {
 	}
 }
 
+// TestStream_ThePastEndsWithTheHub: a process that stops does not wait until a reader has taken in
+// all that it missed.
+func TestStream_ThePastEndsWithTheHub(t *testing.T) {
+	t.Parallel()
+	h, f, stop := start(t, Config{})
+	s := open(t, h, partner)
+	f.past = []natsq.Told{told(partner, 3), told(partner, 4), told(partner, 5)}
+	took := 0
+	f.reading = func(ctx context.Context) {
+		if took == 1 {
+			stop()
+			select {
+			case <-ctx.Done():
+			case <-time.After(soon):
+			}
+		}
+	}
+	require.ErrorIs(t, s.Since(t.Context(), "2-0", func(Event) error { took++; return nil }), ErrClosed)
+	require.Equal(t, 1, took)
+}
+
 // TestStream_ADroppedOneHasNoPlace: who goes on from the present one would miss what it was not
 // told.
 func TestStream_ADroppedOneHasNoPlace(t *testing.T) {
@@ -98,4 +126,71 @@ func TestHub_KeepsNothingOfPartnersWhoLeft(t *testing.T) {
 	require.Len(t, h.streams, 1)
 	b.Close()
 	require.Empty(t, h.streams)
+}
+
+// TestHub_SaysWhomItDrops: an operator hears of readers who have to begin again, and not of those
+// who leave. Not parallel: OpenTelemetry has one provider of meters per process.
+func TestHub_SaysWhomItDrops(t *testing.T) {
+	reader, meters := sdkmetric.NewManualReader(), otel.GetMeterProvider()
+	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+	t.Cleanup(func() { otel.SetMeterProvider(meters) })
+	for name, row := range map[string]struct {
+		lose func(f *fake)
+		want map[string]int64
+		says []string
+	}{
+		"too slow": {
+			func(f *fake) { f.feed <- told(partner, 6); f.feed <- told(partner, 7) },
+			map[string]int64{metrics.TailSlow: 2, metrics.TailLost: 0}, []string{"level=INFO", "too slow", partner.String()},
+		},
+		"gone back": {
+			func(f *fake) { f.set(func() { f.now.Operations = 1 }); f.fails <- errors.New("away") },
+			map[string]int64{metrics.TailSlow: 0, metrics.TailLost: 3}, []string{"level=WARN", "gone back", "tails=3"},
+		},
+		"forgotten": {
+			func(f *fake) { f.fails <- natsq.ErrForgotten },
+			map[string]int64{metrics.TailSlow: 0, metrics.TailLost: 3}, []string{"level=WARN", "gone back", "tails=3"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			h, f, cancel, wait := run(t, Config{Buffer: 1}, slog.New(slog.NewTextHandler(&log, nil)))
+			before := dropped(t, reader)
+			open(t, h, partner).Close()
+			lost := []*Stream{open(t, h, partner), open(t, h, partner)}
+			open(t, h, other)
+			row.lose(f)
+			for _, s := range lost {
+				<-s.gone
+			}
+			cancel()
+			wait()
+			for reason, n := range dropped(t, reader) {
+				require.Equal(t, row.want[reason], n-before[reason], reason)
+			}
+			for _, say := range row.says {
+				require.Contains(t, log.String(), say)
+			}
+		})
+	}
+}
+
+// dropped gives how many streams were dropped, by the reason.
+func dropped(t *testing.T, reader sdkmetric.Reader) map[string]int64 {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &all))
+	by := map[string]int64{}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if data, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == string(metrics.TailsDropped) {
+				for _, p := range data.DataPoints {
+					reason, _ := p.Attributes.Value("reason")
+					by[reason.AsString()] = p.Value
+				}
+			}
+		}
+	}
+	require.Len(t, by, 2)
+	return by
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"writeback/internal/metrics"
 	"writeback/internal/natsq"
 	"writeback/pkg/operation"
 )
@@ -78,9 +79,10 @@ var ErrGap = errors.New("tail: too much has happened since")
 // Hub hands what the streams tell to those who listen. Its methods may be called
 // concurrently; Run once.
 type Hub struct {
-	source source
-	cfg    Config
-	log    *slog.Logger
+	source  source
+	cfg     Config
+	log     *slog.Logger
+	dropped *metrics.Counter
 	// wake says that somebody listens.
 	wake chan struct{}
 
@@ -98,7 +100,7 @@ type Hub struct {
 func New(s source, cfg Config, log *slog.Logger) *Hub {
 	return &Hub{
 		source: s, cfg: cfg.withDefaults(), log: log, wake: make(chan struct{}, 1),
-		streams: map[uuid.UUID]map[*Stream]struct{}{},
+		dropped: metrics.New(nil).Counter(metrics.TailsDropped), streams: map[uuid.UUID]map[*Stream]struct{}{},
 	}
 }
 
@@ -168,7 +170,7 @@ func (h *Hub) follow(parent context.Context) {
 		h.log.WarnContext(ctx, "following the streams for live tails", "error", err)
 		if errors.Is(err, natsq.ErrForgotten) { // nobody's place means anything
 			h.mu.Lock()
-			h.dropAll(ErrClosed)
+			h.dropLost(ctx)
 			h.mu.Unlock()
 		}
 		select {
@@ -204,7 +206,7 @@ func (h *Hub) place(ctx context.Context) (natsq.Moment, error) {
 	case !h.following:
 		h.at, h.following = now, true
 	case now.Operations < h.at.Operations || now.Events < h.at.Events:
-		h.dropAll(ErrClosed) // which ends the following
+		h.dropLost(ctx) // which ends the following
 	}
 	for _, all := range h.streams {
 		for s := range all {
@@ -245,7 +247,7 @@ func (h *Hub) tell(told natsq.Told) {
 		select {
 		case s.events <- told:
 		default:
-			h.drop(s, ErrSlow)
+			h.dropSlow(s)
 		}
 	}
 }
@@ -261,6 +263,21 @@ func accepted(told natsq.Told) (operation.Accepted, bool) {
 		return op.Accepted, op.Status.Terminal() && !op.Sync
 	}
 	return operation.Accepted{}, false
+}
+
+// dropSlow ends a stream whose reader has let its buffer fill. The caller holds the lock.
+func (h *Hub) dropSlow(s *Stream) {
+	h.dropped.Add(context.Background(), 1, metrics.TailSlow)
+	h.log.Info("a live tail is ended: its reader is too slow", "partner_id", s.partner.String(), "waiting", len(s.events))
+	h.drop(s, ErrSlow)
+}
+
+// dropLost ends all streams, since what they were told is not what there is now. The caller
+// holds the lock.
+func (h *Hub) dropLost(ctx context.Context) {
+	h.dropped.Add(ctx, h.count, metrics.TailLost)
+	h.log.WarnContext(ctx, "the live tails are ended: what they followed was lost or has gone back", "tails", h.count)
+	h.dropAll(ErrClosed)
 }
 
 func (h *Hub) dropAll(why error) {

@@ -30,6 +30,8 @@ type fake struct {
 	now     natsq.Moment
 	past    []natsq.Told
 	pastErr error
+	// reading is called by Past before each of what it passes on. Nil: nothing is.
+	reading func(ctx context.Context)
 	follows []natsq.Moment
 	decoded int
 	// asked is called by Now before it answers, once.
@@ -79,8 +81,11 @@ func (f *fake) Follow(ctx context.Context, from natsq.Moment, wanted func([]byte
 	}
 }
 
-func (f *fake) Past(_ context.Context, _, _ natsq.Moment, _ func([]byte) bool, pass func(natsq.Told) error) error {
+func (f *fake) Past(ctx context.Context, _, _ natsq.Moment, _ func([]byte) bool, pass func(natsq.Told) error) error {
 	for _, told := range f.past {
+		if f.reading != nil {
+			f.reading(ctx)
+		}
 		if err := pass(told); err != nil {
 			return err
 		}
@@ -110,14 +115,22 @@ func told(partner uuid.UUID, operations uint64) natsq.Told {
 
 func start(t *testing.T, cfg Config) (*Hub, *fake, context.CancelFunc) {
 	t.Helper()
-	f := &fake{feed: make(chan natsq.Told), fails: make(chan error), now: natsq.Moment{Operations: 5}}
+	h, f, cancel, _ := run(t, cfg, slog.New(slog.DiscardHandler))
+	return h, f, cancel
+}
+
+// run gives a hub that runs until cancel; wait waits for its end.
+func run(t *testing.T, cfg Config, log *slog.Logger) (h *Hub, f *fake, cancel context.CancelFunc, wait func()) {
+	t.Helper()
+	f = &fake{feed: make(chan natsq.Told), fails: make(chan error), now: natsq.Moment{Operations: 5}}
 	cfg.Pause = time.Millisecond
-	h := New(f, cfg, slog.New(slog.DiscardHandler))
+	h = New(f, cfg, log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- h.Run(ctx) }()
-	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
-	return h, f, cancel
+	go func() { defer close(done); done <- h.Run(ctx) }()
+	wait = func() { require.NoError(t, <-done) }
+	t.Cleanup(func() { cancel(); wait() })
+	return h, f, cancel, wait
 }
 
 func open(t *testing.T, h *Hub, who uuid.UUID) *Stream {

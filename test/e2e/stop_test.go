@@ -1,6 +1,9 @@
 package e2e_test
 
 import (
+	"bufio"
+	"io"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -57,4 +60,38 @@ func TestStop_IsGraceful(t *testing.T) {
 	require.Zero(t, report.Counts.Failed)
 	require.Zero(t, report.Counts.CalledAgain, "a stop broke calls off")
 	require.Empty(t, report.Residue)
+}
+
+// TestStop_EndsLiveTails: they would last for as long as their tokens do, so an api that stops does
+// not wait for them, and tells their readers to come back.
+func TestStop_EndsLiveTails(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs programs of its own")
+	}
+	s := stack.Start(t, stack.Options{APIs: 1, Environ: []string{"WRITEBACK_SHUTDOWN_GRACE=10m"}})
+	connections := []string{stack.Seeds()[0].Connection, stack.Seeds()[0].Connection, stack.Foreign()}
+	var tails []*bufio.Reader
+	for _, connection := range connections {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.APIs[0].URL+"/v2/integrations/connections/resource-operations/events", nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+s.Token(connection))
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		tail := bufio.NewReader(resp.Body)
+		for line := "first"; line != "\n"; { // the block that says where it begins
+			line, err = tail.ReadString('\n')
+			require.NoError(t, err)
+		}
+		tails = append(tails, tail)
+	}
+	code, err := s.APIs[0].Stop(grace)
+	require.NoError(t, err)
+	require.Zero(t, code, s.APIs[0].LogTail(5))
+	for _, tail := range tails {
+		rest, err := io.ReadAll(tail)
+		require.NoError(t, err)
+		require.Regexp(t, `event: end\ndata: {"code":503,.*connect again`, string(rest))
+	}
 }

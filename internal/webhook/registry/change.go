@@ -300,11 +300,16 @@ func (r *Registry) reseal(ctx context.Context, s webhook.Subscription) error {
 // errUnchanged says that there is nothing to write.
 var errUnchanged = errors.New("registry: unchanged")
 
-// change reads the newest form, lets edit change it and writes it, again while others
-// write at the same time.
+// change reads the newest form, lets edit change it and writes it, again while other
+// processes write at the same time.
 func (r *Registry) change(ctx context.Context, partner, id uuid.UUID, edit func(s *webhook.Subscription, now time.Time) error) (webhook.Subscription, error) {
+	done, err := r.turns.take(ctx, id)
+	if err != nil {
+		return webhook.Subscription{}, unavailable(err)
+	}
+	defer done()
 	// Of those who write at one time one gets through; the others come apart by waiting.
-	turns := backoff.NewExponentialBackOff(
+	tries := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(5*time.Millisecond),
 		backoff.WithMaxInterval(100*time.Millisecond),
 		backoff.WithMaxElapsedTime(changeFor),
@@ -315,7 +320,7 @@ func (r *Registry) change(ctx context.Context, partner, id uuid.UUID, edit func(
 			return s, backoff.Permanent(err)
 		}
 		return s, err
-	}, backoff.WithContext(turns, ctx))
+	}, backoff.WithContext(tries, ctx))
 	var known *operation.Error
 	if err != nil && !errors.As(err, &known) {
 		return s, unavailable(err)
@@ -323,7 +328,7 @@ func (r *Registry) change(ctx context.Context, partner, id uuid.UUID, edit func(
 	return s, err
 }
 
-// changeFor bounds how long a change is tried on top of others'.
+// changeFor bounds how long a change is tried on top of those of other processes.
 const changeFor = 4 * time.Second
 
 // changeOnce is one try of a change. What makes a subscription unique moves with it. The

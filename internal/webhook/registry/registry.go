@@ -65,6 +65,7 @@ type Registry struct {
 	checkURL func(*url.URL) error
 	cfg      Config
 	log      *slog.Logger
+	turns    turns
 
 	mu sync.RWMutex
 	// byID and byPartner are the copy. A partner's list is replaced, never changed.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -584,21 +585,85 @@ func TestUpdate_TheSameTwiceAtOnce(t *testing.T) {
 	r.create(t, webhook.New{URL: "https://example.com/a"})
 }
 
-// TestUpdate_ManyAtOnce: each is written on top of the others.
+// TestUpdate_ManyAtOnce: each is written on top of the others, also those of another process.
 func TestUpdate_ManyAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	other, _ := r.held(t)
 	s := r.create(t, webhook.New{URL: "https://example.com/a"})
 	var g errgroup.Group
 	for n := range 24 {
-		g.Go(func() error {
-			c := webhook.Change{URL: new(string)}
-			*c.URL = fmt.Sprintf("https://example.com/a/%d", n)
-			_, err := r.Update(t.Context(), partner, s.ID, c)
-			return err
-		})
+		of := []*Registry{r.Registry, other}[n%2]
+		g.Go(func() error { return moveTo(t, of, s.ID, n) })
 	}
 	require.NoError(t, g.Wait())
+}
+
+// moveTo gives a subscription the nth URL.
+func moveTo(t *testing.T, r *Registry, id uuid.UUID, n int) error {
+	c := webhook.Change{URL: new(string)}
+	*c.URL = fmt.Sprintf("https://example.com/a/%d", n)
+	if _, err := r.Update(t.Context(), partner, id, c); err != nil {
+		return fmt.Errorf("%w: %w", err, errors.Unwrap(err)) // which says why
+	}
+	return nil
+}
+
+// TestUpdate_ManyOfOneProcess: they do not stand in each other's way, however many they are and
+// however slow the machine is.
+func TestUpdate_ManyOfOneProcess(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.create(t, webhook.New{URL: "https://example.com/a"})
+	kv := &colliding{KeyValue: r.kv}
+	r.kv = kv
+	var g errgroup.Group
+	for n := range 24 {
+		g.Go(func() error { return moveTo(t, r.Registry, s.ID, n) })
+	}
+	require.NoError(t, g.Wait())
+	require.Zero(t, kv.conflicts.Load())
+	require.Empty(t, r.turns.of, "nothing is kept of those who had their turn")
+}
+
+// colliding counts the writes that came after another's.
+type colliding struct {
+	jetstream.KeyValue
+	conflicts atomic.Int64
+}
+
+func (c *colliding) Update(ctx context.Context, key string, value []byte, last uint64) (uint64, error) {
+	revision, err := c.KeyValue.Update(ctx, key, value, last)
+	if conflict(err) {
+		c.conflicts.Add(1)
+	}
+	return revision, err
+}
+
+// TestUpdate_WaitsForItsTurnNoLongerThanItsCaller: a change that hangs holds others back, and
+// their callers are told in time.
+func TestUpdate_WaitsForItsTurnNoLongerThanItsCaller(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.create(t, webhook.New{URL: "https://example.com/a"})
+	done, err := r.turns.take(t.Context(), s.ID)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	paused := make(chan error)
+	go func() {
+		_, err := r.Pause(ctx, partner, s.ID)
+		paused <- err
+	}()
+	require.Eventually(t, func() bool {
+		r.turns.mu.Lock()
+		defer r.turns.mu.Unlock()
+		return r.turns.of[s.ID].wanted == 2
+	}, soon, time.Millisecond)
+	cancel()
+	require.Equal(t, operation.CodeUnavailable, code(t, <-paused))
+	done()
+	_, err = r.Pause(t.Context(), partner, s.ID)
+	require.NoError(t, err)
 }
 
 func TestClaim_AbandonedIsTakenOver(t *testing.T) {

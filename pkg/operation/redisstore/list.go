@@ -152,9 +152,8 @@ type entries struct {
 type at struct {
 	operation.Position
 	shard int
-	// place in the list. It says nothing of what came late.
+	// place in the list. Negative: it came late, and is not in the list.
 	place int
-	late  bool
 }
 
 // What is read of an index at a time: at first its share of a page several times over,
@@ -171,7 +170,7 @@ func (w *walk) day(ctx context.Context, part window) error {
 	begins := w.begins(part)
 	for shard := range operation.Shards {
 		if q := w.query.ConnectionID; q == uuid.Nil || operation.ShardOf(q) == shard {
-			w.indexes = append(w.indexes, dayIndex{shard: shard, list: entries{next: begins(shard)}, late: entries{next: "0"}})
+			w.indexes = append(w.indexes, dayIndex{shard: shard, list: entries{next: begins[shard]}, late: entries{next: "0"}})
 		}
 	}
 	for chunk := max(chunkLeast, min(chunkShare*w.want/len(w.indexes), w.want)); ; chunk = min(2*chunk, chunkMost) {
@@ -189,24 +188,24 @@ func (w *walk) day(ctx context.Context, part window) error {
 	}
 }
 
-// begins says where a window begins in the list of a shard, as far as that is known.
-func (w *walk) begins(part window) func(shard int) string {
+// begins says where a window begins in the list of each shard, as far as that is known.
+func (w *walk) begins(part window) (in [operation.Shards]string) {
 	q := w.query
 	switch {
 	case q.Backwards:
 	case part.from == part.day*dayMicros:
-		return func(int) string { return "0" }
+		for shard := range in {
+			in[shard] = "0"
+		}
 	case part.from == q.Position.Seq:
-		if places, known := w.store.walks.Get(page{q.PartnerID, q.Position}); known {
-			return func(shard int) string {
-				if places[shard] < 0 {
-					return ""
-				}
-				return guess + strconv.Itoa(int(places[shard]))
+		places, known := w.store.walks.Get(page{q.PartnerID, q.Position})
+		for shard := range in {
+			if known && places[shard] >= 0 {
+				in[shard] = guess + strconv.Itoa(int(places[shard]))
 			}
 		}
 	}
-	return func(int) string { return "" }
+	return in
 }
 
 // page is a page of a partner's list, by what stands before it.
@@ -243,7 +242,7 @@ func (w *walk) remember(last operation.Operation) {
 		}
 	}
 	for _, e := range w.left {
-		if e.Seq >= last.Seq && !e.late {
+		if e.Seq >= last.Seq && e.place >= 0 {
 			p[e.shard] = min(p[e.shard], int32(e.place))
 		}
 	}
@@ -330,7 +329,7 @@ func (w *walk) read(ctx context.Context, part window, chunk int) error {
 		x := of[i]
 		for k, e := range x.both() {
 			if e.wanted(chunk) != passed {
-				w.took(e, at{shard: x.shard, late: k == 1}, text(c.answer[1+2*k]), text(c.answer[2+2*k]), part, chunk)
+				w.took(x, e, text(c.answer[1+2*k]), text(c.answer[2+2*k]), part, chunk)
 			}
 		}
 	}
@@ -346,21 +345,23 @@ func (e *entries) wanted(chunk int) string {
 }
 
 // took takes what was read, a text of entries in order of seq, and where the next ones are.
-func (w *walk) took(e *entries, of at, next, read string, part window, chunk int) {
+func (w *walk) took(x *dayIndex, e *entries, next, read string, part window, chunk int) {
 	count := len(read) / entryBytes
 	e.next, e.done = next, count < chunk
-	first, _ := strconv.Atoi(next)
-	first -= count
+	end, _ := strconv.Atoi(next)
 	for i := range count {
 		if w.query.Backwards {
 			i = count - 1 - i
 		}
-		of.Position, of.place = position(read[i*entryBytes:][:entryBytes]), first+i
-		if of.Seq < part.from || of.Seq > part.to {
+		one := at{position(read[i*entryBytes:][:entryBytes]), x.shard, -1}
+		if one.Seq < part.from || one.Seq > part.to {
 			e.done = true // past the end of the window
 			return
 		}
-		e.buffer = append(e.buffer, of)
+		if e == &x.list {
+			one.place = end - count + i
+		}
+		e.buffer = append(e.buffer, one)
 	}
 }
 
