@@ -53,7 +53,7 @@ var rules = map[string][]string{
 	"internal/httpapi": {
 		"internal/metrics", "internal/telemetry", "pkg/operation", "pkg/tsp", "internal/wire", "internal/auth", "internal/directory", "internal/admission", "internal/webhook", "internal/tail",
 	},
-	"internal/tail": {"pkg/operation", "internal/natsq", "internal/metrics"},
+	"internal/tail": {"pkg/operation", "internal/natsq", "internal/metrics", "internal/telemetry"},
 	// work is the trip over the scripts of the store, so it names their types.
 	"internal/work": {"internal/metrics", "internal/telemetry", "pkg/operation", "pkg/operation/redisstore", "pkg/tsp", "pkg/tsp/httpcall", "internal/directory"},
 	// A delivery goes over the scripts of the store, as an operation does.

@@ -20,6 +20,7 @@ import (
 
 	"writeback/internal/metrics"
 	"writeback/internal/natsq"
+	"writeback/internal/telemetry"
 	"writeback/pkg/operation"
 )
 
@@ -79,9 +80,11 @@ var ErrGap = errors.New("tail: too much has happened since")
 // Hub hands what the streams tell to those who listen. Its methods may be called
 // concurrently; Run once.
 type Hub struct {
-	source  source
-	cfg     Config
-	log     *slog.Logger
+	source source
+	cfg    Config
+	log    *slog.Logger
+	// away is for what fails as long as NATS is away.
+	away    *slog.Logger
 	dropped *metrics.Counter
 	// wake says that somebody listens.
 	wake chan struct{}
@@ -99,7 +102,7 @@ type Hub struct {
 // New makes a hub. Nothing is read until somebody listens.
 func New(s source, cfg Config, log *slog.Logger) *Hub {
 	return &Hub{
-		source: s, cfg: cfg.withDefaults(), log: log, wake: make(chan struct{}, 1),
+		source: s, cfg: cfg.withDefaults(), log: log, away: telemetry.Seldom(log), wake: make(chan struct{}, 1),
 		dropped: metrics.New(nil).Counter(metrics.TailsDropped), streams: map[uuid.UUID]map[*Stream]struct{}{},
 	}
 }
@@ -167,7 +170,7 @@ func (h *Hub) follow(parent context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		h.log.WarnContext(ctx, "following the streams for live tails", "error", err)
+		h.away.WarnContext(ctx, "following the streams for live tails", "error", err)
 		if errors.Is(err, natsq.ErrForgotten) { // nobody's place means anything
 			h.mu.Lock()
 			h.dropLost(ctx)
