@@ -45,11 +45,9 @@ func (a *Accepter) AcceptMany(
 			errs[i] = notAccepted(all[i].ID, t.Err)
 		case t.Receipt.Replay == uuid.Nil:
 			ops[i] = pending(all[i], t.Receipt.Place)
-			if _, again := fresh[all[i].ID]; !again {
-				fresh[all[i].ID] = i
-				stored = append(stored, ops[i])
-				outstanding[all[i].ConnectionID] = t.Receipt.Outstanding
-			}
+			fresh[all[i].ID] = i
+			stored = append(stored, ops[i])
+			outstanding[all[i].ConnectionID] = t.Receipt.Outstanding
 		}
 	}
 	a.publishMany(ctx, stored, a.waking(stored, outstanding))
