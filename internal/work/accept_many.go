@@ -46,14 +46,12 @@ func (a *Accepter) AcceptMany(
 			errs[i] = notAccepted(all[i].ID, t.Err)
 		case t.Receipt.Replay == uuid.Nil:
 			ops[i] = pending(all[i], t.Receipt.Place)
-			if _, again := fresh[all[i].ID]; !again {
-				fresh[all[i].ID] = i
-				if t.Receipt.Old() { // the outbox publishes it
-					continue
-				}
-				stored = append(stored, ops[i])
-				outstanding[all[i].ConnectionID] = t.Receipt.Outstanding
+			fresh[all[i].ID] = i
+			if t.Receipt.Old() { // the outbox publishes it
+				continue
 			}
+			stored = append(stored, ops[i])
+			outstanding[all[i].ConnectionID] = t.Receipt.Outstanding
 		}
 	}
 	a.publishMany(ctx, stored, a.waking(stored, outstanding))

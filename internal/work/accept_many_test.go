@@ -3,7 +3,9 @@ package work_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,9 +95,12 @@ func TestAcceptMany_WakesQuietLanes(t *testing.T) {
 		all = append(all, a)
 	}
 	_, errs := r.acceptMany(all)
-	for _, err := range errs {
+	var ids []uuid.UUID
+	for i, err := range errs {
 		require.NoError(t, err)
+		ids = append(ids, all[i].ID)
 	}
+	require.ElementsMatch(t, ids, r.acceptedInStream(), "each once")
 	require.LessOrEqual(t, r.accepted(), uint64(16+1), "those that wake the first lanes, which may share messages, and one for the others")
 	r.worker()
 	require.Eventually(t, func() bool { return len(r.provider.received()) >= 16 }, 20*time.Second, 5*time.Millisecond)
@@ -157,10 +162,12 @@ func TestAcceptMany_RepeatsAtOnce(t *testing.T) {
 func TestAcceptMany_AnswersEach(t *testing.T) {
 	t.Parallel()
 	r := rigOn(t, &provider{})
-	old := r.accept(r.keyed(uuid.New(), "old", "old", "print"))
+	old, bad := r.accept(r.keyed(uuid.New(), "old", "old", "print")), r.accept(r.keyed(uuid.New(), "bad", "bad", "print"))
+	r.spoil(bad.ID)
 	first := r.keyed(uuid.New(), "a", "new", "print")
 	ops, errs := r.acceptMany([]operation.Accepted{
 		r.keyed(uuid.New(), "old", "old", "print"), first, r.keyed(uuid.New(), "a", "new", "print"), r.keyed(uuid.New(), "b", "new", "another"),
+		r.keyed(uuid.New(), "bad", "bad", "print"),
 	})
 	for i, want := range []uuid.UUID{old.ID, first.ID, first.ID} {
 		require.NoError(t, errs[i])
@@ -169,7 +176,71 @@ func TestAcceptMany_AnswersEach(t *testing.T) {
 	var refused *operation.Error
 	require.ErrorAs(t, errs[3], &refused)
 	require.Equal(t, operation.CodeInvalid, refused.Code)
-	require.Len(t, r.all(), 2)
+	require.ErrorAs(t, errs[4], &refused)
+	require.Equal(t, operation.CodeUnavailable, refused.Code)
+	require.Equal(t, []uuid.UUID{first.ID}, slices.DeleteFunc(r.acceptedInStream(), func(id uuid.UUID) bool { return id != first.ID }), "once")
+}
+
+// gated is a publisher whose messages wait until they are let through.
+type gated struct {
+	*natsq.Publisher
+	waiting atomic.Int32
+	through chan struct{}
+}
+
+func (g *gated) Accepted(ctx context.Context, m operation.Message, quiet bool) error {
+	g.waiting.Add(1)
+	<-g.through
+	return g.Publisher.Accepted(ctx, m, quiet)
+}
+
+func (g *gated) AcceptedMany(ctx context.Context, all []operation.Message) (int, error) {
+	g.waiting.Add(1)
+	<-g.through
+	return g.Publisher.AcceptedMany(ctx, all)
+}
+
+// TestAcceptMany_AnswersWhatIsPublished: also if the client has gone, and beside others.
+func TestAcceptMany_AnswersWhatIsPublished(t *testing.T) {
+	t.Parallel()
+	for name, repeated := range map[string]bool{"new": false, "repeated": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := rigOn(t, &provider{})
+			batches := [][]operation.Accepted{{r.keyed(uuid.New(), "x", "a", "print")}, {r.keyed(uuid.New(), "x", "b", "print")}}
+			if repeated {
+				r.parts.Publisher = &switched{publisher: r.pub, off: true}
+				r.accepter = work.NewAccepter(r.parts, r.cfg, r.acker)
+				r.acceptMany(slices.Concat(batches...))
+			}
+			gate := &gated{Publisher: r.pub, through: make(chan struct{})}
+			open := sync.OnceFunc(func() { close(gate.through) })
+			defer open()
+			r.parts.Publisher = gate
+			r.accepter = work.NewAccepter(r.parts, r.cfg, r.acker)
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			var answered atomic.Int32
+			var clients sync.WaitGroup
+			for _, all := range batches {
+				again := slices.Clone(all)
+				if repeated {
+					again[0].ID = uuid.Must(uuid.NewV7())
+				}
+				clients.Go(func() {
+					r.accepter.AcceptMany(ctx, again, func(operation.Accepted) tsp.Limits { return r.limits() })
+					answered.Add(1)
+				})
+			}
+			require.Eventually(t, func() bool { return gate.waiting.Load() == 2 }, 10*time.Second, time.Millisecond)
+			leave()
+			time.Sleep(50 * time.Millisecond)
+			require.Zero(t, answered.Load(), "none is in a stream yet")
+			open()
+			clients.Wait()
+			require.ElementsMatch(t, []uuid.UUID{batches[0][0].ID, batches[1][0].ID}, r.acceptedInStream())
+		})
+	}
 }
 
 // TestAcceptMany_NATSAway: what nobody could publish is accepted, and published later;
@@ -202,6 +273,14 @@ func TestAcceptMany_NATSAway(t *testing.T) {
 		rec, err := r.store.GetRecord(t.Context(), r.conn, ops[29].ID)
 		return err == nil && rec.Accepted && rec.Final
 	}, 20*time.Second, 10*time.Millisecond, "the outbox publishes what nobody repeated")
+	var ids []uuid.UUID
+	for _, op := range ops {
+		ids = append(ids, op.ID)
+	}
+	require.Subset(t, r.acceptedInStream(), ids)
+	published := pub.published.Load()
+	r.acceptMany([]operation.Accepted{r.keyed(user, "29", "scope29", "print")})
+	require.Equal(t, published, pub.published.Load(), "what is in the stream is not published again")
 }
 
 func TestAcceptMany_RedisAway(t *testing.T) {

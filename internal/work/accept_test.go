@@ -363,6 +363,16 @@ func TestCancel_DuringACall(t *testing.T) {
 	}
 }
 
+// first is an answer to the first call only; all others succeed.
+func first(answer func(context.Context, int, tsp.UserUpdate) error) func(context.Context, int, tsp.UserUpdate) error {
+	return func(ctx context.Context, n int, u tsp.UserUpdate) error {
+		if n > 1 {
+			return nil
+		}
+		return answer(ctx, n, u)
+	}
+}
+
 // blocking is an answer that tells of its call and then waits to be let go.
 func blocking(called, finish chan struct{}, failure error) func(context.Context, int, tsp.UserUpdate) error {
 	return func(ctx context.Context, _ int, _ tsp.UserUpdate) error {

@@ -37,9 +37,13 @@ func TestCrew_KeepsFewGoroutines(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		require.EqualValues(t, 3, c.idle.Load())
-		c.Go(func() {})
+		release = make(chan struct{})
+		c.Go(func() { <-release })
 		synctest.Wait()
-		require.EqualValues(t, 3, c.idle.Load(), "one of the three ran it")
+		require.EqualValues(t, 2, c.idle.Load(), "one of the three runs it")
+		close(release)
+		synctest.Wait()
+		require.EqualValues(t, 3, c.idle.Load())
 		c.Wait() // and none is left, or the bubble would say so
 	})
 }

@@ -8,12 +8,14 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"writeback/internal/metrics"
 	"writeback/internal/natsq"
 	"writeback/internal/work"
+	"writeback/pkg/operation"
 	"writeback/pkg/tsp"
 )
 
@@ -80,31 +82,84 @@ func gaugesOf(t *testing.T, reader sdkmetric.Reader) map[string]float64 {
 	return out
 }
 
-// TestRestore_CountsWhatCannotBegin is not parallel, for the same reason.
-func TestRestore_CountsWhatCannotBegin(t *testing.T) {
+// counters sets a meter provider for a test, which is not parallel for that reason. What it
+// gives reads a counter by one of its labels, without what is 0.
+func counters(t *testing.T) (counted func(name metrics.Name, label string) map[string]int64) {
+	t.Helper()
 	reader := sdkmetric.NewManualReader()
 	before := otel.GetMeterProvider()
 	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
 	t.Cleanup(func() { otel.SetMeterProvider(before) })
+	return func(name metrics.Name, label string) map[string]int64 {
+		t.Helper()
+		var all metricdata.ResourceMetrics
+		require.NoError(t, reader.Collect(t.Context(), &all))
+		out := map[string]int64{}
+		for _, scope := range all.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				sum, ok := m.Data.(metricdata.Sum[int64])
+				if !ok || m.Name != string(name) {
+					continue
+				}
+				for _, p := range sum.DataPoints {
+					if value, _ := p.Attributes.Value(attribute.Key(label)); p.Value > 0 {
+						out[value.AsString()] += p.Value
+					}
+				}
+			}
+		}
+		return out
+	}
+}
+
+func TestRestore_CountsWhatCannotBegin(t *testing.T) {
+	counted := counters(t)
 	r := rigOn(t, &provider{})
 	restorer := work.NewRestorer(r.store, natsq.NewHistory(r.js), work.RestoreConfig{}, r.parts.Log)
 	require.NoError(t, r.js.DeleteStream(t.Context(), natsq.StreamEvents))
 	require.Error(t, restorer.Restore(t.Context(), []int{1, 2}))
+	require.Equal(t, map[string]int64{"failed": 2}, counted(metrics.Rebuilds, "result"))
+}
 
-	var all metricdata.ResourceMetrics
-	require.NoError(t, reader.Collect(t.Context(), &all))
-	counted := map[string]int64{}
-	for _, scope := range all.ScopeMetrics {
-		for _, m := range scope.Metrics {
-			sum, ok := m.Data.(metricdata.Sum[int64])
-			if !ok || m.Name != "writeback.rebuilds" {
-				continue
-			}
-			for _, p := range sum.DataPoints {
-				result, _ := p.Attributes.Value("result")
-				counted[result.AsString()] += p.Value
-			}
-		}
+func TestHandover_IsCounted(t *testing.T) {
+	counted := counters(t)
+	r := rigOn(t, &provider{})
+	offer, _ := r.offered()
+	o := offer().Offer
+	taken, _ := r.take(o, r.storeLimits())
+	r.ended(taken.ID)
+	o.Ticket -= int64(time.Minute)
+	late, _ := r.take(o, r.storeLimits())
+	r.ended(late.ID)
+	require.Equal(t, map[string]int64{"taken": 1, "returned": 1}, counted(metrics.Handovers, "result"))
+}
+
+func TestRestore_IsCounted(t *testing.T) {
+	counted := counters(t)
+	r := rigOn(t, &provider{})
+	stop := r.worker()
+	for range 2 {
+		r.ended(r.accept(r.change(uuid.New(), "x")).ID)
 	}
-	require.Equal(t, map[string]int64{"done": 0, "failed": 2}, counted)
+	r.flushed()
+	stop()
+	require.NoError(t, r.refiller().Check(t.Context()))
+	r.loses(natsq.StreamEvents)
+	require.NoError(t, r.refiller().Check(t.Context()))
+	require.Equal(t, map[string]int64{"refilled": 2}, counted(metrics.Repairs, "kind"))
+
+	brief := work.RestoreConfig{Settle: time.Millisecond}
+	restore := func() {
+		t.Helper()
+		require.NoError(t, r.rdb.FlushAll(t.Context()).Err())
+		require.NoError(t, work.NewRestorer(r.store, natsq.NewHistory(r.js), brief, r.parts.Log).Restore(t.Context(), r.missing()))
+	}
+	restore()
+	require.NoError(t, r.store.Withdraw(t.Context(), []int{0}))
+	require.Error(t, work.NewRestorer(r.store, &breaking{stop: func() {}}, brief, r.parts.Log).Restore(t.Context(), []int{0}))
+	r.loses(natsq.StreamOperations, natsq.StreamEvents)
+	restore()
+	require.Equal(t, map[string]int64{"rebuilt": operation.Shards, "new": operation.Shards}, counted(metrics.Generations, "cause"))
+	require.Equal(t, map[string]int64{metrics.QueueOperations: 2 * operation.Shards}, counted(metrics.Generations, "queue"))
+	require.Equal(t, map[string]int64{"done": operation.Shards, "failed": 1}, counted(metrics.Rebuilds, "result"))
 }

@@ -1,6 +1,7 @@
 package work_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,8 +30,11 @@ func (silent) Run(ctx context.Context, _ func(context.Context, operation.Message
 	return nil
 }
 
-// released counts the leases that are given back.
-type released struct{ atomic.Int32 }
+// released counts the leases that are given back, or the runs of another step.
+type released struct {
+	atomic.Int32
+	step string
+}
 
 // DialHook changes nothing.
 func (*released) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -42,7 +46,7 @@ func (*released) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return 
 func (r *released) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for _, cmd := range cmds {
-			if slices.Contains(cmd.Args(), any("release")) {
+			if slices.Contains(cmd.Args(), any(cmp.Or(r.step, "release"))) {
 				r.Add(1)
 			}
 		}
@@ -134,6 +138,27 @@ func (r *rig) leased(id uuid.UUID) bool {
 	return was || op.Status.Terminal()
 }
 
+// Each slot that is free is there for what is handed over, also that which the dispatcher holds.
+func TestHandover_FillsAllSlots(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	r := rigOn(t, &provider{answer: func(ctx context.Context, n int, u tsp.UserUpdate) error {
+		return blocking(make(chan struct{}), answer, nil)(ctx, n, u)
+	}})
+	var back released
+	r.rdb.AddHook(&back)
+	offer, _ := r.offered()
+	o := offer()
+	for range o.Free {
+		r.conn = uuid.Must(uuid.NewV7())
+		_, receipt := r.take(o.Offer, r.storeLimits())
+		require.True(t, receipt.Handed)
+	}
+	require.Eventually(t, func() bool { return len(r.provider.received()) == o.Free }, 10*time.Second, time.Millisecond)
+	close(answer)
+	require.Zero(t, back.Load(), "none was given back")
+}
+
 // What is handed over and cannot be called by this worker now is given back, without a row
 // or an attempt, and called by whoever looks at the lane next.
 func TestHandover_IsGivenBack(t *testing.T) {
@@ -163,13 +188,7 @@ func TestHandover_IsGivenBack(t *testing.T) {
 func TestHandover_WithoutAFreeSlotIsGivenBack(t *testing.T) {
 	t.Parallel()
 	called, answer := make(chan struct{}), make(chan struct{})
-	r := rigOn(t, &provider{answer: func(_ context.Context, n int, _ tsp.UserUpdate) error {
-		if n == 1 {
-			close(called)
-			<-answer
-		}
-		return nil
-	}})
+	r := rigOn(t, &provider{answer: first(blocking(called, answer, nil))})
 	r.cfg.Concurrency = 1
 	var back released
 	r.rdb.AddHook(&back)
@@ -195,11 +214,7 @@ func TestHandover_WithoutAFreeSlotIsGivenBack(t *testing.T) {
 func TestHandover_NotToAFullOrStoppingWorker(t *testing.T) {
 	t.Parallel()
 	called, answer := make(chan struct{}), make(chan struct{})
-	r := rigOn(t, &provider{answer: func(context.Context, int, tsp.UserUpdate) error {
-		close(called)
-		<-answer
-		return nil
-	}})
+	r := rigOn(t, &provider{answer: blocking(called, answer, nil)})
 	r.cfg.Concurrency = 1
 	offer, stop := r.offered()
 	o := offer().Offer
@@ -225,13 +240,32 @@ func TestHandover_NotToAFullOrStoppingWorker(t *testing.T) {
 	require.Empty(t, left.Attempts)
 }
 
-// refusing lets no lease be given back until it is told to.
+// A worker that stops says that it has no slot: no accept is sent to it in vain.
+func TestHandover_AStoppingWorkerTakesItsOfferBack(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	offer, stop := r.offered()
+	require.Positive(t, offer().Free)
+	stop()
+	require.Eventually(t, func() bool { return offer().Free == 0 }, 10*time.Second, time.Millisecond)
+}
+
+// A worker that nobody sends anything finds out by itself that it could be reached.
+func TestHandover_AnIdleWorkerGoesOnOffering(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, &provider{})
+	offer, _ := r.offered()
+	later := offer().Ticket + int64(2*time.Second) // what it last heard then counts no more
+	require.Eventually(t, func() bool { o := offer(); return o.Free > 0 && o.Ticket > later }, 10*time.Second, time.Millisecond)
+}
+
+// refusing lets no step of the kind that it counts be taken while it is on.
 type refusing struct {
 	released
 	on atomic.Bool
 }
 
-// ProcessPipelineHook refuses a pipeline with such a step.
+// ProcessPipelineHook refuses a pipeline with the step.
 func (r *refusing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	counted := r.released.ProcessPipelineHook(next)
 	return func(ctx context.Context, cmds []redis.Cmder) error {

@@ -335,6 +335,8 @@ func TestRefill_PassesOverAnUnreadableRecord(t *testing.T) {
 	r.flushed()
 	require.NoError(t, r.refiller().Check(t.Context()))
 	r.spoil(bad.ID)
+	lane := fmt.Sprintf("wb:{%02d}:lane:%s", operation.ShardOf(r.conn), r.conn)
+	require.NoError(t, r.rdb.Del(t.Context(), lane).Err(), "as after a rebuild, until the next look")
 	r.loses(natsq.StreamOperations)
 	require.NoError(t, r.refiller().Check(t.Context()))
 	s, err := r.js.Stream(t.Context(), natsq.StreamOperations)

@@ -365,10 +365,14 @@ func TestRestore_QuarantineHoldsHandOutsBack(t *testing.T) {
 	missing, err := r.store.Missing(t.Context())
 	require.NoError(t, err)
 	require.Len(t, missing, operation.Shards)
+	began := time.Now()
 	require.NoError(t, restorer.Restore(t.Context(), missing))
 	h, err := r.store.Next(t.Context(), r.conn, redisstore.Limits{InFlight: 1, Call: time.Second, Life: time.Hour}, []uuid.UUID{uuid.New()}, nil)
 	require.NoError(t, err)
 	require.Empty(t, h.Leases)
+	lane, err := r.store.Lane(t.Context(), r.conn)
+	require.NoError(t, err)
+	require.False(t, lane.Opens.Before(began.Add(time.Hour)), "its own shard's calls are dead then")
 	got, err := r.store.Get(t.Context(), r.conn, op.ID)
 	require.NoError(t, err)
 	require.Equal(t, operation.Pending, got.Status)
@@ -384,15 +388,21 @@ func TestRestore_PausedStaysPaused(t *testing.T) {
 			if streams {
 				r.accept(r.change(uuid.New(), "x"))
 			}
+			elsewhere := uuid.New()
+			for operation.ShardOf(elsewhere) == operation.ShardOf(r.conn) {
+				elsewhere = uuid.New()
+			}
 			require.NoError(t, r.rdb.FlushAll(t.Context()).Err())
 			restorer := work.NewRestorer(r.store, natsq.NewHistory(r.js), work.RestoreConfig{
 				Settle:       time.Millisecond,
 				LongestCalls: func() (none [operation.Shards]time.Duration) { return none },
-				Paused:       func() []uuid.UUID { return []uuid.UUID{r.conn, uuid.New()} },
+				Paused:       func() []uuid.UUID { return []uuid.UUID{elsewhere, r.conn} },
 			}, r.parts.Log)
-			missing, err := r.store.Missing(t.Context())
-			require.NoError(t, err)
-			require.NoError(t, restorer.Restore(t.Context(), missing))
+			shards := r.missing()
+			if !streams { // others begin the other shards
+				shards = []int{operation.ShardOf(r.conn)}
+			}
+			require.NoError(t, restorer.Restore(t.Context(), shards))
 			if !streams {
 				r.accept(r.change(uuid.New(), "x"))
 			}

@@ -90,6 +90,7 @@ func TestStop_DoesNotWaitForAStoreThatIsAway(t *testing.T) {
 	recorded := named(spans, "record outcome")
 	require.Len(t, recorded, 1)
 	require.Equal(t, codes.Error, recorded[0].Status().Code)
+	require.Len(t, named(spans, "operation attempt"), 1)
 }
 
 // A line about Redis says which one: an error such as "context deadline exceeded" does not.

@@ -224,3 +224,18 @@ func TestVerify_KnowsWhatTheStoreHasForgotten(t *testing.T) {
 		})
 	}
 }
+
+// TestVerify_CountsTheRowsOfAllAttempts: an event carries only those since the one before it.
+func TestVerify_CountsTheRowsOfAllAttempts(t *testing.T) {
+	t.Parallel()
+	r := rigOn(t, failing())
+	stop := r.worker()
+	op := r.accept(r.change(uuid.New(), "fail"))
+	require.Eventually(t, func() bool { return r.rows(op.ID) > 1 }, 20*time.Second, 5*time.Millisecond)
+	stop()
+	for more := range 2 {
+		h := &told{ends: []operation.Event{happened(op.Message(), operation.EventAttempted, operation.Pending, r.rows(op.ID)+more)}}
+		require.NoError(t, work.NewRestorer(r.store, h, work.RestoreConfig{}, r.parts.Log).Verify(t.Context()))
+		require.Len(t, r.missing(), more)
+	}
+}

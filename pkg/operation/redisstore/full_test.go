@@ -1,8 +1,11 @@
 package redisstore_test
 
 import (
+	"context"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
@@ -59,6 +62,48 @@ func TestFull_WhatWasAcceptedIsReadAndEnds(t *testing.T) {
 	f.trip()
 }
 
+// Every step of what is known goes on. What only brings back what Redis does not have is refused.
+func TestFull_StepsGoOn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testenv.StartRedis(t).URL(), redisstore.Config{})
+	first := f.accepted(uuid.New())
+	f.accept(first)
+	lease := f.next(1).Leases[0]
+	elsewhere := uuid.New()
+	for operation.ShardOf(elsewhere) == operation.ShardOf(f.conn) {
+		elsewhere = uuid.New()
+	}
+	shards := []int{operation.ShardOf(elsewhere)}
+	require.NoError(t, f.store.Withdraw(t.Context(), shards))
+	b, err := f.store.TakeRebuild(t.Context(), shards)
+	require.NoError(t, err)
+	f.memory(true)
+
+	for _, step := range []struct {
+		name string
+		take func(ctx context.Context) error
+	}{
+		{"release", func(ctx context.Context) error { return f.store.Release(ctx, lease, 0) }},
+		{"spend", func(ctx context.Context) error { _, err := f.store.Spend(ctx, f.conn, f.limits); return err }},
+		{"block", func(ctx context.Context) error { return f.store.Block(ctx, f.conn, time.Second) }},
+		{"pause", func(ctx context.Context) error { return f.store.Pause(ctx, f.conn, true) }},
+		{"claim", func(ctx context.Context) error { _, err := f.store.Claim(ctx, allShards(), 1, time.Second); return err }},
+		{"older", func(ctx context.Context) error {
+			_, err := b.Older(ctx, []redisstore.Gone{{Connection: elsewhere, User: first.ResourceID.String(), Seq: 1}})
+			return err
+		}},
+		{"commit", func(ctx context.Context) error { return b.Commit(ctx, none, nil, false) }},
+	} {
+		err := step.take(t.Context())
+		require.False(t, redis.HasErrorPrefix(err, "OOM"), "%s: %v", step.name, err)
+	}
+	ended := operation.Operation{Accepted: f.accepted(uuid.New()), Status: operation.Succeeded}
+	require.ErrorContains(t, f.store.Keep(t.Context(), ended), "OOM")
+	ended.ConnectionID = elsewhere
+	_, err = b.Put(t.Context(), []redisstore.Fact{{Operation: ended, Final: true}})
+	require.ErrorContains(t, err, "OOM")
+}
+
 // Calls share runs. One that is refused takes no other with it.
 func TestFull_RefusesNoneOfThoseThatTravelWithAnAccept(t *testing.T) {
 	t.Parallel()
@@ -79,6 +124,22 @@ func TestFull_RefusesNoneOfThoseThatTravelWithAnAccept(t *testing.T) {
 		require.NoError(t, read[i])
 	}
 	require.Equal(t, int64(1), f.rdb.ZCard(t.Context(), f.key("pend:"+f.conn.String())).Val())
+}
+
+// unasked is a connection over which one step cannot be asked for.
+type unasked struct {
+	broken
+	step string
+}
+
+// ProcessPipelineHook fails with the step.
+func (u *unasked) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return slices.Contains(c.Args(), any(u.step)) }) {
+			return errBroken
+		}
+		return next(ctx, cmds)
+	}
 }
 
 // What was taken before is never said to be refused.
@@ -115,6 +176,12 @@ func TestFull_KnowsWhatWasTakenBefore(t *testing.T) {
 	require.True(t, redis.HasErrorPrefix(taken[3].Err, "OOM"), "%v", taken[3].Err)
 	require.ErrorIs(t, taken[4].Err, redisstore.ErrFull)
 
+	line := &unasked{step: "keyed"}
+	f.rdb.AddHook(line)
+	_, err = f.store.AcceptNew(t.Context(), again, f.limits)
+	require.True(t, redis.HasErrorPrefix(err, "OOM"), "what its key stands for is not known: %v", err)
+	line.step = "none"
+
 	f.memory(false)
 	f.accept(fresh)
 }
@@ -130,9 +197,26 @@ func TestFull_ServerWithoutFunctions(t *testing.T) {
 	f.memory(true)
 	_, err = f.store.AcceptNew(t.Context(), f.accepted(uuid.New()), f.limits)
 	require.ErrorIs(t, err, redisstore.ErrFull)
+	asking, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	_, err = f.store.Poll(asking, 1)
+	require.True(t, redis.HasErrorPrefix(err, "OOM"), "what has no functions cannot tell which step may go on: %v", err)
 	f.memory(false)
 	after, err := f.rdb.DBSize(t.Context()).Result()
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 	f.trip()
+}
+
+// A server that takes no writes for another reason can be looked into.
+func TestReads_WhereNoWriteIsTaken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testenv.StartRedis(t).URL(), redisstore.Config{})
+	f.accept(f.accepted(uuid.New()))
+	require.NoError(t, f.rdb.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err())
+	_, err := f.store.Accept(t.Context(), f.accepted(uuid.New()), f.limits)
+	require.ErrorContains(t, err, "NOREPLICAS")
+	lane, err := f.store.Lane(t.Context(), f.conn)
+	require.NoError(t, err)
+	require.Equal(t, 1, lane.Outstanding)
 }

@@ -174,7 +174,7 @@ func (r *run) hindered() []*call {
 }
 
 // isFull says that Redis's memory is: it has run nothing.
-func isFull(err error) bool { return err != nil && redis.HasErrorPrefix(err, "OOM") }
+func isFull(err error) bool { return redis.HasErrorPrefix(err, "OOM") }
 
 // loadError says that Redis does not have the scripts, and why it does not take them.
 type loadError struct{ error }

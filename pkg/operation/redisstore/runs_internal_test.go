@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -103,3 +104,37 @@ func TestFlights_AreBoundedByWeight(t *testing.T) {
 	require.Equal(t, 20, fit(waiting(20, 1)))
 	require.Equal(t, 2, fit(waiting(16, manyMost)), "of 1,000 operations")
 }
+
+// Of a run that a full memory has refused for the sake of an accept, the other calls are run by themselves. What
+// has been run, or may have been, is not run once more.
+func TestRun_Hindered(t *testing.T) {
+	t.Parallel()
+	accept, get := &call{script: acceptScript}, &call{script: getScript}
+	oom := redis.NewCmd(t.Context())
+	oom.SetErr(proto("OOM command not allowed when used memory > 'maxmemory'."))
+	broken := redis.NewCmd(t.Context())
+	broken.SetErr(io.EOF)
+	for name, tc := range map[string]struct {
+		calls []*call
+		cmd   *redis.Cmd
+		want  []*call
+	}{
+		"the memory is full":     {[]*call{accept, get}, oom, []*call{get}},
+		"it was run":             {[]*call{accept, get}, redis.NewCmd(t.Context()), nil},
+		"the connection broke":   {[]*call{accept, get}, broken, nil},
+		"no functions are known": {[]*call{get}, oom, nil},
+	} {
+		r := &run{cmd: tc.cmd}
+		for _, c := range tc.calls {
+			r.calls, r.grows = append(r.calls, c), r.grows || c.script.grows
+		}
+		require.Equal(t, tc.want, r.hindered(), name)
+	}
+}
+
+// proto is an error that Redis answered.
+type proto string
+
+func (p proto) Error() string { return string(p) }
+
+func (proto) RedisError() {}
