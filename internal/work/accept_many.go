@@ -47,11 +47,10 @@ func (a *Accepter) AcceptMany(
 		case t.Receipt.Replay == uuid.Nil:
 			ops[i] = pending(all[i], t.Receipt.Place)
 			fresh[all[i].ID] = i
-			if t.Receipt.Old() { // the outbox publishes it
-				continue
+			if !t.Receipt.Old() { // else the outbox publishes it
+				stored = append(stored, ops[i])
+				outstanding[all[i].ConnectionID] = t.Receipt.Outstanding
 			}
-			stored = append(stored, ops[i])
-			outstanding[all[i].ConnectionID] = t.Receipt.Outstanding
 		}
 	}
 	a.publishMany(ctx, stored, a.waking(stored, outstanding))
