@@ -2,7 +2,6 @@ package natsq
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"sync/atomic"
 	"time"
@@ -47,7 +46,7 @@ type dialer struct {
 func (d dialer) Dial(network, address string) (net.Conn, error) {
 	conn, err := d.Dialer.Dial(network, address)
 	if err != nil {
-		return nil, fmt.Errorf("natsq: %w", err)
+		return nil, err
 	}
 	return &timely{Conn: conn, pulse: d.pulse, stops: d.pulse.stops()}, nil
 }
@@ -63,7 +62,7 @@ func (c *timely) Write(p []byte) (int, error) {
 		_ = c.Close()
 		return 0, errStoodStill
 	}
-	return c.Conn.Write(p) //nolint:wrapcheck // the client knows the errors of connections
+	return c.Conn.Write(p)
 }
 
 // pulse counts how often the process stood still. Safe for concurrent use.

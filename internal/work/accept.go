@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/google/uuid"
@@ -47,7 +48,9 @@ func (a *Accepter) Accept(ctx context.Context, in operation.Accepted, l tsp.Limi
 		a.offers.back(offer)
 	}
 	if err == nil && receipt.Replay == uuid.Nil && receipt.Old() { // the store may have lost it since
-		receipt, err = a.parts.Store.Accept(ctx, in, storeLimits(l))
+		if receipt, err = a.parts.Store.Accept(ctx, in, storeLimits(l)); err != nil {
+			err = errors.Join(errTaken, err)
+		}
 	}
 	if err != nil {
 		return operation.Operation{}, notAccepted(in.ID, err)

@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -69,8 +70,11 @@ func (a *Accepter) askAgain(
 			continue
 		}
 		again, err := a.parts.Store.Accept(ctx, all[i], storeLimits(limits(all[i])))
-		taken[i] = redisstore.Taken{Receipt: again, Err: err}
-		if err != nil || again.Old() {
+		if err != nil {
+			taken[i].Err = errors.Join(errTaken, err)
+			return
+		}
+		if taken[i].Receipt = again; again.Old() {
 			return
 		}
 	}

@@ -45,12 +45,15 @@ func refusal(err error) *operation.Error {
 	}
 }
 
+// errTaken says that the store had taken a write, and that it is not known whether it still has it.
+var errTaken = errors.New("work: the write was taken, too long before it could be answered")
+
 // notAccepted is the refusal of an accept. Only the store's own answer says that nothing
 // was taken: what went wrong on the way may have done so after it was.
 func notAccepted(id uuid.UUID, err error) *operation.Error {
 	e := refusal(err)
-	if e.Code != operation.CodeUnavailable ||
-		errors.Is(err, redisstore.ErrStale) || errors.Is(err, redisstore.ErrOutboxFull) || errors.Is(err, redisstore.ErrFull) {
+	none := errors.Is(err, redisstore.ErrStale) || errors.Is(err, redisstore.ErrOutboxFull) || errors.Is(err, redisstore.ErrFull)
+	if e.Code != operation.CodeUnavailable || none && !errors.Is(err, errTaken) {
 		return e
 	}
 	e.Operation = id
