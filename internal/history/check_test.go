@@ -374,6 +374,21 @@ func TestCheck_OrderInTheDark(t *testing.T) {
 	require.NotZero(t, Check(h).Count(OutOfOrder))
 }
 
+// TestCheck_PutBackInTheDark wants a newer write to be allowed before the end of an older one was
+// put down, where a loss came between the hand-out of that and its call.
+func TestCheck_PutBackInTheDark(t *testing.T) {
+	t.Parallel()
+	h := good()
+	call := h.call("1")
+	h.op("opA").Updated = 301 * ms
+	h.Losses = []Loss{{Since: call.Start - 5*ms, Until: call.Start - ms}}
+	r := Check(h)
+	require.Empty(t, r.Violations, r.String())
+	require.NotEmpty(t, r.Residue[DarkOrder])
+	h.Losses[0].Since, h.Losses[0].Until = h.Losses[0].Since-time.Second, h.Losses[0].Until-time.Second
+	require.NotZero(t, Check(h).Count(StartedEarly), "it was handed out after the loss")
+}
+
 // TestCheck_CompletedLate wants a newer write to be allowed after the success of a repeat, also
 // where the outcome of the call before it moved the time of the last change, and no event was
 // out by then.

@@ -64,8 +64,14 @@ func (x *index) endedInDark(op *Operation) bool {
 		}
 	}
 	return slices.ContainsFunc(x.Losses, func(l Loss) bool {
-		return told > l.Since && slices.ContainsFunc(x.ofOp[op.ID], func(c *call) bool { return x.forgottenBy(c, l) })
+		return told > l.Since && slices.ContainsFunc(x.ofOp[op.ID], func(c *call) bool { return x.forgottenBy(c, l) || x.outlived(c, l) })
 	})
+}
+
+// outlived reports a call that was handed out before a loss and made after it: the store was told
+// of it, and of its operation, when it could be asked again, and newer writes may have come before.
+func (x *index) outlived(c *call, l Loss) bool {
+	return c.Start > l.Until && l.within(c.Start-x.StartWindow)
 }
 
 // checkRestored is P10: what the streams tell of, the api knows, with every row.

@@ -42,7 +42,7 @@ const (
 	RecordedLate   Residue = "recorded late: a success became known after its lease had ended, and the call was repeated"
 	LeaseOverlap   Residue = "overlap after an expired lease"
 	Forgotten      Residue = "forgotten: an outcome that no stream had yet went down with the store"
-	DarkOrder      Residue = "order after a loss: the store lost an outcome that no stream had, and the write came again after a newer one"
+	DarkOrder      Residue = "order after a loss: the store lost an outcome that no stream had, and the write came again, or was put back, after a newer one"
 	LostUntold     Residue = "lost with the store: accepted while its message could not be put into the stream"
 	WindowHandOuts Residue = "handed out before the provider's Retry-After was recorded"
 )
