@@ -21,18 +21,16 @@ const (
 	// beatEvery how often it shows that it does not.
 	stillFor  = time.Second
 	beatEvery = stillFor / 4
-	// dialFor bounds a dial.
-	dialFor = 3 * time.Second
 )
 
 // errStoodStill says that the process was stopped, or got no processor.
 var errStoodStill = errors.New("natsq: the process stood still; what it had not sent may be out of date")
 
-// leaving has a connection send nothing late.
+// leaving has a connection send nothing late. The option that bounds a dial comes before it.
 func leaving(p *pulse) nats.Option {
 	return func(o *nats.Options) error {
 		o.FlusherTimeout, o.ReconnectOnFlusherError = leaveWithin, true
-		o.CustomDialer = dialer{Dialer: net.Dialer{Timeout: dialFor, Control: giveUpUnconfirmed}, pulse: p}
+		o.CustomDialer = dialer{Dialer: net.Dialer{Timeout: o.Timeout, Control: giveUpUnconfirmed}, pulse: p}
 		return nil
 	}
 }

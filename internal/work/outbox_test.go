@@ -158,7 +158,7 @@ func TestPublish_GetsOldOnTheWay(t *testing.T) {
 		time.Sleep(redisstore.TellWithin)
 		return nil
 	}
-	rec := redisstore.Record{Operation: operation.Operation{Accepted: operation.Accepted{ID: ids[0]}, Status: operation.Failed}, Asked: time.Now()}
+	rec := redisstore.Record{Operation: operation.Operation{Accepted: operation.Accepted{ID: ids[0]}, Status: operation.Failed}, Answer: redisstore.Answer{Asked: time.Now()}}
 	require.ErrorIs(t, w.recorder.publish(t.Context(), rec, false), errOld)
 	require.Equal(t, ids, pub.tried)
 	require.ErrorIs(t, w.recorder.publish(t.Context(), rec, false), errOld)

@@ -55,13 +55,8 @@ type Receipt struct {
 	Replay uuid.UUID
 	// Handed says that a worker has the operation already, by its offer.
 	Handed bool
-	// Asked is when the store was asked.
-	Asked time.Time
+	Answer
 }
-
-// Old says that the operation may not be told to the streams any more: the store may have
-// lost it since. Accept says whether it has, and accepts it once more.
-func (r Receipt) Old() bool { return time.Since(r.Asked) > TellWithin }
 
 // Accept stores the operation at the end of its mailbox and puts it into the
 // outbox. Accepting an id again gives the same receipt. Errors: ErrStale,
@@ -153,7 +148,7 @@ func receipt(r reply, asked time.Time) (Receipt, error) {
 			Place:       operation.Place{Seq: number(r[1]), Deadline: milli(number(r[2]))},
 			Outstanding: int(number(r[3])),
 			Handed:      len(r) > 4 && number(r[4]) == 1,
-			Asked:       asked,
+			Answer:      Answer{asked},
 		}, nil
 	case word == "replay":
 		id, err := uuid.FromBytes([]byte(text(r[1])))

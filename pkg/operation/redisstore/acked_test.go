@@ -193,6 +193,6 @@ func TestAsked(t *testing.T) {
 	require.NoError(t, err)
 	asked(amended.Asked, amended.Old())
 
-	require.True(t, redisstore.Record{Asked: time.Now().Add(-redisstore.TellWithin)}.Old())
-	require.True(t, redisstore.Receipt{Asked: time.Now().Add(-redisstore.TellWithin)}.Old())
+	require.True(t, redisstore.Record{Answer: redisstore.Answer{Asked: time.Now().Add(-redisstore.TellWithin)}}.Old())
+	require.True(t, redisstore.Receipt{Answer: redisstore.Answer{Asked: time.Now().Add(-redisstore.TellWithin)}}.Old())
 }

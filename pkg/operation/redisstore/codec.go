@@ -25,10 +25,15 @@ type Record struct {
 	Blocked time.Time
 	// NextAt is when a waiting operation may be tried again. Zero: not waiting.
 	NextAt time.Time
-	// Asked is when the store was asked for it.
-	Asked time.Time
+	Answer
 	// unread is why it could not be read, where several are.
 	unread error
+}
+
+// Answer is part of what is told to the streams.
+type Answer struct {
+	// Asked is when the store was asked.
+	Asked time.Time
 }
 
 // TellWithin is for how long what the store has answered may be told to the streams. The
@@ -36,8 +41,9 @@ type Record struct {
 // from what the streams had by then; see work.RestoreConfig.
 const TellWithin = time.Second
 
-// Old says that the record may not be told to the streams any more: the outbox will.
-func (r Record) Old() bool { return time.Since(r.Asked) > TellWithin }
+// Old says that it may not be told to the streams any more: the outbox will. Of an accept,
+// accepting once more says whether the store has lost it since.
+func (a Answer) Old() bool { return time.Since(a.Asked) > TellWithin }
 
 // placeOf reads the seq and the deadline out of a record's fixed numbers; see
 // lua/parts/record.lua.
