@@ -10,27 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"writeback/internal/natsq"
+	"writeback/internal/testenv"
 	"writeback/internal/webhook"
 	"writeback/pkg/operation/redisstore"
 )
-
-// standing is a process that stands still when the next answer of Redis has come.
-type standing struct{ during func() }
-
-func (*standing) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (*standing) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-
-func (s *standing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := next(ctx, cmds)
-		if during := s.during; during != nil {
-			s.during = nil
-			during()
-		}
-		return err
-	}
-}
 
 // TestFanout_AnAnswerThatIsOld: a delivery that Redis has lost before its message was acked is
 // accepted once more, and only then told.
@@ -41,18 +24,19 @@ func TestFanout_AnAnswerThatIsOld(t *testing.T) {
 	require.NoError(t, r.front.queue.Begin(t.Context(), shards()))
 	lost := redis.NewClient(r.redis.Options())
 	t.Cleanup(func() { _ = lost.Close() })
-	still := &standing{}
+	still, stood := &testenv.Still{}, false
 	r.redis.AddHook(still)
 	r.front.fanout.Room = func(context.Context, uuid.UUID) bool { // the next answer is that to the delivery
-		still.during = func() {
+		still.Next(func() {
+			stood = true
 			require.NoError(t, lost.FlushAll(t.Context()).Err())
 			require.NoError(t, r.front.queue.Begin(t.Context(), shards()))
 			time.Sleep(redisstore.TellWithin + time.Millisecond)
-		}
+		})
 		return true
 	}
 	require.NoError(t, r.front.fanout.Created(t.Context(), r.accepted(s.CreatedAt)))
-	require.Nil(t, still.during)
+	require.True(t, stood)
 	require.Equal(t, 1, r.queued(r.front, s))
 	deliveries, err := r.js.Stream(t.Context(), natsq.StreamDeliveries)
 	require.NoError(t, err)

@@ -1,8 +1,6 @@
 package work_test
 
 import (
-	"context"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,34 +8,18 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"writeback/internal/testenv"
 	"writeback/internal/work"
 	"writeback/pkg/operation"
 	"writeback/pkg/operation/redisstore"
 	"writeback/pkg/tsp"
 )
 
-// standing is a process that stands still when the next answer of Redis has come.
-type standing struct{ during atomic.Pointer[func()] }
-
-func (*standing) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (*standing) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-
-func (s *standing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := next(ctx, cmds)
-		if during := s.during.Swap(nil); during != nil {
-			(*during)()
-		}
-		return err
-	}
-}
-
 // losing has the process of the returned accepter stand still after the next answer of Redis; by
 // the time it goes on, Redis has lost everything, and the shards are there again without it, or
 // are not there yet.
 func (r *rig) losing() (accepter *work.Accepter, next func(there bool)) {
-	s := &standing{}
+	s := &testenv.Still{}
 	client := redis.NewClient(r.rdb.Options())
 	r.t.Cleanup(func() { _ = client.Close() })
 	client.AddHook(s)
@@ -46,14 +28,13 @@ func (r *rig) losing() (accepter *work.Accepter, next func(there bool)) {
 	_, err := accepter.Accept(r.t.Context(), r.change(uuid.New(), "learns the generation"), r.limits())
 	require.NoError(r.t, err)
 	return accepter, func(there bool) {
-		during := func() {
+		s.Next(func() {
 			require.NoError(r.t, r.rdb.FlushAll(r.t.Context()).Err())
 			if there {
 				require.NoError(r.t, r.store.Begin(r.t.Context(), []int{operation.ShardOf(r.conn)}))
 			}
 			time.Sleep(redisstore.TellWithin + time.Millisecond)
-		}
-		s.during.Store(&during)
+		})
 	}
 }
 
