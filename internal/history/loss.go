@@ -27,7 +27,7 @@ func (x *index) forgottenBy(c *call, l Loss) bool {
 	if !l.within(c.Start) {
 		// Handed out before the loss, which took the lease with it, and made within its
 		// window: nothing was left that could say more of it than its worker.
-		return c.row == nil && l.within(c.Start-x.StartWindow)
+		return c.row == nil && x.outlived(c, l)
 	}
 	// A call that came after its row had ended may as well be one whose own row is gone.
 	if c.row == nil || x.late(c) {
